@@ -1,0 +1,37 @@
+# Everything happens in .venv, which each target makes for itself; PYTHON chooses the interpreter it is made with.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+CORE := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*.h csrc/*.cpp)
+
+.PHONY: help install reproduce test lint cpp-test clean
+help:  ## what there is to make
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
+
+install: .venv/installed  ## .venv with pairnet in it
+reproduce: .venv/installed  ## train the paper's networks and print Table III
+	$(BIN)/pairnet reproduce
+test: .venv/test-installed  ## all tests
+	$(BIN)/pytest
+lint: .venv/dev-installed  ## ruff, mypy and clang-format
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror csrc/*.h csrc/*.cpp csrc/tests/*.cpp
+cpp-test:  ## the C++ tests, plain and under the sanitizers (needs cmake, ninja and doctest-dev)
+	for preset in dev asan tsan; do cmake --preset $$preset && cmake --build --preset $$preset && ctest --preset $$preset || exit 1; done
+clean:  ## forget .venv and everything built
+	rm -rf .venv build
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit("pairnet needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+.venv/installed: .venv/bin/python $(CORE)
+	$(INSTALL) --editable .
+	@touch $@
+.venv/test-installed: .venv/installed
+	$(INSTALL) --editable '.[test]'
+	@touch $@
+.venv/dev-installed: .venv/installed
+	$(INSTALL) --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,83 @@
+#include "batch.h"
+
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "images.h"
+
+namespace pairnet {
+namespace {
+
+/// Lines that hold `count` values.
+template <class Value>
+constexpr std::size_t lines(std::size_t count) {
+    return (count * sizeof(Value) + sizeof(Line) - 1) / sizeof(Line);
+}
+
+/// `count` values from line `first` of a block on.
+template <class Value>
+std::span<Value> part(const Block& block, std::size_t first, std::size_t count) {
+    return {reinterpret_cast<Value*>(block.get() + first), count};
+}
+
+std::size_t checked_size(const BatchPool& pool, std::size_t size) {
+    if (size > pool.capacity()) {
+        throw std::invalid_argument("a batch must have at most " + std::to_string(pool.capacity()) + " pairs, not " +
+                                    std::to_string(size));
+    }
+    return size;
+}
+
+}  // namespace
+
+Batch::Batch(std::shared_ptr<BatchPool> pool, std::size_t size)
+    : pool_(std::move(pool)), size_(checked_size(*pool_, size)), block_(pool_->take()) {}
+
+Batch::~Batch() {
+    pool_->give(std::move(block_));
+}
+
+std::span<float> Batch::pair() {
+    return part<float>(block_, 0, size_ * pair_size);
+}
+
+std::span<float> Batch::target() {
+    return part<float>(block_, lines<float>(size_ * pair_size), size_);
+}
+
+std::span<std::int64_t> Batch::digits() {
+    return part<std::int64_t>(block_, lines<float>(size_ * pair_size) + lines<float>(size_), 2 * size_);
+}
+
+BatchPool::BatchPool(std::size_t capacity, std::size_t spare) : capacity_(capacity), spare_(spare) {
+    kept_.reserve(spare);
+}
+
+Block BatchPool::take() {
+    {
+        const std::lock_guard lock(mutex_);
+        if (!kept_.empty()) {
+            Block block = std::move(kept_.back());
+            kept_.pop_back();
+            return block;
+        }
+    }
+    return std::make_unique_for_overwrite<Line[]>(lines<float>(capacity_ * pair_size) + lines<float>(capacity_) +
+                                                  lines<std::int64_t>(2 * capacity_));
+}
+
+void BatchPool::give(Block block) noexcept {
+    const std::lock_guard lock(mutex_);
+    if (kept_.size() < spare_) {
+        kept_.push_back(std::move(block));  // within what the constructor reserved
+    }
+}
+
+void BatchPool::retire() {
+    const std::lock_guard lock(mutex_);
+    spare_ = 0;
+    kept_.clear();
+}
+
+}  // namespace pairnet

@@ -1,0 +1,83 @@
+/// Counter-based random numbers: each value is a function of (seed, purpose, epoch, index), so that any thread may
+/// compute any of them in any order. Philox4x32-10 of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy
+/// as 1, 2, 3" (2011).
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+namespace pairnet {
+
+/// Four random words for one counter and key: ten rounds of Philox4x32.
+constexpr std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter, std::array<std::uint32_t, 2> key) {
+    constexpr auto high = [](std::uint64_t product) { return static_cast<std::uint32_t>(product >> 32U); };
+    constexpr auto low = [](std::uint64_t product) { return static_cast<std::uint32_t>(product); };
+    for (int round = 0; round < 10; ++round) {
+        const std::uint64_t left = std::uint64_t{0xD2511F53} * counter[0];
+        const std::uint64_t right = std::uint64_t{0xCD9E8D57} * counter[2];
+        counter = {high(right) ^ counter[1] ^ key[0], low(right), high(left) ^ counter[3] ^ key[1], low(left)};
+        key = {key[0] + 0x9E3779B9, key[1] + 0xBB67AE85};
+    }
+    return counter;
+}
+
+/// What random numbers are for: no two purposes share a value.
+enum class Purpose : std::uint32_t { draw = 1, order = 2, warp = 3, glyph = 4 };
+
+/// Epochs are numbered below this.
+inline constexpr std::uint32_t epoch_limit = 1U << 28U;
+
+/// The epoch, if it is below the limit; else throws std::invalid_argument.
+inline std::uint32_t checked_epoch(std::uint64_t epoch) {
+    if (epoch >= epoch_limit) {
+        throw std::invalid_argument("epoch must be below " + std::to_string(epoch_limit) + ", not " +
+                                    std::to_string(epoch));
+    }
+    return static_cast<std::uint32_t>(epoch);
+}
+
+/// An endless sequence of random numbers, a function of (seed, purpose, epoch, index).
+class Random {
+  public:
+    Random(std::uint64_t seed, Purpose purpose, std::uint32_t epoch, std::uint64_t index)
+        : key_{static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32U)},
+          counter_{0, static_cast<std::uint32_t>(index), static_cast<std::uint32_t>(index >> 32U),
+                   (static_cast<std::uint32_t>(purpose) << 28U) | checked_epoch(epoch)} {}
+
+    /// 32 random bits.
+    std::uint32_t bits() {
+        if (used_ == block_.size()) {
+            block_ = philox(counter_, key_);
+            ++counter_[0];
+            used_ = 0;
+        }
+        return block_[used_++];
+    }
+
+    /// A whole number in [0, bound), each equally likely; bound is at least 1.
+    std::uint32_t below(std::uint32_t bound) {
+        // The high word of bits*bound, without those low words that would favour some results (Lemire 2019).
+        std::uint64_t product = std::uint64_t{bits()} * bound;
+        if (static_cast<std::uint32_t>(product) < bound) {
+            const std::uint32_t surplus = (0 - bound) % bound;
+            while (static_cast<std::uint32_t>(product) < surplus) {
+                product = std::uint64_t{bits()} * bound;
+            }
+        }
+        return static_cast<std::uint32_t>(product >> 32U);
+    }
+
+    /// A number in [low, high), of 24 random bits.
+    float uniform(float low, float high) { return low + (high - low) * (static_cast<float>(bits() >> 8U) * 0x1p-24F); }
+
+  private:
+    std::array<std::uint32_t, 2> key_;
+    std::array<std::uint32_t, 4> counter_;
+    std::array<std::uint32_t, 4> block_{};
+    std::size_t used_ = 4;
+};
+
+}  // namespace pairnet

@@ -1,0 +1,115 @@
+#include <doctest/doctest.h>
+
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <stdexcept>
+#include <vector>
+
+#include "images.h"
+#include "philox.h"
+#include "warp.h"
+
+using namespace pairnet;
+
+namespace {
+
+constexpr WarpRange usual{.rotation = 12, .scale = 0.12F, .shear = 0.1F, .shift = 1};
+
+std::vector<std::uint16_t> random_images(std::size_t count) {
+    Random random(12, Purpose::glyph, 0, 0);
+    std::vector<std::uint16_t> images(count * pooled_size);
+    for (auto& pixel : images) {
+        pixel = static_cast<std::uint16_t>(random.below(1'021));
+    }
+    return images;
+}
+
+}  // namespace
+
+TEST_CASE("no warp leaves an image as it is") {
+    const auto image = random_images(1);
+    std::vector<float> out(image.size());
+    warp(image, std::array<float, 5>{0, 1, 0, 0, 0}, out, kernels("auto"));
+    for (std::size_t k = 0; k < image.size(); ++k) {
+        REQUIRE(out[k] == static_cast<float>(image[k]) / 4);
+    }
+}
+
+TEST_CASE("a shift moves pixels and brings in zeros") {
+    const auto image = random_images(1);
+    std::vector<float> out(image.size());
+    warp(image, std::array<float, 5>{0, 1, 0, 2, -1}, out, kernels("auto"));
+    for (std::size_t y = 0; y < 14; ++y) {
+        for (std::size_t x = 0; x < 14; ++x) {
+            const float expected = x < 2 || y > 12 ? 0.0F : static_cast<float>(image[(y + 1) * 14 + x - 2]) / 4;
+            REQUIRE(out[y * 14 + x] == expected);
+        }
+    }
+}
+
+TEST_CASE("a positive quarter turn takes the top to the right") {
+    std::vector<std::uint16_t> image(196);
+    image[0 * 14 + 6] = 1'020;
+    std::vector<float> out(196);
+    warp(image, std::array<float, 5>{90, 1, 0, 0, 0}, out, kernels("auto"));
+    CHECK(out[6 * 14 + 13] == doctest::Approx(255).epsilon(1e-5));
+}
+
+TEST_CASE("all instruction sets warp to the same bits, far out of the image too") {
+    constexpr std::size_t count = 64;
+    const auto images = random_images(count);
+    for (const float far : {1.0F, 10.0F, 1e30F}) {
+        std::vector<float> parameters;
+        for (std::uint64_t k = 0; k < count; ++k) {
+            const Warp one = random_warp(usual, 1, 2, k, 0);
+            parameters.insert(parameters.end(),
+                              {far * one.rotation, one.factor, far * one.shear, far * one.dx, far * one.dy});
+        }
+        std::vector<float> expected(images.size());
+        warp(images, parameters, expected, kernels("baseline"));
+        for (const Kernels* level : simd_levels()) {
+            std::vector<float> out(images.size());
+            warp(images, parameters, out, *level);
+            CHECK_MESSAGE(out == expected, level->name);
+        }
+    }
+}
+
+TEST_CASE("random warps stay within their range and differ by pair, side, epoch and seed") {
+    const std::array<std::int64_t, 3> pairs{0, 1, 1'000'000};
+    std::vector<float> out(pairs.size() * 10);
+    random_warps(pairs, usual, 5, 6, out);
+    for (std::size_t k = 0; k < out.size(); k += 5) {
+        CHECK(std::abs(out[k]) <= 12);
+        CHECK(std::abs(out[k + 1] - 1) <= 0.12001F);
+        CHECK(std::abs(out[k + 2]) <= 0.1F);
+        CHECK(std::abs(out[k + 3]) <= 1);
+        CHECK(std::abs(out[k + 4]) <= 1);
+    }
+    const float first = random_warp(usual, 5, 6, 0, 0).rotation;
+    CHECK(out[0] == first);
+    CHECK(first != random_warp(usual, 5, 6, 0, 1).rotation);
+    CHECK(first != random_warp(usual, 5, 6, 1, 0).rotation);
+    CHECK(first != random_warp(usual, 5, 7, 0, 0).rotation);
+    CHECK(first != random_warp(usual, 6, 6, 0, 0).rotation);
+}
+
+TEST_CASE("warps refuse what is out of bounds") {
+    const std::array<std::int64_t, 1> pair{0};
+    std::vector<float> out(10);
+    CHECK_THROWS_AS(random_warps(pair, {.rotation = -1, .scale = 0, .shear = 0, .shift = 0}, 0, 0, out),
+                    std::invalid_argument);
+    CHECK_THROWS_AS(random_warps(pair, {.rotation = 0, .scale = 1, .shear = 0, .shift = 0}, 0, 0, out),
+                    std::invalid_argument);
+    CHECK_THROWS_AS(random_warps(pair, {.rotation = 0, .scale = 0, .shear = std::nanf(""), .shift = 0}, 0, 0, out),
+                    std::invalid_argument);
+    CHECK_THROWS_AS(random_warps(pair, usual, 0, epoch_limit, out), std::invalid_argument);
+    CHECK_THROWS_AS(random_warps(std::array<std::int64_t, 1>{-1}, usual, 0, 0, out), std::invalid_argument);
+    std::vector<float> image(196);
+    const auto grey = random_images(1);
+    CHECK_THROWS_AS(warp(grey, std::array<float, 5>{0, 0, 0, 0, 0}, image, kernels("auto")), std::invalid_argument);
+    CHECK_THROWS_AS(warp(grey, std::array<float, 5>{0, 1, 0, INFINITY, 0}, image, kernels("auto")),
+                    std::invalid_argument);
+    CHECK_THROWS_AS(warp(grey, std::array<float, 4>{0, 1, 0, 0}, image, kernels("auto")), std::invalid_argument);
+}

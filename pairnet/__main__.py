@@ -1,0 +1,5 @@
+"""`python -m pairnet` is `pairnet`."""
+
+from pairnet.cli import main
+
+main()

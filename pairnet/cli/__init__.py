@@ -1,0 +1,57 @@
+"""The commands; the only place that reads argv.  What they do is done elsewhere: here are words in and words out."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from pairnet.cli.common import run_app
+from pairnet.cli.data import data_fetch, data_info, data_list
+from pairnet.cli.reproduce import reproduce
+from pairnet.cli.train import evaluate, train, variants
+
+app = typer.Typer(
+    help="Two handwritten digits: is the first equal or less than the second?  Weight sharing and auxiliary losses, measured.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")] = False,
+) -> None:
+    """Two handwritten digits: is the first equal or less than the second?  Weight sharing and auxiliary losses, measured."""
+    # --debug is acted on in common.run_app, where an error arrives
+
+
+def examples(*lines: str) -> str:
+    """The last lines of a --help."""
+    return "\n\n".join(("Examples:", *lines))
+
+
+app.command(
+    epilog=examples(
+        "pairnet reproduce",
+        "pairnet reproduce --table all --out study",
+        "pairnet reproduce --table 1 --repeats 3 --data mnist",
+    )
+)(reproduce)
+app.command(epilog=examples("pairnet train final_model", "pairnet train w_net --epochs 50 --seed 3 --data mnist"))(
+    train
+)
+app.command(epilog=examples("pairnet evaluate runs/final_model-0123abcd"))(evaluate)
+app.command(epilog=examples("pairnet variants", "pairnet variants --json"))(variants)
+
+data = typer.Typer(help="Where the images come from: list the sources, fetch MNIST, look at one.", no_args_is_help=True)
+data.command("list", epilog=examples("pairnet data list"))(data_list)
+data.command("fetch", epilog=examples("pairnet data fetch mnist"))(data_fetch)
+data.command("info", epilog=examples("pairnet data info", "pairnet data info idx:my-digits --json"))(data_info)
+app.add_typer(data, name="data")
+
+
+def main() -> None:
+    """Entry point of `pairnet`."""
+    raise SystemExit(run_app(app, sys.argv[1:]))

@@ -1,0 +1,78 @@
+"""`pairnet data list|fetch|info`: where the images come from."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from pairnet.cli.common import DataDir, Json, console, print_json
+
+
+def data_list(data_dir: DataDir = None, as_json: Json = False) -> None:
+    """List the sources of images and whether they are ready."""
+    from pairnet.sources import available
+
+    found = available(data_dir=data_dir)
+    if as_json:
+        print_json([asdict(source) for source in found])
+        return
+    table = Table("source", "state", "images", "where")
+    for source in found:
+        table.add_row(escape(source.name), source.state, source.images, escape(source.where))
+    console().print(table)
+
+
+def data_fetch(source: Annotated[str, typer.Argument(help="mnist: the only one that is fetched.")]) -> None:
+    """Download full MNIST into the cache; what broke off is resumed, and every file is checked."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    from pairnet.sources import fetch_mnist
+
+    if source != "mnist":
+        raise ValueError(f'only mnist is fetched, not "{source}"; `pairnet data list` shows the other sources')
+    notes = console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
+    with Progress(*columns, console=notes, disable=not notes.is_terminal) as progress:
+        tasks: dict[str, Any] = {}
+
+        def show(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = progress.add_task(name, total=None)
+            progress.update(tasks[name], completed=done, total=total or None)
+
+        folder = fetch_mnist(progress=show)
+    console().print(f"full MNIST is in {folder}")
+
+
+def data_info(
+    source: Annotated[str, typer.Argument(help="As --data takes it.")] = "auto",
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Load one source and describe it: sizes, classes, checksum, images of each class."""
+    import numpy as np
+
+    from pairnet.sources import describe, load
+
+    dataset = load(source, data_dir=data_dir)
+    counts = {
+        part: np.bincount(images.labels, minlength=dataset.classes).tolist()
+        for part, images in (("train", dataset.train), ("test", dataset.test))
+    }
+    if as_json:
+        about = {
+            "name": dataset.name,
+            "origin": dataset.origin,
+            "checksum": dataset.checksum,
+            "classes": dataset.classes,
+        }
+        print_json({**about, "images_of_each_class": counts})
+        return
+    table = Table("class", *map(str, range(dataset.classes)))
+    for part, numbers in counts.items():
+        table.add_row(part, *(f"{number:,}" for number in numbers))
+    console = console()
+    console.print(escape(describe(dataset)))
+    console.print(table)

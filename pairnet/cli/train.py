@@ -1,0 +1,98 @@
+"""`pairnet train`, `pairnet evaluate` and `pairnet variants`: one network."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from pairnet.cli.common import Data, DataDir, Device, Epochs, Json, Out, Pairs, console, print_json
+from pairnet.live import RunDisplay
+
+
+def train(
+    variant: Annotated[str, typer.Argument(help="A row of `pairnet variants`.")],
+    data: Data = "auto",
+    data_dir: DataDir = None,
+    epochs: Epochs = None,
+    pairs: Pairs = 1000,
+    seed: Annotated[int, typer.Option(help="Of the draw, the initial weights and the order of batches.")] = 0,
+    device: Device = "auto",
+    out: Out = Path("runs"),
+    force: Annotated[bool, typer.Option("--force", help="Train again what is there already.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train one network, and save its weights and its record in a folder of their own."""
+    from pairnet.runs import Run, train_and_save
+    from pairnet.sources import describe, load
+    from pairnet.training import resolve_device
+    from pairnet.variants import find
+
+    row = find(variant)
+    recipe = row.recipe if epochs is None else replace(row.recipe, epochs=epochs)
+    run = Run(row=row.name, variant=row, recipe=recipe, pairs=pairs, seed=seed, device=resolve_device(device))
+    dataset = load(data, data_dir=data_dir)
+    notes = console(stderr=True)
+    notes.print(f"data   {escape(describe(dataset))}")
+    with RunDisplay(notes, run) as display:
+        saved = train_and_save(run, dataset, out, force=force, on_epoch=display)
+    if not saved.fresh:
+        notes.print(f"{escape(str(saved.folder))} holds this very run already; --force trains it again")
+    if as_json:
+        print_json({"folder": str(saved.folder), **asdict(saved.record)})
+    else:
+        console().print(f"{variant}: test accuracy {saved.record.accuracy:.4f}, saved in {escape(str(saved.folder))}")
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Folder of a saved run.")],
+    data: Annotated[
+        str | None, typer.Option(help="Other images than the run's own.", show_default="the run's own")
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Load a saved network and measure it on its recorded test draw; exits with 1 when the accuracy is another one."""
+    from pairnet.runs import evaluate_saved, load_record
+    from pairnet.sources import load
+
+    record = load_record(run)
+    dataset = load(data or record.data["source"], data_dir=data_dir)
+    accuracy = evaluate_saved(run, dataset, any_images=data is not None)
+    if as_json:
+        print_json({"run": str(run), "data": dataset.name, "accuracy": accuracy, "recorded": record.accuracy})
+    else:
+        console().print(f"{record.variant} on {dataset.name}: {accuracy:.4f} (recorded {record.accuracy:.4f})")
+    if data is None and accuracy != record.accuracy:
+        raise typer.Exit(1)
+
+
+def variants(as_json: Json = False) -> None:
+    """List the networks: structure, parameters, and the paper's count."""
+    from pairnet import paper
+    from pairnet.variants import VARIANTS, count_multiply_adds, count_parameters
+
+    rows = [
+        {
+            "name": variant.name,
+            "structure": variant.structure,
+            "parameters": count_parameters(variant),
+            "paper_parameters": paper.PARAMETERS.get(variant.name),
+            "multiply_adds": count_multiply_adds(variant),
+        }
+        for variant in VARIANTS
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    table = Table("variant", "structure", title="The table of variants", title_justify="left")
+    for heading in ("parameters", "paper", "multiply-adds"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        counts = (row["parameters"], row["paper_parameters"], row["multiply_adds"])
+        table.add_row(
+            str(row["name"]), escape(str(row["structure"])), *("–" if n is None else f"{n:,}" for n in counts)
+        )
+    console().print(table)

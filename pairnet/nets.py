@@ -1,0 +1,116 @@
+"""A row of the variant table -> a torch module."""
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from pairnet.notation import BatchNorm, Conv, Dropout, Layer, Linear, Pool, Shape, output_shape, shapes
+from pairnet.variants import IMAGE, PAIR, Variant, check
+
+
+class Scores(NamedTuple):
+    """What a net says of a batch of N pairs; logits, before sigmoid and soft-max."""
+
+    main: Tensor  # [N]: the first digit is equal or less than the second
+    digits: Tensor | None  # [N,2,10]: each image's class; None without an auxiliary classifier
+
+
+def build(variant: Variant, *, seed: int | None = None) -> "JointNet | TwinNet":
+    """A fresh net for `variant`, its weights drawn from `seed` (from torch's global generator where None).
+
+    The kernels are stored channels-last, which the CPU's and the GPU's convolutions prefer. NotationError where the row's
+    layers do not fit one another.
+    """
+    check(variant)
+    with torch.random.fork_rng(devices=[], enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed)
+        net = JointNet(variant) if variant.net else TwinNet(variant)
+    return net.to(memory_format=torch.channels_last)
+
+
+class JointNet(nn.Module):
+    """Takes the pair as one image of two channels (the paper's baselines)."""
+
+    def __init__(self, variant: Variant) -> None:
+        super().__init__()
+        self.layers = stack(variant.net_layers, PAIR, scores=True)
+
+    def forward(self, pair: Tensor) -> Scores:
+        """pair [N,2,14,14], normalised -> Scores."""
+        return Scores(self.layers(pair).flatten(), None)
+
+
+class TwinNet(nn.Module):
+    """Looks at each image alone, with one tower for both (weight sharing) or one for each, and compares the features."""
+
+    def __init__(self, variant: Variant) -> None:
+        super().__init__()
+        features = output_shape(variant.tower_layers, IMAGE)
+        self.features = features[0] * (features[1] * features[2] if len(features) == 3 else 1)
+        self.shared = variant.shared
+        self.tower = stack(variant.tower_layers, IMAGE)
+        self.other_tower = None if variant.shared else stack(variant.tower_layers, IMAGE)
+        self.head = stack(variant.head_layers, (2 * self.features,), scores=True)
+        self.auxiliary = stack(variant.auxiliary_layers, features, scores=True) if variant.auxiliary else None
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Features of single images through the (first) tower: [M,1,14,14] -> [M,F]."""
+        return self.tower(images).flatten(1)
+
+    def compare(self, features: Tensor) -> Tensor:
+        """The main score from both images' features, side by side: [N,2F] -> [N]."""
+        return self.head(features).flatten()
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Digit scores from single images' features: [M,F] -> [M,10].  ValueError without an auxiliary classifier."""
+        if self.auxiliary is None:
+            raise ValueError("this net has no auxiliary classifier")
+        return self.auxiliary(features)
+
+    def forward(self, pair: Tensor) -> Scores:
+        """pair [N,2,14,14], normalised -> Scores.  With a shared tower both images go through it as one batch of 2N."""
+        if self.other_tower is None:
+            features = self.encode(pair.reshape(-1, *IMAGE))  # [2N,F], first and second in turn
+        else:
+            both = self.encode(pair[:, :1]), self.other_tower(pair[:, 1:]).flatten(1)  # 2 x [N,F]
+            features = torch.cat(both, dim=1).reshape(-1, self.features)  # [2N,F]
+        main = self.compare(features.reshape(-1, 2 * self.features))
+        digits = self.classify(features).reshape(-1, 2, 10) if self.auxiliary is not None else None
+        return Scores(main, digits)
+
+
+def stack(layers: tuple[Layer, ...], shape: Shape, *, scores: bool = False) -> nn.Sequential:
+    """Modules for `layers` on inputs of `shape`, named as the paper would (conv1, relu1, norm1, pool1, ...).
+
+    A ReLU follows each conv and fc; with `scores`, not the last one.
+    """
+    modules: OrderedDict[str, nn.Module] = OrderedDict()
+    last = max(index for index, layer in enumerate(layers) if isinstance(layer, Conv | Linear))
+    number = 0
+    for index, (layer, before) in enumerate(zip(layers, shapes(layers, shape), strict=False)):
+        match layer:
+            case Conv(inputs, outputs, kernel, padded):
+                number += 1
+                modules[f"conv{number}"] = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2 if padded else 0)
+            case Linear(inputs, outputs):
+                number += 1
+                if len(before) == 3:
+                    modules[f"flatten{number}"] = nn.Flatten()
+                modules[f"fc{number}"] = nn.Linear(inputs, outputs)
+            case BatchNorm():
+                modules[f"norm{number}"] = nn.BatchNorm2d(before[0])
+            case Pool(size):
+                modules[f"pool{number}"] = nn.MaxPool2d(size)
+            case Dropout(probability):
+                modules[f"dropout{number}"] = nn.Dropout(probability)
+        if isinstance(layer, Conv | Linear) and not (scores and index == last):
+            modules[f"relu{number}"] = nn.ReLU()
+    return nn.Sequential(modules)
+
+
+def count_parameters(net: nn.Module) -> int:
+    """Trainable values in a built module."""
+    return sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad)

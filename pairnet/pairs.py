@@ -1,0 +1,107 @@
+"""Owns pairs of digits: how they are drawn, their targets, moments, normalisation and folds."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pairnet import _core
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pairs:
+    """Pairs of pooled images.
+
+    A pooled pixel is the sum of a 2x2 block of grey levels, four times their average, and so exact. Row i of `indices`
+    says which two images of the source pair i was made of.
+
+    Raises ValueError for arrays of another shape.
+    """
+
+    pixels: NDArray[np.uint16]  # [n,2,14,14], 0..1020
+    digits: NDArray[np.uint8]  # [n,2]
+    indices: NDArray[np.int64]  # [n,2]
+
+    def __post_init__(self) -> None:
+        count = len(self.pixels)
+        for name, shape in (("pixels", (count, 2, 14, 14)), ("digits", (count, 2)), ("indices", (count, 2))):
+            given = getattr(self, name).shape
+            if given != shape:
+                raise ValueError(f"{name} must be of shape {list(shape)}, not {list(given)}")
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @property
+    def targets(self) -> NDArray[np.float32]:
+        """1 where the first digit is equal or less than the second, else 0.  [n]"""
+        return _core.targets(self.digits)
+
+    def subset(self, rows: NDArray[np.int64]) -> "Pairs":
+        """The pairs at `rows`, in their order."""
+        return Pairs(pixels=self.pixels[rows], digits=self.digits[rows], indices=self.indices[rows])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moments:
+    """Mean and (unbiased) standard deviation of pooled pixels, in grey levels 0..255."""
+
+    mean: float
+    std: float
+
+
+class Batch(NamedTuple):
+    """Normalised pairs with what is to be learned about them, as torch tensors or NumPy arrays."""
+
+    pair: Any  # float32 [B,2,14,14]
+    target: Any  # float32 [B], 1 where the first digit is equal or less than the second
+    digits: Any  # int64 [B,2]
+
+
+def draw_pairs(
+    pixels: NDArray[np.uint8], labels: NDArray[np.uint8], *, count: int, seed: int, threads: int = 1
+) -> Pairs:
+    """Draws `count` pairs; no image is used twice.  pixels [N,28,28] (or pooled [N,14,14]), labels [N].
+
+    A function of (N, count, seed) alone: the first 2*count entries of a random permutation, two by two.
+    Raises ValueError when there are fewer than 2*count images, or arrays do not fit.
+    """
+    images = len(pixels)
+    if labels.shape != (images,):
+        raise ValueError(f"labels must be of shape [{images}], one for each image, not {list(labels.shape)}")
+    if count < 1:
+        raise ValueError(f"--pairs must be at least 1, not {count}")
+    if 2 * count > images:
+        raise ValueError(
+            f"{count} pairs need {2 * count} images, but there are {images}: choose --pairs {images // 2} or less"
+        )
+    indices = _core.draw(images, count, seed)
+    return Pairs(pixels=_core.pool_pairs(pixels, indices, threads), digits=labels[indices], indices=indices)
+
+
+def moments(pairs: Pairs) -> Moments:
+    """Mean and standard deviation over all pixels of all pairs.  Raises ValueError when there are no pairs."""
+    mean, std = _core.moments(pairs.pixels)
+    return Moments(mean=mean, std=std)
+
+
+def normalise(pairs: Pairs, moments: Moments) -> Batch:
+    """All pairs as one batch of NumPy arrays, pixels as (grey level - mean) / std.
+
+    Raises ValueError when std is not positive.
+    """
+    pair = _core.normalise(pairs.pixels, moments.mean, moments.std)
+    return Batch(pair, pairs.targets, pairs.digits.astype(np.int64))
+
+
+def folds(count: int, k: int, seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Rows to train on and rows to validate on, for each of k folds of range(count), shuffled by seed (0..2**32-1).
+
+    Each row is validated on once. Raises ValueError unless 2 <= k <= count.
+    """
+    from sklearn.model_selection import KFold  # slow to import
+
+    if not 2 <= k <= count:
+        raise ValueError(f"folds must be in 2..{count}, the number of pairs, not {k}")
+    return list(KFold(k, shuffle=True, random_state=seed).split(np.empty(count)))

@@ -1,0 +1,64 @@
+"""The paper's numbers (Tables I to III), and nothing else.
+
+L. Kong, J. Wu, P. H. Thong: EE559 Project 1, "Classification, Weight Sharing, Auxiliary Losses", EPFL.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """An accuracy in the paper: mean and standard deviation, both as fractions of 1."""
+
+    mean: float
+    std: float
+
+
+TABLE_I = {
+    "fc_1": Figure(mean=0.765, std=0.007),
+    "fc_2": Figure(mean=0.763, std=0.004),
+    "fc_3": Figure(mean=0.811, std=0.003),
+    "conv_1": Figure(mean=0.785, std=0.010),
+    "conv_2": Figure(mean=0.801, std=0.009),
+    "conv_3": Figure(mean=0.804, std=0.006),
+    "cnn_base": Figure(mean=0.826, std=0.011),
+}
+"""Baselines, by variant."""
+
+TABLE_II = {
+    2.0: Figure(mean=0.910, std=0.005),
+    1.5: Figure(mean=0.907, std=0.007),
+    1.0: Figure(mean=0.913, std=0.011),
+    0.5: Figure(mean=0.936, std=0.0019),
+    0.1: Figure(mean=0.904, std=0.009),
+}
+"""a_w_net, by loss ratio."""
+
+TABLE_III = {
+    "cnn_base": Figure(mean=0.826, std=0.011),
+    "no_w_net": Figure(mean=0.847, std=0.009),
+    "w_net": Figure(mean=0.874, std=0.006),
+    "a_net": Figure(mean=0.913, std=0.010),
+    "a_w_net": Figure(mean=0.936, std=0.0019),
+    "final_model": Figure(mean=0.952, std=0.007),
+}
+"""The main results, by variant."""
+
+BEST_DROPOUT = 0.4
+"""The rate that section VII settles on; the paper prints no figures for the others."""
+
+PARAMETERS = {
+    "fc_1": 96_433,
+    "fc_2": 144_747,
+    "fc_3": 924_337,
+    "conv_1": 2_571,
+    "conv_2": 48_851,
+    "conv_3": 9_411,
+    "cnn_base": 105_889,
+    "no_w_net": 235_777,
+    "w_net": 142_658,
+    "a_net": 248_843,
+    "a_w_net": 155_275,
+    "final_model": 155_275,
+}
+"""Parameter counts as printed."""

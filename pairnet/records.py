@@ -1,0 +1,202 @@
+"""Frozen result records, one JSON line each: what a run was, on what, and what came out."""
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Self
+
+from pairnet import __version__
+
+SCHEMA = 1
+"""Raised when the meaning of a record changes, so that an older run is not taken for a newer one."""
+
+
+class RecordError(ValueError):
+    """A record file that cannot be read, or that another program is writing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """One epoch: losses are means per pair (auxiliary: both digits summed), accuracies fractions of 1.
+
+    Training figures are taken as the batches go by (dropout on, weights moving), validation figures at the epoch's end on
+    the pairs held out from training. Auxiliary figures are None for a variant that classifies no digits.
+    """
+
+    train_loss: float
+    train_auxiliary_loss: float | None
+    train_accuracy: float
+    validation_loss: float
+    validation_auxiliary_loss: float | None
+    validation_accuracy: float
+    validation_digit_accuracy: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """Where a run ran."""
+
+    versions: dict[str, str]
+    hardware: str
+    device: str
+    revision: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """One finished run."""
+
+    fingerprint: str  # of everything that decides the result; see runs.fingerprint
+    row: str  # the line of a table that the run counts for
+    variant: str
+    structure: str
+    parameters: int
+    recipe: dict[str, Any]
+    data: dict[str, Any]  # name, origin, checksum, classes
+    pairs: int  # drawn for training, and as many for testing
+    seeds: dict[str, int]  # train_draw, test_draw, weights, order
+    fold: int | None  # held out of `folds` for validation; None: the test draw is held out
+    folds: int
+    mean: float  # of the training pairs' pixels, grey levels
+    std: float
+    epochs: tuple[Epoch, ...]
+    accuracy: float  # on the held-out pairs after the last epoch
+    seconds: float  # wall time of training and evaluation
+    environment: Environment
+    schema: int = SCHEMA
+
+    def to_json(self) -> str:
+        """One line of JSON, without the line's end."""
+        return json.dumps(asdict(self), allow_nan=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> Self:
+        """The inverse of to_json.  RecordError says what is missing or of the wrong kind."""
+        try:
+            values = json.loads(line)
+            known = {field.name for field in fields(cls)}
+            if not isinstance(values, dict) or (missing := sorted(known - values.keys())):
+                raise RecordError(f"a record lacks {', '.join(missing) if isinstance(values, dict) else 'its fields'}")
+            values = {name: value for name, value in values.items() if name in known}
+            values["epochs"] = tuple(Epoch(**epoch) for epoch in values["epochs"])
+            values["environment"] = Environment(**values["environment"])
+            return cls(**values)
+        except (json.JSONDecodeError, TypeError, AttributeError) as error:
+            raise RecordError(f"not a run record: {error}") from None
+
+
+def read(path: Path) -> list[RunRecord]:
+    """The records of a JSON Lines file, in its order; none where there is no file.
+
+    A last line without its end is what a killed run leaves: it is passed over. Any other bad line is a RecordError.
+    """
+    if not path.exists():
+        return []
+    *lines, _unfinished = path.read_bytes().split(b"\n")
+    found = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            found.append(RunRecord.from_json(line.decode()))
+        except (RecordError, UnicodeDecodeError) as error:
+            raise RecordError(f"{path}, line {number}: {error}; mend or remove the line and start again") from None
+    return found
+
+
+def append(path: Path, record: RunRecord) -> None:
+    """Adds one line and returns when it is on the disk.  What a killed run left of its last line is cut off first."""
+    with path.open("ab+") as file:
+        _cut_unfinished_line(file.fileno())
+        file.write(record.to_json().encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _cut_unfinished_line(descriptor: int) -> None:
+    end = os.fstat(descriptor).st_size
+    kept = end
+    while kept > 0:
+        start = max(0, kept - 65536)
+        newline = os.pread(descriptor, kept - start, start).rfind(b"\n")
+        if newline >= 0:
+            kept = start + newline + 1
+            break
+        kept = start
+    if kept < end:
+        os.ftruncate(descriptor, kept)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds `folder` (made where missing) for one writer at a time.  RecordError where another program holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:  # no such lock on Windows: one writer is then the user's own care
+        yield
+        return
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RecordError(
+                f"{folder} is being written by another run; wait for it or choose another --out"
+            ) from None
+        yield
+
+
+def environment(device: str) -> Environment:
+    """This process's versions, hardware and revision of pairnet."""
+    return Environment(
+        versions={"python": platform.python_version(), **_versions()},
+        hardware=hardware(),
+        device=device,
+        revision=revision(),
+    )
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {"pairnet": __version__, **{name: metadata.version(name) for name in ("torch", "numpy")}}
+
+
+@cache
+def hardware() -> str:
+    """The CPU's name and the number of cores this process may use, e.g. "AMD EPYC 9654, 2 cores"."""
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        values = dict(
+            (key.strip(), value.strip())
+            for key, _, value in (line.partition(":") for line in info.read_text().splitlines())
+        )
+        name = values.get("model name", name)
+        if "cpu family" in values:
+            name += f" (family {values['cpu family']} model {values.get('model', '?')})"
+    return f"{name}, {cores()} cores"
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def revision() -> str:
+    """The git revision of the code: of the checkout it runs in, else the one built into the wheel, else "unknown"."""
+    checkout = Path(__file__).parent.parent
+    if (checkout / ".git").exists() and (checkout / "csrc").exists():
+        command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+        try:
+            return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        except (OSError, subprocess.CalledProcessError):
+            pass
+    from pairnet import _core
+
+    return _core.revision

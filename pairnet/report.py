@@ -1,0 +1,145 @@
+"""What people see of a study: its figures beside the paper's, as values, as `rich` tables and as Markdown."""
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.table import Table
+from rich.text import Text
+
+from pairnet import paper
+from pairnet.records import RunRecord
+from pairnet.study import Row, Study
+
+AGREES_WITHIN = 2.0
+"""Combined standard deviations."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """One line of a finished table; accuracies as fractions of 1.
+
+    `std` is over draws and None for a single one; a cross-validated draw counts with the mean of its folds. `difference`
+    is (measured - paper) / sqrt(std^2 + paper std^2), None where there is nothing to compare.
+    """
+
+    label: str
+    structure: str
+    parameters: int
+    draws: int
+    mean: float
+    std: float | None
+    seconds: float  # mean wall time of a run
+    paper_mean: float | None
+    paper_std: float | None
+    paper_parameters: int | None
+    difference: float | None
+    explained: str
+
+    @property
+    def agrees(self) -> bool | None:
+        """Whether measured and printed lie within two combined standard deviations; None where the paper has no figure."""
+        return None if self.difference is None else abs(self.difference) <= AGREES_WITHIN
+
+
+def summarise(study: Study, records: Sequence[RunRecord]) -> list[Summary]:
+    """The table of a study; rows without a record are left out."""
+    by_row = defaultdict(list)
+    for record in records:
+        by_row[record.row].append(record)
+    return [_summary(row, by_row[row.label]) for row in study.rows if by_row[row.label]]
+
+
+def _summary(row: Row, records: Sequence[RunRecord]) -> Summary:
+    by_draw = defaultdict(list)
+    for record in records:
+        by_draw[record.seeds["train_draw"]].append(record.accuracy)
+    accuracies = [statistics.fmean(folds) for folds in by_draw.values()]
+    mean = statistics.fmean(accuracies)
+    std = statistics.stdev(accuracies) if len(accuracies) > 1 else None
+    difference = None
+    if row.paper is not None and std is not None:
+        difference = (mean - row.paper.mean) / math.hypot(std, row.paper.std)
+    return Summary(
+        label=row.label,
+        structure=row.variant.structure,
+        parameters=row.variant.parameters,
+        draws=len(accuracies),
+        mean=mean,
+        std=std,
+        seconds=statistics.fmean(record.seconds for record in records),
+        paper_mean=row.paper.mean if row.paper else None,
+        paper_std=row.paper.std if row.paper else None,
+        paper_parameters=paper.PARAMETERS.get(row.variant.name),
+        difference=difference,
+        explained=row.explained,
+    )
+
+
+def measured_on(records: Sequence[RunRecord]) -> str:
+    """Data, hardware and versions of a table's records, on one line; several of a kind are all named."""
+    origins = {record.data["origin"] for record in records}
+    machines = {f"{record.environment.hardware}, {record.environment.device}" for record in records}
+    versions = {f"torch {record.environment.versions['torch']}" for record in records}
+    return "; ".join(" / ".join(sorted(found)) for found in (origins, machines, versions))
+
+
+def study_table(study: Study, summaries: Sequence[Summary]) -> Table:
+    """The table for a terminal: measured beside paper, rows that disagree marked."""
+    held_out = "validation" if study.cross_validated else "test"
+    table = Table(title=study.title, title_justify="left", caption=_caption(study, summaries), caption_justify="left")
+    table.add_column("row", no_wrap=True)
+    table.add_column("parameters", justify="right", no_wrap=True)
+    table.add_column(f"{held_out} accuracy", justify="right", no_wrap=True)
+    table.add_column("paper", justify="right", no_wrap=True)
+    table.add_column("difference", justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    table.add_column("s/run", justify="right", no_wrap=True)
+    for summary in summaries:
+        table.add_row(
+            summary.label,
+            f"{summary.parameters:,}",
+            accuracy(summary.mean, summary.std),
+            accuracy(summary.paper_mean, summary.paper_std),
+            "" if summary.difference is None else f"{summary.difference:+.1f} std",
+            _mark(summary),
+            f"{summary.seconds:.1f}",
+        )
+    return table
+
+
+def accuracy(mean: float | None, std: float | None) -> str:
+    """0.951 ± 0.009; "–" where there is none."""
+    if mean is None:
+        return "–"
+    return f"{mean:.4f}" if std is None else f"{mean:.4f} ± {std:.4f}"
+
+
+def _mark(summary: Summary) -> Text:
+    if summary.agrees is None:
+        return Text("")
+    if summary.agrees:
+        return Text("agrees", style="green")
+    return Text("differs*" if summary.explained else "DIFFERS", style="yellow" if summary.explained else "bold red")
+
+
+def _caption(study: Study, summaries: Sequence[Summary]) -> str:
+    draws = max((summary.draws for summary in summaries), default=0)
+    how = "4-fold cross-validation on the training pairs of" if study.cross_validated else "mean and std over"
+    lines = [f"{how} {draws} draws; difference in combined standard deviations, marked beyond {AGREES_WITHIN:g}"]
+    noted = [s for s in summaries if s.explained and s.agrees is False]
+    lines += [f"* {s.label}: {s.explained}" for s in noted]
+    return "\n".join(lines)
+
+
+def markdown(study: Study, summaries: Sequence[Summary]) -> str:
+    """The same table as Markdown, for README and docs."""
+    lines = ["| row | parameters | measured | paper | difference | |", "|---|--:|--:|--:|--:|---|"]
+    for s in summaries:
+        difference = "" if s.difference is None else f"{s.difference:+.1f}"
+        cells = (s.label, f"{s.parameters:,}", accuracy(s.mean, s.std), accuracy(s.paper_mean, s.paper_std), difference)
+        lines.append(f"| {' | '.join(cells)} | {_mark(s).plain} |")
+    notes = [f"\\* {s.label}: {s.explained}." for s in summaries if s.explained and s.agrees is False]
+    return "\n".join([*lines, *([""] if notes else []), *notes])

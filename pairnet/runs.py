@@ -1,0 +1,241 @@
+"""A run: which pairs, which net, which seeds; carried out, recorded, and kept in a folder with its weights."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pairnet import records
+from pairnet.nets import JointNet, TwinNet, build
+from pairnet.notation import Dropout, show
+from pairnet.pairs import Moments, Pairs, draw_pairs, folds
+from pairnet.recipes import Recipe
+from pairnet.records import Epoch, RecordError, RunRecord
+from pairnet.sources import Dataset
+from pairnet.training import Trained, predict, train
+from pairnet.variants import Variant, find
+
+WEIGHTS = "weights.safetensors"
+RECORD = "record.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What one run is, apart from the data it draws from.
+
+    With `fold` None it trains on the training draw and is measured on the test draw; else it trains on the other folds of
+    the training draw and is measured on that one, and the test draw stays untouched.
+    """
+
+    row: str
+    variant: Variant
+    recipe: Recipe
+    pairs: int = 1000
+    seed: int = 0  # of the draw, the initial weights and the order of the batches
+    fold: int | None = None
+    folds: int = 4
+    device: str = "cpu"
+
+    @property
+    def seeds(self) -> dict[str, int]:
+        """The seeds that follow from `seed`: the same draws and weights for each row, so that rows compare pair by pair."""
+        return {"train_draw": 2 * self.seed, "test_draw": 2 * self.seed + 1, "weights": self.seed, "order": self.seed}
+
+
+def fingerprint(run: Run, dataset: Dataset) -> str:
+    """24 hexadecimal digits over all that decides the run's result: two runs with one fingerprint are one run."""
+    identity = {
+        "schema": records.SCHEMA,
+        "row": run.row,
+        "variant": run.variant.name,
+        "structure": run.variant.structure,
+        "recipe": run.recipe.to_dict(),
+        "pairs": run.pairs,
+        "seeds": run.seeds,
+        "fold": None if run.fold is None else [run.fold, run.folds],
+        "data": dataset.checksum,
+        "device": run.device,
+    }
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def draw(run: Run, dataset: Dataset) -> tuple[Pairs, Pairs]:
+    """The pairs to train on and the pairs held out.  ValueError where the set is too small for `run.pairs`."""
+    training = draw_pairs(dataset.train.pixels, dataset.train.labels, count=run.pairs, seed=run.seeds["train_draw"])
+    if run.fold is None:
+        return training, draw_test(dataset, pairs=run.pairs, seed=run.seeds["test_draw"])
+    rows, held_out = folds(run.pairs, run.folds, run.seeds["train_draw"])[run.fold]
+    return training.subset(rows), training.subset(held_out)
+
+
+def draw_test(dataset: Dataset, *, pairs: int, seed: int) -> Pairs:
+    """A draw of test pairs, as a record names it."""
+    return draw_pairs(dataset.test.pixels, dataset.test.labels, count=pairs, seed=seed)
+
+
+def with_dropout(variant: Variant, probability: float) -> Variant:
+    """`variant` with each D(...) of its tower set to `probability`.  ValueError where there is none."""
+    layers = variant.tower_layers
+    if not any(isinstance(layer, Dropout) for layer in layers):
+        raise ValueError(f"{variant.name} has no dropout to set")
+    changed = tuple(Dropout(probability) if isinstance(layer, Dropout) else layer for layer in layers)
+    return replace(variant, tower=show(changed))
+
+
+def carry_out(
+    run: Run,
+    dataset_facts: dict[str, Any],
+    fingerprint: str,
+    pairs: Pairs,
+    held_out: Pairs,
+    on_epoch: Callable[[int, Epoch], None] | None = None,
+) -> tuple[Trained, RunRecord]:
+    """Trains, and makes the record.  What `train` raises passes through."""
+    began = time.perf_counter()
+    trained = train(
+        run.variant,
+        pairs,
+        held_out,
+        recipe=run.recipe,
+        weight_seed=run.seeds["weights"],
+        order_seed=run.seeds["order"],
+        device=run.device,
+        on_epoch=on_epoch,
+    )
+    record = RunRecord(
+        fingerprint=fingerprint,
+        row=run.row,
+        variant=run.variant.name,
+        structure=run.variant.structure,
+        parameters=run.variant.parameters,
+        recipe=run.recipe.to_dict(),
+        data=dataset_facts,
+        pairs=run.pairs,
+        seeds=run.seeds,
+        fold=run.fold,
+        folds=run.folds,
+        mean=trained.moments.mean,
+        std=trained.moments.std,
+        epochs=trained.epochs,
+        accuracy=trained.epochs[-1].validation_accuracy,
+        seconds=time.perf_counter() - began,
+        environment=records.environment(run.device),
+    )
+    return trained, record
+
+
+def facts(dataset: Dataset) -> dict[str, Any]:
+    """What a record says of its data."""
+    return {
+        "name": dataset.name,
+        "source": dataset.source,
+        "origin": dataset.origin,
+        "checksum": dataset.checksum,
+        "classes": dataset.classes,
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saved:
+    """A trained net in a folder of its own; not `fresh` where it had been there before."""
+
+    folder: Path
+    record: RunRecord
+    fresh: bool
+
+
+def train_and_save(
+    run: Run,
+    dataset: Dataset,
+    out: Path,
+    *,
+    force: bool = False,
+    on_epoch: Callable[[int, Epoch], None] | None = None,
+) -> Saved:
+    """Trains one net and keeps it in a folder of `out`; with `force`, also where this very run is there already."""
+    print_ = fingerprint(run, dataset)
+    folder = out / f"{run.variant.name}-{print_[:8]}"
+    if folder.exists() and not force:
+        return Saved(folder=folder, record=load_record(folder), fresh=False)
+    trained, record = carry_out(run, facts(dataset), print_, *draw(run, dataset), on_epoch)
+    save(folder, trained, record)
+    return Saved(folder=folder, record=record, fresh=True)
+
+
+def save(folder: Path, trained: Trained, record: RunRecord) -> None:
+    """Writes weights and record into `folder`, which appears whole or not at all."""
+    from safetensors.torch import save_file
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    building = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        weights = {name: value.contiguous().cpu() for name, value in trained.net.state_dict().items()}
+        save_file(weights, building / WEIGHTS, metadata={"fingerprint": record.fingerprint})
+        (building / RECORD).write_text(json.dumps(asdict(record), indent=1) + "\n")
+        building.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(building, folder)
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
+
+
+def load_record(folder: Path) -> RunRecord:
+    """The record of a saved run.  RecordError where `folder` is none."""
+    path = folder / RECORD
+    if not path.is_file() or not (folder / WEIGHTS).is_file():
+        raise RecordError(f"{folder} is no saved run: expected {RECORD} and {WEIGHTS} in it; `pairnet train` makes one")
+    try:
+        return RunRecord.from_json(path.read_text())
+    except RecordError as error:
+        raise RecordError(f"{path}: {error}") from None
+
+
+def load_net(folder: Path) -> tuple[RunRecord, JointNet | TwinNet]:
+    """A saved run's record and its trained net, on the CPU.  RecordError where they do not belong together."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    record = load_record(folder)
+    variant = find(record.variant)
+    if variant.structure != record.structure:
+        raise RecordError(
+            f"{folder} was trained as {record.variant} = {record.structure}; the table now has {variant.structure}"
+        )
+    net = build(variant)
+    try:
+        net.load_state_dict(load_file(folder / WEIGHTS))
+    except (SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise RecordError(f"{folder / WEIGHTS} does not hold the weights of {record.variant}: {reason}") from None
+    return record, net.eval()
+
+
+def newest(out: Path, variant: str) -> Path | None:
+    """The folder of the saved run of `variant` in `out` that was finished last; None where there is none."""
+    folders = [path.parent for path in out.glob(f"*/{RECORD}") if not path.parent.name.startswith(".")]
+    trained = [folder for folder in folders if load_record(folder).variant == variant]
+    return max(trained, key=lambda folder: (folder / RECORD).stat().st_mtime, default=None)
+
+
+def evaluate_saved(folder: Path, dataset: Dataset, *, any_images: bool = False) -> float:
+    """Accuracy of a saved net on its recorded test draw.
+
+    RecordError where `dataset` is not what it was recorded on, unless `any_images` is wanted.
+    """
+    record, net = load_net(folder)
+    if dataset.checksum != record.data["checksum"] and not any_images:
+        raise RecordError(
+            f"{folder} was tested on {record.data['origin']}, sha256 {record.data['checksum'][:12]}; these images have "
+            f"{dataset.checksum[:12]}: name the same ones with --data-dir, or others with --data"
+        )
+    pairs = draw_test(dataset, pairs=record.pairs, seed=record.seeds["test_draw"])
+    probability = predict(net, pairs, Moments(mean=record.mean, std=record.std)).numpy()
+    return float(((probability > 0.5) == (pairs.targets > 0.5)).mean())

@@ -1,0 +1,46 @@
+"""Fixtures that more than one test file needs: no setting of the user's leaks in, small synthetic IDX folders."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pairnet.fetching import MNIST_SHA256
+from pairnet.idx import write_idx
+
+
+@pytest.fixture(autouse=True)
+def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty cache and none of the user's data settings, so that `auto` means the embedded images."""
+    for name in ("PAIRNET_DATA", "PAIRNET_MIRROR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PAIRNET_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def idx_folder(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a set of random images with labels 0, 1, ... in turn, under MNIST's file names, and returns its folder."""
+
+    def make(name: str = "set", *, side: int = 28, classes: int = 10, suffix: str = "") -> Path:
+        folder = tmp_path / name
+        folder.mkdir(parents=True, exist_ok=True)
+        rng = np.random.default_rng(0)
+        for part, count in (("train", 40), ("t10k", 20)):
+            pixels = rng.integers(0, 256, (count, side, side), dtype=np.uint8)
+            write_idx(folder / f"{part}-images-idx3-ubyte{suffix}", pixels)
+            write_idx(folder / f"{part}-labels-idx1-ubyte{suffix}", (np.arange(count) % classes).astype(np.uint8))
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def small_mnist(idx_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of 40 + 20 images whose checksums stand in the table of MNIST's for this test."""
+    folder = idx_folder("mnist")
+    for name in MNIST_SHA256:
+        digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        monkeypatch.setitem(MNIST_SHA256, name, digest)
+    return folder

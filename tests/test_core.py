@@ -1,0 +1,218 @@
+"""The C++ core against independent references in NumPy, torch and plain Python."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pairnet import _core
+
+RANGE = (12.0, 0.12, 0.1, 1.0)
+
+
+def random_pixels(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 1021, shape, dtype=np.uint16)
+
+
+def philox_words(seed: int, purpose: int) -> Iterator[int]:
+    """Philox4x32-10 in Python's integers: the words the core uses for (seed, purpose, epoch 0, index 0)."""
+    for block in range(2**32):
+        a, b, c, d = block, 0, 0, purpose << 28
+        k, m = seed % 2**32, seed >> 32
+        for _ in range(10):
+            (high, low), (high2, low2) = divmod(0xD2511F53 * a, 2**32), divmod(0xCD9E8D57 * c, 2**32)
+            a, b, c, d = high2 ^ b ^ k, low2, high ^ d ^ m, low
+            k, m = (k + 0x9E3779B9) % 2**32, (m + 0xBB67AE85) % 2**32
+        yield from (a, b, c, d)
+
+
+def reference_draw(size: int, pairs: int, seed: int) -> list[list[int]]:
+    """Fisher-Yates from the front over the whole pool, bounded numbers without bias."""
+    words, pool = philox_words(seed, purpose=1), list(range(size))
+    for place in range(2 * pairs):
+        bound = size - place
+        word = next(w for w in words if w * bound % 2**32 >= 2**32 % bound)
+        other = place + word * bound // 2**32
+        pool[place], pool[other] = pool[other], pool[place]
+    return [pool[k : k + 2] for k in range(0, 2 * pairs, 2)]
+
+
+def reference_warp(image: np.ndarray, parameters: np.ndarray) -> np.ndarray:
+    """Bilinear warp of one [14,14] image in double precision, zeros around it."""
+    degrees, factor, shear, dx, dy = parameters.astype(np.float64)
+    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    forward = factor * np.array([[cos, -sin], [sin, cos]]) @ np.array([[1, shear], [0, 1]])
+    grid = np.stack(np.meshgrid(np.arange(14), np.arange(14)), -1) - 6.5 - np.array([dx, dy])  # [y,x,(x,y)]
+    x, y = np.moveaxis(grid @ np.linalg.inv(forward).T + 6.5, -1, 0)
+    x, y = np.clip(x, -2, 15), np.clip(y, -2, 15)  # all is zero out there
+    padded = np.pad(image / 4.0, 3)
+    column, row = np.floor(x).astype(int), np.floor(y).astype(int)
+    right, down = x - column, y - row
+    corner = {(j, i): padded[row + 3 + j, column + 3 + i] for j in (0, 1) for i in (0, 1)}
+    upper = corner[0, 0] * (1 - right) + corner[0, 1] * right
+    lower = corner[1, 0] * (1 - right) + corner[1, 1] * right
+    return upper * (1 - down) + lower * down
+
+
+@given(st.integers(2, 60), st.integers(0, 2**64 - 1), st.data())
+def test_draw_is_fisher_yates_over_philox(size: int, seed: int, data: st.DataObject) -> None:
+    pairs = data.draw(st.integers(0, size // 2))
+    drawn = _core.draw(size, pairs, seed)
+    assert drawn.shape == (pairs, 2)
+    assert drawn.dtype == np.int64
+    assert drawn.tolist() == reference_draw(size, pairs, seed)
+
+
+def test_draw_from_a_pool_too_large_to_hold() -> None:
+    drawn = _core.draw(4_000_000_000, 1000, 1)
+    assert len(np.unique(drawn)) == 2000
+    assert drawn.max() > 3_900_000_000
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_pooling_is_torch_average_pooling_times_four(threads: int) -> None:
+    images = np.random.default_rng(1).integers(0, 256, (20, 28, 28), dtype=np.uint8)
+    indices = _core.draw(20, 9, 2)
+    pooled = _core.pool_pairs(images, indices, threads)
+    chosen = torch.from_numpy(images[indices].astype(np.float32))  # [9,2,28,28]
+    assert np.array_equal(pooled / np.float32(4), torch.nn.functional.avg_pool2d(chosen, 2).numpy())
+
+
+def test_pooled_images_are_taken_as_they_are() -> None:
+    images = np.random.default_rng(1).integers(0, 256, (20, 14, 14), dtype=np.uint8)
+    indices = _core.draw(20, 9, 2)
+    assert np.array_equal(_core.pool_pairs(images, indices), 4 * images[indices].astype(np.uint16))
+
+
+def test_targets() -> None:
+    digits = np.stack(np.divmod(np.arange(100), 10), 1).astype(np.uint8)
+    expected = [float(first <= second) for first, second in digits.tolist()]
+    assert _core.targets(digits).tolist() == expected
+    assert sum(expected) == 55
+
+
+@given(st.integers(2, 5000), st.integers(0, 1000))
+def test_moments_match_torch_for_any_number_of_threads(count: int, seed: int) -> None:
+    pixels = random_pixels(count, seed=seed)
+    mean, std = _core.moments(pixels)
+    grey = torch.from_numpy(pixels / 4.0)
+    assert mean == pytest.approx(grey.mean().item(), rel=1e-12)
+    assert std == pytest.approx(grey.std().item(), rel=1e-12, abs=1e-12)
+    assert all(_core.moments(pixels, threads) == (mean, std) for threads in (2, 7))
+
+
+def test_moments_match_torch_in_single_precision() -> None:
+    pixels = random_pixels(1000, 2, 14, 14)
+    grey = torch.from_numpy(pixels.astype(np.float32) / 4)
+    assert _core.moments(pixels) == pytest.approx((grey.mean().item(), grey.std().item()), rel=1e-6)
+
+
+def test_moments_of_very_many_bright_pixels_do_not_overflow() -> None:
+    pixels = np.full(10_000_000, 65535, np.uint16)
+    pixels[::2] = 65531
+    assert _core.moments(pixels, 2) == pytest.approx((65533 / 4, 0.5 * (1 + 0.5e-7)), rel=1e-12)
+
+
+@pytest.mark.parametrize("simd", ["auto", *_core.simd_levels()])
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_normalise(simd: str, threads: int) -> None:
+    pixels = random_pixels(13, 2, 14, 14)
+    result = _core.normalise(pixels, 33.3, 71.9, threads, simd)
+    np.testing.assert_allclose(result, (pixels / 4.0 - 33.3) / 71.9, rtol=1e-6, atol=1e-7)
+    assert result.tobytes() == _core.normalise(pixels, 33.3, 71.9, simd="baseline").tobytes()
+
+
+def test_glyphs_depend_on_seed_and_index_alone() -> None:
+    images, labels = _core.glyphs(np.arange(100), 5, 1)
+    for threads in (2, 7):
+        again, labels_again = _core.glyphs(np.arange(100), 5, threads)
+        assert np.array_equal(images, again)
+        assert np.array_equal(labels, labels_again)
+    some = np.array([70, 3, 3], np.int64)
+    assert np.array_equal(_core.glyphs(some, 5)[0], images[some])
+    assert not np.array_equal(_core.glyphs(some, 6)[0], images[some])
+
+
+def test_glyphs_look_like_their_digits() -> None:
+    """A least-squares fit of ten digits over pooled pixels carries over to glyphs it has not seen."""
+    images, labels = _core.glyphs(np.arange(6000), 0, 2)
+    pooled = _core.pool_pairs(images, np.arange(6000).reshape(-1, 2)).reshape(6000, 196) / 1020
+    inputs = np.column_stack([pooled, np.ones(6000)])
+    weights = np.linalg.lstsq(inputs[:4000], np.eye(10)[labels[:4000]], rcond=None)[0]
+    assert np.mean((inputs[4000:] @ weights).argmax(1) == labels[4000:]) > 0.85
+
+
+@pytest.mark.parametrize("range_", [RANGE, (180.0, 0.9, 1.0, 9.0), (0.0, 0.0, 0.0, 0.0)])
+def test_warps_match_a_double_precision_reference(range_: tuple[float, float, float, float]) -> None:
+    images = random_pixels(60, 14, 14)
+    parameters = _core.warps(np.arange(30), range_, seed=3, epoch=4).reshape(60, 5)
+    expected = np.stack([reference_warp(*each) for each in zip(images, parameters, strict=True)])
+    result = _core.warp(images, parameters)
+    np.testing.assert_allclose(result, expected, atol=5e-3)
+    for simd in _core.simd_levels():
+        assert _core.warp(images, parameters, simd).tobytes() == result.tobytes()
+
+
+def test_warps_fill_their_range_and_change_with_the_epoch() -> None:
+    parameters = _core.warps(np.arange(2000), RANGE, seed=1, epoch=0)
+    largest = np.abs(parameters - [0, 1, 0, 0, 0]).max((0, 1))
+    assert np.all(largest <= np.array([12, 0.12, 0.1, 1, 1]) * (1 + 1e-6))
+    assert np.all(largest > np.array([12, 0.12, 0.1, 1, 1]) * 0.99)
+    np.testing.assert_allclose(parameters.mean((0, 1)), [0, 1, 0, 0, 0], atol=0.4)
+    assert len(np.unique(parameters[..., 0])) > 3900
+    assert not np.any(parameters == _core.warps(np.arange(2000), RANGE, seed=1, epoch=1))
+
+
+PIXELS = random_pixels(4, 2, 14, 14)
+DIGITS = np.zeros((4, 2), np.uint8)
+INDICES = np.zeros((1, 2), np.int64)
+
+
+def loader(pixels: np.ndarray = PIXELS, digits: np.ndarray = DIGITS, **changes: object) -> _core.Loader:
+    options = {"mean": 0.0, "std": 1.0, "batch": 2, "seed": 0} | changes
+    return _core.Loader(pixels, digits, **options)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: _core.draw(9, 5, 0), "5 pairs need 10 images, not 9"),
+        (lambda: _core.draw(-1, 0, 0), r"size must be in 0..2\*\*64-1, not -1"),
+        (lambda: _core.draw(2**32, 5, 0), r"size must be below 2\^32, not 4294967296"),
+        (lambda: _core.draw(10, 1, 2**64), r"seed must be in 0..2\*\*64-1, not 18446744073709551616"),
+        (lambda: _core.pool_pairs(np.zeros((3, 28, 28), np.float32), INDICES), r"images .*uint8.*float32 \[3,28,28\]"),
+        (lambda: _core.pool_pairs(np.zeros((3, 20, 20), np.uint8), INDICES), r"\[n,28,28\] or \[n,14,14\], not uint8"),
+        (lambda: _core.pool_pairs(np.zeros((6, 28, 28), np.uint8)[::2], INDICES), "not strided uint8"),
+        (
+            lambda: _core.pool_pairs(np.zeros((3, 28, 28), np.uint8), INDICES + 3),
+            "index must be at least 0 and below 3, not 3",
+        ),
+        (lambda: _core.pool_pairs(np.zeros((3, 28, 28), np.uint8), INDICES[0]), r"indices .*\[n,2\], not int64 \[2\]"),
+        (lambda: _core.targets(np.zeros((3, 2), np.int64)), "digits must be a contiguous uint8 array"),
+        (lambda: _core.moments(np.zeros(1, np.uint16)), "at least 2 pixels, not 1"),
+        (lambda: _core.moments(np.zeros(4, np.uint16), 0), "threads must be at least 1, not 0"),
+        (lambda: _core.normalise(PIXELS, 0.0, 0.0), "std must be finite and positive, not 0"),
+        (lambda: _core.normalise(PIXELS, float("nan"), 1.0), "mean must be finite, not nan"),
+        (lambda: _core.normalise(PIXELS, 0.0, 1.0, simd="mmx"), "simd must be one of auto, .*baseline, not mmx"),
+        (lambda: _core.glyphs(np.array([-1]), 0), "index of a glyph must not be negative, not -1"),
+        (lambda: _core.warps(np.arange(2), (0.0, 1.0, 0.0, 0.0), 0, 0), "scale must be below 1, not 1"),
+        (lambda: _core.warps(np.arange(2), RANGE, 0, 2**28), "epoch must be below 268435456, not 268435456"),
+        (lambda: _core.warp(PIXELS[0], np.zeros((2, 5), np.float32)), "parameters of warp 0 .* factor positive"),
+        (lambda: _core.warp(PIXELS[0], np.zeros((3, 5), np.float32)), r"float32 array \[2,5\], not float32 \[3,5\]"),
+        (lambda: loader(digits=DIGITS[:3]), r"digits must be a contiguous uint8 array \[4,2\], not uint8 \[3,2\]"),
+        (lambda: loader(batch=0), "batch must be at least 1, not 0"),
+        (lambda: loader(threads=0), "threads must be in 1..1024, not 0"),
+        (lambda: loader(prefetch=10**6), "prefetch must be in 1..65536, not 1000000"),
+        (lambda: loader(seed=-1), "seed must be in"),
+        (lambda: loader(std=-1.0), "std must be finite and positive, not -1"),
+        (lambda: loader(warp=(-1.0, 0.0, 0.0, 0.0)), "rotation must be finite and not negative, not -1"),
+        (lambda: loader().start(0, 3), "first_batch must be at most 2, not 3"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(call: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as error:
+        call()  # type: ignore[operator]
+    assert "\n" not in str(error.value)

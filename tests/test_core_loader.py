@@ -1,0 +1,115 @@
+"""The C++ loader by itself: instruction sets, waiting, errors, the end."""
+
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from pairnet import _core
+
+RNG = np.random.default_rng(0)
+PIXELS = RNG.integers(0, 1021, (31, 2, 14, 14), dtype=np.uint16)
+DIGITS = RNG.integers(0, 10, (31, 2), dtype=np.uint8)
+
+
+def small(**changes: object) -> _core.Loader:
+    options = {"mean": 0.0, "std": 1.0, "batch": 10, "seed": 0} | changes
+    return _core.Loader(PIXELS, DIGITS, **options)
+
+
+@pytest.mark.parametrize("warp", [None, (12.0, 0.12, 0.1, 1.0)])
+@pytest.mark.parametrize("simd", _core.simd_levels())
+def test_instruction_sets_change_no_bit(simd: str, warp: tuple[float, float, float, float] | None) -> None:
+    found = []
+    for level in (simd, "baseline"):
+        core = small(mean=33.0, std=77.0, batch=31, seed=2, warp=warp, simd=level)
+        core.start(3)
+        found.append(b"".join(part.tobytes() for part in core.next() or ()))
+    assert found[0] == found[1]
+
+
+def test_a_closed_loader_says_so() -> None:
+    closed = small()
+    closed.close()
+    closed.close()
+    for call in (lambda: closed.start(0), closed.next):
+        with pytest.raises(RuntimeError, match="the loader is closed"):
+            call()
+
+
+def test_a_loader_that_was_not_started_has_nothing() -> None:
+    assert small().next() is None
+
+
+def test_other_threads_run_while_one_waits() -> None:
+    pixels, digits = np.zeros((20_000, 2, 14, 14), np.uint16), np.zeros((20_000, 2), np.uint8)
+    core = _core.Loader(
+        pixels, digits, mean=0.0, std=1.0, batch=20_000, seed=0, warp=(12.0, 0.1, 0.1, 1.0), simd="baseline"
+    )
+    done, during = threading.Event(), 0
+
+    def count() -> None:
+        nonlocal during
+        while not done.is_set():
+            during += waiting
+
+    waiting = 0
+    other = threading.Thread(target=count)
+    other.start()
+    core.start(0)
+    waiting = 1
+    core.next()
+    waiting = 0
+    done.set()
+    other.join()
+    assert during > 1000
+
+
+def run(program: str) -> str:
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+BIG = """
+import numpy as np
+from pairnet import _core
+def big(count, **options):
+    return _core.Loader(np.zeros((count, 2, 14, 14), np.uint16), np.zeros((count, 2), np.uint8), mean=0.0, std=1.0,
+                        batch=count, seed=0, simd="baseline", **options)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs setitimer")
+def test_ctrl_c_ends_the_wait_and_loses_no_batch() -> None:
+    program = """
+import signal
+loader = big(100_000, warp=(12.0, 0.1, 0.1, 1.0))
+loader.start(0)
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+signal.setitimer(signal.ITIMER_REAL, 0.01)
+try:
+    loader.next()
+except KeyboardInterrupt:
+    print("interrupted", loader.next() is not None, loader.next() is None)
+"""
+    assert run(BIG + program) == "interrupted True True\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_an_error_of_a_worker_surfaces_in_python() -> None:
+    program = """
+import resource
+loader = big(100_000)
+pages = int(open("/proc/self/statm").read().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 50_000_000,) * 2)
+for _ in range(2):  # the block of a batch is 160 MB
+    loader.start(0)
+    try:
+        loader.next()
+    except MemoryError:
+        print("no memory")
+"""
+    assert run(BIG + program) == "no memory\n" * 2

@@ -1,0 +1,289 @@
+"""Downloading MNIST from small servers on this machine that break off, lie, or are not there."""
+
+import errno
+import gzip
+import os
+import pathlib
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from pairnet.fetching import CHUNK, MNIST_SHA256, cache_folder, fetch_mnist
+from pairnet.sources import DataError, load
+
+FIRST = "train-images-idx3-ubyte"
+
+
+@dataclass(kw_only=True)
+class Mirror:
+    """A server of archives, what is wrong with it, and what it was asked."""
+
+    url: str = ""
+    archives: dict[str, bytes] = field(default_factory=dict)
+    cuts: list[int] = field(default_factory=list)  # the next answers break off after so many bytes
+    ranges: bool = True  # whether it can send the end of a file alone
+    asked: list[tuple[str, str]] = field(default_factory=list)  # (archive, Range header)
+
+
+def handler(mirror: Mirror) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            name, wanted = self.path.rpartition("/")[2], self.headers.get("Range", "")
+            mirror.asked.append((name, wanted))
+            if name not in mirror.archives:
+                self.send_error(404)
+                return
+            content = mirror.archives[name]
+            start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and mirror.ranges else 0
+            if start >= len(content):
+                self.send_response(416)
+                self.send_header("Content-Range", f"bytes */{len(content)}")
+                self.end_headers()
+                return
+            self.send_response(206 if start else 200)
+            if start:
+                self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+            self.send_header("Content-Length", str(len(content) - start))
+            self.end_headers()
+            cut = mirror.cuts.pop(0) if mirror.cuts else len(content)
+            self.wfile.write(content[start:][:cut])
+
+        def log_message(self, *_: object) -> None:
+            """Keeps the tests' output clean."""
+
+    return Handler
+
+
+@pytest.fixture
+def serve(small_mnist: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Mirror]]:
+    """Starts as many mirrors as a test asks for, each with the four archives."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    servers = []
+
+    def start() -> Mirror:
+        mirror = Mirror(
+            archives={f"{name}.gz": gzip.compress((small_mnist / name).read_bytes()) for name in MNIST_SHA256}
+        )
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler(mirror))
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        servers.append(server)
+        mirror.url = f"http://127.0.0.1:{server.server_port}/mnist/"
+        return mirror
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def mirror(serve: Callable[[], Mirror]) -> Mirror:
+    return serve()
+
+
+def refusal(*mirrors: str) -> str:
+    """The text of the one-line error that fetching ends in."""
+    with pytest.raises(DataError) as caught:
+        fetch_mnist(mirrors=mirrors)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def names() -> list[str]:
+    return sorted(path.name for path in cache_folder().iterdir())
+
+
+def test_fetched_once_then_found(mirror: Mirror, small_mnist: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    seen: list[tuple[str, int, int]] = []
+    folder = fetch_mnist(mirrors=[mirror.url], progress=lambda *step: seen.append(step))
+    assert folder == cache_folder()
+    assert names() == sorted(MNIST_SHA256)
+    for name in MNIST_SHA256:
+        assert (folder / name).read_bytes() == (small_mnist / name).read_bytes()
+        assert (folder / name).stat().st_mode & 0o777 == 0o644
+        size = len(mirror.archives[f"{name}.gz"])
+        assert [step for step in seen if step[0] == f"{name}.gz"][-1] == (f"{name}.gz", size, size)
+    assert load("auto").origin == f"full MNIST from {folder}"
+    fetch_mnist(mirrors=[mirror.url])
+    assert len(mirror.asked) == 4
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_damaged_file_in_the_cache_is_fetched_anew(mirror: Mirror) -> None:
+    folder = fetch_mnist(mirrors=[mirror.url])
+    (folder / FIRST).write_bytes(b"damaged")
+    fetch_mnist(mirrors=[mirror.url])
+    assert [name for name, _ in mirror.asked[4:]] == [f"{FIRST}.gz"]
+    load("mnist")
+
+
+def test_mirrors_and_cache_from_the_settings(
+    serve: Callable[[], Mirror], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty, full = serve(), serve()
+    empty.archives.clear()
+    monkeypatch.setenv("PAIRNET_MIRROR", f"{empty.url} {full.url}")
+    assert fetch_mnist() == tmp_path / "cache" / "mnist"
+    assert len(empty.asked) == len(full.asked) == 4
+    assert fetch_mnist(cache=tmp_path / "other") == tmp_path / "other"
+    monkeypatch.delenv("PAIRNET_CACHE")
+    assert cache_folder().parts[-2:] == ("pairnet", "mnist")
+
+
+# --- breaking off and going on
+
+
+def test_a_connection_that_breaks_off_is_taken_up_again(mirror: Mirror) -> None:
+    mirror.cuts = [CHUNK + 100]
+    fetch_mnist(mirrors=[mirror.url])
+    assert mirror.asked[:2] == [(f"{FIRST}.gz", ""), (f"{FIRST}.gz", f"bytes={CHUNK}-")]
+    assert names() == sorted(MNIST_SHA256)
+
+
+def test_the_next_call_goes_on_from_what_came(mirror: Mirror) -> None:
+    mirror.cuts = [CHUNK + 100, 0]
+    text = refusal(mirror.url)
+    assert "broke" in text
+    assert f"the {CHUNK:,} bytes that came are kept" in text
+    part = cache_folder() / f"{FIRST}.gz.part"
+    assert names() == [part.name]
+    assert part.read_bytes() == mirror.archives[f"{FIRST}.gz"][:CHUNK]
+    mirror.asked.clear()
+    fetch_mnist(mirrors=[mirror.url])
+    assert mirror.asked[0] == (f"{FIRST}.gz", f"bytes={CHUNK}-")
+    assert names() == sorted(MNIST_SHA256)
+
+
+def test_ctrl_c_keeps_what_came(mirror: Mirror) -> None:
+    def interrupt(_: str, done: int, __: int) -> None:
+        if done > CHUNK:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch_mnist(mirrors=[mirror.url], progress=interrupt)
+    assert names() == [f"{FIRST}.gz.part"]
+    fetch_mnist(mirrors=[mirror.url])
+    assert mirror.asked[1][1].startswith("bytes=")
+    assert names() == sorted(MNIST_SHA256)
+
+
+def test_another_mirror_goes_on_where_the_first_broke_off(serve: Callable[[], Mirror]) -> None:
+    first, second = serve(), serve()
+    first.cuts = [CHUNK + 100, 0]
+    fetch_mnist(mirrors=[first.url, second.url])
+    assert second.asked[0] == (f"{FIRST}.gz", f"bytes={CHUNK}-")
+
+
+@pytest.mark.parametrize("kept", ["all", "too much", "other bytes"])
+def test_a_beginning_of_another_kind(mirror: Mirror, kept: str) -> None:
+    archive = mirror.archives[f"{FIRST}.gz"]
+    part = cache_folder() / f"{FIRST}.gz.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes({"all": archive, "too much": archive + b"more", "other bytes": b"x" * 1000}[kept])
+    fetch_mnist(mirrors=[mirror.url])
+    assert names() == sorted(MNIST_SHA256)
+
+
+def test_a_server_that_cannot_resume(mirror: Mirror) -> None:
+    mirror.ranges = False
+    mirror.cuts = [CHUNK + 100]
+    fetch_mnist(mirrors=[mirror.url])
+    assert mirror.asked[1] == (f"{FIRST}.gz", f"bytes={CHUNK}-")
+    assert names() == sorted(MNIST_SHA256)
+
+
+# --- mirrors that are not there, or send something else
+
+
+def test_unreachable_mirrors_are_named_with_the_offline_ways(mirror: Mirror) -> None:
+    mirror.archives.clear()
+    text = refusal("http://127.0.0.1:9/mnist", mirror.url, "nonsense")
+    assert f"cannot fetch {FIRST}.gz: tried http://127.0.0.1:9/mnist (" in text
+    assert "Connection refused), " in text
+    assert f"{mirror.url} (HTTP 404 Not Found)" in text
+    assert "nonsense (Invalid URL" in text
+    assert "PAIRNET_DATA or --data-dir to a folder with the four IDX files, or use --data mnist5k" in text
+    assert not cache_folder().exists()
+
+
+OTHER_BYTES = {
+    "wrong checksum": gzip.compress(b"another set"),
+    "what it sent is not sound gzip data": b"<html>Please log in</html>",
+}
+
+
+@pytest.mark.parametrize("reason", OTHER_BYTES)
+def test_wrong_bytes_are_thrown_away(serve: Callable[[], Mirror], reason: str) -> None:
+    wrong, right = serve(), serve()
+    wrong.archives[f"{FIRST}.gz"] = OTHER_BYTES[reason]
+    assert f"{wrong.url} ({reason})" in refusal(wrong.url)
+    assert not cache_folder().exists()
+    fetch_mnist(mirrors=[wrong.url, right.url])
+    assert names() == sorted(MNIST_SHA256)
+
+
+def test_a_damaged_archive(serve: Callable[[], Mirror]) -> None:
+    wrong, right = serve(), serve()
+    archive = bytearray(right.archives[f"{FIRST}.gz"])
+    archive[len(archive) // 2] ^= 0xFF
+    for content in (bytes(archive), bytes(archive[:5000])):
+        wrong.archives[f"{FIRST}.gz"] = content
+        assert "what it sent is not sound gzip data" in refusal(wrong.url)
+    fetch_mnist(mirrors=[wrong.url, right.url])
+    assert names() == sorted(MNIST_SHA256)
+
+
+# --- a disk that does not take it
+
+
+def fails_with(number: int) -> Callable[..., None]:
+    """A function that stands in for one of the system's and always fails with this errno."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+@pytest.mark.parametrize("place", ["new folder", "old folder", "archive", "unpacked"])
+def test_a_full_disk_or_a_read_only_cache(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch, place: str, number: int
+) -> None:
+    if place != "new folder":
+        cache_folder().mkdir(parents=True)
+    opened = pathlib.Path.open
+
+    def open_unless_part(path: Path, mode: str = "r"):  # type: ignore[no-untyped-def]
+        if path.suffix == ".part" and mode != "rb":
+            opened(path, mode).close()  # the file is there when the writing fails
+            raise OSError(number, os.strerror(number))
+        return opened(path, mode)
+
+    with monkeypatch.context() as broken:
+        if place == "new folder":
+            broken.setattr(os, "makedirs", fails_with(number))
+        elif place == "old folder":
+            broken.setattr(tempfile, "NamedTemporaryFile", fails_with(number))
+        elif place == "archive":
+            broken.setattr(pathlib.Path, "open", open_unless_part)
+        else:
+            broken.setattr(os, "fsync", fails_with(number))
+        text = refusal(mirror.url)
+    assert f"{cache_folder()}: cannot hold MNIST: " in text
+    assert os.strerror(number) in text
+    assert "PAIRNET_CACHE" in text
+    assert "--data mnist5k" in text
+    assert not cache_folder().exists() or not names()
+    fetch_mnist(mirrors=[mirror.url])
+
+
+def test_a_cache_that_is_a_file(mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("PAIRNET_CACHE", str(tmp_path / "file"))
+    assert "cannot hold MNIST: Not a directory" in refusal(mirror.url)

@@ -1,0 +1,190 @@
+"""IDX files: round trips, and a one-line error for every way in which a file can be unsound."""
+
+import errno
+import gzip
+import os
+import struct
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from pairnet.idx import DataError, IdxError, header, read_idx, write_idx
+
+THREE = bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 8, 9])  # the array [7, 8, 9]
+
+
+@pytest.fixture(params=["plain", "gzip"])
+def packed(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param == "gzip")
+
+
+def put(folder: Path, content: bytes, *, packed: bool = False) -> Path:
+    path = folder / "file-idx1-ubyte"
+    path.write_bytes(gzip.compress(content) if packed else content)
+    return path
+
+
+def refusal(path: Path) -> str:
+    """The text of the one-line error that reading `path` ends in."""
+    with pytest.raises(IdxError) as caught:
+        read_idx(path)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def fails_with(number: int) -> Callable[..., None]:
+    """A function that stands in for one of the system's and always fails with this errno."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+@given(
+    array=hnp.arrays(np.uint8, hnp.array_shapes(min_dims=0, max_dims=5, min_side=0, max_side=6)), packed=st.booleans()
+)
+def test_round_trip(tmp_path_factory: pytest.TempPathFactory, array: np.ndarray, packed: bool) -> None:
+    path = tmp_path_factory.getbasetemp() / ("round-trip.gz" if packed else "round-trip")
+    write_idx(path, array)
+    back = read_idx(path)
+    assert back.dtype == np.uint8
+    assert back.flags.writeable
+    np.testing.assert_array_equal(back, array, strict=True)
+
+
+@given(content=st.binary(max_size=40) | st.binary(max_size=40).map(lambda tail: b"\0\0\x08" + tail))
+def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = put(tmp_path_factory.getbasetemp(), content)
+    try:
+        array = read_idx(path)
+    except IdxError:
+        return
+    assert header(array.shape) + array.tobytes() == content
+
+
+def test_the_bytes_are_those_of_the_format(tmp_path: Path) -> None:
+    write_idx(tmp_path / "plain", np.array([7, 8, 9], np.uint8))
+    assert (tmp_path / "plain").read_bytes() == THREE
+    write_idx(tmp_path / "columns", np.arange(6, dtype=np.uint8).reshape(2, 3).T)  # not in C order
+    assert (tmp_path / "columns").read_bytes() == bytes([0, 0, 8, 2, 0, 0, 0, 3, 0, 0, 0, 2, 0, 3, 1, 4, 2, 5])
+
+
+def test_compression_is_told_by_content_not_by_name(tmp_path: Path) -> None:
+    (tmp_path / "a.gz").write_bytes(THREE)
+    (tmp_path / "b").write_bytes(gzip.compress(THREE[:5]) + gzip.compress(THREE[5:]))  # gzip may have several members
+    assert read_idx(tmp_path / "a.gz").tolist() == read_idx(str(tmp_path / "b")).tolist() == [7, 8, 9]
+
+
+def test_compressed_files_are_reproducible(tmp_path: Path) -> None:
+    for name in ("a.gz", "b.gz"):
+        write_idx(tmp_path / name, np.arange(9, dtype=np.uint8))
+    assert (tmp_path / "a.gz").read_bytes() == (tmp_path / "b.gz").read_bytes()
+
+
+@pytest.mark.parametrize("magic", [b"\x89PNG", b"\0\x01\x08\x01", b"\0\0\x07\x01", b"\0\0\0\0"])
+def test_wrong_magic(tmp_path: Path, packed: bool, magic: bytes) -> None:
+    assert f"wrong magic: expected 00 00 08 <rank>, found {magic.hex(' ')}" in refusal(
+        put(tmp_path, magic + THREE[4:], packed=packed)
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "name"), [(0x09, "int8"), (0x0B, "int16"), (0x0C, "int32"), (0x0D, "float32"), (0x0E, "float64")]
+)
+def test_other_types(tmp_path: Path, code: int, name: str) -> None:
+    assert f"expected unsigned bytes (type 08), found {name}" in refusal(put(tmp_path, bytes([0, 0, code]) + THREE[3:]))
+
+
+@pytest.mark.parametrize("length", range(len(THREE)))
+def test_truncated(tmp_path: Path, packed: bool, length: int) -> None:
+    text = refusal(put(tmp_path, THREE[:length], packed=packed))
+    assert "truncated" in text
+    if length >= 8:
+        assert f"expected 11 bytes for shape [3], found {length}" in text
+
+
+def test_trailing_bytes(tmp_path: Path, packed: bool) -> None:
+    text = refusal(put(tmp_path, THREE + b"ab", packed=packed))
+    assert "trailing bytes: expected 11 bytes for shape [3], found " + ("more" if packed else "13") in text
+
+
+def test_truncated_gzip(tmp_path: Path) -> None:
+    path = put(tmp_path, THREE, packed=True)
+    for length in range(2, path.stat().st_size):
+        path.write_bytes(gzip.compress(THREE)[:length])
+        assert "truncated" in refusal(path)
+
+
+@pytest.mark.parametrize("position", [2, 12, -6, -2])  # method, data, checksum, length
+def test_corrupt_gzip(tmp_path: Path, position: int) -> None:
+    content = bytearray(gzip.compress(THREE))
+    content[position] ^= 0xFF
+    path = tmp_path / "file.gz"
+    path.write_bytes(content)
+    assert "corrupt gzip data" in refusal(path)
+
+
+def test_giant_dimensions_take_no_memory(tmp_path: Path, packed: bool) -> None:
+    path = put(tmp_path, struct.pack(">HBB3I", 0, 8, 3, 60_000, 2**31, 2**31) + bytes(100), packed=packed)
+    tracemalloc.start()
+    try:
+        text = refusal(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**26
+    finally:
+        tracemalloc.stop()
+    assert "truncated: expected 276,701,161,105,643,274,240,016 bytes for shape [60000, 2147483648, 2147483648]" in text
+    assert "found 116" in text
+
+
+def test_impossible_shapes(tmp_path: Path) -> None:
+    empty_but_giant = struct.pack(">HBB4I", 0, 8, 4, 0, *[2**32 - 1] * 3)
+    assert "is not possible" in refusal(put(tmp_path, empty_but_giant))
+    assert "at most 64 dimensions, found 65" in refusal(put(tmp_path, b"\0\0\x08\x41" + bytes(4 * 65)))
+
+
+def test_what_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "expected an IDX file, found none" in refusal(tmp_path / "missing")
+    assert "found a folder" in refusal(tmp_path)
+    path = put(tmp_path, THREE)
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fstat", fails_with(errno.EIO))
+        assert "cannot be read: Input/output error" in refusal(path)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    path = put(tmp_path, THREE)
+    monkeypatch.setattr(os, "fsync", fails_with(number))
+    with pytest.raises(IdxError, match=os.strerror(number)):
+        write_idx(path, np.zeros(5, np.uint8))
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_bytes() == THREE
+
+
+def test_an_interrupted_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_idx(tmp_path / "new", np.zeros(5, np.uint8))
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="expected a uint8 array, came float32"):
+        write_idx(tmp_path / "a", np.zeros(3, np.float32))  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="cannot be written: No such file or directory"):
+        write_idx(tmp_path / "missing" / "a", np.zeros(3, np.uint8))
+    with pytest.raises(DataError, match="does not fit IDX"):
+        header((2**32,))

@@ -1,0 +1,283 @@
+"""The loader: every pair once, the same bytes for any thread count, resumable, interruptible, leaves nothing behind."""
+
+import gc
+import json
+import subprocess
+import sys
+import time
+from itertools import islice, pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pairnet import _core
+from pairnet.loader import Batch, PairLoader, Warp
+from pairnet.pairs import Moments, Pairs, normalise
+
+IDENTITY = Moments(mean=0.0, std=0.25)  # leaves the pixels of numbered pairs as they are
+
+
+def numbered(count: int) -> Pairs:
+    """Pairs that can be told apart: all pixels of pair k are k % 1021."""
+    k = np.arange(count)
+    return Pairs(
+        pixels=np.broadcast_to((k % 1021).astype(np.uint16)[:, None, None, None], (count, 2, 14, 14)).copy(),
+        digits=np.stack([k % 10, k // 10 % 10], 1).astype(np.uint8),
+        indices=k.repeat(2).reshape(-1, 2),
+    )
+
+
+def noisy(count: int) -> Pairs:
+    rng = np.random.default_rng(0)
+    return Pairs(
+        pixels=rng.integers(0, 1021, (count, 2, 14, 14), dtype=np.uint16),
+        digits=rng.integers(0, 10, (count, 2), dtype=np.uint8),
+        indices=rng.permutation(2 * count).reshape(-1, 2),
+    )
+
+
+def content(batch: Batch) -> bytes:
+    return b"".join(np.asarray(part).tobytes() for part in batch)
+
+
+def numbers(batch: Batch) -> list[int]:
+    return np.asarray(batch.pair)[:, 0, 0, 0].astype(int).tolist()
+
+
+def threads_now() -> int:
+    return len(list(Path("/proc/self/task").iterdir()))
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+@given(
+    count=st.integers(1, 60),
+    batch=st.integers(1, 70),
+    threads=st.integers(1, 4),
+    shuffle=st.booleans(),
+    drop_last=st.booleans(),
+    seed=st.integers(0, 2**64 - 1),
+)
+@settings(deadline=None)
+def test_an_epoch_is_every_pair_once(
+    count: int, batch: int, threads: int, shuffle: bool, drop_last: bool, seed: int
+) -> None:
+    pairs = numbered(count)
+    options = {"batch": batch, "seed": seed, "shuffle": shuffle, "drop_last": drop_last, "threads": threads}
+    with PairLoader(pairs, IDENTITY, output="numpy", **options) as loader:
+        batches = list(loader)
+        again = list(loader)
+    assert len(batches) == len(loader) == (count // batch if drop_last else -(-count // batch))
+    assert all(len(b.pair) == batch for b in (batches if drop_last else batches[:-1]))
+    order = [number for b in batches for number in numbers(b)]
+    kept = count // batch * batch if drop_last else count
+    assert len(set(order)) == len(order) == kept
+    assert shuffle or order == list(range(kept))
+    assert shuffle or order == [number for b in again for number in numbers(b)]
+    for b in batches:
+        rows = numbers(b)
+        assert (b.pair == np.array(rows)[:, None, None, None]).all()
+        assert np.array_equal(b.digits, pairs.digits[rows])
+        assert np.array_equal(b.target, pairs.targets[rows])
+
+
+@given(st.integers(1, 40), st.integers(1, 12), st.integers(0, 2), st.data())
+@settings(deadline=None)
+def test_resuming_goes_on_with_the_very_next_batch(count: int, batch: int, epoch: int, data: st.DataObject) -> None:
+    pairs = numbered(count)
+    with PairLoader(pairs, IDENTITY, batch=batch, seed=1, threads=2, output="numpy") as loader:
+        for _ in range(epoch):
+            list(loader)
+        taken = data.draw(st.integers(0, len(loader)))
+        iterator = iter(loader)
+        before = [content(b) for b in islice(iterator, taken)]
+        state = json.loads(json.dumps(loader.state_dict()))
+        after = [content(b) for b in iterator] + [content(b) for b in loader]
+        with PairLoader(pairs, IDENTITY, batch=batch, seed=1, threads=1, output="numpy") as other:
+            other.load_state_dict(state)
+            assert other.epoch == epoch
+            assert [content(b) for b in other] + [content(b) for b in other] == after
+        whole = PairLoader(pairs, IDENTITY, batch=batch, seed=1, threads=1, output="numpy")
+        whole.load_state_dict(state | {"handed_out": 0})
+        assert [content(b) for b in whole] == before + after[: len(loader) - taken]
+
+
+@pytest.mark.parametrize("warp", [None, Warp()])
+def test_threads_change_no_byte(warp: Warp | None) -> None:
+    pairs, found = noisy(203), []
+    for threads in (1, 2, 7):
+        with PairLoader(pairs, IDENTITY, batch=10, threads=threads, warp=warp, output="numpy") as loader:
+            found.append([content(b) for _ in range(3) for b in loader])
+    assert found[0] == found[1] == found[2]
+    assert len(set(found[0])) == len(found[0])
+
+
+def test_batches_hold_what_normalise_gives() -> None:
+    pairs, moments = noisy(30), Moments(mean=127.0, std=70.0)
+    with PairLoader(pairs, moments, batch=30, shuffle=False, output="numpy") as loader:
+        (batch,) = loader
+    for part, expected in zip(batch, normalise(pairs, moments), strict=True):
+        assert part.dtype == expected.dtype
+        assert np.array_equal(part, expected)
+
+
+def test_warped_batches_hold_each_image_warped_by_its_own_parameters() -> None:
+    pairs, moments = noisy(20), Moments(mean=127.0, std=70.0)
+    with PairLoader(pairs, moments, batch=20, seed=9, shuffle=False, warp=Warp(), output="numpy") as loader:
+        epochs = [next(iter(loader)) for _ in range(2)]
+    for epoch, batch in enumerate(epochs):
+        parameters = _core.warps(np.arange(20), (12.0, 0.12, 0.1, 1.0), seed=9, epoch=epoch).reshape(40, 5)
+        grey = _core.warp(pairs.pixels.reshape(40, 14, 14), parameters)
+        np.testing.assert_allclose(batch.pair.reshape(40, 14, 14), (grey - 127) / 70, atol=1e-5)
+        assert np.array_equal(batch.target, pairs.targets)
+    assert not np.array_equal(epochs[0].pair, epochs[1].pair)
+
+
+def test_torch_batches_are_tensors_that_share_the_memory_of_the_batch() -> None:
+    pairs = noisy(50)
+    with PairLoader(pairs, IDENTITY, batch=20) as loader, PairLoader(pairs, IDENTITY, batch=20, output="numpy") as twin:
+        for batch, arrays in zip(loader, twin, strict=True):
+            assert (batch.pair.dtype, batch.target.dtype, batch.digits.dtype) == (
+                torch.float32,
+                torch.float32,
+                torch.int64,
+            )
+            assert batch.pair.shape == (len(batch.target), 2, 14, 14)
+            assert batch.pair.data_ptr() % 64 == 0
+            assert content(batch) == content(arrays)
+            block = [part.untyped_storage().data_ptr() for part in batch]
+            assert all(0 < b - a <= 20 * 392 * 4 + 64 for a, b in pairwise(block))
+
+
+def test_epochs_have_orders_of_their_own() -> None:
+    with PairLoader(numbered(100), IDENTITY, batch=100, output="numpy") as loader:
+        orders = [numbers(next(iter(loader))) for _ in range(5)]
+        assert loader.epoch == 4
+    assert len({tuple(order) for order in orders}) == 5
+
+
+def test_an_epoch_left_early_counts_as_over() -> None:
+    with PairLoader(numbered(100), IDENTITY, batch=10, output="numpy") as loader:
+        for _ in loader:
+            break
+        assert (loader.epoch, loader.state_dict()["handed_out"]) == (0, 1)
+        assert len(list(loader)) == 10
+        assert loader.epoch == 2
+
+
+def test_one_iteration_at_a_time() -> None:
+    with PairLoader(numbered(100), IDENTITY, batch=10, output="numpy") as loader:
+        old = iter(loader)
+        next(old)
+        assert len(list(loader)) == 10
+        with pytest.raises(RuntimeError, match="a newer iteration"):
+            next(old)
+        assert loader.state_dict()["handed_out"] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch": 5}, "this loader has batch=5, the saved state has 10"),
+        ({"seed": 1}, "this loader has seed=1, the saved state has 0"),
+        ({"shuffle": False}, "this loader has shuffle=False, the saved state has True"),
+        ({"warp": Warp()}, "this loader has warp=.*, the saved state has None"),
+    ],
+)
+def test_a_state_of_another_loader_is_refused(change: dict[str, object], message: str) -> None:
+    pairs = numbered(100)
+    state = PairLoader(pairs, IDENTITY, batch=10).state_dict()
+    with pytest.raises(ValueError, match=message):
+        PairLoader(pairs, IDENTITY, **({"batch": 10} | change)).load_state_dict(state)
+    with pytest.raises(ValueError, match="this loader has pairs=50"):
+        PairLoader(pairs.subset(np.arange(50)), IDENTITY, batch=10).load_state_dict(state)
+    with pytest.raises(ValueError, match="this loader has draw="):
+        PairLoader(pairs.subset(np.arange(100)[::-1].copy()), IDENTITY, batch=10).load_state_dict(state)
+    with pytest.raises(ValueError, match=r"handed_out must be in 0..10, not 11"):
+        PairLoader(pairs, IDENTITY, batch=10).load_state_dict(state | {"handed_out": 11})
+
+
+def test_output_and_device_are_checked() -> None:
+    with pytest.raises(ValueError, match='output must be "torch" or "numpy", not "jax"'):
+        PairLoader(numbered(4), IDENTITY, output="jax")
+    with pytest.raises(ValueError, match='device needs output="torch"'):
+        PairLoader(numbered(4), IDENTITY, output="numpy", device="cuda")
+
+
+def test_batches_outlive_their_loader_and_are_not_written_again() -> None:
+    loader = PairLoader(numbered(100), IDENTITY, batch=10, threads=2, output="numpy")
+    batches = list(loader)
+    held = [content(b) for b in batches]
+    last = batches[-1].digits  # one part keeps the whole block
+    for _ in range(5):
+        list(loader)
+    loader.close()
+    del loader
+    gc.collect()
+    assert [content(b) for b in batches] == held
+    expected = last.copy()
+    del batches
+    gc.collect()
+    assert np.array_equal(last, expected)
+
+
+@linux
+@pytest.mark.parametrize("taken", [0, 3])
+def test_dropping_a_loader_joins_its_threads(taken: int) -> None:
+    before = threads_now()
+    loader = PairLoader(noisy(500), IDENTITY, batch=10, threads=5, warp=Warp(), output="numpy")
+    batches = list(islice(loader, taken))
+    assert threads_now() == before + 5
+    del loader
+    gc.collect()
+    until = time.monotonic() + 5
+    while threads_now() > before and time.monotonic() < until:
+        time.sleep(0.001)  # a joined thread may stay in the list for a moment
+    assert threads_now() == before
+    assert len(batches) == taken
+
+
+def test_iterating_a_closed_loader_raises() -> None:
+    loader = PairLoader(numbered(10), IDENTITY, batch=5, output="numpy")
+    iterator = iter(loader)
+    next(iterator)
+    loader.close()
+    for each in (iterator, iter(loader)):
+        with pytest.raises(RuntimeError, match="the loader is closed"):
+            next(each)
+
+
+def run(program: str) -> str:
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@linux
+def test_ctrl_c_ends_an_endless_loop() -> None:
+    program = """
+import os, signal, threading
+import numpy as np
+from pairnet.loader import PairLoader
+from pairnet.pairs import Moments, Pairs
+pairs = Pairs(pixels=np.zeros((100, 2, 14, 14), np.uint16), digits=np.zeros((100, 2), np.uint8),
+              indices=np.zeros((100, 2), np.int64))
+loader = PairLoader(pairs, Moments(mean=0.0, std=1.0), output="numpy")
+threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    while True:
+        for batch in loader:
+            pass
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    assert run(program) == "interrupted\n"
+
+
+def test_importing_the_loader_does_not_import_torch() -> None:
+    assert run("import sys, pairnet.loader; print('torch' in sys.modules, 'sklearn' in sys.modules)") == "False False\n"

