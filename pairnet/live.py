@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -17,9 +17,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from pairnet.records import Epoch
-from pairnet.runs import Run
-from pairnet.study import Progress as Step
+if TYPE_CHECKING:  # these bring torch with them, and a --help is not to wait for it
+    from pairnet.records import Epoch
+    from pairnet.runs import Run
+    from pairnet.study import Progress as Step
 
 
 def _bars(console: Console) -> Progress:
@@ -39,7 +40,7 @@ def _bars(console: Console) -> Progress:
 class StudyDisplay:
     """One bar for each row of a table and one for the whole; counts epochs, so that the time left is honest."""
 
-    def __init__(self, console: Console, runs: Sequence[Run]) -> None:
+    def __init__(self, console: Console, runs: "Sequence[Run]") -> None:
         self._console = console
         self._runs = len(runs)
         self._ended = 0
@@ -64,7 +65,7 @@ class StudyDisplay:
     ) -> None:
         self._progress.stop()
 
-    def __call__(self, step: Step) -> None:
+    def __call__(self, step: "Step") -> None:
         """Takes in one step of the study."""
         row = self._rows[step.run.row]
         gained = step.epoch - self._done[step.run]
@@ -81,7 +82,7 @@ class StudyDisplay:
             if not self._console.is_terminal:
                 self._console.print(self._line(step))
 
-    def _line(self, step: Step) -> str:
+    def _line(self, step: "Step") -> str:
         run, record = step.run, step.record
         fold = "" if run.fold is None else f" fold {run.fold + 1}/{run.folds}"
         took = "" if record is None else f"{record.accuracy:.4f} in {record.seconds:.1f} s"
@@ -92,7 +93,7 @@ class StudyDisplay:
 class RunDisplay:
     """One bar for a single training, an epoch a step; a line at the end elsewhere."""
 
-    def __init__(self, console: Console, run: Run) -> None:
+    def __init__(self, console: Console, run: "Run") -> None:
         self._console = console
         self._run = run
         self._began = time.monotonic()
@@ -108,7 +109,7 @@ class RunDisplay:
     ) -> None:
         self._progress.stop()
 
-    def __call__(self, epoch: int, last: Epoch) -> None:
+    def __call__(self, epoch: int, last: "Epoch") -> None:
         """Takes in one epoch."""
         self._progress.update(self._task, completed=epoch, accuracy=f"{last.validation_accuracy:.4f}")
         if epoch == self._run.recipe.epochs and not self._console.is_terminal:

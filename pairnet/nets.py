@@ -20,15 +20,18 @@ class Scores(NamedTuple):
 def build(variant: Variant, *, seed: int | None = None) -> "JointNet | TwinNet":
     """A fresh net for `variant`, its weights drawn from `seed` (from torch's global generator where None).
 
-    The kernels are stored channels-last, which the CPU's and the GPU's convolutions prefer. NotationError where the row's
-    layers do not fit one another.
+    The kernels are stored channels-last, which the CPU's and the GPU's convolutions prefer. NotationError where the
+    row's layers do not fit one another.
     """
     check(variant)
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
         net = JointNet(variant) if variant.net else TwinNet(variant)
-    return net.to(memory_format=torch.channels_last)
+    for parameter in net.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return net
 
 
 class JointNet(nn.Module):
@@ -44,7 +47,7 @@ class JointNet(nn.Module):
 
 
 class TwinNet(nn.Module):
-    """Looks at each image alone, with one tower for both (weight sharing) or one for each, and compares the features."""
+    """Looks at each image alone, through one tower (weight sharing) or one for each, and compares the features."""
 
     def __init__(self, variant: Variant) -> None:
         super().__init__()
@@ -58,17 +61,20 @@ class TwinNet(nn.Module):
 
     def encode(self, images: Tensor) -> Tensor:
         """Features of single images through the (first) tower: [M,1,14,14] -> [M,F]."""
-        return self.tower(images).flatten(1)
+        features: Tensor = self.tower(images)
+        return features.flatten(1)
 
     def compare(self, features: Tensor) -> Tensor:
         """The main score from both images' features, side by side: [N,2F] -> [N]."""
-        return self.head(features).flatten()
+        scores: Tensor = self.head(features)  # [N,1]
+        return scores.flatten()
 
     def classify(self, features: Tensor) -> Tensor:
         """Digit scores from single images' features: [M,F] -> [M,10].  ValueError without an auxiliary classifier."""
         if self.auxiliary is None:
             raise ValueError("this net has no auxiliary classifier")
-        return self.auxiliary(features)
+        scores: Tensor = self.auxiliary(features)
+        return scores
 
     def forward(self, pair: Tensor) -> Scores:
         """pair [N,2,14,14], normalised -> Scores.  With a shared tower both images go through it as one batch of 2N."""

@@ -8,13 +8,16 @@
 | P(k)          | k x k max-pooling with stride k                                                        |
 | D(p)          | dropout with probability p                                                             |
 
-A ReLU follows each conv and fc without being noted (before BN, as in the paper), except the last layer of a net that ends in
-scores; that is for `nets.py` to know.
+A ReLU follows each conv and fc without being noted (before BN, as in the paper), except the last layer of a net that
+ends in scores; that is for `nets.py` to know.
 """
 
 import math
 import re
 from dataclasses import dataclass
+
+LARGEST_SIZE = 1_000_000
+"""Of a channel, feature or kernel count in the notation: a typing error is not to take all memory."""
 
 Shape = tuple[int, ...]
 """[C,H,W] of one image stack, or [F] after a fully-connected layer; the batch axis is left out."""
@@ -42,7 +45,7 @@ class Conv:
         if channels != self.inputs:
             raise NotationError(f"{self} receives {channels} channels ({_show(shape)}), not {self.inputs}")
         if self.padded and self.kernel % 2 == 0:
-            raise NotationError(f"{self}: an even kernel cannot keep the size; write {self}* for no padding")
+            raise NotationError(f"{self}: an even kernel cannot keep the size; write {self}*")
         lost = 0 if self.padded else self.kernel - 1
         if min(height, width) <= lost:
             raise NotationError(f"{self} needs images of at least {self.kernel}x{self.kernel}, not {height}x{width}")
@@ -153,42 +156,44 @@ class Dropout:
 
 Layer = Conv | Linear | BatchNorm | Pool | Dropout
 
-_INTEGER = r"\s*(\d{1,7})\s*"
-_TOKENS = (
-    (
-        re.compile(rf"conv\({_INTEGER},{_INTEGER},{_INTEGER}\)(\*?)"),
-        lambda i, o, k, s: Conv(int(i), int(o), int(k), s == ""),
-    ),
-    (re.compile(rf"fc\({_INTEGER},{_INTEGER}\)"), lambda i, o: Linear(int(i), int(o))),
-    (re.compile(r"BN"), lambda: BatchNorm()),
-    (re.compile(rf"P\({_INTEGER}\)"), lambda k: Pool(int(k))),
-    (re.compile(r"D\(\s*(\d*\.?\d+)\s*\)"), lambda p: Dropout(float(p))),
-)
+_TOKEN = re.compile(r"(conv|fc|BN|P|D)(?:\(([\d.,]+)\))?(\*?)")
 
 
 def parse(text: str) -> tuple[Layer, ...]:
-    """The layers that `text` names.  NotationError names the first part that cannot be read, and what could stand there."""
-    layers: list[Layer] = []
-    rest = text.strip()
-    while rest:
-        for pattern, build in _TOKENS:
-            match = pattern.match(rest)
-            if match and (match.end() == len(rest) or rest[match.end()].isspace()):
-                break
-        else:
-            raise NotationError(
-                f'"{rest.split()[0]}" is no layer: expected conv(i,o,k), conv(i,o,k)*, fc(a,b), BN, P(k) or D(p)'
-            )
-        if (
-            any(group == "0" * len(group) for group in match.groups() if group and group.isdigit())
-            and "D(" not in match[0]
-        ):
-            raise NotationError(f"{match[0]}: sizes start at 1")
-        layers.append(build(*match.groups()))
-        rest = rest[match.end() :].lstrip()
-    if not layers:
+    """The layers that `text` names, in their order.
+
+    NotationError names the first part that cannot be read, and what could stand there.
+    """
+    tokens = re.sub(r"\(([^()]*)\)", lambda inner: re.sub(r"\s", "", inner[0]), text).split()
+    if not tokens:
         raise NotationError("a structure needs at least one layer")
-    return tuple(layers)
+    return tuple(_layer(token) for token in tokens)
+
+
+def _layer(token: str) -> Layer:
+    match = _TOKEN.fullmatch(token)
+    if match:
+        name, numbers, star = match[1], (match[2] or "").split(","), match[3]
+        try:
+            if name == "BN" and match[2] is None and not star:
+                return BatchNorm()
+            if name == "D" and not star:
+                (probability,) = map(float, numbers)
+                return Dropout(probability)
+            sizes = tuple(map(int, numbers))
+            if min(sizes) < 1 or max(sizes) > LARGEST_SIZE:
+                raise NotationError(f"{token}: sizes lie in 1..{LARGEST_SIZE:,}")
+            if name == "conv" and len(sizes) == 3:
+                return Conv(*sizes, padded=star == "")
+            if name == "fc" and len(sizes) == 2 and not star:
+                return Linear(*sizes)
+            if name == "P" and len(sizes) == 1 and not star:
+                return Pool(*sizes)
+        except NotationError:
+            raise
+        except ValueError:
+            pass  # numbers that are none, or too many of them: said below
+    raise NotationError(f'"{token}" is no layer: expected conv(i,o,k), conv(i,o,k)*, fc(a,b), BN, P(k) or D(p)')
 
 
 def show(layers: tuple[Layer, ...]) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 class Recipe:
     """How one net is trained (paper, section III).
 
-    loss_ratio weighs the main loss against the auxiliary one: loss_ratio * BCE + CE(first) + CE(second), each a mean over
-    the batch. It has no part where a variant classifies no digits: the loss is then BCE alone.
+    loss_ratio weighs the main loss against the auxiliary one: loss_ratio * BCE + CE(first) + CE(second), each a mean
+    over the batch. It has no part where a variant classifies no digits: the loss is then BCE alone.
     """
 
     epochs: int = 25

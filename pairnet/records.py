@@ -26,8 +26,8 @@ class RecordError(ValueError):
 class Epoch:
     """One epoch: losses are means per pair (auxiliary: both digits summed), accuracies fractions of 1.
 
-    Training figures are taken as the batches go by (dropout on, weights moving), validation figures at the epoch's end on
-    the pairs held out from training. Auxiliary figures are None for a variant that classifies no digits.
+    Training figures are taken as the batches go by (dropout on, weights moving), validation figures at the epoch's end
+    on the pairs held out from training. Auxiliary figures are None for a variant that classifies no digits.
     """
 
     train_loss: float
@@ -172,10 +172,8 @@ def hardware() -> str:
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        values = dict(
-            (key.strip(), value.strip())
-            for key, _, value in (line.partition(":") for line in info.read_text().splitlines())
-        )
+        lines = (line.partition(":") for line in info.read_text().splitlines())
+        values = {key.strip(): value.strip() for key, _, value in lines}
         name = values.get("model name", name)
         if "cpu family" in values:
             name += f" (family {values['cpu family']} model {values.get('model', '?')})"

@@ -21,8 +21,8 @@ AGREES_WITHIN = 2.0
 class Summary:
     """One line of a finished table; accuracies as fractions of 1.
 
-    `std` is over draws and None for a single one; a cross-validated draw counts with the mean of its folds. `difference`
-    is (measured - paper) / sqrt(std^2 + paper std^2), None where there is nothing to compare.
+    `std` is over draws and None for a single one; a cross-validated draw counts with the mean of its folds.
+    `difference` is (measured - paper) / sqrt(std^2 + paper std^2), None where there is nothing to compare.
     """
 
     label: str
@@ -40,7 +40,7 @@ class Summary:
 
     @property
     def agrees(self) -> bool | None:
-        """Whether measured and printed lie within two combined standard deviations; None where the paper has no figure."""
+        """Whether measured and printed lie within AGREES_WITHIN; None where the paper has no figure."""
         return None if self.difference is None else abs(self.difference) <= AGREES_WITHIN
 
 

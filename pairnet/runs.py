@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 import time
@@ -29,8 +28,8 @@ RECORD = "record.json"
 class Run:
     """What one run is, apart from the data it draws from.
 
-    With `fold` None it trains on the training draw and is measured on the test draw; else it trains on the other folds of
-    the training draw and is measured on that one, and the test draw stays untouched.
+    With `fold` None it trains on the training draw and is measured on the test draw; else it trains on the other folds
+    of the training draw and is measured on that one, and the test draw stays untouched.
     """
 
     row: str
@@ -44,7 +43,7 @@ class Run:
 
     @property
     def seeds(self) -> dict[str, int]:
-        """The seeds that follow from `seed`: the same draws and weights for each row, so that rows compare pair by pair."""
+        """All that follow from `seed`; each row of a table gets the same ones, so that rows compare draw by draw."""
         return {"train_draw": 2 * self.seed, "test_draw": 2 * self.seed + 1, "weights": self.seed, "order": self.seed}
 
 
@@ -67,6 +66,12 @@ def fingerprint(run: Run, dataset: Dataset) -> str:
 
 def draw(run: Run, dataset: Dataset) -> tuple[Pairs, Pairs]:
     """The pairs to train on and the pairs held out.  ValueError where the set is too small for `run.pairs`."""
+    most = min(len(dataset.train), len(dataset.test)) // 2
+    if run.pairs > most:
+        raise ValueError(
+            f"{run.pairs} pairs need {2 * run.pairs} images for training and as many for testing, {dataset.name} has "
+            f"{len(dataset.train)} and {len(dataset.test)}: choose --pairs {most} or less"
+        )
     training = draw_pairs(dataset.train.pixels, dataset.train.labels, count=run.pairs, seed=run.seeds["train_draw"])
     if run.fold is None:
         return training, draw_test(dataset, pairs=run.pairs, seed=run.seeds["test_draw"])
@@ -181,7 +186,7 @@ def save(folder: Path, trained: Trained, record: RunRecord) -> None:
         building.chmod(0o755)
         if folder.exists():
             shutil.rmtree(folder)
-        os.replace(building, folder)
+        building.rename(folder)
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
         raise

@@ -61,7 +61,7 @@ _SIGMOID = (
 _NO_BN = "trained as printed, without BN; with BN, as the paper's text has it, see a_w_net_bn"
 _CHANNELS = "(50, 100) channels, as the printed count demands; the paper prints (32, 64)"
 _EXPLAINED = {"fc_1": _SIGMOID, "fc_2": _SIGMOID, "fc_3": _SIGMOID, "conv_2": _CHANNELS, "a_w_net": _NO_BN}
-DROPOUT_RATES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+DROPOUT_RATES = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6)
 
 
 def _of_variants(figures: dict[str, paper.Figure], *extra: str) -> tuple[Row, ...]:
@@ -138,9 +138,9 @@ def carry_out_all(
 ) -> list[RunRecord]:
     """Carries out what `out` does not hold yet, `jobs` at once, and returns the records of all `runs`, in their order.
 
-    Each run has a process and a thread of its own, so that its result does not depend on `jobs`. A record is on the disk
-    before it is reported. An interruption (Ctrl-C) ends the runs under way and passes through; what ended before is kept.
-    RecordError where `out` is in use or holds a line that is no record.
+    Each run has a process and a thread of its own, so that its result does not depend on `jobs`. A record is on the
+    disk before it is reported. An interruption (Ctrl-C) ends the runs under way and passes through; what ended before
+    is kept. RecordError where `out` is in use or holds a line that is no record.
     """
     if jobs < 1:
         raise ValueError(f"--jobs must be at least 1, not {jobs}")

@@ -1,8 +1,8 @@
 """One recipe, one net: training by the paper's rules, and what is measured on the way.
 
-The paper's recipe is `_train_epoch`; all else here is bookkeeping. What makes it quick without changing what it computes:
-both images go through a shared tower as one batch (nets.py), kernels lie channels-last (nets.py), Adam is fused, and no
-number leaves its device before the epoch has ended.
+The paper's recipe is `_train_epoch`; all else here is bookkeeping. What makes it quick without changing what it
+computes: both images go through a shared tower as one batch (nets.py), kernels lie channels-last (nets.py), Adam is
+fused, and no number leaves its device before the epoch has ended.
 """
 
 import math
@@ -76,8 +76,8 @@ def train(
 ) -> Trained:
     """Trains a fresh net of `variant` on `pairs` and measures it on `held_out` after each epoch.
 
-    Both sets are normalised with the moments of `pairs`. On a CPU the result is a function of the arguments alone: torch
-    is held to one thread, since sums of several round differently, and nets this small gain nothing from more.
+    Both sets are normalised with the moments of `pairs`. On a CPU the result is a function of the arguments alone:
+    torch is held to one thread, since sums of several round differently, and nets this small gain nothing from more.
     `on_epoch` is called with the number of epochs done and the last one's figures. TrainingError when the loss stops
     being finite.
     """
@@ -117,7 +117,7 @@ def _train_epoch(
         main, auxiliary = main_loss(scores, target), auxiliary_loss(scores, digits)
         loss = main if auxiliary is None else recipe.loss_ratio * main + auxiliary
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         sums.append(_tally(scores, target, digits, main.detach(), auxiliary))
     return _add(sums)
@@ -128,7 +128,8 @@ def evaluate(net: JointNet | TwinNet, batch: Batch) -> Losses:
     """Losses and right answers over a whole normalised set, dropout off."""
     net.eval()
     sums = []
-    for pair, target, digits in zip(*(part.split(EVALUATION_BATCH) for part in batch), strict=True):
+    for start in range(0, len(batch.target), EVALUATION_BATCH):
+        pair, target, digits = (part[start : start + EVALUATION_BATCH] for part in batch)
         scores: Scores = net(pair)
         sums.append(_tally(scores, target, digits, main_loss(scores, target), auxiliary_loss(scores, digits)))
     return _add(sums)
@@ -140,7 +141,7 @@ def predict(net: JointNet | TwinNet, pairs: Pairs, with_moments: Moments) -> Ten
     net.eval()
     pair = torch.from_numpy(normalise(pairs, with_moments).pair)
     with single_thread():
-        return torch.cat([net(part).main.sigmoid() for part in pair.split(EVALUATION_BATCH)])
+        return torch.cat([net(part).main.sigmoid() for part in torch.split(pair, EVALUATION_BATCH)])
 
 
 @contextmanager

@@ -18,9 +18,9 @@ class Variant:
     """A network of the paper, or of yours.
 
     Either `net` takes the pair as one image of two channels, [2,14,14] -> 1 score; or a `tower` turns each image into
-    features, [1,14,14] -> F, and a `head` turns both images' features into the score, 2F -> 1. The tower is one for both
-    images (`shared`, the paper's weight sharing) or one for each. An `auxiliary` classifier, one for both images, turns an
-    image's features into digit scores, F -> 10, and gives training its auxiliary loss.
+    features, [1,14,14] -> F, and a `head` turns both images' features into the score, 2F -> 1. The tower is one for
+    both images (`shared`, the paper's weight sharing) or one for each. An `auxiliary` classifier, one for both images,
+    turns an image's features into digit scores, F -> 10, and gives training its auxiliary loss.
 
     `parameters` is what the row claims; `check` holds it against the layers.
     """
@@ -144,7 +144,7 @@ def count_multiply_adds(variant: Variant) -> int:
 
 
 def check(variant: Variant) -> None:
-    """NotationError, with the row's name, where the layers do not fit, or end in the wrong shape, or the count is off."""
+    """NotationError, with the row's name, where layers do not fit, end in the wrong shape, or the count is off."""
     try:
         _check_shapes(variant)
     except NotationError as error:

@@ -1,14 +1,21 @@
 """Fixtures that more than one test file needs: no setting of the user's leaks in, small synthetic IDX folders."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: nets this small only lose by more
+
 from pairnet.fetching import MNIST_SHA256
 from pairnet.idx import write_idx
+
+if TYPE_CHECKING:
+    from pairnet.sources import Dataset
 
 
 @pytest.fixture(autouse=True)
@@ -44,3 +51,11 @@ def small_mnist(idx_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
         digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
         monkeypatch.setitem(MNIST_SHA256, name, digest)
     return folder
+
+
+@pytest.fixture(scope="session")
+def glyph_set() -> "Dataset":
+    """2,000 procedural digits to train on and as many to test on."""
+    from pairnet.sources import load
+
+    return load("glyphs:2000")

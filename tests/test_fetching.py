@@ -159,6 +159,12 @@ def test_the_next_call_goes_on_from_what_came(mirror: Mirror) -> None:
     assert names() == sorted(MNIST_SHA256)
 
 
+def test_a_connection_that_breaks_off_at_once_leaves_nothing(mirror: Mirror) -> None:
+    mirror.cuts = [0]
+    assert "are kept" not in refusal(mirror.url)
+    assert not cache_folder().exists()
+
+
 def test_ctrl_c_keeps_what_came(mirror: Mirror) -> None:
     def interrupt(_: str, done: int, __: int) -> None:
         if done > CHUNK:

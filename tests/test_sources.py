@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pairnet import sources
 from pairnet.fetching import MNIST_SHA256, cache_folder
 from pairnet.idx import read_idx, write_idx
 from pairnet.sources import MNIST5K_SHA256, DataError, available, describe, load
@@ -231,9 +232,12 @@ def test_glyphs() -> None:
     assert len(np.unique(both, axis=0)) == 1200
 
 
-def test_plain_glyphs_are_as_many_as_mnist() -> None:
+def test_plain_glyphs_are_as_many_as_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (sources.GLYPHS_TRAIN, sources.GLYPHS_TEST) == (60_000, 10_000)
+    monkeypatch.setattr(sources, "GLYPHS_TRAIN", 600)
+    monkeypatch.setattr(sources, "GLYPHS_TEST", 100)
     dataset = load("glyphs")
-    assert (len(dataset.train), len(dataset.test)) == (60_000, 10_000)
+    assert (len(dataset.train), len(dataset.test)) == (600, 100)
 
 
 @pytest.mark.parametrize("numbers", ["", "1", "x", "-5", "1000001", "10:", "10:x", "10:1:2", f"10:{2**63}", "1e3"])

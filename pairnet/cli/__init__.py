@@ -11,7 +11,6 @@ from pairnet.cli.reproduce import reproduce
 from pairnet.cli.train import evaluate, train, variants
 
 app = typer.Typer(
-    help="Two handwritten digits: is the first equal or less than the second?  Weight sharing and auxiliary losses, measured.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -23,7 +22,10 @@ app = typer.Typer(
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")] = False,
 ) -> None:
-    """Two handwritten digits: is the first equal or less than the second?  Weight sharing and auxiliary losses, measured."""
+    """Two handwritten digits: is the first equal or less than the second?
+
+    Weight sharing and auxiliary losses, measured.
+    """
     # --debug is acted on in common.run_app, where an error arrives
 
 

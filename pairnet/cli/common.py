@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+INTERRUPTED = 130
 WIDTH = 120
 """Columns of what is not printed to a terminal."""
 
@@ -34,16 +35,20 @@ def run_app(commands: typer.Typer, arguments: list[str]) -> int:
     """Runs one command line -> exit status: 0 done, 1 failed, 2 not understood, 130 interrupted."""
     name = "pairnet"
     try:
-        return int(commands(arguments, prog_name=name, standalone_mode=False) or 0)
+        status = int(commands(arguments, prog_name=name, standalone_mode=False) or 0)  # Ctrl-C comes back as 130
     except (KeyboardInterrupt, typer.Abort):
-        sys.stderr.write(f"{name}: interrupted; what had finished is kept\n")
-        return 130
+        status = INTERRUPTED
+    except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
+        sys.stdout = None
+        return 0
     except Exception as error:
         if "--debug" in arguments:
             raise
         reason, status = _explain(error)
         sys.stderr.write(f"{name}: {reason}\n")
-        return status
+    if status == INTERRUPTED:
+        sys.stderr.write(f"{name}: interrupted; what had finished is kept\n")
+    return status
 
 
 def _explain(error: Exception) -> tuple[str, int]:

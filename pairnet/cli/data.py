@@ -73,6 +73,6 @@ def data_info(
     table = Table("class", *map(str, range(dataset.classes)))
     for part, numbers in counts.items():
         table.add_row(part, *(f"{number:,}" for number in numbers))
-    console = console()
-    console.print(escape(describe(dataset)))
-    console.print(table)
+    printed = console()
+    printed.print(escape(describe(dataset)))
+    printed.print(table)

@@ -1,0 +1,176 @@
+"""Studies: the paper's tables as runs; many at once, killed, interrupted and gone on with."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pairnet import paper, records
+from pairnet.records import RecordError
+from pairnet.study import RECORDS, Row, Study, carry_out_all, plan, studies
+from pairnet.variants import find
+
+SMALL = Study(
+    name="small",
+    title="small",
+    rows=(
+        Row(label="conv_1", variant=find("conv_1"), paper=None),
+        Row(label="final_model", variant=find("final_model"), paper=None),
+    ),
+)
+
+
+def small_runs(**changes):
+    return plan(SMALL, **{"repeats": 2, "epochs": 1, "pairs": 60, **changes})
+
+
+def carry_out(runs, dataset, out, jobs=2):
+    steps = []
+    return carry_out_all(runs, dataset, out, jobs=jobs, on_progress=steps.append), steps
+
+
+def without_times(record):
+    return replace(record, seconds=0.0)
+
+
+def test_tables_hold_the_papers_rows_and_figures():
+    tables = studies()
+    assert {row.label: row.paper for row in tables["1"].rows} == paper.TABLE_I
+    assert [row.paper for row in tables["2"].rows] == list(paper.TABLE_II.values())
+    assert {row.label: row.paper for row in tables["3"].rows if row.paper} == paper.TABLE_III
+    assert [row.label for row in tables["3"].rows if not row.paper] == ["a_w_net_bn", "final_model_bn"]
+    assert [name for name, study in tables.items() if study.cross_validated] == ["2", "dropout"]
+
+
+def test_plans_count_draws_folds_and_settings():
+    tables = studies()
+    assert len(plan(tables["3"])) == 80
+    assert len(plan(tables["2"], repeats=3)) == 5 * 3 * 4
+    ratios = {run.recipe.loss_ratio for run in plan(tables["2"])}
+    assert ratios == set(paper.TABLE_II)
+    assert {run.recipe.epochs for run in plan(tables["1"], epochs=3)} == {3}
+    assert "D(0.2)" in {run.row: run for run in plan(tables["dropout"])}["final_model, dropout 0.2"].variant.tower
+    with pytest.raises(ValueError, match="--repeats must be at least 1"):
+        plan(tables["1"], repeats=0)
+
+
+def test_results_do_not_depend_on_jobs_and_come_in_the_runs_order(glyph_set, tmp_path):
+    runs = small_runs()
+    alone, _ = carry_out(runs, glyph_set, tmp_path / "one", jobs=1)
+    together, steps = carry_out(runs, glyph_set, tmp_path / "two", jobs=2)
+    assert [*map(without_times, alone)] == [*map(without_times, together)]
+    assert [(record.row, record.seeds["weights"]) for record in together] == [(run.row, run.seed) for run in runs]
+    assert sum(step.record is not None for step in steps) == len(runs)
+    assert len(records.read(tmp_path / "two" / RECORDS)) == len(runs)
+
+
+def test_what_is_done_is_not_repeated_and_more_is_added(glyph_set, tmp_path):
+    first, _ = carry_out(small_runs(repeats=1), glyph_set, tmp_path)
+    both, steps = carry_out(small_runs(repeats=2), glyph_set, tmp_path)
+    assert [record for record in both if record.seeds["weights"] == 0] == first
+    assert sum(step.record is None for step in steps) <= 2  # epochs of the two new runs only
+    assert len(records.read(tmp_path / RECORDS)) == 4
+    other, _ = carry_out(small_runs(repeats=1, epochs=2), glyph_set, tmp_path)
+    assert {record.fingerprint for record in other}.isdisjoint(record.fingerprint for record in both)
+
+
+def test_cross_validation_leaves_the_test_draw_alone(glyph_set, tmp_path):
+    runs = plan(replace(SMALL, rows=SMALL.rows[:1], cross_validated=True), repeats=1, epochs=1, pairs=60)
+    found, _ = carry_out(runs, glyph_set, tmp_path)
+    assert [record.fold for record in found] == [0, 1, 2, 3]
+    assert len({record.mean for record in found}) == 4  # each fold's own training pairs
+
+
+def test_two_studies_in_one_folder_are_told(glyph_set, tmp_path):
+    with records.locked(tmp_path):
+        pid = os.fork()
+        if pid == 0:
+            try:
+                carry_out(small_runs(), glyph_set, tmp_path)
+            except RecordError:
+                os._exit(3)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
+
+
+def test_nonsense_jobs_are_refused(glyph_set, tmp_path):
+    with pytest.raises(ValueError, match="--jobs must be at least 1, not 0"):
+        carry_out(small_runs(), glyph_set, tmp_path, jobs=0)
+
+
+COMMAND = [
+    *(
+        sys.executable,
+        "-m",
+        "pairnet",
+        "reproduce",
+        "--table",
+        "1",
+        "--repeats",
+        "3",
+        "--epochs",
+        "2",
+        "--pairs",
+        "200",
+    ),
+    *("--data", "glyphs:1000", "--jobs", "2", "--json"),
+]
+
+
+def lines_in(path):
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
+def test_a_study_that_is_stopped_goes_on_and_repeats_nothing(tmp_path, sent):
+    out = tmp_path / "study"
+    command = [*COMMAND, "--out", str(out)]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while lines_in(out / RECORDS) < 3 and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    child.send_signal(sent)
+    _, errors = child.communicate(timeout=60)
+    before = records.read(out / RECORDS)
+    assert 3 <= len(before) < 21
+    if sent == signal.SIGINT:
+        assert child.returncode == 130
+        assert errors.splitlines()[-1] == "pairnet: interrupted; what had finished is kept"
+        assert "Traceback" not in errors
+    again = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
+    after = records.read(out / RECORDS)
+    assert after[: len(before)] == before
+    assert len(after) == len({record.fingerprint for record in after}) == 21
+    table = json.loads(again.stdout)["1"]
+    assert [row["label"] for row in table] == list(paper.TABLE_I)
+    assert {row["draws"] for row in table} == {3}
+
+
+def runs_still(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+def test_workers_end_with_their_parent(tmp_path):
+    out = tmp_path / "study"
+    child = subprocess.Popen([*COMMAND, "--out", str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while lines_in(out / RECORDS) < 1 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    workers = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
+    child.kill()
+    child.wait()
+    assert len(workers) >= 2
+    while any(map(runs_still, workers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(runs_still, workers))
