@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 CORE := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*.h csrc/*.cpp)
 
-.PHONY: help install reproduce test lint cpp-test clean
+.PHONY: help install reproduce test lint cpp-test tidy clean
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
@@ -18,8 +18,13 @@ lint: .venv/dev-installed  ## ruff, mypy and clang-format
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run --Werror csrc/*.h csrc/*.cpp csrc/tests/*.cpp
-cpp-test:  ## the C++ tests, plain and under the sanitizers (needs cmake, ninja and doctest-dev)
-	for preset in dev asan tsan; do cmake --preset $$preset && cmake --build --preset $$preset && ctest --preset $$preset || exit 1; done
+cpp-test: .venv/dev-installed  ## the C++ tests, plain and under the sanitizers (needs doctest: Debian's doctest-dev)
+	for preset in default asan tsan; do \
+	    $(BIN)/cmake --preset $$preset && $(BIN)/cmake --build --preset $$preset --parallel 2 && \
+	    $(BIN)/ctest --preset $$preset || exit 1; \
+	done
+tidy: .venv/dev-installed  ## clang-tidy over the C++ core
+	PATH="$(CURDIR)/$(BIN):$$PATH" cmake --preset tidy && $(BIN)/cmake --build --preset tidy --parallel 2
 clean:  ## forget .venv and everything built
 	rm -rf .venv build
 
