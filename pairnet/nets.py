@@ -6,7 +6,20 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pairnet.notation import BatchNorm, Conv, Dropout, Layer, Linear, Pool, Shape, output_shape, shapes
+from pairnet.notation import (
+    BatchNorm,
+    Conv,
+    Dropout,
+    GlobalPool,
+    Layer,
+    Linear,
+    Order,
+    Pool,
+    Shape,
+    Softmax,
+    output_shape,
+    shapes,
+)
 from pairnet.variants import IMAGE, PAIR, Variant, check
 
 
@@ -57,7 +70,11 @@ class TwinNet(nn.Module):
         self.tower = stack(variant.tower_layers, IMAGE)
         self.other_tower = None if variant.shared else stack(variant.tower_layers, IMAGE)
         self.head = stack(variant.head_layers, (2 * self.features,), scores=True)
-        self.auxiliary = stack(variant.auxiliary_layers, features, scores=True) if variant.auxiliary else None
+        self.auxiliary: nn.Module | None = None
+        if variant.auxiliary:
+            self.auxiliary = stack(variant.auxiliary_layers, features, scores=True)
+        elif variant.orders:
+            self.auxiliary = nn.Identity()  # the tower's log-probabilities are digit scores already
 
     def encode(self, images: Tensor) -> Tensor:
         """Features of single images through the (first) tower: [M,1,14,14] -> [M,F]."""
@@ -91,16 +108,17 @@ class TwinNet(nn.Module):
 def stack(layers: tuple[Layer, ...], shape: Shape, *, scores: bool = False) -> nn.Sequential:
     """Modules for `layers` on inputs of `shape`, named as the paper would (conv1, relu1, norm1, pool1, ...).
 
-    A ReLU follows each conv and fc; with `scores`, not the last one.
+    A ReLU follows each conv and fc, but not the last one where `scores`, or a softmax of them, come out.
     """
     modules: OrderedDict[str, nn.Module] = OrderedDict()
-    last = max(index for index, layer in enumerate(layers) if isinstance(layer, Conv | Linear))
+    last = max((index for index, layer in enumerate(layers) if isinstance(layer, Conv | Linear)), default=-1)
     number = 0
     for index, (layer, before) in enumerate(zip(layers, shapes(layers, shape), strict=False)):
         match layer:
-            case Conv(inputs, outputs, kernel, padded):
+            case Conv(inputs, outputs, kernel, padded, stride):
                 number += 1
-                modules[f"conv{number}"] = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2 if padded else 0)
+                padding = kernel // 2 if padded else 0
+                modules[f"conv{number}"] = nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=padding)
             case Linear(inputs, outputs):
                 number += 1
                 if len(before) == 3:
@@ -112,9 +130,39 @@ def stack(layers: tuple[Layer, ...], shape: Shape, *, scores: bool = False) -> n
                 modules[f"pool{number}"] = nn.MaxPool2d(size)
             case Dropout(probability):
                 modules[f"dropout{number}"] = nn.Dropout(probability)
-        if isinstance(layer, Conv | Linear) and not (scores and index == last):
+            case GlobalPool():
+                modules[f"mean{number}"] = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+            case Softmax():
+                modules["softmax"] = nn.LogSoftmax(dim=-1)
+            case Order(classes):
+                modules["order"] = OrderScore(classes)
+        if isinstance(layer, Conv | Linear) and not (index == last and (scores or isinstance(layers[-1], Softmax))):
             modules[f"relu{number}"] = nn.ReLU()
     return nn.Sequential(modules)
+
+
+class OrderScore(nn.Module):
+    """The main score of two images from their class log-probabilities; nothing in it is trained.
+
+    With p and q the two distributions, P(first <= second) = sum over i <= j of p_i q_j, and the score is its logit,
+    both sides summed in log space: it stays finite where a probability rounds to 0 or 1.  Paper, section VIII
+    (extension).
+    """
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        upper = torch.ones(classes, classes, dtype=torch.bool).triu()
+        self.classes = classes
+        self.register_buffer("in_order", upper.flatten().nonzero().flatten(), persistent=False)  # i <= j
+        self.register_buffer("out_of_order", (~upper).flatten().nonzero().flatten(), persistent=False)  # i > j
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Log-probabilities, first then second, [N,2*classes] -> logit [N,1]."""
+        first, second = features.reshape(-1, 2, self.classes).unbind(1)
+        joint = (first.unsqueeze(2) + second.unsqueeze(1)).flatten(1)  # [N,classes*classes]
+        in_order, out_of_order = self.get_buffer("in_order"), self.get_buffer("out_of_order")
+        score: Tensor = joint[:, in_order].logsumexp(1) - joint[:, out_of_order].logsumexp(1)
+        return score.unsqueeze(1)
 
 
 def count_parameters(net: nn.Module) -> int:

@@ -3,13 +3,22 @@
 | token         | layer                                                                                  |
 |---------------|----------------------------------------------------------------------------------------|
 | conv(i,o,k)   | convolution, i to o channels, k x k kernel, padded to keep the size; `*`: not padded   |
+| conv(i,o,k)*s | not padded, and moved by s pixels at a time                                            |
 | fc(a,b)       | fully-connected, a to b features; whatever comes in is flattened                       |
 | BN            | batch normalisation of the channels before it                                          |
 | P(k)          | k x k max-pooling with stride k                                                        |
 | D(p)          | dropout with probability p                                                             |
 
-A ReLU follows each conv and fc without being noted (before BN, as in the paper), except the last layer of a net that
-ends in scores; that is for `nets.py` to know.
+and, beyond the paper,
+
+| token         | layer                                                                                  |
+|---------------|----------------------------------------------------------------------------------------|
+| G             | global average pooling: the mean of each channel                                       |
+| softmax       | class scores -> class probabilities (their logarithms, while training)                 |
+| order(c)      | two images' probabilities of c ordered classes -> P(first <= second), no parameters    |
+
+A ReLU follows each conv and fc without being noted (before BN, as in the paper), except the last layer of what ends in
+scores, or in a softmax of them; that is for `nets.py` to know.
 """
 
 import math
@@ -27,17 +36,31 @@ class NotationError(ValueError):
     """A structure that cannot be read, or whose layers do not fit one another."""
 
 
+class _Counted:
+    """What holds for a layer that has nothing to train and nothing to multiply."""
+
+    def parameters(self, shape: Shape) -> int:
+        """Trainable values for inputs of `shape`."""
+        return 0
+
+    def multiply_adds(self, shape: Shape) -> int:
+        """Multiplications, each with its addition, for one input of `shape`, as the trained net is used."""
+        return 0
+
+
 @dataclass(frozen=True)
-class Conv:
-    """conv(inputs,outputs,kernel), or conv(inputs,outputs,kernel)* without padding."""
+class Conv(_Counted):
+    """conv(inputs,outputs,kernel), conv(inputs,outputs,kernel)* without padding, or conv(...)*stride."""
 
     inputs: int
     outputs: int
     kernel: int
     padded: bool = True
+    stride: int = 1
 
     def __str__(self) -> str:
-        return f"conv({self.inputs},{self.outputs},{self.kernel}){'' if self.padded else '*'}"
+        star = "" if self.padded else f"*{self.stride if self.stride > 1 else ''}"
+        return f"conv({self.inputs},{self.outputs},{self.kernel}){star}"
 
     def output(self, shape: Shape) -> Shape:
         """[inputs,H,W] -> [outputs,H',W']."""
@@ -49,19 +72,19 @@ class Conv:
         lost = 0 if self.padded else self.kernel - 1
         if min(height, width) <= lost:
             raise NotationError(f"{self} needs images of at least {self.kernel}x{self.kernel}, not {height}x{width}")
-        return self.outputs, height - lost, width - lost
+        return self.outputs, (height - lost - 1) // self.stride + 1, (width - lost - 1) // self.stride + 1
 
     def parameters(self, shape: Shape) -> int:
         """Weights and biases."""
         return self.outputs * (self.inputs * self.kernel**2 + 1)
 
     def multiply_adds(self, shape: Shape) -> int:
-        """Multiplications (each with its addition) for one input of `shape`."""
+        """Each output takes a kernel over all input channels."""
         return math.prod(self.output(shape)) * self.inputs * self.kernel**2
 
 
 @dataclass(frozen=True)
-class Linear:
+class Linear(_Counted):
     """fc(inputs,outputs)."""
 
     inputs: int
@@ -81,12 +104,12 @@ class Linear:
         return self.outputs * (self.inputs + 1)
 
     def multiply_adds(self, shape: Shape) -> int:
-        """Multiplications (each with its addition) for one input."""
+        """Each output takes all inputs."""
         return self.inputs * self.outputs
 
 
 @dataclass(frozen=True)
-class BatchNorm:
+class BatchNorm(_Counted):
     """BN, with a scale and a shift for each channel."""
 
     def __str__(self) -> str:
@@ -106,7 +129,7 @@ class BatchNorm:
 
 
 @dataclass(frozen=True)
-class Pool:
+class Pool(_Counted):
     """P(size): max-pooling; what does not fill a window at the right or lower edge is dropped."""
 
     size: int
@@ -121,17 +144,9 @@ class Pool:
             raise NotationError(f"{self} needs images of at least {self.size}x{self.size}, not {height}x{width}")
         return channels, height // self.size, width // self.size
 
-    def parameters(self, shape: Shape) -> int:
-        """None."""
-        return 0
-
-    def multiply_adds(self, shape: Shape) -> int:
-        """None."""
-        return 0
-
 
 @dataclass(frozen=True)
-class Dropout:
+class Dropout(_Counted):
     """D(probability)."""
 
     probability: float
@@ -145,25 +160,69 @@ class Dropout:
             raise NotationError(f"{self}: a dropout probability lies in [0, 1)")
         return shape
 
-    def parameters(self, shape: Shape) -> int:
-        """None."""
-        return 0
+
+@dataclass(frozen=True)
+class GlobalPool(_Counted):
+    """G: the mean over each channel's pixels."""
+
+    def __str__(self) -> str:
+        return "G"
+
+    def output(self, shape: Shape) -> Shape:
+        """[C,H,W] -> [C]."""
+        return (_image(self, shape)[0],)
 
     def multiply_adds(self, shape: Shape) -> int:
-        """None: dropout is not there when a trained net is used."""
-        return 0
+        """One for each value."""
+        return math.prod(shape)
 
 
-Layer = Conv | Linear | BatchNorm | Pool | Dropout
+@dataclass(frozen=True)
+class Softmax(_Counted):
+    """softmax over the scores before it."""
 
-_TOKEN = re.compile(r"(conv|fc|BN|P|D)(?:\(([\d.,]+)\))?(\*?)")
+    def __str__(self) -> str:
+        return "softmax"
+
+    def output(self, shape: Shape) -> Shape:
+        """[C] -> [C]."""
+        if len(shape) != 1:
+            raise NotationError(f"softmax needs scores [C], but images come in ({_show(shape)})")
+        return shape
+
+    def multiply_adds(self, shape: Shape) -> int:
+        """One for each value."""
+        return shape[0]
+
+
+@dataclass(frozen=True)
+class Order(_Counted):
+    """order(classes): P(first <= second) from both images' class probabilities."""
+
+    classes: int
+
+    def __str__(self) -> str:
+        return f"order({self.classes})"
+
+    def output(self, shape: Shape) -> Shape:
+        """[2*classes] -> [1]."""
+        if math.prod(shape) != 2 * self.classes:
+            raise NotationError(f"{self} receives {math.prod(shape)} inputs, not twice {self.classes} probabilities")
+        return (1,)
+
+    def multiply_adds(self, shape: Shape) -> int:
+        """One for each pair of classes in order."""
+        return self.classes * (self.classes + 1) // 2
+
+
+Layer = Conv | Linear | BatchNorm | Pool | Dropout | GlobalPool | Softmax | Order
+
+_TOKEN = re.compile(r"(conv|fc|BN|P|D|G|softmax|order)(?:\(([\d.,]+)\))?(\*\d*)?")
+_BARE: dict[str, Layer] = {"BN": BatchNorm(), "G": GlobalPool(), "softmax": Softmax()}
 
 
 def parse(text: str) -> tuple[Layer, ...]:
-    """The layers that `text` names, in their order.
-
-    NotationError names the first part that cannot be read, and what could stand there.
-    """
+    """The layers that `text` names.  NotationError names the first part that cannot be read, and what could be."""
     tokens = re.sub(r"\(([^()]*)\)", lambda inner: re.sub(r"\s", "", inner[0]), text).split()
     if not tokens:
         raise NotationError("a structure needs at least one layer")
@@ -171,29 +230,33 @@ def parse(text: str) -> tuple[Layer, ...]:
 
 
 def _layer(token: str) -> Layer:
+    if token in _BARE:
+        return _BARE[token]
     match = _TOKEN.fullmatch(token)
-    if match:
-        name, numbers, star = match[1], (match[2] or "").split(","), match[3]
+    if match and match[2]:
         try:
-            if name == "BN" and match[2] is None and not star:
-                return BatchNorm()
-            if name == "D" and not star:
-                (probability,) = map(float, numbers)
-                return Dropout(probability)
-            sizes = tuple(map(int, numbers))
-            if min(sizes) < 1 or max(sizes) > LARGEST_SIZE:
-                raise NotationError(f"{token}: sizes lie in 1..{LARGEST_SIZE:,}")
-            if name == "conv" and len(sizes) == 3:
-                return Conv(*sizes, padded=star == "")
-            if name == "fc" and len(sizes) == 2 and not star:
-                return Linear(*sizes)
-            if name == "P" and len(sizes) == 1 and not star:
-                return Pool(*sizes)
-        except NotationError:
-            raise
+            numbers = [float(number) if match[1] == "D" else int(number) for number in match[2].split(",")]
         except ValueError:
-            pass  # numbers that are none, or too many of them: said below
-    raise NotationError(f'"{token}" is no layer: expected conv(i,o,k), conv(i,o,k)*, fc(a,b), BN, P(k) or D(p)')
+            numbers = []
+        sizes = [int(number) for number in numbers]
+        stride = int(match[3][1:] or 1) if match[3] else 1
+        if match[1] != "D" and not all(1 <= size <= LARGEST_SIZE for size in (*sizes, stride)):
+            raise NotationError(f"{token}: sizes lie in 1..{LARGEST_SIZE:,}")
+        match match[1], sizes, match[3]:
+            case "conv", [inputs, outputs, kernel], star:
+                return Conv(inputs, outputs, kernel, padded=star is None, stride=stride)
+            case "fc", [inputs, outputs], None:
+                return Linear(inputs, outputs)
+            case "P", [size], None:
+                return Pool(size)
+            case "order", [classes], None:
+                return Order(classes)
+            case "D", [_], None:
+                return Dropout(numbers[0])
+    raise NotationError(
+        f'"{token}" is no layer: expected conv(i,o,k), conv(i,o,k)*, conv(i,o,k)*s, fc(a,b), BN, P(k), D(p), '
+        "G, softmax or order(c)"
+    )
 
 
 def show(layers: tuple[Layer, ...]) -> str:

@@ -6,7 +6,7 @@ import platform
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -70,6 +70,7 @@ class RunRecord:
     accuracy: float  # on the held-out pairs after the last epoch
     seconds: float  # wall time of training and evaluation
     environment: Environment
+    note: str = ""  # the variant's: where it came from, how it was chosen
     schema: int = SCHEMA
 
     def to_json(self) -> str:
@@ -82,7 +83,8 @@ class RunRecord:
         try:
             values = json.loads(line)
             known = {field.name for field in fields(cls)}
-            if not isinstance(values, dict) or (missing := sorted(known - values.keys())):
+            needed = {field.name for field in fields(cls) if field.default is MISSING}
+            if not isinstance(values, dict) or (missing := sorted(needed - values.keys())):
                 raise RecordError(f"a record lacks {', '.join(missing) if isinstance(values, dict) else 'its fields'}")
             values = {name: value for name, value in values.items() if name in known}
             values["epochs"] = tuple(Epoch(**epoch) for epoch in values["epochs"])

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from pairnet import paper
 from pairnet.records import RunRecord
-from pairnet.study import Row, Study
+from pairnet.tables import Row, Study
 
 AGREES_WITHIN = 2.0
 """Combined standard deviations."""

@@ -54,7 +54,7 @@ def fingerprint(run: Run, dataset: Dataset) -> str:
         "row": run.row,
         "variant": run.variant.name,
         "structure": run.variant.structure,
-        "recipe": run.recipe.to_dict(),
+        "recipe": run.recipe.identity(),
         "pairs": run.pairs,
         "seeds": run.seeds,
         "fold": None if run.fold is None else [run.fold, run.folds],
@@ -131,6 +131,7 @@ def carry_out(
         accuracy=trained.epochs[-1].validation_accuracy,
         seconds=time.perf_counter() - began,
         environment=records.environment(run.device),
+        note=run.variant.note,
     )
     return trained, record
 

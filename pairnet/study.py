@@ -1,4 +1,4 @@
-"""The paper's experiments as lists of runs, and what carries such a list out: many at once, resumable, in any order."""
+"""What carries out a list of runs: many at once, resumable, with results that do not depend on how many."""
 
 import multiprocessing
 import os
@@ -7,42 +7,20 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.connection import wait as wait_for
 from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
-from pairnet import paper, records
+from pairnet import records
 from pairnet.pairs import Pairs
 from pairnet.records import Epoch, RecordError, RunRecord
-from pairnet.runs import Run, carry_out, draw, facts, fingerprint, with_dropout
+from pairnet.runs import Run, carry_out, draw, facts, fingerprint
 from pairnet.sources import Dataset
-from pairnet.variants import Variant, find
 
 RECORDS = "records.jsonl"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One line of a table: what is run, and the paper's figure for it where it prints one."""
-
-    label: str
-    variant: Variant
-    paper: paper.Figure | None
-    loss_ratio: float | None = None  # None: the recipe's own
-    explained: str = ""  # why it may differ from the paper
-
-
-@dataclass(frozen=True, kw_only=True)
-class Study:
-    """One table: its rows, and whether each draw is split into folds (tuning) or tested on test pairs."""
-
-    name: str
-    title: str
-    rows: tuple[Row, ...]
-    cross_validated: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,84 +31,6 @@ class Progress:
     epoch: int
     last: Epoch | None = None
     record: RunRecord | None = None
-
-
-_SIGMOID = (
-    "the paper's figure is that of sigmoid hidden units; with ReLU, its stated default, fully-connected nets do better"
-)
-_NO_BN = "trained as printed, without BN; with BN, as the paper's text has it, see a_w_net_bn"
-_CHANNELS = "(50, 100) channels, as the printed count demands; the paper prints (32, 64)"
-_EXPLAINED = {"fc_1": _SIGMOID, "fc_2": _SIGMOID, "fc_3": _SIGMOID, "conv_2": _CHANNELS, "a_w_net": _NO_BN}
-DROPOUT_RATES = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6)
-
-
-def _of_variants(figures: dict[str, paper.Figure], *extra: str) -> tuple[Row, ...]:
-    rows = [Row(label=n, variant=find(n), paper=f, explained=_EXPLAINED.get(n, "")) for n, f in figures.items()]
-    return (*rows, *(Row(label=name, variant=find(name), paper=None) for name in extra))
-
-
-def _of_loss_ratios() -> tuple[Row, ...]:
-    return tuple(
-        Row(label=f"a_w_net, loss ratio {ratio:g}", variant=find("a_w_net"), paper=figure, loss_ratio=ratio)
-        for ratio, figure in paper.TABLE_II.items()
-    )
-
-
-def _of_dropout_rates() -> tuple[Row, ...]:
-    rows = (with_dropout(find("final_model"), rate) for rate in DROPOUT_RATES)
-    return tuple(
-        Row(label=f"final_model, dropout {rate:g}", variant=variant, paper=None)
-        for rate, variant in zip(DROPOUT_RATES, rows, strict=True)
-    )
-
-
-def studies() -> dict[str, Study]:
-    """The paper's experiments, by the name that --table takes."""
-    found = (
-        Study(name="1", title="Table I: baselines", rows=_of_variants(paper.TABLE_I)),
-        Study(name="2", title="Table II: loss ratios", rows=_of_loss_ratios(), cross_validated=True),
-        Study(
-            name="3",
-            title="Table III: main results",
-            rows=_of_variants(paper.TABLE_III, "a_w_net_bn", "final_model_bn"),
-        ),
-        Study(name="dropout", title="Section VII: dropout rates", rows=_of_dropout_rates(), cross_validated=True),
-    )
-    return {study.name: study for study in found}
-
-
-def plan(
-    study: Study,
-    *,
-    repeats: int = 10,
-    epochs: int | None = None,
-    pairs: int = 1000,
-    folds: int = 4,
-    device: str = "cpu",
-) -> list[Run]:
-    """The runs of a study.  Repeat r of each row sees the same draw of pairs; `epochs` None is the recipe's own."""
-    if repeats < 1:
-        raise ValueError(f"--repeats must be at least 1, not {repeats}")
-    runs = []
-    for row in study.rows:
-        recipe = row.variant.recipe
-        recipe = recipe if epochs is None else replace(recipe, epochs=epochs)
-        recipe = recipe if row.loss_ratio is None else replace(recipe, loss_ratio=row.loss_ratio)
-        for seed in range(repeats):
-            for fold in range(folds) if study.cross_validated else (None,):
-                runs.append(
-                    Run(
-                        row=row.label,
-                        variant=row.variant,
-                        recipe=recipe,
-                        pairs=pairs,
-                        seed=seed,
-                        fold=fold,
-                        folds=folds,
-                        device=device,
-                    )
-                )
-    return runs
 
 
 def carry_out_all(

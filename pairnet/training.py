@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from pairnet.loader import PairLoader
@@ -84,17 +84,21 @@ def train(
     found = moments(pairs)
     validation = to_device(normalise(held_out, found), device)
     net = build(variant, seed=weight_seed).to(device)
-    optimiser = torch.optim.Adam(net.parameters(), lr=recipe.learning_rate, fused=True)
+    optimiser = _optimiser(net, recipe)
     history: list[Epoch] = []
     devices = [device] if torch.device(device).type == "cuda" else []
     with (
         single_thread(),
         torch.random.fork_rng(devices=devices),
-        PairLoader(pairs, found, batch=recipe.batch, seed=order_seed, threads=1, device=device) as loader,
+        PairLoader(
+            pairs, found, batch=recipe.batch, seed=order_seed, threads=1, warp=recipe.warp, device=device
+        ) as loader,
     ):
         torch.manual_seed(weight_seed)  # dropout's
         for number in range(1, recipe.epochs + 1):
             trained = _train_epoch(net, loader, optimiser, recipe)
+            if recipe.recalibrate and number == recipe.epochs:
+                recalibrate(net, to_device(normalise(pairs, found), device))
             measured = evaluate(net, validation)
             history.append(_epoch(net, trained, len(pairs), measured, len(held_out)))
             if not math.isfinite(history[-1].train_loss):
@@ -112,7 +116,9 @@ def _train_epoch(
     """One pass over the training pairs: loss_ratio * BCE + CE + CE, Adam."""
     net.train()
     sums = []
-    for pair, target, digits in batches:
+    begun = batches.epoch / recipe.epochs
+    for number, (pair, target, digits) in enumerate(batches):
+        set_learning_rate(optimiser, recipe.learning_rate_at(begun + (number + 0.5) / len(batches) / recipe.epochs))
         scores: Scores = net(pair)
         main, auxiliary = main_loss(scores, target), auxiliary_loss(scores, digits)
         loss = main if auxiliary is None else recipe.loss_ratio * main + auxiliary
@@ -121,6 +127,38 @@ def _train_epoch(
         optimiser.step()
         sums.append(_tally(scores, target, digits, main.detach(), auxiliary))
     return _add(sums)
+
+
+def _optimiser(net: JointNet | TwinNet, recipe: Recipe) -> torch.optim.Optimizer:
+    """Adam, or AdamW that decays kernels and matrices only; fused: a small net's step is mostly the calls it makes."""
+    decayed = [parameter for parameter in net.parameters() if parameter.dim() > 1]
+    others = [parameter for parameter in net.parameters() if parameter.dim() <= 1]
+    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    kind = torch.optim.Adam if recipe.optimiser == "adam" else torch.optim.AdamW
+    return kind(groups, lr=recipe.learning_rate, betas=recipe.betas, fused=True)
+
+
+def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """For the steps from now on."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+
+
+@torch.no_grad()
+def recalibrate(net: JointNet | TwinNet, batch: Batch) -> None:
+    """Takes BN's running mean and variance anew, over the whole of a normalised set at once.
+
+    Those of training are an average over the last steps, of warped images and of weights that still moved.
+    """
+    norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean, here over one batch
+    net.train()
+    net(batch.pair)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
 
 
 @torch.inference_mode()

@@ -23,12 +23,12 @@ def pairnet(capsys, tmp_path, monkeypatch):
     return run
 
 
-def test_variants_as_json_are_the_fourteen_rows(pairnet):
+def test_variants_as_json_are_the_fourteen_rows_and_those_beyond(pairnet):
     status, out, _ = pairnet("variants", "--json")
     rows = json.loads(out)
     assert status == 0
     assert [(row["name"], row["parameters"]) for row in rows] == [(v.name, v.parameters) for v in VARIANTS]
-    assert len(rows) == 14
+    assert [row["name"] for row in rows[12:14]] == ["a_w_net_bn", "final_model_bn"]
     assert {row["name"]: row["paper_parameters"] for row in rows}["w_net"] == 142_658
     assert all({"name", "structure", "parameters", "paper_parameters"} <= row.keys() for row in rows)
 
@@ -78,7 +78,7 @@ def test_reproduce_prints_the_table(pairnet):
         (("train", "fc_1", "--data", "idx:nowhere"), 2, "idx:FOLDER"),
         (("train", "fc_1", "--data", "mnist"), 2, "run `pairnet data fetch mnist`"),
         (("train", "fc_1", "--device", "gpu"), 2, '--device is auto, cpu or cuda, not "gpu"'),
-        (("reproduce", "--table", "4"), 2, '--table is 1, 2, 3, dropout or all, not "4"'),
+        (("reproduce", "--table", "4"), 2, '--table is 1, 2, 3, dropout, order, ablation or all, not "4"'),
         (("reproduce", "--repeats", "0"), 2, "--repeats must be at least 1"),
         (("reproduce", "--jobs", "0"), 2, "--jobs must be at least 1"),
         (("evaluate", "nowhere"), 2, "nowhere is no saved run"),

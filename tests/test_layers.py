@@ -16,7 +16,7 @@ FLOORS = (
     {"sources", "loader", "nets"},
     {"training"},
     {"runs"},
-    {"study"},
+    {"study", "tables"},
     {"report", "live"},
     {"cli"},
     {"__main__"},

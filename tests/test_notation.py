@@ -8,9 +8,12 @@ from pairnet.notation import (
     BatchNorm,
     Conv,
     Dropout,
+    GlobalPool,
     Linear,
     NotationError,
+    Order,
     Pool,
+    Softmax,
     count_multiply_adds,
     count_parameters,
     output_shape,
@@ -22,6 +25,9 @@ from pairnet.notation import (
 SIZES = st.integers(1, 999)
 LAYERS = st.one_of(
     st.builds(Conv, SIZES, SIZES, SIZES, st.booleans()),
+    st.builds(Conv, SIZES, SIZES, SIZES, st.just(False), SIZES),
+    st.builds(Order, SIZES),
+    st.sampled_from([GlobalPool(), Softmax()]),
     st.builds(Linear, SIZES, SIZES),
     st.builds(BatchNorm),
     st.builds(Pool, SIZES),
@@ -57,6 +63,10 @@ def test_reads_the_papers_lines():
         ("D()", '"D()"'),
         ("D(0.1.2)", '"D(0.1.2)"'),
         ("conv(0,2,3)", "sizes lie in 1"),
+        ("conv(1,2,3)*0", "sizes lie in 1"),
+        ("P(2)*", '"P(2)*"'),
+        ("order", '"order"'),
+        ("G(2)", '"G(2)"'),
         ("fc(1,99999999999)", "sizes lie in 1"),
     ],
 )
@@ -80,6 +90,8 @@ def test_says_what_it_cannot_read(text, names):
         ),
         ("P(3)", (1, 2, 2), "P(3) needs images of at least 3x3, not 2x2"),
         ("fc(4,2) P(2)", (1, 2, 2), "P(2) needs images [C,H,W], but 2 features come in"),
+        ("softmax", (1, 2, 2), "softmax needs scores [C], but images come in (1x2x2)"),
+        ("order(10)", (10,), "order(10) receives 10 inputs, not twice 10 probabilities"),
         ("D(1)", (3,), "D(1): a dropout probability lies in [0, 1)"),
     ],
 )
@@ -94,3 +106,10 @@ def test_shapes_and_counts_of_a_tower():
     assert shapes(layers, (1, 14, 14)) == [(1, 14, 14), (32, 14, 14), (32, 14, 14), (32, 7, 7), (64, 5, 5), (10,)]
     assert count_parameters(layers, (1, 14, 14)) == 320 + 64 + 18_496 + 16_010
     assert count_multiply_adds(layers, (1, 14, 14)) == 32 * 196 * 9 + 32 * 196 + 64 * 25 * 288 + 16_000
+
+
+def test_a_stride_skips_pixels_and_a_global_pool_leaves_channels():
+    layers = parse("conv(1,24,4)*2 G fc(24,10) softmax")
+    assert shapes(layers, (1, 14, 14)) == [(1, 14, 14), (24, 6, 6), (24,), (10,), (10,)]
+    assert output_shape(parse("order(10)"), (20,)) == (1,)
+    assert count_parameters(parse("order(10)"), (20,)) == 0

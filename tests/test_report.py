@@ -9,7 +9,7 @@ from test_records import record
 
 from pairnet import report
 from pairnet.paper import Figure
-from pairnet.study import Row, Study
+from pairnet.tables import Row, Study
 from pairnet.variants import find
 
 STUDY = Study(

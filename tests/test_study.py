@@ -13,7 +13,8 @@ import pytest
 
 from pairnet import paper, records
 from pairnet.records import RecordError
-from pairnet.study import RECORDS, Row, Study, carry_out_all, plan, studies
+from pairnet.study import RECORDS, carry_out_all
+from pairnet.tables import Row, Study, plan
 from pairnet.variants import find
 
 SMALL = Study(
@@ -37,27 +38,6 @@ def carry_out(runs, dataset, out, jobs=2):
 
 def without_times(record):
     return replace(record, seconds=0.0)
-
-
-def test_tables_hold_the_papers_rows_and_figures():
-    tables = studies()
-    assert {row.label: row.paper for row in tables["1"].rows} == paper.TABLE_I
-    assert [row.paper for row in tables["2"].rows] == list(paper.TABLE_II.values())
-    assert {row.label: row.paper for row in tables["3"].rows if row.paper} == paper.TABLE_III
-    assert [row.label for row in tables["3"].rows if not row.paper] == ["a_w_net_bn", "final_model_bn"]
-    assert [name for name, study in tables.items() if study.cross_validated] == ["2", "dropout"]
-
-
-def test_plans_count_draws_folds_and_settings():
-    tables = studies()
-    assert len(plan(tables["3"])) == 80
-    assert len(plan(tables["2"], repeats=3)) == 5 * 3 * 4
-    ratios = {run.recipe.loss_ratio for run in plan(tables["2"])}
-    assert ratios == set(paper.TABLE_II)
-    assert {run.recipe.epochs for run in plan(tables["1"], epochs=3)} == {3}
-    assert "D(0.2)" in {run.row: run for run in plan(tables["dropout"])}["final_model, dropout 0.2"].variant.tower
-    with pytest.raises(ValueError, match="--repeats must be at least 1"):
-        plan(tables["1"], repeats=0)
 
 
 def test_results_do_not_depend_on_jobs_and_come_in_the_runs_order(glyph_set, tmp_path):

@@ -7,6 +7,8 @@ import typer
 
 from pairnet.cli.common import run_app
 from pairnet.cli.data import data_fetch, data_info, data_list
+from pairnet.cli.export import export
+from pairnet.cli.predict import predict
 from pairnet.cli.reproduce import reproduce
 from pairnet.cli.train import evaluate, train, variants
 
@@ -47,6 +49,21 @@ app.command(epilog=examples("pairnet train final_model", "pairnet train w_net --
 app.command(epilog=examples("pairnet evaluate runs/final_model-0123abcd"))(evaluate)
 app.command(epilog=examples("pairnet variants", "pairnet variants --json"))(variants)
 
+app.command(
+    epilog=examples(
+        "pairnet export --model final_model",
+        "pairnet export --run runs/final_model-0123abcd --precision int8 --output small.onnx",
+        "pairnet export --all --split --output models",
+    )
+)(export)
+app.command(
+    epilog=examples(
+        "pairnet predict final_model.onnx left.png right.png",
+        "pairnet predict final_model.onnx t10k-images-idx3-ubyte --rank --json",
+        "pairnet predict final_model.onnx --test",
+    )
+)(predict)
+
 data = typer.Typer(help="Where the images come from: list the sources, fetch MNIST, look at one.", no_args_is_help=True)
 data.command("list", epilog=examples("pairnet data list"))(data_list)
 data.command("fetch", epilog=examples("pairnet data fetch mnist"))(data_fetch)
@@ -57,3 +74,8 @@ app.add_typer(data, name="data")
 def main() -> None:
     """Entry point of `pairnet`."""
     raise SystemExit(run_app(app, sys.argv[1:]))
+
+
+def main_export() -> None:
+    """Entry point of `pairnet-export`."""
+    raise SystemExit(run_app(app, ["export", *sys.argv[1:]]))

@@ -11,7 +11,7 @@ from pairnet.cli.common import Data, DataDir, Device, Epochs, Json, Out, Pairs, 
 
 
 def reproduce(
-    table: Annotated[str, typer.Option(help="1, 2, 3, dropout or all.")] = "3",
+    table: Annotated[str, typer.Option(help="1, 2, 3, dropout, all (of these four), order or ablation.")] = "3",
     repeats: Annotated[int, typer.Option(help="Draws of pairs, each with fresh weights.")] = 10,
     data: Data = "auto",
     data_dir: DataDir = None,
@@ -31,13 +31,14 @@ def reproduce(
     from pairnet.live import StudyDisplay
     from pairnet.records import cores
     from pairnet.sources import describe, load
-    from pairnet.study import RECORDS, carry_out_all, plan, studies
+    from pairnet.study import RECORDS, carry_out_all
+    from pairnet.tables import PAPER, plan, studies
     from pairnet.training import resolve_device
 
     known = studies()
     if table != "all" and table not in known:
         raise ValueError(f'--table is {", ".join(known)} or all, not "{table}"')
-    chosen = list(known.values()) if table == "all" else [known[table]]
+    chosen = [known[name] for name in (PAPER if table == "all" else (table,))]
     device = resolve_device(device)
     jobs = jobs if jobs is not None else (cores() if device == "cpu" else 1)
     plans = {study.name: plan(study, repeats=repeats, epochs=epochs, pairs=pairs, device=device) for study in chosen}

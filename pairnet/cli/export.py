@@ -1,0 +1,120 @@
+"""`pairnet export` (also `pairnet-export`): a trained network as a validated ONNX file."""
+
+from dataclasses import asdict
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from pairnet.cli.common import Data, DataDir, Json, Out, console, print_json
+from pairnet.designs import DEFAULT_OPSET, NEWEST_OPSET, OLDEST_OPSET
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pairnet.exporting import Exported
+    from pairnet.sources import Dataset
+    from pairnet.variants import Variant
+
+
+def export(
+    model: Annotated[
+        str | None, typer.Option(help="A row of `pairnet variants`: its newest run, or a new one.")
+    ] = None,
+    run: Annotated[Path | None, typer.Option(help="Folder of a saved run, instead of --model.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every variant, into the folder --output.")] = False,
+    output: Annotated[Path | None, typer.Option(help="File to write.", show_default="MODEL.onnx")] = None,
+    input_kind: Annotated[
+        Literal["images", "pairs"],
+        typer.Option("--input", help="Raw pixels, uint8 28x28, or pooled and normalised ones, float32 14x14."),
+    ] = "images",
+    precision: Annotated[Literal["fp32", "fp16", "int8"], typer.Option(help="Of weights and arithmetic.")] = "fp32",
+    with_digits: Annotated[bool, typer.Option("--with-digits", help="Add the output `digits` [N,2,10].")] = False,
+    split: Annotated[bool, typer.Option("--split", help="Also NAME.encoder.onnx and NAME.head.onnx.")] = False,
+    opset: Annotated[int, typer.Option(help=f"ONNX opset, {OLDEST_OPSET} to {NEWEST_OPSET}.")] = DEFAULT_OPSET,
+    max_drop: Annotated[float, typer.Option(help="Percentage points that fp16 or int8 may lose.")] = 0.5,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    data: Data = "auto",
+    data_dir: DataDir = None,
+    out: Out = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Write a trained network as one self-contained ONNX file, validated before it appears.
+
+    Without --run it takes the newest finished run of the variant in --out, or trains one on --data.
+    """
+    from pairnet.exporting import Exported
+    from pairnet.exporting import export as export_run
+    from pairnet.runs import load_record, newest
+    from pairnet.sources import load
+    from pairnet.variants import VARIANTS, find
+
+    if (model is not None) + (run is not None) + every != 1:
+        raise ValueError("expected one of --model NAME, --run FOLDER and --all")
+    notes, results = console(stderr=True), list[Exported]()
+    images = cache(partial(load, data_dir=data_dir))  # each source once
+
+    names = [variant.name for variant in VARIANTS] if every else [find(model).name if model else ""]
+    for name in names:
+        folder = run or newest(out, name) or _train(find(name), images(data), out, notes)
+        record = load_record(folder)
+        target = _target(output, record.variant, every=every)
+        notes.print(f"{record.variant}: from {escape(str(folder))}, test accuracy {record.accuracy:.4f}")
+        results += export_run(
+            folder,
+            images(record.data["source"]),
+            target,
+            kind=input_kind,
+            precision=precision,
+            digits=with_digits and (not every or find(record.variant).classifies_digits),
+            split=split and (not every or (find(record.variant).shared and not find(record.variant).net)),
+            opset=opset,
+            max_drop=max_drop,
+            force=force,
+        )
+    if as_json:
+        print_json([{**asdict(each), "paths": list(map(str, each.paths))} for each in results])
+    else:
+        console().print(_table(results))
+
+
+def _train(variant: "Variant", dataset: "Dataset", out: Path, notes: "Console") -> Path:
+    """A fresh run with the variant's own recipe."""
+    from pairnet.live import RunDisplay
+    from pairnet.runs import Run, train_and_save
+    from pairnet.sources import describe
+
+    notes.print(f"{variant.name}: no finished run in {escape(str(out))}, so one is trained now")
+    notes.print(f"data   {escape(describe(dataset))}")
+    run = Run(row=variant.name, variant=variant, recipe=variant.recipe)
+    with RunDisplay(notes, run) as display:
+        return train_and_save(run, dataset, out, on_epoch=display).folder
+
+
+def _target(output: Path | None, variant: str, *, every: bool) -> Path:
+    if every:
+        return (output or Path()) / f"{variant}.onnx"
+    target = output or Path(f"{variant}.onnx")
+    if target.is_dir():
+        return target / f"{variant}.onnx"
+    if target.suffix != ".onnx":
+        raise ValueError(f"--output must end in .onnx or be a folder, not {target}")
+    return target
+
+
+def _table(found: "list[Exported]") -> Table:
+    table = Table("file", "size", "precision", "test accuracy", "in PyTorch", "changed", "largest difference")
+    for each in found:
+        table.add_row(
+            "\n".join(escape(str(path)) for path in each.paths),
+            "\n".join(f"{path.stat().st_size / 1000:,.0f} kB" for path in each.paths),
+            each.precision,
+            f"{each.accuracy:.4f}",
+            f"{each.torch_accuracy:.4f}",
+            f"{each.changed} of {each.pairs}",
+            f"{each.difference:.1e}",
+        )
+    return table

@@ -1,0 +1,96 @@
+"""The order head and the family built on it: exact probabilities, symmetry, and numbers that stay numbers."""
+
+import itertools
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pairnet.nets import OrderScore, Scores, TwinNet, build
+from pairnet.training import auxiliary_loss, main_loss
+from pairnet.variants import VARIANTS, find
+
+FAMILY = [variant for variant in VARIANTS if variant.orders]
+EACH = pytest.mark.parametrize("variant", FAMILY, ids=lambda variant: variant.name)
+
+
+def score(first, second):
+    """Class scores [N,c], [N,c] -> P(first <= second) by the order head, [N]."""
+    features = torch.cat((first.log_softmax(1), second.log_softmax(1)), dim=1)
+    return OrderScore(first.shape[1])(features).flatten().sigmoid()
+
+
+def by_counting(first, second):
+    """The same in float64, a sum over pairs of classes."""
+    p, q = first.double().softmax(1), second.double().softmax(1)
+    classes = range(first.shape[1])
+    return sum(p[:, i] * q[:, j] for i, j in itertools.product(classes, classes) if i <= j)
+
+
+SCORES = st.lists(st.floats(-60, 60, width=32), min_size=10, max_size=10)
+
+
+@settings(deadline=None)
+@given(SCORES, SCORES)
+def test_is_the_sum_over_classes_in_order(first, second):
+    first, second = torch.tensor([first]), torch.tensor([second])
+    torch.testing.assert_close(score(first, second).double(), by_counting(first, second), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_symmetry(classes):
+    first, second = torch.randn(2, 500, classes) * 3
+    equal = (first.softmax(1) * second.softmax(1)).sum(1)
+    torch.testing.assert_close(score(first, second) + score(second, first), 1 + equal)
+    p_same = first.softmax(1)
+    torch.testing.assert_close(score(first, first), (1 + (p_same**2).sum(1)) / 2)
+
+
+def test_gradients_are_right():
+    features = torch.randn(3, 20, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(OrderScore(10), (features,))
+    saturated = (torch.randn(3, 20, dtype=torch.float64) * 30).requires_grad_()
+    assert torch.autograd.gradcheck(OrderScore(10), (saturated,))
+
+
+@pytest.mark.parametrize("size", [50.0, 1e3, 1e6, 1e30])
+def test_saturated_scores_give_numbers_and_gradients(size):
+    logits = torch.zeros(4, 10)
+    logits[0, 0] = logits[1, 9] = logits[2, 5] = size
+    logits[3] = -size
+    for first, second in itertools.product(range(4), range(4)):
+        one, two = (logits[k : k + 1].clone().requires_grad_() for k in (first, second))
+        log_p, log_q = one.log_softmax(1), two.log_softmax(1)
+        main = OrderScore(10)(torch.cat((log_p, log_q), 1)).flatten()
+        for target in (0.0, 1.0):
+            scores = Scores(main, torch.stack((log_p, log_q), 1))
+            loss = main_loss(scores, torch.tensor([target])) + auxiliary_loss(scores, torch.tensor([[9, 0]]))
+            assert torch.isfinite(loss)
+            gradients = torch.autograd.grad(loss, (one, two), retain_graph=True)
+            assert all(torch.isfinite(gradient).all() for gradient in gradients)
+
+
+@EACH
+def test_the_head_has_no_parameters_and_the_tower_gives_distributions(variant):
+    net = build(variant, seed=0).eval()
+    assert isinstance(net, TwinNet)
+    assert not list(net.head.parameters())
+    features = net.encode(torch.randn(6, 1, 14, 14))
+    torch.testing.assert_close(features.exp().sum(1), torch.ones(6))
+    assert torch.equal(net.classify(features), features)
+
+
+@EACH
+def test_swapping_the_images_keeps_the_symmetry(variant):
+    net = build(variant, seed=0).eval()
+    pair = torch.randn(8, 2, 14, 14)
+    there, back = net(pair), net(pair.flip(1))
+    equal = there.digits.exp().prod(1).sum(1)
+    torch.testing.assert_close(there.main.sigmoid() + back.main.sigmoid(), 1 + equal)
+
+
+def test_sizes_keep_their_bounds():
+    assert find("order_net").parameters <= 155_275
+    assert find("order_net_s").parameters <= 10_000
+    assert find("order_net_xs").parameters <= 3_000
