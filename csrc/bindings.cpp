@@ -139,24 +139,24 @@ py::tuple glyphs(const py::array& indices, const Whole& seed, const Whole& threa
     return py::make_tuple(images, labels);
 }
 
-/// rotation, scale, shear, shift
-using Range = std::tuple<float, float, float, float>;
+/// rotation, scale, shear, shift, elastic
+using Range = std::tuple<float, float, float, float, float>;
 
 pairnet::WarpRange warp_range(const Range& range) {
-    const auto [rotation, scale, shear, shift] = range;
-    return {.rotation = rotation, .scale = scale, .shear = shear, .shift = shift};
+    const auto [rotation, scale, shear, shift, elastic] = range;
+    return {.rotation = rotation, .scale = scale, .shear = shear, .shift = shift, .elastic = elastic};
 }
 
 py::array_t<float> warps(const py::array& indices, const Range& range, const Whole& seed, const Whole& epoch) {
     const auto rows = values<std::int64_t>(indices, "indices", {{-1}});
-    py::array_t<float> result(Shape{indices.shape(0), 2, 5});
+    py::array_t<float> result(Shape{indices.shape(0), 2, pairnet::warp_parameters});
     pairnet::random_warps(rows, warp_range(range), natural(seed, "seed"), natural(epoch, "epoch"), values(result));
     return result;
 }
 
 py::array_t<float> warp(const py::array& images, const py::array& parameters, const std::string& simd) {
     const auto pixels = values<std::uint16_t>(images, "images", {{-1, pooled_side, pooled_side}});
-    const auto given = values<float>(parameters, "parameters", {{images.shape(0), 5}});
+    const auto given = values<float>(parameters, "parameters", {{images.shape(0), pairnet::warp_parameters}});
     py::array_t<float> result(shape_of(images));
     pairnet::warp(pixels, given, values(result), pairnet::kernels(simd));
     return result;
@@ -246,7 +246,7 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
     py::class_<pairnet::Loader>(module, "Loader")
         .def(py::init(&make_loader), "pixels"_a, "digits"_a, py::kw_only(), "mean"_a, "std"_a, "batch"_a, "seed"_a,
              "shuffle"_a = true, "drop_last"_a = false, "threads"_a = 1, "prefetch"_a = 4, "warp"_a = py::none(),
-             "simd"_a = "auto")
+             "simd"_a = "auto", py::keep_alive<1, 2>(), py::keep_alive<1, 3>())  // it reads pixels and digits in place
         .def("start", start, "epoch"_a, "first_batch"_a = 0)
         .def("next", next)
         .def("close", &pairnet::Loader::close, py::call_guard<py::gil_scoped_release>())

@@ -20,6 +20,16 @@ struct Affine {
     float yx, yy, y0;
 };
 
+inline constexpr std::size_t knots_side = 4;                         ///< of the grid of knots
+inline constexpr std::size_t knots_count = knots_side * knots_side;  ///< of a displacement field
+
+/// A smooth field of displacements, in pixels: its values on a 4x4 grid whose corners are the corners of the image, row
+/// by row. Between them it is bicubic, as torch's interpolate(mode="bicubic", align_corners=True) has it.
+struct Knots {
+    float x[knots_count];
+    float y[knots_count];
+};
+
 /// The inner loops of one instruction set.
 struct Kernels {
     std::string_view name;
@@ -27,8 +37,9 @@ struct Kernels {
     /// Normalises `count` pixels.
     void (*normalise)(const std::uint16_t* pixels, float* out, std::size_t count, Normaliser by);
 
-    /// Reads a 14x14 image at the places `from` says, bilinearly, 0 outside of it; then normalises.
-    void (*warp)(const std::uint16_t* image, float* out, Affine from, Normaliser by);
+    /// Reads a 14x14 image at the places `from` says plus the displacements between `knots`, if any, bilinearly, 0
+    /// outside of it; then normalises.
+    void (*warp)(const std::uint16_t* image, float* out, Affine from, const Knots* knots, Normaliser by);
 };
 
 /// What this CPU can run, best first; the last is always "baseline".

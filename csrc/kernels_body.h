@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "kernels.h"
 
@@ -13,25 +14,76 @@ namespace pairnet {
 namespace {
 
 constexpr int side = 14;
-constexpr int stride = 16;  // of an image with a border of zeros, one pixel wide
+constexpr int stride = 16;  // of an image with a border of zeros, one pixel wide; and of a row of a field: full vectors
 
-// Column and row of each pixel of an image.
-struct Grid {
-    alignas(64) float x[side * side];
-    alignas(64) float y[side * side];
+/// A value for each pixel of an image, and two more for each row that nobody reads.
+template <class Value>
+struct Field {
+    alignas(64) Value at[side * stride];
 };
 
-constexpr Grid make_grid() {
-    Grid grid{};
-    for (int k = 0; k < side * side; ++k) {
-        const int row = k / side;
-        grid.x[k] = static_cast<float>(k - row * side);
-        grid.y[k] = static_cast<float>(row);
+/// The columns of a row.
+struct Columns {
+    alignas(64) float at[stride];
+};
+
+constexpr Columns make_columns() {
+    Columns columns{};
+    for (int x = 0; x < stride; ++x) {
+        columns.at[x] = static_cast<float>(x);
     }
-    return grid;
+    return columns;
 }
 
-constexpr Grid grid = make_grid();
+constexpr Columns columns = make_columns();
+
+/// What each knot of a line has a share of in each pixel of a line.
+struct Weights {
+    alignas(64) float of[knots_side][stride];
+};
+
+/// Cubic convolution with a = -0.75 (Keys 1981); beyond the ends, the last knot goes on.
+constexpr Weights make_weights() {
+    constexpr int last_knot = knots_side - 1;
+    constexpr double a = -0.75;
+    Weights weights{};
+    for (int pixel = 0; pixel < side; ++pixel) {
+        const double place = pixel * static_cast<double>(last_knot) / (side - 1);
+        double sum[knots_side] = {};
+        for (int knot = -1; knot <= last_knot + 2; ++knot) {
+            const double d = place > knot ? place - knot : knot - place;
+            const double share = d < 1   ? ((a + 2) * d - (a + 3)) * d * d + 1
+                                 : d < 2 ? ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
+                                         : 0.0;
+            sum[knot < 0 ? 0 : knot > last_knot ? last_knot : knot] += share;
+        }
+        for (int knot = 0; knot <= last_knot; ++knot) {
+            weights.of[knot][pixel] = static_cast<float>(sum[knot]);
+        }
+    }
+    return weights;
+}
+
+constexpr Weights weights = make_weights();
+
+/// out += the field between `knots`.
+void displace(const float* knots, Field<float>& out) {
+    Weights lines{};  // each line of knots, at all columns
+    for (std::size_t line = 0; line < knots_side; ++line) {
+        for (std::size_t knot = 0; knot < knots_side; ++knot) {
+            for (int x = 0; x < stride; ++x) {
+                lines.of[line][x] += knots[line * knots_side + knot] * weights.of[knot][x];
+            }
+        }
+    }
+    for (int y = 0; y < side; ++y) {
+        for (int x = 0; x < stride; ++x) {
+            const float upper = weights.of[0][y] * lines.of[0][x] + weights.of[1][y] * lines.of[1][x];
+            const float lower = weights.of[2][y] * lines.of[2][x] + weights.of[3][y] * lines.of[3][x];
+            out.at[y * stride + x] += upper + lower;
+        }
+    }
+}
 
 void normalise(const std::uint16_t* pixels, float* out, std::size_t count, Normaliser by) {
     for (std::size_t k = 0; k < count; ++k) {
@@ -39,31 +91,76 @@ void normalise(const std::uint16_t* pixels, float* out, std::size_t count, Norma
     }
 }
 
-void warp(const std::uint16_t* image, float* out, Affine from, Normaliser by) {
+/// Moves places outside of the bordered image onto its border; a loop of its own, for compilers see branches in a
+/// longer one.
+void clamp(Field<float>& places) {
+    constexpr float last = side + 1;
+    for (float& place : places.at) {
+        place = place > 0.0F ? place : 0.0F;
+        place = place < last ? place : last;
+    }
+}
+
+/// Two pixels side by side.
+struct Neighbours {
+    std::uint16_t left, right;
+};
+
+void warp(const std::uint16_t* image, float* out, Affine from, const Knots* knots, Normaliser by) {
     // Column 16 is column 0 of the next row, row 16 is there to be read with weight 0.
-    alignas(64) float bordered[(side + 4) * stride] = {};
+    alignas(64) std::uint16_t bordered[(side + 4) * stride] = {};
     for (int y = 0; y < side; ++y) {
-        for (int x = 0; x < side; ++x) {
-            bordered[(y + 1) * stride + x + 1] = static_cast<float>(image[y * side + x]);
+        std::memcpy(&bordered[(y + 1) * stride + 1], &image[y * side], side * sizeof *image);
+    }
+
+    Field<float> xs;
+    Field<float> ys;
+    for (int y = 0; y < side; ++y) {
+        const auto row = static_cast<float>(y);
+        for (int x = 0; x < stride; ++x) {
+            xs.at[y * stride + x] = from.xx * columns.at[x] + from.xy * row + (from.x0 + 1.0F);
+            ys.at[y * stride + x] = from.yx * columns.at[x] + from.yy * row + (from.y0 + 1.0F);
         }
     }
-    constexpr float last = side + 1;
-    for (int k = 0; k < side * side; ++k) {
-        float x = from.xx * grid.x[k] + from.xy * grid.y[k] + (from.x0 + 1.0F);
-        float y = from.yx * grid.x[k] + from.yy * grid.y[k] + (from.y0 + 1.0F);
-        x = x > 0.0F ? x : 0.0F;
-        y = y > 0.0F ? y : 0.0F;
-        x = x < last ? x : last;
-        y = y < last ? y : last;
-        const int column = static_cast<int>(x);
-        const int row = static_cast<int>(y);
-        const float right = x - static_cast<float>(column);
-        const float down = y - static_cast<float>(row);
-        const int place = row * stride + column;
-        const float upper = bordered[place] + right * (bordered[place + 1] - bordered[place]);
-        const float lower =
-            bordered[place + stride] + right * (bordered[place + stride + 1] - bordered[place + stride]);
-        out[k] = (upper + down * (lower - upper) - by.shift) * by.scale;
+    if (knots != nullptr) {
+        displace(knots->x, xs);
+        displace(knots->y, ys);
+    }
+
+    clamp(xs);
+    clamp(ys);
+    Field<int> places;
+    for (int k = 0; k < side * stride; ++k) {
+        const int column = static_cast<int>(xs.at[k]);
+        const int row = static_cast<int>(ys.at[k]);
+        xs.at[k] -= static_cast<float>(column);
+        ys.at[k] -= static_cast<float>(row);
+        places.at[k] = row * stride + column;
+    }
+
+    // One load takes two pixels. Gather instructions, four for each vector, were slower everywhere:
+    // docs/performance.md.
+    Field<Neighbours> uppers;
+    Field<Neighbours> lowers;
+    for (int k = 0; k < side * stride; ++k) {
+        std::memcpy(&uppers.at[k], &bordered[places.at[k]], sizeof(Neighbours));
+        std::memcpy(&lowers.at[k], &bordered[places.at[k] + stride], sizeof(Neighbours));
+    }
+
+    Field<float> warped;
+    for (int k = 0; k < side * stride; ++k) {
+        const float right = xs.at[k];
+        const float down = ys.at[k];
+        const auto upper_left = static_cast<float>(uppers.at[k].left);
+        const auto upper_right = static_cast<float>(uppers.at[k].right);
+        const auto lower_left = static_cast<float>(lowers.at[k].left);
+        const auto lower_right = static_cast<float>(lowers.at[k].right);
+        const float upper = upper_left + right * (upper_right - upper_left);
+        const float lower = lower_left + right * (lower_right - lower_left);
+        warped.at[k] = (upper + down * (lower - upper) - by.shift) * by.scale;
+    }
+    for (int y = 0; y < side; ++y) {
+        std::memcpy(&out[y * side], &warped.at[y * stride], side * sizeof *out);
     }
 }
 

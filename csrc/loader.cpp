@@ -30,6 +30,14 @@ LoaderOptions checked(const LoaderOptions& options, std::size_t pixels, std::siz
     return options;
 }
 
+/// Asks for the pixels of a pair, which come while another is worked on: no hardware foresees a random order.
+void prefetch(const std::uint16_t* pixels) {
+    constexpr std::size_t line = sizeof(Line) / sizeof(*pixels);
+    for (std::size_t k = 0; k < pair_size; k += line) {
+        __builtin_prefetch(pixels + k);
+    }
+}
+
 }  // namespace
 
 Loader::Loader(std::span<const std::uint16_t> pixels, std::span<const std::uint8_t> digits,
@@ -37,11 +45,11 @@ Loader::Loader(std::span<const std::uint16_t> pixels, std::span<const std::uint8
     : options_(checked(options, pixels.size(), digits.size())),
       normaliser_(normaliser(options.moments)),
       kernels_(kernels(options.simd)),
-      pixels_(pixels.begin(), pixels.end()),
-      digits_(digits.begin(), digits.end()),
+      pixels_(pixels),
+      digits_(digits),
       pool_(std::make_shared<BatchPool>(std::min(options.batch, pairs_in(digits)),
                                         options.prefetch + options.threads + 2)),
-      pipeline_(options.threads, options.prefetch) {}
+      pipeline_([this](std::uint64_t number) { return make(number); }, options.threads, options.prefetch) {}
 
 Loader::~Loader() {
     close();
@@ -53,25 +61,13 @@ std::size_t Loader::batches() const {
 }
 
 void Loader::start(std::uint64_t epoch, std::uint64_t first) {
-    const std::uint32_t number = checked_epoch(epoch);
     if (first > batches()) {
         throw std::invalid_argument("first_batch must be at most " + std::to_string(batches()) + ", not " +
                                     std::to_string(first));
     }
-    std::vector<std::uint32_t> order;
-    if (options_.shuffle) {
-        order = shuffled(pairs_in(digits_), options_.seed, number);
-    } else {
-        order.resize(pairs_in(digits_));
-        std::iota(order.begin(), order.end(), 0U);
-    }
-    pipeline_.start(
-        [this, number, order = std::move(order)](std::size_t batch) {
-            const std::size_t begin = batch * options_.batch;
-            const std::size_t size = std::min(options_.batch, order.size() - begin);
-            return make(std::span(order).subspan(begin, size), number);
-        },
-        static_cast<std::size_t>(first), batches());
+    const std::uint64_t begin = checked_epoch(epoch) * std::uint64_t{batches()};
+    const std::uint64_t end = begin + batches();
+    pipeline_.start(begin + first, end, end + batches());
 }
 
 void Loader::close() {
@@ -79,7 +75,29 @@ void Loader::close() {
     pool_->retire();
 }
 
-std::shared_ptr<Batch> Loader::make(std::span<const std::uint32_t> rows, std::uint32_t epoch) const {
+std::shared_ptr<const Loader::Order> Loader::order(std::uint32_t epoch) {
+    KeptOrder& kept = orders_[epoch % orders_.size()];
+    const std::lock_guard lock(kept.mutex);
+    if (kept.order == nullptr || kept.epoch != epoch) {
+        Order order;
+        if (options_.shuffle) {
+            order = shuffled(pairs_in(digits_), options_.seed, epoch);
+        } else {
+            order.resize(pairs_in(digits_));
+            std::iota(order.begin(), order.end(), 0U);
+        }
+        kept.order = std::make_shared<const Order>(std::move(order));
+        kept.epoch = epoch;
+    }
+    return kept.order;
+}
+
+std::shared_ptr<Batch> Loader::make(std::uint64_t number) {
+    const auto epoch = static_cast<std::uint32_t>(number / batches());
+    const std::size_t begin = number % batches() * options_.batch;
+    const auto order = this->order(epoch);
+    const auto rows = std::span(*order).subspan(begin, std::min(options_.batch, order->size() - begin));
+
     auto batch = std::make_shared<Batch>(pool_, rows.size());
     float* out = batch->pair().data();
     const std::span<float> target = batch->target();
@@ -87,10 +105,12 @@ std::shared_ptr<Batch> Loader::make(std::span<const std::uint32_t> rows, std::ui
     for (std::size_t k = 0; k < rows.size(); ++k, out += pair_size) {
         const std::size_t row = rows[k];
         const std::uint16_t* pixels = &pixels_[row * pair_size];
+        prefetch(&pixels_[rows[std::min(k + 1, rows.size() - 1)] * pair_size]);
         if (options_.warp) {
             for (const std::size_t side : {0U, 1U}) {
-                const Affine from = source_of(random_warp(*options_.warp, options_.seed, epoch, row, side));
-                kernels_.warp(pixels + side * pooled_size, out + side * pooled_size, from, normaliser_);
+                const Warp warp = random_warp(*options_.warp, options_.seed, epoch, row, side);
+                kernels_.warp(pixels + side * pooled_size, out + side * pooled_size, source_of(warp),
+                              options_.warp->elastic > 0 ? &warp.knots : nullptr, normaliser_);
             }
         } else {
             kernels_.normalise(pixels, out, pair_size, normaliser_);

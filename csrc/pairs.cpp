@@ -1,10 +1,10 @@
 #include "pairs.h"
 
+#include <bit>
 #include <limits>
 #include <numeric>
 #include <stdexcept>
 #include <string>
-#include <unordered_map>
 #include <utility>
 
 #include "philox.h"
@@ -19,6 +19,33 @@ std::uint32_t checked_size(std::uint64_t size) {
     return static_cast<std::uint32_t>(size);
 }
 
+/// An endless array that at first holds its own index in each place; remembers up to `places` places that were asked
+/// for.
+class Beyond {
+  public:
+    explicit Beyond(std::size_t places) : entries_(std::bit_ceil(2 * places + 1), {.place = nobody, .value = 0}) {}
+
+    std::int64_t& operator[](std::uint32_t place) {
+        const std::size_t mask = entries_.size() - 1;
+        std::size_t k = (place * std::uint64_t{0x9E3779B97F4A7C15}) >> 32U & mask;  // Fibonacci hashing
+        while (entries_[k].place != place && entries_[k].place != nobody) {
+            k = (k + 1) & mask;
+        }
+        if (entries_[k].place == nobody) {
+            entries_[k] = {.place = place, .value = place};
+        }
+        return entries_[k].value;
+    }
+
+  private:
+    static constexpr std::uint32_t nobody = std::numeric_limits<std::uint32_t>::max();
+    struct Entry {
+        std::uint32_t place;
+        std::int64_t value;
+    };
+    std::vector<Entry> entries_;  // at most half of them in use
+};
+
 }  // namespace
 
 std::vector<std::int64_t> draw(std::uint64_t size, std::uint64_t pairs, std::uint64_t seed) {
@@ -27,19 +54,15 @@ std::vector<std::int64_t> draw(std::uint64_t size, std::uint64_t pairs, std::uin
         throw std::invalid_argument(std::to_string(pairs) + " pairs need " + std::to_string(2 * pairs) +
                                     " images, not " + std::to_string(size));
     }
-    // Fisher-Yates from the front over an array that holds its own index wherever `moved` says nothing else.
+    // Fisher-Yates from the front, of which only the front is kept, and what it swapped with the places beyond.
     const auto count = static_cast<std::uint32_t>(2 * pairs);
-    std::unordered_map<std::uint32_t, std::uint32_t> moved(count);
-    const auto at = [&](std::uint32_t place) {
-        const auto entry = moved.find(place);
-        return entry == moved.end() ? place : entry->second;
-    };
-    Random random(seed, Purpose::draw, 0, 0);
     std::vector<std::int64_t> drawn(count);
+    std::iota(drawn.begin(), drawn.end(), 0);
+    Beyond beyond(count);
+    Random random(seed, Purpose::draw, 0, 0);
     for (std::uint32_t place = 0; place < count; ++place) {
         const std::uint32_t other = place + random.below(pool - place);
-        drawn[place] = at(other);
-        moved[other] = at(place);
+        std::swap(drawn[place], other < count ? drawn[other] : beyond[other]);
     }
     return drawn;
 }

@@ -25,7 +25,7 @@ constexpr std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> count
 }
 
 /// What random numbers are for: no two purposes share a value.
-enum class Purpose : std::uint32_t { draw = 1, order = 2, warp = 3, glyph = 4 };
+enum class Purpose : std::uint32_t { draw = 1, order = 2, warp = 3, glyph = 4, elastic = 5 };
 
 /// Epochs are numbered below this.
 inline constexpr std::uint32_t epoch_limit = 1U << 28U;
@@ -72,6 +72,16 @@ class Random {
 
     /// A number in [low, high), of 24 random bits.
     float uniform(float low, float high) { return low + (high - low) * (static_cast<float>(bits() >> 8U) * 0x1p-24F); }
+
+    /// `Count` values of bits().
+    template <std::size_t Count>
+    std::array<std::uint32_t, Count> many() {
+        std::array<std::uint32_t, Count> result;
+        for (std::uint32_t& value : result) {
+            value = bits();
+        }
+        return result;
+    }
 
   private:
     std::array<std::uint32_t, 2> key_;

@@ -17,10 +17,12 @@ std::size_t checked(const char* name, std::size_t value, std::size_t most) {
 
 }  // namespace
 
-Pipeline::Pipeline(std::size_t threads, std::size_t window) : ring_(checked("prefetch", window, 65'536)) {
-    workers_.reserve(checked("threads", threads, 1'024));
+Pipeline::Pipeline(Job job, std::size_t threads, std::size_t window)
+    : job_(std::move(job)), ring_(checked("prefetch", window, 65'536)) {
+    const std::size_t workers = checked("threads", threads, 1'024) - 1;
+    workers_.reserve(workers);
     try {
-        while (workers_.size() < threads) {
+        while (workers_.size() < workers) {
             workers_.emplace_back([this] { work(); });
         }
     } catch (...) {  // the system has no more threads
@@ -33,18 +35,20 @@ Pipeline::~Pipeline() {
     close();
 }
 
-void Pipeline::start(Job job, std::size_t first, std::size_t end) {
-    auto run = std::make_shared<const Run>(Run{.job = std::move(job), .end = end});
-    std::vector<Result> dropped(ring_.size());
+void Pipeline::start(std::uint64_t first, std::uint64_t end, std::uint64_t limit) {
+    std::vector<Result> dropped;
     {
         const std::lock_guard lock(mutex_);
         if (closed_) {
             throw std::runtime_error("the loader is closed");
         }
-        run_.swap(run);
-        ring_.swap(dropped);
-        begun_ = first;
-        delivered_ = first;
+        if (delivered_ != end_ || first != end_) {
+            dropped = drop();
+            begun_ = first;
+            delivered_ = first;
+        }
+        end_ = end;
+        limit_ = limit;
     }
     work_.notify_all();
     ready_.notify_all();
@@ -53,16 +57,22 @@ void Pipeline::start(Job job, std::size_t first, std::size_t end) {
 std::optional<std::shared_ptr<Batch>> Pipeline::next(std::chrono::milliseconds patience) {
     std::unique_lock lock(mutex_);
     const auto slot = [this]() -> Result& { return ring_[delivered_ % ring_.size()]; };
-    const bool awake = ready_.wait_for(lock, patience, [&] {
-        return closed_ || delivered_ >= run_->end || slot().batch != nullptr || slot().error != nullptr;
-    });
-    if (!awake) {
-        return std::nullopt;
+    const auto ready = [&] {
+        return closed_ || delivered_ == end_ || slot().batch != nullptr || slot().error != nullptr;
+    };
+    if (!ready()) {
+        if (may_begin()) {
+            run_one(lock);
+            return std::nullopt;
+        }
+        if (!ready_.wait_for(lock, patience, ready)) {
+            return std::nullopt;
+        }
     }
     if (closed_) {
         throw std::runtime_error("the loader is closed");
     }
-    if (delivered_ >= run_->end) {
+    if (delivered_ == end_) {
         return std::shared_ptr<Batch>();
     }
     if (slot().error != nullptr) {
@@ -77,12 +87,12 @@ std::optional<std::shared_ptr<Batch>> Pipeline::next(std::chrono::milliseconds p
 
 void Pipeline::close() {
     std::vector<std::thread> workers;
-    std::vector<Result> dropped(ring_.size());
+    std::vector<Result> dropped;
     {
         const std::lock_guard lock(mutex_);
         closed_ = true;
         workers_.swap(workers);
-        ring_.swap(dropped);
+        dropped = drop();
     }
     work_.notify_all();
     ready_.notify_all();
@@ -91,39 +101,50 @@ void Pipeline::close() {
     }
 }
 
-Pipeline::Result Pipeline::attempt(const Run& run, std::size_t number) {
+Pipeline::Result Pipeline::attempt(std::uint64_t number) const {
     try {
-        return {.batch = run.job(number), .error = nullptr};
+        return {.batch = job_(number), .error = nullptr};
     } catch (...) {
         return {.batch = nullptr, .error = std::current_exception()};
     }
 }
 
+bool Pipeline::may_begin() const {
+    return delivered_ < end_ && begun_ < limit_ && begun_ < delivered_ + ring_.size();
+}
+
+void Pipeline::run_one(std::unique_lock<std::mutex>& lock) {
+    const std::uint64_t drops = drops_;
+    const std::uint64_t number = begun_++;
+    lock.unlock();
+    Result result = attempt(number);
+    lock.lock();
+    if (drops == drops_) {
+        ring_[number % ring_.size()] = std::move(result);
+        if (number == delivered_) {
+            ready_.notify_all();
+        }
+    } else {  // nobody waits for it: free it while nobody waits for us
+        lock.unlock();
+        result = {};
+        lock.lock();
+    }
+}
+
 void Pipeline::work() {
-    const auto may_begin = [this] { return begun_ < run_->end && begun_ < delivered_ + ring_.size(); };
     std::unique_lock lock(mutex_);
     for (;;) {
-        work_.wait(lock, [&] { return closed_ || may_begin(); });
+        work_.wait(lock, [this] { return closed_ || may_begin(); });
         if (closed_) {
             return;
         }
-        std::shared_ptr<const Run> run = run_;
-        const std::size_t number = begun_++;
-        lock.unlock();
-        Result result = attempt(*run, number);
-        lock.lock();
-        if (run == run_ && !closed_) {
-            ring_[number % ring_.size()] = std::move(result);
-            if (number == delivered_) {
-                ready_.notify_all();
-            }
-        } else {  // nobody waits for it: free it while nobody waits for us
-            lock.unlock();
-            result = {};
-            run.reset();
-            lock.lock();
-        }
+        run_one(lock);
     }
+}
+
+std::vector<Pipeline::Result> Pipeline::drop() {
+    ++drops_;
+    return std::exchange(ring_, std::vector<Result>(ring_.size()));
 }
 
 }  // namespace pairnet

@@ -47,19 +47,22 @@ def glyphs(indices: NDArray[np.int64], seed: int, threads: int = 1) -> tuple[NDA
     """
 
 def warps(
-    indices: NDArray[np.int64], range: tuple[float, float, float, float], seed: int, epoch: int
+    indices: NDArray[np.int64], range: tuple[float, float, float, float, float], seed: int, epoch: int
 ) -> NDArray[np.float32]:
-    """The warps that a Loader(seed=seed, warp=range) applies to pairs `indices` [n] in `epoch` -> [n,2,5].
+    """The warps that a Loader(seed=seed, warp=range) applies to pairs `indices` [n] in `epoch` -> [n,2,37].
 
-    range is (rotation degrees, scale, shear, shift pixels), each a largest magnitude; the result is (rotation degrees,
-    factor, shear, dx pixels, dy pixels) for both images of each pair.
+    range is (rotation degrees, scale, shear, shift pixels), each a largest magnitude, and elastic, a standard deviation
+    in pixels; the result is (rotation degrees, factor, shear, dx pixels, dy pixels, 4x4 displacements in x, 4x4 in y)
+    for both images of each pair.
     """
 
 def warp(images: NDArray[np.uint16], parameters: NDArray[np.float32], simd: str = "auto") -> NDArray[np.float32]:
-    """Warps pooled images [m,14,14], each by its row of parameters [m,5] -> grey levels 0..255 [m,14,14].
+    """Warps pooled images [m,14,14], each by its row of parameters [m,37] -> grey levels 0..255 [m,14,14].
 
     With (rotation, factor, shear, dx, dy), c the centre (6.5, 6.5) and y down, a point p = (x, y) moves to
-    q = c + factor * R(rotation) * [1 shear; 0 1] * (p - c) + (dx, dy). Bilinear; 0 outside of the image.
+    q = c + factor * R(rotation) * [1 shear; 0 1] * (p - c) + (dx, dy). To the place that an output pixel is so read
+    from comes a displacement: bicubic between the 4x4 given, whose corners are the corners of the image, as
+    torch.nn.functional.interpolate(mode="bicubic", align_corners=True) has it. Bilinear; 0 outside of the image.
     """
 
 def simd_levels() -> list[str]:
@@ -85,12 +88,12 @@ class Loader:
         drop_last: bool = False,
         threads: int = 1,
         prefetch: int = 4,
-        warp: tuple[float, float, float, float] | None = None,
+        warp: tuple[float, float, float, float, float] | None = None,
         simd: str = "auto",
     ) -> None:
         """Takes a copy of pixels [n,2,14,14] and digits [n,2]; prefetch is how many batches are made ahead.
 
-        warp is (rotation degrees, scale, shear, shift pixels), each a largest magnitude.
+        warp is (rotation degrees, scale, shear, shift pixels, elastic pixels), as for warps().
         """
 
     def start(self, epoch: int, first_batch: int = 0) -> None:

@@ -3,27 +3,18 @@
 import os
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pairnet import _core
 from pairnet.pairs import Batch, Moments, Pairs
+from pairnet.recipes import Warp
 
 if TYPE_CHECKING:
     import torch
 
 __all__ = ["Batch", "PairLoader", "Warp"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Warp:
-    """The largest magnitudes of small random affine warps, drawn anew for each image in each epoch."""
-
-    rotation: float = 12.0  # degrees
-    scale: float = 0.12  # the factor lies in 1 - scale .. 1 + scale
-    shear: float = 0.1
-    shift: float = 1.0  # pixels of the 14x14 image, in x and in y
 
 
 class PairLoader:

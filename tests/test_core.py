@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 
 from pairnet import _core
 
-RANGE = (12.0, 0.12, 0.1, 1.0)
+RANGE = (12.0, 0.12, 0.1, 1.0, 0.0)
 
 
 def random_pixels(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 1021, shape, dtype=np.uint16)
 
 
-def philox_words(seed: int, purpose: int) -> Iterator[int]:
-    """Philox4x32-10 in Python's integers: the words the core uses for (seed, purpose, epoch 0, index 0)."""
+def philox_words(seed: int, purpose: int, epoch: int = 0, index: int = 0) -> Iterator[int]:
+    """Philox4x32-10 in Python's integers: the words the core uses for (seed, purpose, epoch, index)."""
     for block in range(2**32):
-        a, b, c, d = block, 0, 0, purpose << 28
+        a, b, c, d = block, index % 2**32, index >> 32, purpose << 28 | epoch
         k, m = seed % 2**32, seed >> 32
         for _ in range(10):
             (high, low), (high2, low2) = divmod(0xD2511F53 * a, 2**32), divmod(0xCD9E8D57 * c, 2**32)
@@ -42,11 +42,13 @@ def reference_draw(size: int, pairs: int, seed: int) -> list[list[int]]:
 
 def reference_warp(image: np.ndarray, parameters: np.ndarray) -> np.ndarray:
     """Bilinear warp of one [14,14] image in double precision, zeros around it."""
-    degrees, factor, shear, dx, dy = parameters.astype(np.float64)
+    degrees, factor, shear, dx, dy, *knots = parameters.astype(np.float64)
     cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     forward = factor * np.array([[cos, -sin], [sin, cos]]) @ np.array([[1, shear], [0, 1]])
     grid = np.stack(np.meshgrid(np.arange(14), np.arange(14)), -1) - 6.5 - np.array([dx, dy])  # [y,x,(x,y)]
-    x, y = np.moveaxis(grid @ np.linalg.inv(forward).T + 6.5, -1, 0)
+    knots = torch.tensor(knots).reshape(1, 2, 4, 4)
+    displacement = torch.nn.functional.interpolate(knots, size=14, mode="bicubic", align_corners=True)[0].numpy()
+    x, y = np.moveaxis(grid @ np.linalg.inv(forward).T + 6.5, -1, 0) + displacement
     x, y = np.clip(x, -2, 15), np.clip(y, -2, 15)  # all is zero out there
     padded = np.pad(image / 4.0, 3)
     column, row = np.floor(x).astype(int), np.floor(y).astype(int)
@@ -145,10 +147,13 @@ def test_glyphs_look_like_their_digits() -> None:
     assert np.mean((inputs[4000:] @ weights).argmax(1) == labels[4000:]) > 0.85
 
 
-@pytest.mark.parametrize("range_", [RANGE, (180.0, 0.9, 1.0, 9.0), (0.0, 0.0, 0.0, 0.0)])
-def test_warps_match_a_double_precision_reference(range_: tuple[float, float, float, float]) -> None:
+@pytest.mark.parametrize(
+    "range_",
+    [RANGE, (180.0, 0.9, 1.0, 9.0, 0.0), (0.0,) * 5, (0.0, 0.0, 0.0, 0.0, 1.0), (12.0, 0.12, 0.1, 1.0, 0.7)],
+)
+def test_warps_match_a_double_precision_reference(range_: tuple[float, ...]) -> None:
     images = random_pixels(60, 14, 14)
-    parameters = _core.warps(np.arange(30), range_, seed=3, epoch=4).reshape(60, 5)
+    parameters = _core.warps(np.arange(30), range_, seed=3, epoch=4).reshape(60, 37)
     expected = np.stack([reference_warp(*each) for each in zip(images, parameters, strict=True)])
     result = _core.warp(images, parameters)
     np.testing.assert_allclose(result, expected, atol=5e-3)
@@ -156,14 +161,57 @@ def test_warps_match_a_double_precision_reference(range_: tuple[float, float, fl
         assert _core.warp(images, parameters, simd).tobytes() == result.tobytes()
 
 
+def test_an_elastic_warp_is_what_torch_samples() -> None:
+    images = random_pixels(40, 14, 14)
+    parameters = _core.warps(np.arange(20), (0.0, 0.0, 0.0, 0.0, 1.5), seed=1, epoch=2).reshape(40, 37)
+    knots = torch.from_numpy(parameters[:, 5:].astype(np.float64)).reshape(40, 2, 4, 4)  # in x, in y
+    displacement = torch.nn.functional.interpolate(knots, size=14, mode="bicubic", align_corners=True)
+    same = torch.nn.functional.affine_grid(torch.eye(2, 3).double().expand(40, 2, 3), (40, 1, 14, 14), True)
+    expected = torch.nn.functional.grid_sample(
+        torch.from_numpy(images / 4.0)[:, None], same + displacement.movedim(1, -1) * 2 / 13, align_corners=True
+    )[:, 0]
+    np.testing.assert_allclose(_core.warp(images, parameters), expected.numpy(), atol=5e-3)
+
+
+def test_displacements_are_box_muller_over_philox() -> None:
+    knots = _core.warps(np.array([3]), (0.0, 0.0, 0.0, 0.0, 2.0), seed=2**40 + 7, epoch=5)[0, 1, 5:].reshape(2, 16)
+    words = philox_words(2**40 + 7, purpose=5, epoch=5, index=2 * 3 + 1)
+    lengths, directions = (np.array([next(words) for _ in range(16)]) for _ in range(2))
+    length = 2 * np.sqrt(-2 * np.log(((lengths >> 8) + 1) / 2**24))
+    np.testing.assert_allclose(np.hypot(*knots), length, rtol=1e-5)
+    angle = (directions + 2**31) % 2**32 / 2**32 * np.pi / 2 - np.pi / 4  # to the nearest axis
+    nearest = np.minimum(*np.abs(knots)) / np.maximum(*np.abs(knots))
+    np.testing.assert_allclose(nearest, np.abs(np.tan(angle)), rtol=1e-4)
+
+
+def test_displacements_are_normal_and_change_with_pair_side_and_epoch() -> None:
+    knots = _core.warps(np.arange(5000), (0.0, 0.0, 0.0, 0.0, 0.5), seed=1, epoch=0)[..., 5:]  # [5000,2,32]
+    assert np.std(knots) == pytest.approx(0.5, rel=0.005)
+    assert np.mean(knots) == pytest.approx(0, abs=0.003)
+    assert np.mean((knots / 0.5) ** 4) == pytest.approx(3, rel=0.02)
+    assert np.mean(np.abs(knots) < 0.5) == pytest.approx(0.6827, abs=0.003)
+    correlation = np.corrcoef(knots.reshape(5000, 64).T) - np.eye(64)
+    assert np.abs(correlation).max() < 0.07
+    assert len(np.unique(knots)) > 0.97 * knots.size
+    assert np.mean(knots == _core.warps(np.arange(5000), (0.0, 0.0, 0.0, 0.0, 0.5), seed=1, epoch=1)[..., 5:]) < 0.001
+
+
+def test_elastic_adds_to_the_same_affine_warps() -> None:
+    plain = _core.warps(np.arange(20), RANGE, seed=1, epoch=3)
+    elastic = _core.warps(np.arange(20), (*RANGE[:4], 1.0), seed=1, epoch=3)
+    assert np.array_equal(plain[..., :5], elastic[..., :5])
+    assert not plain[..., 5:].any()
+    assert elastic[..., 5:].all()
+
+
 def test_warps_fill_their_range_and_change_with_the_epoch() -> None:
-    parameters = _core.warps(np.arange(2000), RANGE, seed=1, epoch=0)
+    parameters = _core.warps(np.arange(2000), RANGE, seed=1, epoch=0)[..., :5]
     largest = np.abs(parameters - [0, 1, 0, 0, 0]).max((0, 1))
     assert np.all(largest <= np.array([12, 0.12, 0.1, 1, 1]) * (1 + 1e-6))
     assert np.all(largest > np.array([12, 0.12, 0.1, 1, 1]) * 0.99)
     np.testing.assert_allclose(parameters.mean((0, 1)), [0, 1, 0, 0, 0], atol=0.4)
     assert len(np.unique(parameters[..., 0])) > 3900
-    assert not np.any(parameters == _core.warps(np.arange(2000), RANGE, seed=1, epoch=1))
+    assert not np.any(parameters == _core.warps(np.arange(2000), RANGE, seed=1, epoch=1)[..., :5])
 
 
 PIXELS = random_pixels(4, 2, 14, 14)
@@ -198,17 +246,21 @@ def loader(pixels: np.ndarray = PIXELS, digits: np.ndarray = DIGITS, **changes: 
         (lambda: _core.normalise(PIXELS, float("nan"), 1.0), "mean must be finite, not nan"),
         (lambda: _core.normalise(PIXELS, 0.0, 1.0, simd="mmx"), "simd must be one of auto, .*baseline, not mmx"),
         (lambda: _core.glyphs(np.array([-1]), 0), "index of a glyph must not be negative, not -1"),
-        (lambda: _core.warps(np.arange(2), (0.0, 1.0, 0.0, 0.0), 0, 0), "scale must be below 1, not 1"),
+        (lambda: _core.warps(np.arange(2), (0.0, 1.0, 0.0, 0.0, 0.0), 0, 0), "scale must be below 1, not 1"),
+        (
+            lambda: _core.warps(np.arange(2), (0.0, 0.0, 0.0, 0.0, -1.0), 0, 0),
+            "elastic must be finite and not negative",
+        ),
         (lambda: _core.warps(np.arange(2), RANGE, 0, 2**28), "epoch must be below 268435456, not 268435456"),
-        (lambda: _core.warp(PIXELS[0], np.zeros((2, 5), np.float32)), "parameters of warp 0 .* factor positive"),
-        (lambda: _core.warp(PIXELS[0], np.zeros((3, 5), np.float32)), r"float32 array \[2,5\], not float32 \[3,5\]"),
+        (lambda: _core.warp(PIXELS[0], np.zeros((2, 37), np.float32)), "parameters of warp 0 .* factor positive"),
+        (lambda: _core.warp(PIXELS[0], np.zeros((3, 37), np.float32)), r"float32 array \[2,37\], not float32 \[3,37\]"),
         (lambda: loader(digits=DIGITS[:3]), r"digits must be a contiguous uint8 array \[4,2\], not uint8 \[3,2\]"),
         (lambda: loader(batch=0), "batch must be at least 1, not 0"),
         (lambda: loader(threads=0), "threads must be in 1..1024, not 0"),
         (lambda: loader(prefetch=10**6), "prefetch must be in 1..65536, not 1000000"),
         (lambda: loader(seed=-1), "seed must be in"),
         (lambda: loader(std=-1.0), "std must be finite and positive, not -1"),
-        (lambda: loader(warp=(-1.0, 0.0, 0.0, 0.0)), "rotation must be finite and not negative, not -1"),
+        (lambda: loader(warp=(-1.0, 0.0, 0.0, 0.0, 0.0)), "rotation must be finite and not negative, not -1"),
         (lambda: loader().start(0, 3), "first_batch must be at most 2, not 3"),
     ],
 )

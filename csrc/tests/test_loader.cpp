@@ -92,7 +92,7 @@ TEST_CASE("threads, prefetch and instruction set change no bit") {
     for (const bool warped : {false, true}) {
         LoaderOptions plain = options(8, 1);
         if (warped) {
-            plain.warp = WarpRange{.rotation = 12, .scale = 0.12F, .shear = 0.1F, .shift = 1};
+            plain.warp = WarpRange{.rotation = 12, .scale = 0.12F, .shear = 0.1F, .shift = 1, .elastic = 1};
         }
         Loader reference(pool.pixels, pool.digits, plain);
         const auto expected = epoch_of(reference, 2);
@@ -165,7 +165,7 @@ TEST_CASE("a loader refuses options out of bounds") {
     bad.moments.std = 0;
     CHECK_THROWS_AS(make(bad), std::invalid_argument);
     bad = options(1, 1);
-    bad.warp = WarpRange{.rotation = 0, .scale = 2, .shear = 0, .shift = 0};
+    bad.warp = WarpRange{.rotation = 0, .scale = 2, .shear = 0, .shift = 0, .elastic = 0};
     CHECK_THROWS_AS(make(bad), std::invalid_argument);
     CHECK_THROWS_AS(Loader(pool.pixels, std::span(pool.digits).first(6), options(1, 1)), std::invalid_argument);
     Loader loader(pool.pixels, pool.digits, options(2, 1));
@@ -185,7 +185,7 @@ TEST_CASE("soak: random sizes, early drops, restarts, readers on other threads")
         with.shuffle = random.below(2) == 0;
         with.drop_last = random.below(2) == 0;
         if (random.below(3) == 0) {
-            with.warp = WarpRange{.rotation = 12, .scale = 0.12F, .shear = 0.1F, .shift = 1};
+            with.warp = WarpRange{.rotation = 12, .scale = 0.12F, .shear = 0.1F, .shift = 1, .elastic = 1};
         }
         std::vector<std::shared_ptr<Batch>> kept;
         Loader loader(pool.pixels, pool.digits, with);

@@ -20,7 +20,7 @@ using namespace std::chrono_literals;
 namespace {
 
 /// A batch that carries its number.
-std::shared_ptr<Batch> numbered(const std::shared_ptr<BatchPool>& pool, std::size_t number) {
+std::shared_ptr<Batch> numbered(const std::shared_ptr<BatchPool>& pool, std::uint64_t number) {
     auto batch = std::make_shared<Batch>(pool, 1);
     batch->digits()[0] = static_cast<std::int64_t>(number);
     return batch;
@@ -41,14 +41,14 @@ TEST_CASE("batches come in order, whatever the order they are finished in") {
     const auto pool = std::make_shared<BatchPool>(1, 4);
     for (const std::size_t threads : {1U, 2U, 7U}) {
         for (const std::size_t window : {1U, 3U, 16U}) {
-            Pipeline pipeline(threads, window);
-            CHECK_FALSE(next(pipeline));
-            pipeline.start(
-                [&](std::size_t number) {
+            Pipeline pipeline(
+                [&](std::uint64_t number) {
                     std::this_thread::sleep_for(std::chrono::microseconds(number * 37 % 11 * 20));
                     return numbered(pool, number);
                 },
-                5, 60);
+                threads, window);
+            CHECK_FALSE(next(pipeline));
+            pipeline.start(5, 60, 60);
             for (std::int64_t number = 5; number < 60; ++number) {
                 REQUIRE(next(pipeline) == number);
             }
@@ -58,16 +58,94 @@ TEST_CASE("batches come in order, whatever the order they are finished in") {
     }
 }
 
-TEST_CASE("no more than the window is made ahead") {
+TEST_CASE("a start that goes on finds what was made ahead; any other drops it") {
     const auto pool = std::make_shared<BatchPool>(1, 4);
     std::atomic<std::size_t> made{0};
-    Pipeline pipeline(4, 3);
-    pipeline.start(
-        [&](std::size_t number) {
+    Pipeline pipeline(
+        [&](std::uint64_t number) {
             ++made;
             return numbered(pool, number);
         },
-        0, 100);
+        2, 8);
+    const auto settled = [&](std::size_t count) {
+        for (int k = 0; k < 1'000 && made < count; ++k) {
+            std::this_thread::sleep_for(1ms);
+        }
+        std::this_thread::sleep_for(5ms);
+        return made == count;
+    };
+    pipeline.start(0, 3, 6);
+    CHECK(settled(6));
+    for (std::int64_t number = 0; number < 3; ++number) {
+        CHECK(next(pipeline) == number);
+    }
+    CHECK_FALSE(next(pipeline));
+    pipeline.start(3, 6, 6);
+    for (std::int64_t number = 3; number < 5; ++number) {
+        CHECK(next(pipeline) == number);
+    }
+    CHECK(settled(6));
+    pipeline.start(6, 9, 9);  // before the end of the last
+    CHECK(settled(9));
+    CHECK(next(pipeline) == 6);
+    pipeline.start(6, 9, 9);
+    CHECK(settled(12));
+    CHECK(next(pipeline) == 6);
+}
+
+TEST_CASE("one thread needs no worker, and makes a batch when it is asked for") {
+    const auto pool = std::make_shared<BatchPool>(1, 4);
+    const std::thread::id reader = std::this_thread::get_id();
+    std::size_t made = 0;
+    Pipeline pipeline(
+        [&](std::uint64_t number) {
+            CHECK(std::this_thread::get_id() == reader);
+            ++made;
+            return numbered(pool, number);
+        },
+        1, 8);
+    pipeline.start(0, 5, 10);
+    for (std::int64_t number = 0; number < 5; ++number) {
+        CHECK(next(pipeline) == number);
+        CHECK(made == static_cast<std::size_t>(number) + 1);
+    }
+    CHECK_FALSE(next(pipeline));
+    CHECK(made == 5);
+}
+
+TEST_CASE("the reader runs a job rather than wait for one") {
+    const auto pool = std::make_shared<BatchPool>(1, 4);
+    const std::thread::id reader = std::this_thread::get_id();
+    std::atomic<bool> go{false};
+    std::atomic<bool> helped{false};
+    Pipeline pipeline(
+        [&](std::uint64_t number) {
+            if (std::this_thread::get_id() == reader) {
+                helped = true;
+                go = true;
+                go.notify_all();
+            } else {
+                go.wait(false);
+            }
+            return numbered(pool, number);
+        },
+        2, 4);
+    pipeline.start(0, 2, 2);
+    CHECK(next(pipeline) == 0);
+    CHECK(next(pipeline) == 1);
+    CHECK(helped);
+}
+
+TEST_CASE("no more than the window is made ahead") {
+    const auto pool = std::make_shared<BatchPool>(1, 4);
+    std::atomic<std::size_t> made{0};
+    Pipeline pipeline(
+        [&](std::uint64_t number) {
+            ++made;
+            return numbered(pool, number);
+        },
+        4, 3);
+    pipeline.start(0, 100, 100);
     std::this_thread::sleep_for(20ms);
     CHECK(made == 3);
     CHECK(next(pipeline) == 0);
@@ -78,13 +156,17 @@ TEST_CASE("no more than the window is made ahead") {
 TEST_CASE("patience ends") {
     std::atomic<bool> go{false};
     const auto pool = std::make_shared<BatchPool>(1, 4);
-    Pipeline pipeline(1, 1);
-    pipeline.start(
-        [&](std::size_t number) {
+    std::atomic<bool> begun{false};
+    Pipeline pipeline(
+        [&](std::uint64_t number) {
+            begun = true;
+            begun.notify_all();
             go.wait(false);
             return numbered(pool, number);
         },
-        0, 1);
+        2, 1);
+    pipeline.start(0, 1, 1);
+    begun.wait(false);
     CHECK_FALSE(pipeline.next(1ms));
     go = true;
     go.notify_all();
@@ -93,33 +175,39 @@ TEST_CASE("patience ends") {
 
 TEST_CASE("an error comes with the batch it belongs to, and stays until the next start") {
     const auto pool = std::make_shared<BatchPool>(1, 4);
-    Pipeline pipeline(3, 8);
-    const auto failing = [&](std::size_t number) {
-        if (number == 4) {
-            throw std::runtime_error("batch " + std::to_string(number));
-        }
-        return numbered(pool, number);
-    };
-    pipeline.start(failing, 0, 10);
+    bool cured = false;
+    Pipeline pipeline(
+        [&](std::uint64_t number) {
+            if (number == 4 && !cured) {
+                throw std::runtime_error("batch " + std::to_string(number));
+            }
+            return numbered(pool, number);
+        },
+        3, 8);
+    pipeline.start(0, 10, 10);
     for (std::int64_t number = 0; number < 4; ++number) {
         CHECK(next(pipeline) == number);
     }
     CHECK_THROWS_WITH(next(pipeline), "batch 4");
     CHECK_THROWS_WITH(next(pipeline), "batch 4");
-    pipeline.start(failing, 5, 10);
+    pipeline.start(5, 10, 10);
     CHECK(next(pipeline) == 5);
+    pipeline.start(0, 0, 0);  // no job is under way now, or will be
+    cured = true;
+    pipeline.start(4, 10, 10);
+    CHECK(next(pipeline) == 4);
 }
 
 TEST_CASE("close wakes who waits, and start refuses after it") {
     const auto pool = std::make_shared<BatchPool>(1, 4);
     std::atomic<bool> go{false};
-    Pipeline pipeline(1, 1);
-    pipeline.start(
-        [&](std::size_t number) {
+    Pipeline pipeline(
+        [&](std::uint64_t number) {
             go.wait(false);
             return numbered(pool, number);
         },
-        0, 1);
+        2, 1);
+    pipeline.start(0, 1, 1);
     std::thread closing([&] {
         std::this_thread::sleep_for(5ms);
         go = true;
@@ -133,14 +221,14 @@ TEST_CASE("close wakes who waits, and start refuses after it") {
     }
     closing.join();
     CHECK_THROWS_AS(next(pipeline), std::runtime_error);
-    CHECK_THROWS_AS(pipeline.start({}, 0, 0), std::runtime_error);
+    CHECK_THROWS_AS(pipeline.start(0, 0, 0), std::runtime_error);
     pipeline.close();
 }
 
 TEST_CASE("threads and window have bounds") {
-    CHECK_THROWS_AS(Pipeline(0, 1), std::invalid_argument);
-    CHECK_THROWS_AS(Pipeline(1, 0), std::invalid_argument);
-    CHECK_THROWS_AS(Pipeline(100'000, 1), std::invalid_argument);
+    CHECK_THROWS_AS(Pipeline({}, 0, 1), std::invalid_argument);
+    CHECK_THROWS_AS(Pipeline({}, 1, 0), std::invalid_argument);
+    CHECK_THROWS_AS(Pipeline({}, 100'000, 1), std::invalid_argument);
 }
 
 TEST_CASE("memory of batches is aligned, used again, and outlives its pool's owner") {
