@@ -70,6 +70,7 @@ class RunRecord:
     accuracy: float  # on the held-out pairs after the last epoch
     seconds: float  # wall time of training and evaluation
     environment: Environment
+    calibration: tuple[tuple[int, float, int], ...] = ()  # reliability bins on the held-out pairs, see calibration.py
     note: str = ""  # the variant's: where it came from, how it was chosen
     schema: int = SCHEMA
 
@@ -87,6 +88,7 @@ class RunRecord:
             if not isinstance(values, dict) or (missing := sorted(needed - values.keys())):
                 raise RecordError(f"a record lacks {', '.join(missing) if isinstance(values, dict) else 'its fields'}")
             values = {name: value for name, value in values.items() if name in known}
+            values["calibration"] = tuple(tuple(found) for found in values.get("calibration", ()))
             values["epochs"] = tuple(Epoch(**epoch) for epoch in values["epochs"])
             values["environment"] = Environment(**values["environment"])
             return cls(**values)

@@ -129,9 +129,16 @@ def _caption(study: Study, summaries: Sequence[Summary]) -> str:
     draws = max((summary.draws for summary in summaries), default=0)
     how = "4-fold cross-validation on the training pairs of" if study.cross_validated else "mean and std over"
     lines = [f"{how} {draws} draws; difference in combined standard deviations, marked beyond {AGREES_WITHIN:g}"]
-    noted = [s for s in summaries if s.explained and s.agrees is False]
-    lines += [f"* {s.label}: {s.explained}" for s in noted]
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"* {note}" for note in _notes(summaries))])
+
+
+def _notes(summaries: Sequence[Summary]) -> list[str]:
+    """Why marked rows may differ from the paper, each reason once with the rows that it holds for."""
+    rows: dict[str, list[str]] = {}
+    for summary in summaries:
+        if summary.explained and summary.agrees is False:
+            rows.setdefault(summary.explained, []).append(summary.label)
+    return [f"{'; '.join(labels)}: {reason}" for reason, labels in rows.items()]
 
 
 def markdown(study: Study, summaries: Sequence[Summary]) -> str:
@@ -141,5 +148,5 @@ def markdown(study: Study, summaries: Sequence[Summary]) -> str:
         difference = "" if s.difference is None else f"{s.difference:+.1f}"
         cells = (s.label, f"{s.parameters:,}", accuracy(s.mean, s.std), accuracy(s.paper_mean, s.paper_std), difference)
         lines.append(f"| {' | '.join(cells)} | {_mark(s).plain} |")
-    notes = [f"\\* {s.label}: {s.explained}." for s in summaries if s.explained and s.agrees is False]
+    notes = [f"\\* {note}." for note in _notes(summaries)]
     return "\n".join([*lines, *([""] if notes else []), *notes])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pairnet import records
+from pairnet.calibration import reliability
 from pairnet.nets import JointNet, TwinNet, build
 from pairnet.notation import Dropout, show
 from pairnet.pairs import Moments, Pairs, draw_pairs, folds
@@ -131,6 +132,7 @@ def carry_out(
         accuracy=trained.epochs[-1].validation_accuracy,
         seconds=time.perf_counter() - began,
         environment=records.environment(run.device),
+        calibration=reliability(predict(trained.net, held_out, trained.moments).numpy(), held_out.targets),
         note=run.variant.note,
     )
     return trained, record

@@ -175,11 +175,12 @@ def evaluate(net: JointNet | TwinNet, batch: Batch) -> Losses:
 
 @torch.inference_mode()
 def predict(net: JointNet | TwinNet, pairs: Pairs, with_moments: Moments) -> Tensor:
-    """P(first <= second) for each pair -> float32 [n], dropout off."""
+    """P(first <= second) for each pair -> float32 [n], dropout off, on the CPU."""
     net.eval()
+    device = next(net.parameters()).device
     pair = torch.from_numpy(normalise(pairs, with_moments).pair)
     with single_thread():
-        return torch.cat([net(part).main.sigmoid() for part in torch.split(pair, EVALUATION_BATCH)])
+        return torch.cat([net(part.to(device)).main.sigmoid().cpu() for part in torch.split(pair, EVALUATION_BATCH)])
 
 
 @contextmanager

@@ -12,12 +12,12 @@ import pairnet
 FLOORS = (
     {"__init__", "_core"},
     {"idx", "recipes", "notation", "paper"},
-    {"fetching", "pairs", "variants", "records"},
+    {"fetching", "pairs", "variants", "records", "calibration"},
     {"sources", "loader", "nets"},
     {"training"},
     {"runs"},
     {"study", "tables"},
-    {"report", "live"},
+    {"report", "live", "figures"},
     {"cli"},
     {"__main__"},
 )

@@ -1,0 +1,76 @@
+"""Calibration: bins and their error against hand arithmetic, the command, the figure."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from test_records import record
+
+from pairnet.calibration import BINS, expected_calibration_error, pooled, reliability
+from pairnet.cli import app
+from pairnet.cli.common import run_app
+from pairnet.records import append
+from pairnet.study import RECORDS
+
+
+def test_every_pair_falls_into_the_bin_of_its_probability():
+    probability = np.array([0.0, 0.01, 0.5, 0.999, 1.0], np.float32)
+    bins = reliability(probability, np.array([0, 1, 1, 1, 0], np.float32))
+    assert len(bins) == BINS
+    assert bins[0] == (2, pytest.approx(0.01), 1)
+    assert bins[BINS // 2] == (1, 0.5, 1)
+    assert bins[-1] == (2, pytest.approx(1.999), 1)
+    assert sum(count for count, _, _ in bins) == 5
+
+
+def test_the_error_is_the_mean_distance_of_probability_and_fraction():
+    rng = np.random.default_rng(0)
+    probability = rng.random(200_000).astype(np.float32)
+    target = (rng.random(200_000) < probability).astype(np.float32)
+    assert expected_calibration_error(reliability(probability, target)) < 0.005
+    certain = np.ones(1000, np.float32)
+    right = (np.arange(1000) < 900).astype(np.float32)
+    assert expected_calibration_error(reliability(certain, right)) == pytest.approx(0.1)
+
+
+def test_pooled_bins_are_those_of_all_pairs():
+    rng = np.random.default_rng(1)
+    probability, target = rng.random(300).astype(np.float32), rng.integers(0, 2, 300).astype(np.float32)
+    whole = reliability(probability, target)
+    parts = pooled([reliability(probability[:100], target[:100]), reliability(probability[100:], target[100:])])
+    assert [(n, k) for n, _, k in parts] == [(n, k) for n, _, k in whole]
+    assert np.allclose([s for _, s, _ in parts], [s for _, s, _ in whole], atol=1e-5)
+
+
+@pytest.fixture
+def study(tmp_path):
+    bins = reliability(np.array([0.95, 0.9], np.float32), np.array([1, 0], np.float32))
+    for row in ("final_model", "order_net"):
+        append(tmp_path / RECORDS, replace(record(), row=row, calibration=bins))
+    append(tmp_path / RECORDS, replace(record(), row="old"))
+    return tmp_path
+
+
+def test_the_command_prints_and_draws(study, capsys):
+    figure = study / "reliability.svg"
+    command = ["calibration", "final_model", "order_net", "--out", str(study)]
+    assert run_app(app, [*command, "--figure", str(figure), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["order_net"]["expected_calibration_error"] == pytest.approx(0.475)
+    assert "ECE" in figure.read_text()
+    assert run_app(app, command) == 0
+    assert "47.50 %" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["w_net"], "has no finished run of w_net; there are final_model, order_net"),
+        (["old"], "has no finished run of old"),
+        (["order_net", "--figure", "x.gif"], 'a figure ends in .svg, .png, .pdf, not ".gif"'),
+    ],
+)
+def test_bad_input_is_told(study, capsys, arguments, reason):
+    assert run_app(app, ["calibration", *arguments, "--out", str(study)]) == 2
+    assert reason in capsys.readouterr().err
