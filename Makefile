@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 CORE := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*.h csrc/*.cpp)
 
-.PHONY: help install reproduce test lint cpp-test tidy clean
+.PHONY: help install reproduce test lint cpp-test tidy bench bench-compare clean
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
@@ -25,6 +25,13 @@ cpp-test: .venv/dev-installed  ## the C++ tests, plain and under the sanitizers 
 	done
 tidy: .venv/dev-installed  ## clang-tidy over the C++ core
 	PATH="$(CURDIR)/$(BIN):$$PATH" cmake --preset tidy && $(BIN)/cmake --build --preset tidy --parallel 2
+bench: .venv/bench-installed  ## measure this checkout: accuracy, size, speed (BENCH=REGEX for some of it)
+	$(BIN)/asv machine --yes
+	$(BIN)/asv run --environment existing:$(BIN)/python --set-commit-hash HEAD --bench '$(or $(BENCH),.)'
+	$(BIN)/pairnet bench-report --bench '$(or $(BENCH),.)'
+bench-compare: .venv/bench-installed  ## what got worse since BASE (main), each revision built anew
+	$(BIN)/asv machine --yes
+	$(BIN)/asv continuous --factor 1.2 --bench '$(or $(BENCH),^(?!.*Charted))' $(or $(BASE),main) HEAD
 clean:  ## forget .venv and everything built
 	rm -rf .venv build
 
@@ -39,4 +46,7 @@ clean:  ## forget .venv and everything built
 	@touch $@
 .venv/dev-installed: .venv/installed
 	$(INSTALL) --editable '.[dev]'
+	@touch $@
+.venv/bench-installed: .venv/installed
+	$(INSTALL) --editable '.[bench]'
 	@touch $@

@@ -41,9 +41,10 @@ METADATA = {
     "recipe": "JSON: epochs, batch, learning_rate, loss_ratio",
     "run": "fingerprint of the run: files with the same one belong together",
     "run_accuracy": "of the net on the recorded test draw, when it had been trained",
-    "test_accuracy": "of this very file (an encoder's and a head's: of both together) on that draw, when it was exported",
-    "versions": "JSON: of the programs that trained and exported",
-    "revision": "git revision of pairnet that exported",
+    "test_accuracy": "of this very file on that draw, when it was exported; an encoder's and a head's: of both",
+    "versions": "JSON: of Python and the packages, by what they did (trained, exported)",
+    "revision": "git revision of the code that exported",
+    "run_revision": "git revision of the code that trained",
     "weights_sha256": "SHA-256 of the file's initializers; see checking.weights_digest",
 }
 """Every key that a file carries, and its meaning. Values are text; numbers read back exactly with float() or int()."""

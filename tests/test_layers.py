@@ -12,12 +12,12 @@ import pairnet
 FLOORS = (
     {"__init__", "_core"},
     {"idx", "recipes", "notation", "paper"},
-    {"fetching", "pairs", "variants", "records", "calibration"},
-    {"sources", "loader", "nets"},
-    {"training"},
-    {"runs"},
-    {"study", "tables"},
-    {"report", "live", "figures"},
+    {"fetching", "pairs", "variants", "records", "calibration", "pictures"},
+    {"sources", "loader", "nets", "designs"},
+    {"training", "graphs", "checking", "recorded", "sessions"},
+    {"runs", "quantising", "predictor"},
+    {"study", "tables", "exporting"},
+    {"report", "live", "figures", "benchmarks"},
     {"cli"},
     {"__main__"},
 )
@@ -66,7 +66,7 @@ def test_importing_the_package_brings_in_nothing_heavy():
     assert in_a_fresh_python(f"import pairnet, sys; print(sorted({heavy} & set(sys.modules)))") == "[]"
 
 
-@pytest.mark.parametrize("module", ["sources", "variants", "records", "paper", "cli"])
+@pytest.mark.parametrize("module", ["sources", "variants", "records", "paper", "predictor", "pictures", "cli"])
 def test_these_need_no_torch(module):
     assert in_a_fresh_python(f"import pairnet.{module}, sys; print('torch' in sys.modules)") == "False"
 

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from pairnet.cli.bench import bench_report
+from pairnet.cli.calibration import calibration
 from pairnet.cli.common import run_app
 from pairnet.cli.data import data_fetch, data_info, data_list
 from pairnet.cli.export import export
@@ -51,6 +53,14 @@ app.command(epilog=examples("pairnet variants", "pairnet variants --json"))(vari
 
 app.command(
     epilog=examples(
+        "pairnet calibration final_model",
+        "pairnet reproduce --table order",
+        "pairnet calibration final_model order_net --figure calibration.svg",
+    )
+)(calibration)
+
+app.command(
+    epilog=examples(
         "pairnet export --model final_model",
         "pairnet export --run runs/final_model-0123abcd --precision int8 --output small.onnx",
         "pairnet export --all --split --output models",
@@ -63,6 +73,10 @@ app.command(
         "pairnet predict final_model.onnx --test",
     )
 )(predict)
+
+app.command("bench-report", epilog=examples("pairnet bench-report", "pairnet bench-report --bench quality --json"))(
+    bench_report
+)
 
 data = typer.Typer(help="Where the images come from: list the sources, fetch MNIST, look at one.", no_args_is_help=True)
 data.command("list", epilog=examples("pairnet data list"))(data_list)

@@ -62,10 +62,8 @@ def _test(predictor: "Predictor", data: str | None, data_dir: Path | None, *, as
     from pairnet.sources import load
 
     about = predictor.metadata
-    accuracy, recorded = (
-        measure(predictor, load(data or about["data_source"], data_dir=data_dir)),
-        about["test_accuracy"],
-    )
+    dataset = load(data or about["data_source"], data_dir=data_dir)
+    accuracy, recorded = measure(predictor.probability, about, dataset), about["test_accuracy"]
     if as_json:
         print_json({"accuracy": accuracy, "recorded": float(recorded), "pairs": int(about["pairs"])})
     else:

@@ -1,0 +1,6 @@
+"""The asv suite: one question per benchmark.  Holds every library to one thread before any of them is imported."""
+
+import os
+
+for _library in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM", "NUMEXPR"):
+    os.environ.setdefault(f"{_library}_NUM_THREADS", "1")

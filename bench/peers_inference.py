@@ -1,0 +1,298 @@
+"""Pairs per second of one trained net in PyTorch, OpenVINO and our predictor, and of ranking against all pairs.
+
+    python bench/peers_inference.py [--runs runs] [--rounds 15] [--markdown]      (needs: pip install -e '.[peers]')
+
+All peers run in this one process, in turn within each round, so that whatever else the machine does meets all of them;
+a warm-up of each is thrown away; median and quartiles of the rounds are printed. Our predictor and OpenVINO get raw
+pixels (uint8 [N,2,28,28]) in host memory and pool and normalise them themselves; PyTorch gets pixels that are pooled
+and normalised already, which spares it that work. Speed does not depend on what a net has learned: without a saved run
+of final_model, one is trained for an epoch.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import onnxruntime as ort
+import torch
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from pairnet.designs import Precision
+from pairnet.exporting import export
+from pairnet.nets import JointNet, TwinNet
+from pairnet.pairs import Moments, draw_pairs
+from pairnet.predictor import Predictor
+from pairnet.recipes import Recipe
+from pairnet.recorded import as_input
+from pairnet.records import RunRecord, cores, hardware
+from pairnet.runs import Run, load_net, newest, train_and_save
+from pairnet.sources import Dataset, load
+from pairnet.variants import count_multiply_adds, find
+
+VARIANT = "final_model"
+BATCHES = (1, 100, 1000)
+LEAST = 0.02  # seconds that one measurement lasts at least
+PAUSE = 0.1  # seconds in which the threads of the peer before stop to spin
+IMAGES = 1000  # to be ranked
+
+Pixels = NDArray[np.uint8]
+Answer = Callable[[Pixels, NDArray[np.float32]], Any]
+"""Takes the same pairs twice, raw [N,2,28,28] and ready [N,2,14,14], and uses the one that it needs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peer:
+    """One way to get answers."""
+
+    name: str
+    answer: Answer
+    precision: str = ""  # names the card's peak that it is compared with; empty on a CPU
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """Of one peer at one batch size, pairs/s."""
+
+    median: float
+    low: float  # quartiles
+    high: float
+
+    def __str__(self) -> str:
+        def short(value: float) -> str:
+            return f"{value / 1e3:.1f}" if value < 1e5 else f"{value / 1e3:.0f}"
+
+        return f"{short(self.median)} k ({short(self.low)}–{short(self.high)})"
+
+
+def measured(peers: list[Peer], raw: Pixels, ready: NDArray[np.float32], rounds: int) -> dict[str, Speed]:
+    """Each peer on the same batch, `rounds` times in turn, after a warm-up that also tells how often to repeat."""
+    repeats = {}
+    for peer in peers:
+        for _ in range(3):
+            peer.answer(raw, ready)
+        began = time.perf_counter()
+        peer.answer(raw, ready)
+        repeats[peer.name] = max(1, round(LEAST / (time.perf_counter() - began)))
+    rates: dict[str, list[float]] = {peer.name: [] for peer in peers}
+    for _ in range(rounds):
+        for peer in peers:
+            time.sleep(PAUSE)
+            peer.answer(raw, ready)
+            began = time.perf_counter()
+            for _ in range(repeats[peer.name]):
+                peer.answer(raw, ready)
+            rates[peer.name].append(repeats[peer.name] * len(raw) / (time.perf_counter() - began))
+    return {
+        name: Speed(**dict(zip(("low", "median", "high"), np.percentile(found, (25, 50, 75)), strict=True)))
+        for name, found in rates.items()
+    }
+
+
+def torch_peers(net: JointNet | TwinNet) -> Iterator[Peer]:
+    """Eager and compiled, on all cores."""
+    torch.set_num_threads(cores())
+
+    def answer(net: Any) -> Answer:
+        def run(raw: Pixels, ready: NDArray[np.float32]) -> NDArray[np.float32]:
+            with torch.inference_mode():
+                found: NDArray[np.float32] = net(torch.from_numpy(ready)).main.sigmoid().numpy()
+                return found
+
+        return run
+
+    yield Peer(name="PyTorch eager, fp32", answer=answer(net))
+    yield Peer(name="PyTorch compiled, fp32", answer=answer(torch.compile(net, dynamic=False)))
+
+
+def ours(predictor: Predictor) -> Answer:
+    """Raw pixels, as a client sends them."""
+    return lambda raw, ready: predictor.probability(raw)
+
+
+def our_peers(files: dict[Precision, Path]) -> Iterator[Peer]:
+    """The predictor as it comes; and ONNX Runtime as it comes, on the same file."""
+    for precision, path in files.items():
+        yield Peer(name=f"pairnet, {precision}", answer=ours(Predictor(path, provider="cpu")))
+    session = ort.InferenceSession(str(files["fp32"]), providers=["CPUExecutionProvider"])
+    yield Peer(name="ONNX Runtime's defaults, fp32", answer=lambda raw, ready: session.run(None, {"pair": raw}))
+
+
+def openvino_peers(files: dict[Precision, Path]) -> Iterator[Peer]:
+    """The same files; also parted between the cores in chunks, as our predictor does it."""
+    import openvino
+
+    core, chunk = openvino.Core(), 64
+
+    def compiled(path: Path, precision: str, threads: int, streams: int) -> Any:
+        settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": streams}
+        return core.compile_model(str(path), "CPU", settings)
+
+    def whole(model: Any) -> Answer:
+        request = model.create_infer_request()
+        return lambda raw, ready: request.infer({"pair": raw})
+
+    def parted(model: Any) -> Answer:
+        queue = openvino.AsyncInferQueue(model, cores())
+
+        def run(raw: Pixels, ready: NDArray[np.float32]) -> None:
+            for start in range(0, len(raw), chunk):
+                queue.start_async({"pair": raw[start : start + chunk]})
+            queue.wait_all()
+
+        return run
+
+    version = openvino.__version__.split("-")[0]
+    for label, path, precision in (
+        ("fp32", files["fp32"], "f32"),
+        ("bf16", files["fp32"], "bf16"),
+        ("int8 (our file)", files["int8"], "f32"),
+    ):
+        yield Peer(name=f"OpenVINO {version}, {label}", answer=whole(compiled(path, precision, cores(), 1)))
+        model = compiled(path, precision, cores(), cores())
+        yield Peer(name=f"OpenVINO {version}, {label}, in chunks of {chunk}", answer=parted(model))
+
+
+def cuda_peers(net: JointNet | TwinNet, files: dict[Precision, Path]) -> Iterator[Peer]:
+    """PyTorch and our predictor on the GPU, host memory to host memory.  Written for a GPU, untried on one."""
+
+    def answer(net: Any, dtype: torch.dtype, *, tf32: bool) -> Answer:
+        def run(raw: Pixels, ready: NDArray[np.float32]) -> NDArray[np.float32]:
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+            with torch.inference_mode():
+                pair = torch.from_numpy(ready).cuda().to(dtype)
+                found: NDArray[np.float32] = net(pair).main.sigmoid().float().cpu().numpy()
+                return found
+
+        return run
+
+    for precision, dtype in (("fp32", torch.float32), ("tf32", torch.float32), ("fp16", torch.float16)):
+        typed = deepcopy(net).cuda().to(dtype)
+        for label, made in (
+            ("eager", typed),
+            ("compiled", torch.compile(typed, dynamic=False)),
+            ("CUDA-graphed", torch.compile(typed, dynamic=False, mode="reduce-overhead")),
+        ):
+            run = answer(made, dtype, tf32=precision == "tf32")
+            yield Peer(name=f"PyTorch {label}, {precision}", answer=run, precision=precision)
+    for precision in ("fp32", "tf32", "fp16"):
+        path = files["fp16" if precision == "fp16" else "fp32"]
+        options = {"use_tf32": "1" if precision == "tf32" else "0"}
+        for label, graphs in (("", ()), (", CUDA graphs", BATCHES)):
+            predictor = Predictor(path, provider="cuda", provider_options=options, graph_batches=graphs)
+            yield Peer(name=f"pairnet on CUDA{label}, {precision}", answer=ours(predictor), precision=precision)
+
+
+def matmul_peaks(size: int = 8192) -> dict[str, float]:
+    """FLOP/s of the card's own square matrix product, by precision."""
+    peaks = {}
+    for precision, dtype in (("fp32", torch.float32), ("tf32", torch.float32), ("fp16", torch.float16)):
+        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        a, b = (torch.randn(size, size, device="cuda", dtype=dtype) for _ in range(2))
+        seconds = []
+        for _ in range(10):
+            torch.cuda.synchronize()
+            began = time.perf_counter()
+            a @ b
+            torch.cuda.synchronize()
+            seconds.append(time.perf_counter() - began)
+        peaks[precision] = 2 * size**3 / float(np.median(seconds[3:]))
+    return peaks
+
+
+def rank_against_all_pairs(path: Path, images: Pixels, rounds: int) -> tuple[float, float, bool]:
+    """Seconds for Predictor.rank (median), seconds for all pairs through the joint graph (once), same table or not."""
+    count = len(images)
+    with Predictor(path, provider="cpu") as predictor:
+        predictor.rank(images)
+        seconds = []
+        for _ in range(rounds):
+            began = time.perf_counter()
+            score = predictor.rank(images).score
+            seconds.append(time.perf_counter() - began)
+        table = np.empty((count, count), np.float32)
+        pairs = np.empty((count, 2, *images.shape[1:]), np.uint8)
+        pairs[:, 1] = images
+        began = time.perf_counter()
+        for i in range(count):
+            pairs[:, 0] = images[i]
+            table[i] = predictor.probability(pairs)
+        whole = time.perf_counter() - began
+    expected = ((table + 1 - table.T) / 2).mean(1)
+    return float(np.median(seconds)), whole, bool(np.abs(score - expected).max() < 1e-4)
+
+
+def trained(runs: Path, scratch: Path) -> tuple[RunRecord, JointNet | TwinNet, Path, Dataset]:
+    """The newest saved run of VARIANT with its data, or a hardly trained one on the embedded digits."""
+    folder = newest(runs, VARIANT)
+    if folder is None:
+        run = Run(row=VARIANT, variant=find(VARIANT), recipe=Recipe(epochs=1))
+        folder = train_and_save(run, load("mnist5k"), scratch).folder
+    record, net = load_net(folder)
+    return record, net, folder, load(record.data["source"])
+
+
+def main(
+    runs: Annotated[Path, typer.Option(help="Where saved runs are.")] = Path("runs"),
+    rounds: Annotated[int, typer.Option(help="Measurements of each.")] = 15,
+    markdown: Annotated[bool, typer.Option("--markdown")] = False,
+) -> None:
+    """Prints both tables."""
+    console = Console(width=140, highlight=False)
+    with tempfile.TemporaryDirectory() as scratch:
+        record, net, folder, dataset = trained(runs, Path(scratch))
+        files: dict[Precision, Path] = {p: Path(scratch) / f"{p}.onnx" for p in ("fp32", "fp16", "int8")}
+        for precision, path in files.items():
+            export(folder, dataset, path, precision=precision, split=precision == "fp32", max_drop=100)
+        peers = [*torch_peers(net), *our_peers(files), *openvino_peers(files)]
+        peaks = dict[str, float]()
+        if torch.cuda.is_available():
+            peers += cuda_peers(net, files)
+            peaks = matmul_peaks()
+        test, found = dataset.test, Moments(mean=record.mean, std=record.std)
+        pairs = draw_pairs(test.pixels, test.labels, count=max(BATCHES), seed=record.seeds["test_draw"])
+        raw, ready = (as_input(pairs, test, found, kind) for kind in ("images", "pairs"))
+        speeds = {batch: measured(peers, raw[:batch], ready[:batch], rounds) for batch in BATCHES}
+        ranked, whole, same = rank_against_all_pairs(files["fp32"], dataset.test.pixels[:IMAGES], rounds)
+    headings = ["", *(f"batch {batch}, pairs/s" for batch in BATCHES)]
+    rows = [[peer.name, *(str(speeds[batch][peer.name]) for batch in BATCHES)] for peer in peers]
+    if peaks:
+        headings.append(f"of the matmul peak, batch {max(BATCHES)}")
+        work = 2 * count_multiply_adds(find(VARIANT))
+        for row, peer in zip(rows, peers, strict=True):
+            fast = speeds[max(BATCHES)][peer.name].median
+            row.append(f"{100 * fast * work / peaks[peer.precision]:.2f} %" if peer.precision else "")
+    show(console, headings, rows, markdown=markdown)
+    console.print(
+        f"median (quartiles) of {rounds} rounds, {VARIANT}, {hardware()}; torch {torch.__version__}, "
+        f"ONNX Runtime {ort.__version__}"
+    )
+    console.print(
+        f"{IMAGES:,} images ranked in {ranked:.3f} s (median of {rounds}); all {IMAGES**2:,} pairs through the joint "
+        f"graph in {whole:.1f} s (once): {whole / ranked:.0f} times as long; same scores: {same}"
+    )
+
+
+def show(console: Console, headings: list[str], rows: list[list[str]], *, markdown: bool) -> None:
+    """A table for people, or for docs/results.md."""
+    if markdown:
+        lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
+        console.print("\n".join(f"| {' | '.join(line)} |" for line in lines), soft_wrap=True, markup=False)
+        return
+    table = Table(headings[0])
+    for heading in headings[1:]:
+        table.add_column(heading, justify="right")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,272 @@
+"""A trained run -> one self-contained ONNX file, or three; nothing gets its name before it has been validated."""
+
+import json
+import platform
+import tempfile
+from dataclasses import dataclass, replace
+from errno import EEXIST
+from functools import partial
+from importlib import metadata as packages
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+from numpy.typing import NDArray
+
+from pairnet import _core, graphs, records
+from pairnet.checking import BATCHES, TOLERANCE, AccuracyError, Arrays, check, cpu_session, weights_digest
+from pairnet.designs import DEFAULT_OPSET, FORMAT, SIDE, Design, Kind, Precision
+from pairnet.nets import JointNet, TwinNet
+from pairnet.pairs import Moments, draw_pairs
+from pairnet.quantising import quantise
+from pairnet.recorded import as_input
+from pairnet.records import RecordError, RunRecord
+from pairnet.runs import draw_test, load_net
+from pairnet.sources import Dataset
+from pairnet.training import predict, single_thread
+from pairnet.variants import find
+
+DEFAULT_MAX_DROP = 0.5
+TOLERANCES = {"fp32": TOLERANCE, "fp16": 0.05, "int8": 0.5}
+"""Of single values, by precision; what a lower precision costs is judged by its accuracy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """A joint file, or an encoder and its head, and how they answer on the run's test draw."""
+
+    paths: tuple[Path, ...]
+    precision: Precision
+    accuracy: float  # of the file(s)
+    torch_accuracy: float  # of the net they were made from
+    changed: int  # decisions that are not PyTorch's
+    pairs: int  # in the test draw
+    difference: float  # the largest of any value from PyTorch's, in the validation
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Trained:
+    """A saved run with the pairs that its files are calibrated on (training) and measured on (testing)."""
+
+    record: RunRecord
+    net: JointNet | TwinNet
+    training: NDArray[Any]  # as the file takes them: uint8 [n,2,28,28] or float32 [n,2,14,14]
+    testing: NDArray[Any]
+    targets: NDArray[np.bool_]  # of testing
+    probability: NDArray[np.float32]  # PyTorch's, of testing
+
+    @property
+    def moments(self) -> Moments:
+        """Of the training pairs' pixels."""
+        return Moments(mean=self.record.mean, std=self.record.std)
+
+
+def export(
+    folder: Path,
+    dataset: Dataset,
+    output: Path,
+    *,
+    kind: Kind = "images",
+    precision: Precision = "fp32",
+    digits: bool = False,
+    split: bool = False,
+    opset: int = DEFAULT_OPSET,
+    max_drop: float = DEFAULT_MAX_DROP,
+    force: bool = False,
+) -> list[Exported]:
+    """Writes the run in `folder` as `output`, and with `split` also NAME.encoder.onnx and NAME.head.onnx beside it.
+
+    All are validated first, and appear together. checking.ExportError says which step failed, FileExistsError what is
+    there already (without `force`), RecordError that `dataset` is not the run's, ValueError what a variant cannot have.
+    """
+    trained = load_trained(folder, dataset, kind)
+    joint = Design(
+        variant=find(trained.record.variant),
+        kind=kind,
+        digits=digits,
+        opset=opset,
+        half=precision == "fp16",
+        pool_first=precision == "int8",
+    )
+    groups: list[tuple[Design, ...]] = [(joint,)]
+    if split:
+        alone = replace(joint, digits=False)
+        groups.append((replace(alone, part="encoder"), replace(alone, part="head")))
+    for path in (path_of(design, output) for group in groups for design in group):
+        if path.exists() and not force:
+            raise FileExistsError(EEXIST, "is there already: --force replaces it, --output names another", str(path))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{output.stem}-", dir=output.parent) as building:
+        found = [_write(group, trained, precision, max_drop, Path(building) / output.name) for group in groups]
+        for path in Path(building).iterdir():
+            path.replace(output.with_name(path.name))
+    paths = [tuple(output.with_name(path.name) for path in each.paths) for each in found]
+    return [replace(each, paths=there) for each, there in zip(found, paths, strict=True)]
+
+
+def path_of(design: Design, output: Path) -> Path:
+    """NAME.onnx for the joint file, NAME.encoder.onnx and NAME.head.onnx for the parts."""
+    return output if design.part == "joint" else output.with_suffix(f".{design.part}.onnx")
+
+
+def load_trained(folder: Path, dataset: Dataset, kind: Kind) -> Trained:
+    """The run in `folder` with its own draws.  RecordError where `dataset` is not the one it was trained on."""
+    record, net = load_net(folder)
+    if dataset.checksum != record.data["checksum"]:
+        raise RecordError(
+            f"{folder} was trained on {record.data['origin']}, sha256 {record.data['checksum'][:12]}, and its files "
+            f"are validated on the same; these have {dataset.checksum[:12]}: name the run's own with --data-dir"
+        )
+    moments = Moments(mean=record.mean, std=record.std)
+    seeds, train = record.seeds, dataset.train
+    training = draw_pairs(train.pixels, train.labels, count=record.pairs, seed=seeds["train_draw"])
+    testing = draw_test(dataset, pairs=record.pairs, seed=seeds["test_draw"])
+    return Trained(
+        record=record,
+        net=net,
+        training=as_input(training, train, moments, kind),
+        testing=as_input(testing, dataset.test, moments, kind),
+        targets=testing.targets > 0.5,
+        probability=predict(net, testing, moments).numpy(),
+    )
+
+
+def describe(
+    design: Design, record: RunRecord, precision: Precision, model: onnx.ModelProto, accuracy: float
+) -> dict[str, str]:
+    """The file's metadata; designs.METADATA says what each key means."""
+    exporters = ("pairnet", "numpy", "onnx", "torch")
+    versions = {"python": platform.python_version(), "onnxruntime": ort.__version__}
+    versions |= {name: packages.version(name) for name in exporters}
+    folder_of_the_users = record.data["source"].startswith("idx:")  # its path is nobody else's business
+    return {
+        "pairnet": FORMAT,
+        "variant": record.variant,
+        "structure": record.structure,
+        "parameters": str(record.parameters),
+        "part": design.part,
+        "input": design.kind,
+        "precision": precision,
+        "data": record.data["name"],
+        "data_source": "idx:FOLDER" if folder_of_the_users else record.data["source"],
+        "data_checksum": record.data["checksum"],
+        "pairs": str(record.pairs),
+        "seeds": json.dumps(record.seeds),
+        "mean": repr(record.mean),
+        "std": repr(record.std),
+        "recipe": json.dumps(record.recipe),
+        "run": record.fingerprint,
+        "run_accuracy": repr(record.accuracy),
+        "test_accuracy": repr(accuracy),
+        "versions": json.dumps({"trained": record.environment.versions, "exported": versions}),
+        "revision": records.revision(),
+        "run_revision": record.environment.revision,
+        "weights_sha256": weights_digest(model),
+    }
+
+
+def _write(
+    designs: tuple[Design, ...],
+    trained: Trained,
+    precision: Precision,
+    max_drop: float,
+    output: Path,
+) -> Exported:
+    """Builds, measures, writes and validates one group of files."""
+    weights = {name: value.detach().contiguous().numpy() for name, value in trained.net.state_dict().items()}
+    models = [graphs.build(design, weights, trained.moments) for design in designs]
+    if precision == "int8":
+        models = [
+            quantise(model, _feeds(design, trained, trained.training))
+            for design, model in zip(designs, models, strict=True)
+        ]
+    right = (_answer(models, trained.testing) > 0.5) == trained.targets
+    torch_right = (trained.probability > 0.5) == trained.targets
+    accuracy, torch_accuracy = float(right.mean()), float(torch_right.mean())
+    drop = 100 * (torch_accuracy - accuracy)
+    if drop > max_drop + 1e-9:
+        raise AccuracyError(
+            f"{output.name} as {precision}: expected to lose at most {max_drop:g} percentage points, found {drop:.2f} "
+            f"({torch_accuracy:.4f} -> {accuracy:.4f}): choose another --precision, or allow it with --max-drop"
+        )
+    paths, differences = [], []
+    for design, model in zip(designs, models, strict=True):
+        onnx.helper.set_model_props(model, describe(design, trained.record, precision, model, accuracy))
+        path = path_of(design, output)
+        path.write_bytes(model.SerializeToString(deterministic=True))
+        paths.append(path)
+        feeds = {name: _enough(rows) for name, rows in _feeds(design, trained, trained.testing).items()}
+        expected, allowed = partial(_expected, design, trained), TOLERANCES[precision]
+        differences.append(
+            check(path, design.inputs, design.outputs, feeds=feeds, expected=expected, tolerance=allowed)
+        )
+    return Exported(
+        paths=tuple(paths),
+        precision=precision,
+        accuracy=accuracy,
+        torch_accuracy=torch_accuracy,
+        changed=int((right != torch_right).sum()),
+        pairs=len(right),
+        difference=max(differences),
+    )
+
+
+def _answer(models: list[onnx.ModelProto], pairs: NDArray[Any]) -> NDArray[np.float32]:
+    """P(first <= second) [n] from a joint model, or from an encoder and its head."""
+    first, *rest = [cpu_session(model.SerializeToString()) for model in models]
+    if not rest:
+        answer: NDArray[np.float32] = first.run(["probability"], {"pair": pairs})[0]
+    else:
+        features = first.run(None, {"image": _single(pairs)})[0]
+        answer = rest[0].run(None, {"first": features[0::2], "second": features[1::2]})[0]
+    return answer
+
+
+def _feeds(design: Design, trained: Trained, pairs: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """What a file of this part is fed to see `pairs`; a head gets PyTorch's features."""
+    if design.part == "joint":
+        return {"pair": pairs}
+    if design.part == "encoder":
+        return {"image": _single(pairs)}
+    features = _expected(replace(design, part="encoder"), trained, {"image": _single(pairs)})["features"]
+    return {"first": features[0::2], "second": features[1::2]}
+
+
+@torch.inference_mode()
+def _expected(design: Design, trained: Trained, feeds: Arrays) -> dict[str, NDArray[Any]]:
+    """What PyTorch makes of the same."""
+    net, inputs = trained.net, [torch.from_numpy(_normalised(value, trained.moments)) for value in feeds.values()]
+    with single_thread():
+        if isinstance(net, JointNet) or design.part == "joint":
+            scores = net(inputs[0])
+            found = {"probability": scores.main.sigmoid()}
+            if design.digits:
+                found["digits"] = scores.digits.softmax(-1)
+        elif design.part == "encoder":
+            features = net.encode(inputs[0])
+            found = {"features": features.exp() if design.variant.orders else features}  # nets.py keeps logarithms
+        else:
+            features = torch.cat(inputs, dim=1)
+            found = {"probability": net.compare(features.log() if design.variant.orders else features).sigmoid()}
+    return {name: value.numpy() for name, value in found.items()}
+
+
+def _normalised(values: NDArray[Any], moments: Moments) -> NDArray[np.float32]:
+    """Grey levels [...,28,28] pooled and normalised as in training; what is float32 already stays as it is."""
+    if values.dtype != np.uint8:
+        return np.ascontiguousarray(values)
+    blocks = values.reshape(*values.shape[:-2], SIDE // 2, 2, SIDE // 2, 2)
+    return _core.normalise(blocks.sum((-3, -1), dtype=np.uint16), moments.mean, moments.std)
+
+
+def _single(pairs: NDArray[Any]) -> NDArray[Any]:
+    """[n,2,H,W] -> [2n,1,H,W], first and second in turn."""
+    return pairs.reshape(-1, 1, *pairs.shape[2:])
+
+
+def _enough(rows: NDArray[Any]) -> NDArray[Any]:
+    """At least as many rows as the largest batch of the validation; few are repeated."""
+    return rows if len(rows) >= max(BATCHES) else rows[np.arange(max(BATCHES)) % len(rows)]

@@ -1,0 +1,329 @@
+"""The asv suite holds to its own rules, its fixture trains and exports, and its results read well."""
+
+import ast
+import functools
+import http.server
+import importlib
+import importlib.util
+import inspect
+import json
+import math
+import pkgutil
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from pairnet import benchmarks
+from pairnet.cli import app
+from pairnet.cli.common import run_app
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+import bench  # noqa: E402
+from bench import common, fixture, plant  # noqa: E402
+
+KINDS = re.compile("(time|track|peakmem|timeraw|mem)_")
+needs_asv = pytest.mark.skipif(importlib.util.find_spec("asv") is None, reason="asv is not installed")
+
+
+def all_benchmarks():
+    """(class, method's name) of each benchmark that asv would find."""
+    for _, name, _ in pkgutil.iter_modules(bench.__path__, "bench."):
+        if "peers" in name:
+            continue
+        for kind, found in inspect.getmembers(importlib.import_module(name), inspect.isclass):
+            if found.__module__ == name and not kind.startswith("_"):
+                yield from ((found, method) for method in dir(found) if KINDS.match(method))
+
+
+BENCHMARKS = list(all_benchmarks())
+
+
+def test_there_is_a_suite():
+    names = {f"{found.__module__.split('.')[1]}.{found.__name__}" for found, _ in BENCHMARKS}
+    assert {"quality.Error", "size.File", "inference.Answer", "gpu.Resident", "data_path.Loader"} <= names
+    assert len(BENCHMARKS) == len({(found.__module__, found.__name__, method) for found, method in BENCHMARKS})
+
+
+@pytest.mark.parametrize(("found", "method"), BENCHMARKS, ids=lambda value: getattr(value, "__name__", value))
+def test_each_has_a_version_and_a_unit_and_names_its_parameters(found, method):
+    assert found.version, "without it an edit of the source drops the history"
+    assert len(found.param_names) == len(found.params)
+    assert method.startswith(("time_", "peakmem_")) or getattr(
+        getattr(found, method), "unit", getattr(found, "unit", "")
+    )
+    takes = list(inspect.signature(getattr(found, method)).parameters)[1:]
+    assert takes[: 1 if issubclass(found, common.OfTrainedNets) else 0] in (["made"], [])
+    assert len(takes) == len(found.params) + issubclass(found, common.OfTrainedNets)
+
+
+@pytest.mark.parametrize(("found", "method"), BENCHMARKS, ids=lambda value: getattr(value, "__name__", value))
+def test_what_gets_better_upwards_is_not_gated(found, method):
+    rises = any(word in method for word in ("accuracy", "per_second", "fraction", "above"))
+    assert rises <= found.__name__.startswith("Charted")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "bench").glob("*.py")), ids=lambda path: path.name)
+def test_asv_takes_nothing_else_for_a_benchmark(path):
+    """asv goes by names: a function that happens to be called time_something would be run."""
+    functions = [node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)]
+    assert not [name for name in functions if KINDS.match(name)]
+
+
+def test_libraries_are_held_to_one_thread():
+    code = "import os; os.environ.pop('OMP_NUM_THREADS', None); import bench; print(os.environ['OMP_NUM_THREADS'])"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "1"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """What the fixture makes of the variant that is trained in a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PAIRNET_BENCH_VARIANTS", "order_net_fast")
+        patch.setenv("PAIRNET_BENCH_REPEATS", "1")
+        return fixture.make(tmp_path_factory.mktemp("made"))
+
+
+def test_the_fixture_trains_exports_and_measures(made):
+    net = made.net("order_net_fast")
+    assert len(net.errors) == 1
+    assert 0 < net.errors[0] < 20
+    assert net.file_errors["fp32"] == pytest.approx(net.errors[0])
+    assert set(net.file_errors) == set(fixture.PRECISIONS)
+    assert all(0 < seconds < 60 for seconds in net.seconds_to_goal)
+
+
+@pytest.mark.parametrize("name", ["null", "order_net_fast"])
+def test_its_files_answer(made, name):
+    from pairnet.predictor import Predictor
+
+    with Predictor(made.file(name, "fp32"), provider="cpu", threads=1) as predictor:
+        answer = predictor.probability(common.images(3))
+    assert answer.shape == (3,)
+    assert name != "null" or answer.tolist() == [0.5] * 3
+
+
+def test_what_the_fixture_left_out_is_skipped_and_no_number(made):
+    for ask in (lambda: made.net("fc_1"), lambda: made.file("fc_1", "fp32"), lambda: made.file("null", "int8")):
+        with pytest.raises(NotImplementedError):
+            ask()
+
+
+@pytest.mark.skipif(common.has_gpu_driver(), reason="this machine has an NVIDIA driver")
+def test_without_a_gpu_its_rows_are_skipped_with_a_reason(made):
+    gpu, training = importlib.import_module("bench.gpu"), importlib.import_module("bench.training")
+    with pytest.raises(NotImplementedError, match=r"driver|CUDAExecutionProvider"):
+        gpu.Resident().setup(made, "null", "cuda", "fp32", 1)
+    with pytest.raises(NotImplementedError, match="driver"):
+        training.Epoch().setup("fc_1", "cuda")
+
+
+def test_seeds_scale_and_long_recipes_get_a_third(monkeypatch):
+    from pairnet.variants import find
+
+    monkeypatch.setenv("PAIRNET_BENCH_REPEATS", "6")
+    assert [len(fixture.seeds(find(name))) for name in ("fc_1", "order_net")] == [6, 2]
+    monkeypatch.setenv("PAIRNET_BENCH_REPEATS", "0")
+    with pytest.raises(ValueError, match="PAIRNET_BENCH_REPEATS must be at least 1"):
+        fixture.seeds(find("fc_1"))
+
+
+@pytest.mark.parametrize(("change", "function"), list(zip(plant.CHANGES, ("probability", "evaluate"), strict=True)))
+def test_each_planted_fault_still_lands_where_it_should(change, function):
+    before = (ROOT / change.file).read_text()
+    after = change.applied(before)
+    lines = zip(before.splitlines(), after.splitlines(), strict=False)
+    line = next(number for number, (old, new) in enumerate(lines, 1) if old != new)
+    around = [
+        node.name
+        for node in ast.walk(ast.parse(after))
+        if isinstance(node, ast.FunctionDef) and node.lineno <= line <= (node.end_lineno or 0)
+    ]
+    assert around == [function]
+
+
+# What asv wrote, read back
+
+
+def write_results(folder, commit, date, error, seconds, accuracy, version="1"):
+    """A result file of asv's with one benchmark of each kind."""
+    columns = ["result", "params", "version"]
+    results = {
+        "quality.Error.track_error": [[error, math.nan], [["'w_net'", "'fc_1'"]], version],
+        "inference.Answer.time_answer": [
+            [seconds, seconds * 9, None, math.nan],
+            [["'w_net'", "'null'"], ["1", "64"]],
+            version,
+        ],
+        "quality.ChartedAccuracy.track_accuracy": [[accuracy], [["'w_net'"]], version],
+        "gpu.Host.time_answer": [[math.nan], [["'w_net'"]], version],
+    }
+    file = {
+        "version": 2, "commit_hash": commit, "env_name": "env", "date": date, "python": "3.11", "requirements": {},
+        "env_vars": {}, "params": {"machine": "m", "python": "3.11"}, "result_columns": columns, "results": results,
+        "durations": {},
+    }  # fmt: skip
+    (folder / "m").mkdir(parents=True, exist_ok=True)
+    (folder / "m" / "machine.json").write_text(json.dumps({"version": 1, "machine": "m"}))
+    (folder / "m" / f"{commit[:8]}-env.json").write_text(json.dumps(file))
+    suite = {
+        "quality.Error.track_error": ("% of test pairs", ["variant"], "track"),
+        "inference.Answer.time_answer": ("seconds", ["variant", "batch"], "time"),
+        "quality.ChartedAccuracy.track_accuracy": ("% of test pairs", ["variant"], "track"),
+        "gpu.Host.time_answer": ("seconds", ["variant"], "time"),
+    }
+    about = {
+        name: {
+            "name": name, "unit": unit, "param_names": names, "params": results[name][1], "type": kind,
+            "version": version, "code": "", "timeout": 60,
+        }
+        for name, (unit, names, kind) in suite.items()
+    }  # fmt: skip
+    (folder / "benchmarks.json").write_text(json.dumps({"version": 2, **about}))
+
+
+@pytest.fixture
+def results(tmp_path):
+    folder = tmp_path / "results"
+    write_results(folder, "a" * 40, 1_000, 5.0, 0.001, 95.0)
+    write_results(folder, "b" * 40, 2_000, 10.0, 0.0005, 90.0)
+    return folder
+
+
+def report(*arguments):
+    return run_app(app, ["bench-report", *map(str, arguments)])
+
+
+def test_report_shows_the_last_commit_beside_the_one_before(results, capsys):
+    assert report("--results", results) == 0
+    out = capsys.readouterr().out
+    assert "commit bbbbbbbb, compared with aaaaaaaa" in out
+    assert re.search(r"w_net +│ +10 \+100%", out)
+    assert re.search(r"w_net +│ +500 µs -50% │ 4.5 ms -50%", out)
+    assert re.search(r"null +│ +failed │ +skipped", out)
+    assert "gpu.Host.time_answer: skipped on this machine" in out
+
+
+def test_worse_is_red_and_better_green_also_where_up_is_good(results):
+    found = {benchmark.name: benchmark for benchmark in benchmarks.read(results)[0].benchmarks}
+    cells = {name: benchmarks.cell(one, one.figures[0]) for name, one in found.items()}
+    assert "red" in cells["quality.Error.track_error"]
+    assert "green" in cells["inference.Answer.time_answer"]
+    assert "-5%" in cells["quality.ChartedAccuracy.track_accuracy"]
+    worse = benchmarks.Figure(parameters=("w_net",), state="measured", value=50.0, before=95.0)
+    assert "red" in benchmarks.cell(found["quality.ChartedAccuracy.track_accuracy"], worse)
+
+
+def test_figures_of_another_version_are_not_compared(results):
+    write_results(results, "c" * 40, 3_000, 7.0, 0.001, 93.0, version="2")
+    found = benchmarks.read(results)[0]
+    assert found.before == "bbbbbbbb"
+    assert all(figure.change is None for benchmark in found.benchmarks for figure in benchmark.figures)
+
+
+def test_report_as_json_and_of_some_benchmarks(results, capsys):
+    assert report("--results", results, "--bench", "quality.Error", "--json") == 0
+    ((benchmark,),) = ([one["benchmarks"] for one in json.loads(capsys.readouterr().out)],)
+    assert [figure["state"] for figure in benchmark[0]["figures"]] == ["measured", "skipped"]
+    assert benchmark[0]["figures"][0]["before"] == 5.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--bench", "nothing"), "no benchmark's name holds"),
+        (("--bench", "("), "no regular expression"),
+        (("--machine", "elsewhere"), "--machine is one of m, not elsewhere"),
+    ],
+)
+def test_report_says_what_is_wrong(results, capsys, arguments, message):
+    assert report("--results", results, *arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_report_without_results_says_what_makes_them(tmp_path, capsys):
+    assert report("--results", tmp_path) == 2
+    assert "make bench" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (1.5, "seconds", "1.5 s"),
+        (0.00123, "seconds", "1.23 ms"),
+        (2.5e-7, "seconds", "0.25 µs"),
+        (1234.0, "seconds", "1,234 s"),
+        (45_600, "bytes", "45.6 kB"),
+        (3.7e8, "bytes", "370.0 MB"),
+        (96_433, "parameters", "96,433"),
+        (4.8333, "% of test pairs", "4.83"),
+    ],
+)
+def test_values_read_well(value, unit, text):
+    assert benchmarks.show(value, unit) == text
+
+
+# With asv itself
+
+
+def asv(*arguments, cwd):
+    found = subprocess.run([sys.executable, "-m", "asv", *arguments], cwd=cwd, capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout + found.stderr
+    return found.stdout
+
+
+@needs_asv
+def test_asv_finds_no_problem_with_the_suite():
+    assert "No problems found" in asv("check", "--environment", f"existing:{sys.executable}", cwd=ROOT)
+
+
+@pytest.fixture
+def pages(tmp_path):
+    """The site that asv publishes of two commits."""
+    git = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost"]
+    subprocess.run([*git, "init", "--quiet", str(tmp_path)], check=True)
+    for number, error in enumerate((5.0, 6.0), 1):
+        message = ["commit", "--quiet", "--allow-empty", "--message", f"commit {number}"]
+        subprocess.run([*git, *message], cwd=tmp_path, check=True)
+        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=tmp_path, capture_output=True, text=True, check=True)
+        write_results(tmp_path / ".asv" / "results", head.stdout.strip(), number * 1000, error, 0.001, 95.0)
+    (tmp_path / "asv.conf.json").write_text((ROOT / "asv.conf.json").read_text())
+    asv("publish", cwd=tmp_path)
+    return tmp_path / ".asv" / "html"
+
+
+@needs_asv
+def test_published_graphs_hold_each_variant(pages):
+    (graph,) = (path for path in pages.glob("graphs/**/quality.Error.track_error.json") if "summary" not in path.parts)
+    assert [value[0] for _, value in json.loads(graph.read_text())] == [5.0, 6.0]
+    index = json.loads((pages / "index.json").read_text())
+    assert index["benchmarks"]["inference.Answer.time_answer"]["param_names"] == ["variant", "batch"]
+
+
+@needs_asv
+@pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is not installed")
+def test_published_graphs_are_drawn(pages):
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(pages))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page = f"http://127.0.0.1:{server.server_port}/index.html#quality.Error.track_error"
+        command = [
+            "chromium",
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--virtual-time-budget=15000",
+            "--dump-dom",
+        ]
+        found = subprocess.run([*command, page], capture_output=True, text=True, timeout=100)
+        server.shutdown()
+    if "airspeed velocity error" in found.stdout:
+        pytest.skip("asv's pages take jQuery and flot from the network, which is not to be had here")
+    assert 'class="flot-base"' in found.stdout

@@ -1,0 +1,156 @@
+"""Each step of the validation fails by its own error, in the fixed order, and says what was expected and found."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from pairnet import checking
+from pairnet.checking import (
+    AxesError,
+    CheckerError,
+    ExportError,
+    NamesError,
+    ShapesError,
+    ValuesError,
+    WeightsError,
+    check,
+    weights_digest,
+)
+from pairnet.designs import Port
+
+pytest_plugins = ("trained_runs",)
+
+INPUTS = (Port(name="x", dtype="float32", axes=("N", 3)),)
+OUTPUTS = (Port(name="y", dtype="float32", axes=("N", 2)),)
+WEIGHT = np.arange(6, dtype=np.float32).reshape(3, 2)
+X = np.random.default_rng(0).standard_normal((1000, 3)).astype(np.float32)
+
+
+def expected(feeds):
+    return {"y": feeds["x"] @ WEIGHT}
+
+
+def tiny(nodes=None, *, x=("x", ["N", 3]), y=("y", ["N", 2]), y_type=TensorProto.FLOAT, extra=()):
+    """y = x @ weight, or whatever `nodes` make of them; with its checksum."""
+    graph = helper.make_graph(
+        nodes or [helper.make_node("MatMul", [x[0], "weight"], [y[0]])],
+        "tiny",
+        [helper.make_tensor_value_info(x[0], TensorProto.FLOAT, x[1])],
+        [helper.make_tensor_value_info(y[0], y_type, y[1])],
+        [numpy_helper.from_array(WEIGHT, "weight"), *extra],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    helper.set_model_props(model, {"weights_sha256": weights_digest(model)})
+    return model
+
+
+def run(model, tmp_path):
+    path = tmp_path / "tiny.onnx"
+    path.write_bytes(model if isinstance(model, bytes) else model.SerializeToString())
+    return check(path, INPUTS, OUTPUTS, feeds={"x": X}, expected=expected)
+
+
+def test_a_sound_file_passes_and_its_difference_is_told(tmp_path):
+    assert 0 <= run(tiny(), tmp_path) <= checking.TOLERANCE
+
+
+def test_1_the_checker(tmp_path):
+    model = tiny()
+    model.graph.node[0].op_type = "Mystery"
+    with pytest.raises(CheckerError, match=r"tiny\.onnx: expected a model that ONNX's checker accepts"):
+        run(model, tmp_path)
+    with pytest.raises(CheckerError):
+        run(b"no model at all", tmp_path)
+    with pytest.raises(CheckerError):
+        run(tiny().SerializeToString()[:-20], tmp_path)
+
+
+def test_2_the_weights(tmp_path):
+    model = tiny()
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(WEIGHT + 1, "weight"))
+    with pytest.raises(WeightsError, match=r"expected weights of SHA-256 \w{12}, .* found \w{12}"):
+        run(model, tmp_path)
+    del model.metadata_props[:]
+    with pytest.raises(WeightsError, match="SHA-256 none"):
+        run(model, tmp_path)
+
+
+def test_3_names(tmp_path):
+    with pytest.raises(NamesError, match="expected outputs y, found z"):
+        run(tiny(y=("z", ["N", 2])), tmp_path)
+    with pytest.raises(NamesError, match="expected inputs x, found pair"):
+        run(tiny(x=("pair", ["N", 3])), tmp_path)
+
+
+def test_4_axes_where_the_batch_was_fixed_without_a_word(tmp_path):
+    with pytest.raises(AxesError, match=r"expected x float32 \[N,3\], found float32 \[2,3\]"):
+        run(tiny(x=("x", [2, 3]), y=("y", [2, 2])), tmp_path)
+
+
+def test_4_axes_where_the_type_is_another(tmp_path):
+    nodes = [helper.make_node("MatMul", ["x", "weight"], ["p"]), helper.make_node("Cast", ["p"], ["y"], to=10)]
+    with pytest.raises(AxesError, match=r"expected y float32 \[N,2\], found float16"):
+        run(tiny(nodes, y_type=TensorProto.FLOAT16), tmp_path)
+
+
+def test_5_shapes_where_a_batch_size_hides_inside(tmp_path):
+    nodes = [helper.make_node("MatMul", ["x", "weight"], ["p"]), helper.make_node("Reshape", ["p", "two"], ["y"])]
+    hidden = numpy_helper.from_array(np.array([1, 2], np.int64), "two")
+    with pytest.raises(ShapesError, match="expected a batch of 2 to run"):
+        run(tiny(nodes, y=("y", ["N", 2]), extra=[hidden]), tmp_path)
+
+
+def test_5_shapes_where_less_comes_out(tmp_path):
+    nodes = [helper.make_node("MatMul", ["x", "weight"], ["p"]), helper.make_node("Gather", ["p", "row"], ["y"])]
+    one = numpy_helper.from_array(np.array([0], np.int64), "row")
+    with pytest.raises(ShapesError, match=r"expected y float32 \[2,2\] from a batch of 2, found float32 \[1,2\]"):
+        run(tiny(nodes, extra=[one]), tmp_path)
+
+
+@pytest.mark.parametrize(("wrong", "said"), [(0.01, r"0\.0\d+"), (np.nan, "nan")])
+def test_6_values(wrong, said, tmp_path):
+    shift = numpy_helper.from_array(np.array([0, wrong], np.float32), "shift")
+    nodes = [helper.make_node("MatMul", ["x", "weight"], ["p"]), helper.make_node("Add", ["p", "shift"], ["y"])]
+    with pytest.raises(ValuesError, match=rf"expected y \[0, 1\] of a batch of 1 .* difference is {said}.*1e-05"):
+        run(tiny(nodes, extra=[shift]), tmp_path)
+
+
+def test_6_values_are_compared_at_every_batch_size(tmp_path):
+    seen = []
+
+    def spy(feeds):
+        seen.append(len(feeds["x"]))
+        return expected(feeds)
+
+    (tmp_path / "tiny.onnx").write_bytes(tiny().SerializeToString())
+    check(tmp_path / "tiny.onnx", INPUTS, OUTPUTS, feeds={"x": X}, expected=spy)
+    assert seen == [1, 2, 7, 1000]
+
+
+@pytest.mark.parametrize("forged", [False, True], ids=["damaged", "with its checksum"])
+def test_a_weight_corrupted_after_export_fails(forged, models, trained, digits5k, tmp_path):
+    from pairnet import exporting
+    from pairnet.designs import Design
+    from pairnet.variants import find
+
+    model = onnx.load(models("final_model"))
+    weight = next(tensor for tensor in model.graph.initializer if tensor.name == "tower.conv2.weight")
+    values = numpy_helper.to_array(weight).copy()
+    values.flat[7] += 1
+    weight.CopyFrom(numpy_helper.from_array(values, weight.name))
+    if forged:
+        helper.set_model_props(model, {"weights_sha256": weights_digest(model)})
+    path = tmp_path / "m.onnx"
+    onnx.save(model, path)
+    run = exporting.load_trained(trained("final_model"), digits5k, "images")
+    design = Design(variant=find("final_model"), digits=True)
+    feeds = {"pair": exporting._enough(run.testing)}
+    with pytest.raises(ValuesError if forged else WeightsError):
+        check(path, design.inputs, design.outputs, feeds=feeds, expected=lambda f: exporting._expected(design, run, f))
+
+
+def test_all_are_export_errors():
+    errors = (CheckerError, WeightsError, NamesError, AxesError, ShapesError, ValuesError, checking.AccuracyError)
+    assert all(issubclass(error, ExportError) for error in errors)
+    assert len(set(errors)) == 7

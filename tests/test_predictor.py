@@ -1,0 +1,324 @@
+"""The predictor: no torch, the recorded accuracy to the last pair, any number of threads, no bad input taken."""
+
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+
+from pairnet import predictor as module
+from pairnet import sessions
+from pairnet.cli import app
+from pairnet.cli.common import run_app
+from pairnet.predictor import InputError, ModelError, Predictor, ProviderError
+from pairnet.recorded import measure, test_draw
+from pairnet.runs import evaluate_saved, load_record
+from pairnet.sources import load
+from pairnet.variants import VARIANTS
+
+pytest_plugins = ("trained_runs",)
+
+test_draw.__test__ = False  # a function of pairnet, not of this file
+
+WITHOUT_TORCH = """
+import sys
+class NoTorch:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "onnx", "onnxscript", "rich", "typer", "matplotlib", "sklearn", "PIL"):
+            raise ModuleNotFoundError(f"{name} is not in this environment", name=name)
+sys.meta_path.insert(0, NoTorch())
+from pairnet.predictor import Predictor
+assert not {name.split(".")[0] for name in sys.modules} & {"torch", "mlxtend", "pooch", "requests"}, "predictor imports"
+from pairnet.recorded import measure
+from pairnet.sources import load
+with Predictor(sys.argv[1]) as predictor:
+    print(repr(measure(predictor.probability, predictor.metadata, load(predictor.metadata["data_source"]))))
+"""
+
+
+@pytest.fixture
+def final(models):
+    with Predictor(models("final_model"), warm_up=False) as predictor:
+        yield predictor
+
+
+@pytest.fixture(scope="module")
+def pairs(digits5k):
+    pixels = digits5k.test.pixels
+    return np.stack((pixels[::7][:150], pixels[3::7][:150]), axis=1)  # [150,2,28,28]
+
+
+def test_without_torch_it_reproduces_the_recorded_accuracy(models, trained):
+    answer = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, str(models("final_model"))], capture_output=True, text=True, check=False
+    )
+    assert answer.stderr == ""
+    assert answer.stdout.strip() == repr(load_record(trained("final_model")).accuracy)
+
+
+@pytest.mark.parametrize("kind", ["images", "pairs"])
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
+def test_every_variant_answers_as_recorded(variant, kind, models, trained, digits5k):
+    with Predictor(models(variant.name, kind)) as predictor:
+        assert predictor.takes == kind
+        accuracy = measure(predictor.probability, predictor.metadata, digits5k)
+    assert accuracy == evaluate_saved(trained(variant.name), digits5k)
+
+
+def test_the_draw_is_refused_on_other_images(final):
+    with pytest.raises(ValueError, match="measured on mnist5k, sha256 ee4e028074c4; these images"):
+        test_draw(final.metadata, load("glyphs:500"))
+
+
+@pytest.mark.parametrize("count", [1, 2, 15, 16, 17, 64, 65, 150])
+def test_chunks_and_threads_change_nothing(count, models, pairs):
+    with Predictor(models("final_model"), threads=1, batch=1000) as whole:
+        expected = whole.probability(pairs[:count])
+    for threads, batch in ((1, 16), (3, 7), (2, 64)):
+        with Predictor(models("final_model"), threads=threads, batch=batch) as predictor:
+            np.testing.assert_allclose(predictor.probability(pairs[:count]), expected, atol=1e-6)
+
+
+def test_many_threads_ask_at_once(final, pairs):
+    expected = [final.probability(pairs[i : i + 20]) for i in range(100)]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(3):
+            found = list(pool.map(lambda i: final.probability(pairs[i : i + 20]), range(100)))
+            assert all((a == b).all() for a, b in zip(found, expected, strict=True))
+
+
+def test_compare_takes_one_or_many_on_either_side(final, pairs):
+    first, second = pairs[:, 0], pairs[:, 1]
+    expected = final.probability(pairs)
+    assert final.compare(first[0], second[0]) == pytest.approx(expected[0], abs=1e-6)
+    assert isinstance(final.compare(first[0], second[0]), float)
+    np.testing.assert_allclose(final.compare(first, second), expected, atol=1e-6)
+    assert final.compare(first[0], second[:5]).shape == final.compare(first[:5], second[0]).shape == (5,)
+
+
+def test_digits_are_distributions(final, models, pairs):
+    digits = final.digits(pairs[:5])
+    assert digits.shape == (5, 2, 10)
+    np.testing.assert_allclose(digits.sum(-1), 1, atol=1e-5)
+    with Predictor(models("w_net")) as none, pytest.raises(ModelError, match="--with-digits"):
+        none.digits(pairs)
+
+
+@pytest.mark.parametrize("name", ["final_model", "order_net_fast"])
+def test_rank_is_what_comparing_all_pairs_says(name, models, pairs):
+    images = pairs[:30, 0]
+    with Predictor(models(name)) as predictor:
+        order, score = predictor.rank(images)
+        again = predictor.rank(images)
+        table = predictor.probability(np.stack((images.repeat(30, 0), np.tile(images, (30, 1, 1))), 1)).reshape(30, 30)
+    assert (order == again.order).all()
+    assert (score == again.score).all()
+    np.testing.assert_allclose(score, ((table + 1 - table.T) / 2).mean(1), atol=1e-5)
+    assert sorted(order) == list(range(30))
+    assert (np.diff(score[order]) <= 0).all()
+
+
+def test_equal_images_keep_their_order(final, pairs):
+    assert final.rank(np.stack([pairs[0, 0]] * 5)).order.tolist() == [0, 1, 2, 3, 4]
+    assert final.rank(pairs[:1, 0]).order.tolist() == [0]
+
+
+def test_rank_holds_few_rows_at_once(final, pairs, monkeypatch):
+    expected = final.rank(pairs[:40, 0])
+    monkeypatch.setattr(module, "ROWS", 7)
+    assert (final.rank(pairs[:40, 0]).order == expected.order).all()
+
+
+def test_encoder_and_head_alone(models, final, pairs):
+    path = models("final_model")
+    with Predictor.from_split(path.with_suffix(".encoder.onnx"), path.with_suffix(".head.onnx")) as split:
+        np.testing.assert_allclose(split.probability(pairs), final.probability(pairs), atol=1e-5)
+        assert (split.rank(pairs[:20, 0]).order == final.rank(pairs[:20, 0]).order).all()
+
+
+def test_a_model_as_bytes(models, final, pairs):
+    with Predictor(models("final_model").read_bytes()) as predictor:
+        assert (predictor.probability(pairs) == final.probability(pairs)).all()
+        with pytest.raises(ModelError, match="from_split"):
+            predictor.rank(pairs[:, 0])
+
+
+def test_parts_that_do_not_belong_together(models, tmp_path, pairs):
+    for part in ("encoder", "head"):
+        source = models("w_net").with_suffix(f".{part}.onnx")
+        (tmp_path / f"m.{part}.onnx").write_bytes(source.read_bytes())
+    (tmp_path / "m.onnx").write_bytes(models("final_model").read_bytes())
+    with Predictor(tmp_path / "m.onnx") as predictor, pytest.raises(ModelError, match="another run"):
+        predictor.rank(pairs[:, 0])
+    with pytest.raises(ModelError, match="expected an encoder and a head, came head and encoder"):
+        Predictor.from_split(tmp_path / "m.head.onnx", tmp_path / "m.encoder.onnx")
+    with pytest.raises(ModelError, match="different runs"):
+        Predictor.from_split(tmp_path / "m.encoder.onnx", models("final_model").with_suffix(".head.onnx"))
+    with Predictor(models("fc_1")) as alone, pytest.raises(ModelError, match=r"encoder.onnx and .*--split"):
+        alone.rank(pairs[:, 0])
+
+
+GREY = np.zeros((3, 2, 28, 28), np.uint8)
+POOLED = np.zeros((3, 2, 14, 14), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("kind", "images", "said"),
+    [
+        ("images", GREY.astype(np.float32), r"expected uint8 \[N,2,28,28\], came float32 \[3,2,28,28\]: send grey"),
+        ("images", GREY.astype(np.int64), "came int64"),
+        ("images", [["a"]], r"came <U1 \[1,1\]"),
+        ("images", GREY[0], r"came uint8 \[2,28,28\]: a single one needs a batch axis"),
+        ("images", np.moveaxis(GREY, 1, -1), r"came uint8 \[3,28,28,2\]: the channel axis comes second"),
+        ("images", GREY[:, 0], r"came uint8 \[3,28,28\]: two images make a pair"),
+        ("images", GREY[..., ::2, ::2], r"came uint8 \[3,2,14,14\]: it takes raw pixels"),
+        ("images", GREY[:, :, :27], r"\[3,2,27,28\]: see Predictor.takes"),
+        ("images", GREY[:, :1], r"\[3,1,28,28\]"),
+        ("images", GREY[:0], r"came uint8 \[0,2,28,28\]: there is nothing to answer"),
+        ("images", np.uint8(3), r"came uint8 \[\]"),
+        ("pairs", GREY, r"expected float32 \[N,2,14,14\], came uint8 .*normalised"),
+        ("pairs", POOLED.astype(np.float64), "came float64"),
+        ("pairs", POOLED[:0], "nothing to answer"),
+        ("pairs", POOLED + np.where(np.arange(14) == 3, np.nan, 0).astype(np.float32), r"nan at \[0, 0, 0, 3\]"),
+        ("pairs", POOLED + np.float32(np.inf), r"inf at \[0, 0, 0, 0\]"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(kind, images, said, models):
+    with Predictor(models("final_model", kind)) as predictor, pytest.raises(InputError, match=said) as error:
+        predictor.probability(images)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        (GREY, GREY, r"first: expected one image \[28,28\] or several"),
+        (GREY[0, 0], POOLED[0, 0], "one kind and size"),
+        (GREY[:2, 0], GREY[:, 0], "as many second as first images, came 2 and 3"),
+    ],
+)
+def test_bad_sides_are_refused(first, second, said, final):
+    with pytest.raises(InputError, match=said):
+        final.compare(first, second)
+
+
+def test_bad_images_to_rank_are_refused(final):
+    with pytest.raises(InputError, match=r"image: expected uint8 \[N,1,28,28\], came uint8 \[3,2,28,28\]"):
+        final.rank(GREY)
+    with pytest.raises(InputError, match="nothing"):
+        final.rank(GREY[:0, 0])
+
+
+def test_files_that_are_no_model_of_ours(tmp_path, models):
+    with pytest.raises(ModelError, match="found none: `pairnet export`"):
+        Predictor(tmp_path / "none.onnx")
+    (tmp_path / "text.onnx").write_text("hello")
+    with pytest.raises(ModelError, match=r"text\.onnx: expected an ONNX model"):
+        Predictor(tmp_path / "text.onnx")
+    with pytest.raises(ModelError, match="the given bytes: expected an ONNX model"):
+        Predictor(models("fc_1").read_bytes()[:1000])
+    model = onnx.load(models("fc_1"))
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "bare.onnx")
+    with pytest.raises(ModelError, match="expected pairnet's metadata, version 1, came none"):
+        Predictor(tmp_path / "bare.onnx")
+    onnx.helper.set_model_props(model, {"pairnet": "1", "variant": "fc_1"})
+    onnx.save(model, tmp_path / "poor.onnx")
+    with pytest.raises(ModelError, match="its metadata lacks structure, parameters, part"):
+        Predictor(tmp_path / "poor.onnx")
+    onnx.helper.set_model_props(model, {"pairnet": "99"})
+    onnx.save(model, tmp_path / "newer.onnx")
+    with pytest.raises(ModelError, match="came version 99"):
+        Predictor(tmp_path / "newer.onnx")
+
+
+def test_a_closed_predictor_says_so(models):
+    with Predictor(models("fc_1")) as predictor:
+        pass
+    with pytest.raises(RuntimeError, match="closed"):
+        predictor.probability(GREY)
+    predictor.close()
+
+
+@pytest.mark.parametrize("option", ["threads", "batch"])
+def test_settings_start_at_one(option, models):
+    with pytest.raises(ValueError, match=f"{option} must be at least 1, not 0"):
+        Predictor(models("fc_1"), **{option: 0})
+
+
+no_gpu = pytest.mark.skipif(not sessions.missing("CUDAExecutionProvider"), reason="a GPU is here")
+
+
+@no_gpu
+@pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
+def test_a_gpu_that_is_not_there_is_not_replaced_in_silence(provider, models):
+    with pytest.raises(ProviderError, match=rf'"{provider}" cannot run here: .*(driver|built without|library)'):
+        Predictor(models("fc_1"), provider=provider)
+
+
+@no_gpu
+def test_auto_is_the_cpu_here_and_says_so(final):
+    assert final.provider == "cpu"
+
+
+def test_what_is_missing_is_told_step_by_step(monkeypatch):
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    assert "built without CUDAExecutionProvider: pip install" in sessions.missing("CUDAExecutionProvider")
+    assert sessions.missing("CPUExecutionProvider") == ""
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(sessions, "_unloadable", lambda library, **_: "" if "cuda.so.1" in library else "libcudnn.so.9")
+    if sys.platform != "win32":
+        assert sessions.missing("CUDAExecutionProvider").startswith("a library is missing (libcudnn.so.9): pip")
+
+
+def test_a_provider_that_fell_back_is_an_error(models, monkeypatch):
+    monkeypatch.setattr(sessions, "missing", lambda provider: "")
+    monkeypatch.setitem(sessions.PROVIDERS, "cuda", "CPUExecutionProvider")
+    monkeypatch.setattr(ort.InferenceSession, "get_providers", lambda self: ["OtherExecutionProvider"])
+    with pytest.raises(ProviderError, match=r"was refused by ONNX Runtime .* fell back to OtherExecutionProvider"):
+        Predictor(models("fc_1"), provider="cuda")
+
+
+def test_unknown_providers(models):
+    with pytest.raises(ProviderError, match=r'provider is auto, tensorrt, cuda, cpu or the full name .*, not "gpu"'):
+        Predictor(models("fc_1"), provider="gpu")
+    with pytest.raises(ProviderError, match="built without MadeUpExecutionProvider"):
+        Predictor(models("fc_1"), provider="MadeUpExecutionProvider")
+    with Predictor(models("fc_1"), provider="CPUExecutionProvider") as predictor:
+        assert predictor.provider == "cpu"
+
+
+def test_the_command_measures_a_file_on_its_recorded_draw(models, trained, capsys):
+    assert run_app(app, ["predict", str(models("final_model")), "--test", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["accuracy"] == found["recorded"] == load_record(trained("final_model")).accuracy
+    model = onnx.load(models("final_model"))
+    next(entry for entry in model.metadata_props if entry.key == "test_accuracy").value = "0.123"
+    other = models("final_model").with_name("other.onnx")
+    onnx.save(model, other)
+    assert run_app(app, ["predict", str(other), "--test"]) == 1
+    assert "(recorded 0.1230)" in capsys.readouterr().out
+
+
+def test_the_command_answers_and_ranks(models, pairs, tmp_path, capsys):
+    np.save(tmp_path / "pairs.npy", pairs[:12])
+    np.save(tmp_path / "first.npy", pairs[:12, 0])
+    np.save(tmp_path / "second.npy", pairs[:12, 1])
+    model = str(models("final_model"))
+    assert run_app(app, ["predict", model, str(tmp_path / "pairs.npy"), "--json"]) == 0
+    whole = capsys.readouterr().out
+    assert run_app(app, ["predict", model, str(tmp_path / "first.npy"), str(tmp_path / "second.npy"), "--json"]) == 0
+    assert capsys.readouterr().out == whole
+    assert len(json.loads(whole)["pairs"]) == 12
+    assert run_app(app, ["predict", model, str(tmp_path / "first.npy"), "--rank", "--json"]) == 0
+    assert sorted(json.loads(capsys.readouterr().out)["order"]) == list(range(12))
+    for rank in ([], ["--rank"]):
+        assert run_app(app, ["predict", model, str(tmp_path / "pairs.npy"), *rank]) == 0
+        assert "more" in (out := capsys.readouterr().out) or "then" in out
+    assert run_app(app, ["predict", model, str(tmp_path / "first.npy")]) == 2
+    assert "expected two files of as many images each" in capsys.readouterr().err
+    assert run_app(app, ["predict", model]) == 2

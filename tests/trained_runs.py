@@ -1,0 +1,52 @@
+"""Fixtures for the tests of what is made of a trained run: hardly trained ones of every variant, on embedded digits."""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from pairnet.designs import Kind, Precision
+from pairnet.exporting import export
+from pairnet.recipes import Recipe
+from pairnet.runs import Run, train_and_save
+from pairnet.sources import Dataset, load
+from pairnet.variants import find
+
+
+@pytest.fixture(scope="session")
+def digits5k() -> Dataset:
+    return load("mnist5k")
+
+
+@pytest.fixture(scope="session")
+def trained(digits5k: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a run of one epoch over 200 pairs, so that no weight and no statistic is what it was at first."""
+    out = tmp_path_factory.mktemp("runs")
+
+    @cache
+    def folder(name: str) -> Path:
+        run = Run(row=name, variant=find(name), recipe=Recipe(epochs=1, batch=20), pairs=200)
+        return train_and_save(run, digits5k, out).folder
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def models(
+    digits5k: Dataset, trained: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Path]:
+    """An exported file, with encoder and head beside it where the variant has them, and digits where it gives them."""
+    folder = tmp_path_factory.mktemp("models")
+
+    @cache
+    def made(name: str, kind: Kind, precision: Precision) -> Path:
+        row, path = find(name), folder / f"{name}-{kind}-{precision}.onnx"
+        options = {"digits": row.classifies_digits, "split": row.shared and not row.net}
+        export(trained(name), digits5k, path, kind=kind, precision=precision, max_drop=10, **options)
+        return path
+
+    def model(name: str = "final_model", kind: Kind = "images", precision: Precision = "fp32") -> Path:
+        return made(name, kind, precision)
+
+    return model
