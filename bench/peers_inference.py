@@ -59,17 +59,16 @@ class Peer:
 
 @dataclass(frozen=True, kw_only=True)
 class Speed:
-    """Of one peer at one batch size, pairs/s."""
+    """Of one peer at one batch size: pairs/s, and what a pair costs all cores together."""
 
     median: float
     low: float  # quartiles
     high: float
+    cost: float  # µs of CPU time, waiting threads that spin included; hardly changed by a busy machine
 
     def __str__(self) -> str:
-        def short(value: float) -> str:
-            return f"{value / 1e3:.1f}" if value < 1e5 else f"{value / 1e3:.0f}"
-
-        return f"{short(self.median)} k ({short(self.low)}–{short(self.high)})"
+        median, low, high = (f"{value / 1e3:.{value < 1e5:d}f}" for value in (self.median, self.low, self.high))
+        return f"{median} k ({low}–{high})"
 
 
 def measured(peers: list[Peer], raw: Pixels, ready: NDArray[np.float32], rounds: int) -> dict[str, Speed]:
@@ -82,18 +81,22 @@ def measured(peers: list[Peer], raw: Pixels, ready: NDArray[np.float32], rounds:
         peer.answer(raw, ready)
         repeats[peer.name] = max(1, round(LEAST / (time.perf_counter() - began)))
     rates: dict[str, list[float]] = {peer.name: [] for peer in peers}
+    costs: dict[str, list[float]] = {peer.name: [] for peer in peers}
     for _ in range(rounds):
         for peer in peers:
             time.sleep(PAUSE)
             peer.answer(raw, ready)
-            began = time.perf_counter()
+            began, spent = time.perf_counter(), time.process_time()
             for _ in range(repeats[peer.name]):
                 peer.answer(raw, ready)
-            rates[peer.name].append(repeats[peer.name] * len(raw) / (time.perf_counter() - began))
-    return {
-        name: Speed(**dict(zip(("low", "median", "high"), np.percentile(found, (25, 50, 75)), strict=True)))
-        for name, found in rates.items()
-    }
+            answered = repeats[peer.name] * len(raw)
+            rates[peer.name].append(answered / (time.perf_counter() - began))
+            costs[peer.name].append(1e6 * (time.process_time() - spent) / answered)
+    speeds = {}
+    for name, found in rates.items():
+        low, median, high = np.percentile(found, (25, 50, 75))
+        speeds[name] = Speed(low=low, median=median, high=high, cost=float(np.median(costs[name])))
+    return speeds
 
 
 def torch_peers(net: JointNet | TwinNet) -> Iterator[Peer]:
@@ -131,8 +134,8 @@ def openvino_peers(files: dict[Precision, Path]) -> Iterator[Peer]:
 
     core, chunk = openvino.Core(), 64
 
-    def compiled(path: Path, precision: str, threads: int, streams: int) -> Any:
-        settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": streams}
+    def compiled(path: Path, hint: str, threads: int, streams: int) -> Any:
+        settings = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": streams}
         return core.compile_model(str(path), "CPU", settings)
 
     def whole(model: Any) -> Answer:
@@ -149,15 +152,12 @@ def openvino_peers(files: dict[Precision, Path]) -> Iterator[Peer]:
 
         return run
 
-    version = openvino.__version__.split("-")[0]
-    for label, path, precision in (
-        ("fp32", files["fp32"], "f32"),
-        ("bf16", files["fp32"], "bf16"),
-        ("int8 (our file)", files["int8"], "f32"),
-    ):
-        yield Peer(name=f"OpenVINO {version}, {label}", answer=whole(compiled(path, precision, cores(), 1)))
-        model = compiled(path, precision, cores(), cores())
-        yield Peer(name=f"OpenVINO {version}, {label}, in chunks of {chunk}", answer=parted(model))
+    version, joint = openvino.__version__.split("-")[0], files["fp32"]
+    kinds = (("fp32", joint, "f32"), ("bf16", joint, "bf16"), ("int8 (our file)", files["int8"], "f32"))
+    for label, path, hint in kinds:
+        name, parts = f"OpenVINO {version}, {label}", compiled(path, hint, cores(), cores())
+        yield Peer(name=name, answer=whole(compiled(path, hint, cores(), 1)))
+        yield Peer(name=f"{name}, in chunks of {chunk}", answer=parted(parts))
 
 
 def cuda_peers(net: JointNet | TwinNet, files: dict[Precision, Path]) -> Iterator[Peer]:
@@ -261,19 +261,19 @@ def main(
         raw, ready = (as_input(pairs, test, found, kind) for kind in ("images", "pairs"))
         speeds = {batch: measured(peers, raw[:batch], ready[:batch], rounds) for batch in BATCHES}
         ranked, whole, same = rank_against_all_pairs(files["fp32"], dataset.test.pixels[:IMAGES], rounds)
-    headings = ["", *(f"batch {batch}, pairs/s" for batch in BATCHES)]
+    largest = speeds[max(BATCHES)]
+    headings = ["", *(f"batch {batch}, pairs/s" for batch in BATCHES), "CPU µs/pair"]
     rows = [[peer.name, *(str(speeds[batch][peer.name]) for batch in BATCHES)] for peer in peers]
+    rows = [[*row, f"{largest[row[0]].cost:.1f}"] for row in rows]
     if peaks:
-        headings.append(f"of the matmul peak, batch {max(BATCHES)}")
-        work = 2 * count_multiply_adds(find(VARIANT))
+        headings.append("of the matmul peak")
+        work = 2 * count_multiply_adds(find(VARIANT))  # as the table counts it; a file computes less (graphs.py)
         for row, peer in zip(rows, peers, strict=True):
-            fast = speeds[max(BATCHES)][peer.name].median
-            row.append(f"{100 * fast * work / peaks[peer.precision]:.2f} %" if peer.precision else "")
+            done = largest[peer.name].median * work
+            row.append(f"{100 * done / peaks[peer.precision]:.2f} %" if peer.precision else "")
     show(console, headings, rows, markdown=markdown)
-    console.print(
-        f"median (quartiles) of {rounds} rounds, {VARIANT}, {hardware()}; torch {torch.__version__}, "
-        f"ONNX Runtime {ort.__version__}"
-    )
+    versions = f"torch {torch.__version__}, ONNX Runtime {ort.__version__}"
+    console.print(f"median (quartiles) of {rounds} rounds, {VARIANT}, {hardware()}; {versions}")
     console.print(
         f"{IMAGES:,} images ranked in {ranked:.3f} s (median of {rounds}); all {IMAGES**2:,} pairs through the joint "
         f"graph in {whole:.1f} s (once): {whole / ranked:.0f} times as long; same scores: {same}"

@@ -145,6 +145,7 @@ void warp(const std::uint16_t* image, float* out, Affine from, const Knots* knot
     for (int k = 0; k < side * stride; ++k) {
         std::memcpy(&uppers.at[k], &bordered[places.at[k]], sizeof(Neighbours));
         std::memcpy(&lowers.at[k], &bordered[places.at[k] + stride], sizeof(Neighbours));
+        asm volatile("");
     }
 
     Field<float> warped;

@@ -110,7 +110,7 @@ Pipeline::Result Pipeline::attempt(std::uint64_t number) const {
 }
 
 bool Pipeline::may_begin() const {
-    return delivered_ < end_ && begun_ < limit_ && begun_ < delivered_ + ring_.size();
+    return begun_ < limit_ && begun_ < delivered_ + ring_.size();
 }
 
 void Pipeline::run_one(std::unique_lock<std::mutex>& lock) {

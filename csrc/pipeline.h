@@ -33,8 +33,8 @@ class Pipeline {
     Pipeline& operator=(const Pipeline&) = delete;
     Pipeline& operator=(Pipeline&&) = delete;
 
-    /// The reader is to receive batches first..end-1. Until it has them, jobs are run ahead beyond `end` too, up to
-    /// `limit`: a start that goes on where the last one ended finds them done. Any other start drops what is there.
+    /// The reader is to receive batches first..end-1. Jobs beyond `end` are run ahead too, up to limit-1: a start that
+    /// goes on where the last one ended finds them done. Any other start drops what is there.
     /// Throws std::runtime_error after close().
     void start(std::uint64_t first, std::uint64_t end, std::uint64_t limit);
 

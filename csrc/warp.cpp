@@ -27,10 +27,13 @@ void check_magnitude(const char* name, float value) {
 /// a knot has a random length and a random direction. Made of series, since these need IEEE arithmetic alone and give
 /// every machine the same bits; they are within 1e-6 of the truth.
 Knots normal_knots(const std::array<std::uint32_t, 2 * knots_count>& words, float deviation) {
-    Knots knots;
+    std::array<float, knots_count> lengths;
+    std::array<float, knots_count> cosines;
+    std::array<float, knots_count> sines;
     for (std::size_t k = 0; k < knots_count; ++k) {
         // u in (0, 1] is m * 2^exponent, m in [0.7, 1.4]; ln m = 2 artanh((m - 1) / (m + 1)).
-        const auto u = std::bit_cast<std::uint32_t>((static_cast<float>(words[k] >> 8U) + 1.0F) * 0x1p-24F);
+        const auto integer = static_cast<std::int32_t>(words[k] >> 8U);
+        const auto u = std::bit_cast<std::uint32_t>((static_cast<float>(integer) + 1.0F) * 0x1p-24F);
         constexpr std::uint32_t root_half = 0x3F3504F3;
         const auto exponent = static_cast<std::int32_t>(u - root_half) >> 23;
         const auto m = std::bit_cast<float>(u - (static_cast<std::uint32_t>(exponent) << 23U));
@@ -38,19 +41,22 @@ Knots normal_knots(const std::array<std::uint32_t, 2 * knots_count>& words, floa
         const float zz = z * z;
         const float artanh = z * (1.0F + zz * (1.0F / 3 + zz * (1.0F / 5 + zz * (1.0F / 7))));
         const float ln = static_cast<float>(exponent) * std::numbers::ln2_v<float> + 2.0F * artanh;
-        const float length = deviation * std::sqrt(-2.0F * ln);
+        lengths[k] = deviation * std::sqrt(-2.0F * ln);
 
         // An angle within an eighth of a turn of one of the four axes; the two lowest bits say which.
-        const std::uint32_t word = words[knots_count + k];
-        const float angle =
-            static_cast<float>(static_cast<std::int32_t>(word)) * (0x1p-33F * std::numbers::pi_v<float>);
+        const auto word = static_cast<std::int32_t>(words[knots_count + k]);
+        const float angle = static_cast<float>(word) * (0x1p-33F * std::numbers::pi_v<float>);
         const float aa = angle * angle;
-        const float cos = 1.0F - aa / 2 * (1.0F - aa / 12 * (1.0F - aa / 30 * (1.0F - aa / 56)));
-        const float sin = angle * (1.0F - aa / 6 * (1.0F - aa / 20 * (1.0F - aa / 42 * (1.0F - aa / 72))));
-        const float along = (word & 1U) != 0 ? -length : length;
+        cosines[k] = 1.0F - aa / 2 * (1.0F - aa / 12 * (1.0F - aa / 30 * (1.0F - aa / 56)));
+        sines[k] = angle * (1.0F - aa / 6 * (1.0F - aa / 20 * (1.0F - aa / 42 * (1.0F - aa / 72))));
+    }
+    Knots knots;
+    for (std::size_t k = 0; k < knots_count; ++k) {
+        const std::uint32_t word = words[knots_count + k];
+        const float along = (word & 1U) != 0 ? -lengths[k] : lengths[k];
         const bool upright = (word & 2U) != 0;
-        knots.x[k] = along * (upright ? sin : cos);
-        knots.y[k] = along * (upright ? cos : sin);
+        knots.x[k] = along * (upright ? sines[k] : cosines[k]);
+        knots.y[k] = along * (upright ? cosines[k] : sines[k]);
     }
     return knots;
 }

@@ -70,9 +70,10 @@ def simd_levels() -> list[str]:
 
 @final
 class Loader:
-    """Worker threads that turn pooled pairs into normalised, shuffled, perhaps warped batches, delivered in order.
+    """Threads that turn pooled pairs into normalised, shuffled, perhaps warped batches, delivered in order.
 
-    Pair i of epoch e depends on (seed, e, i) alone, whatever `threads`, `prefetch` and `simd` are.
+    Pair i of epoch e depends on (seed, e, i) alone, whatever `threads`, `prefetch` and `simd` are. The thread that calls
+    next() is one of `threads`: it makes a batch itself rather than wait for one.
     """
 
     def __init__(
@@ -91,13 +92,17 @@ class Loader:
         warp: tuple[float, float, float, float, float] | None = None,
         simd: str = "auto",
     ) -> None:
-        """Takes a copy of pixels [n,2,14,14] and digits [n,2]; prefetch is how many batches are made ahead.
+        """Reads pixels [n,2,14,14] and digits [n,2] where they lie, so they must not change while it lives.
+
+        prefetch is how many batches are made ahead, into the next epoch but no further.
 
         warp is (rotation degrees, scale, shear, shift pixels, elastic pixels), as for warps().
         """
 
     def start(self, epoch: int, first_batch: int = 0) -> None:
-        """Begins to prepare the batches of `epoch` from `first_batch` on; what an earlier start left is dropped.
+        """Begins to prepare the batches of `epoch` from `first_batch` on.
+
+        What is made ahead stays where this goes on with the epoch after one that has ended, and is dropped where not.
 
         ValueError when first_batch > len(self) or epoch >= 2**28; RuntimeError after close().
         """
@@ -105,8 +110,8 @@ class Loader:
     def next(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]] | None:
         """The next batch: pair [B,2,14,14], target [B], digits [B,2]; None when the epoch has ended.
 
-        The arrays share one block of memory that lives until the last of them is gone. Releases the GIL while it waits
-        and heeds Ctrl-C. Raises what a worker raised that made this batch; RuntimeError after close().
+        The arrays share one block of memory that lives until the last of them is gone. Releases the GIL while it works
+        or waits, and heeds Ctrl-C. Raises what a worker raised that made this batch; RuntimeError after close().
         """
 
     def close(self) -> None:

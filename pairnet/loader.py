@@ -22,7 +22,8 @@ class PairLoader:
 
     `output` says what batches are made of; both share the loader's memory without a copy, and own it. With a CUDA
     `device` the copy of each batch overlaps the work on the one before. `threads` defaults to the cores there are, up
-    to 4; it does not change the batches, which depend on (pairs, moments, seed, epoch) alone.
+    to 4, and counts the one that iterates: 1 starts none, and makes each batch when it is asked for. It does not change
+    the batches, which depend on (pairs, moments, seed, epoch) alone. Pairs are read where they lie: leave them as they are.
 
     An epoch that is left early counts as over. `close()`, or dropping the loader, ends its threads; batches stay good.
 

@@ -201,7 +201,9 @@ class Predictor:
         if self._closed:
             raise RuntimeError("this predictor is closed: make another one")
         total = len(next(iter(feeds.values())))
-        step = min(self._batch, max(LEAST_CHUNK, -(-total // (2 * self._threads))))
+        step = self._batch
+        if not self._model.on_gpu:  # two chunks or more for each thread, so that none waits long for another
+            step = min(step, max(LEAST_CHUNK, -(-total // (2 * self._threads))))
         if total <= step:
             return model.run(feeds)
         starts = range(0, total, step)

@@ -202,7 +202,8 @@ class CudaRunner:
             return self._replay(size, feeds)
         binding = self._session.io_binding()
         for name, value in feeds.items():
-            binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(value, "cuda", 0))
+            resident = ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(value), "cuda", 0)
+            binding.bind_ortvalue_input(name, resident)
         for name in self._outputs:
             binding.bind_output(name, "cuda")
         self._session.run_with_iobinding(binding, _with_graph(-1))

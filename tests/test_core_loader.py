@@ -30,6 +30,19 @@ def test_instruction_sets_change_no_bit(simd: str, warp: tuple[float, ...] | Non
     assert found[0] == found[1]
 
 
+def test_pairs_are_read_where_they_lie_and_stay_as_long_as_the_loader() -> None:
+    pixels, digits = PIXELS.copy(), DIGITS.copy()
+    unused = [sys.getrefcount(array) for array in (pixels, digits)]
+    core = _core.Loader(pixels, digits, mean=0.0, std=0.25, batch=31, seed=0)
+    assert [sys.getrefcount(array) for array in (pixels, digits)] == [count + 1 for count in unused]
+    pixels[:] = 7
+    core.start(0)
+    pair = (core.next() or ())[0]
+    assert (pair == 7).all()
+    del core
+    assert [sys.getrefcount(array) for array in (pixels, digits)] == unused
+
+
 def test_a_closed_loader_says_so() -> None:
     closed = small()
     closed.close()

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
-from pairnet import checking, exporting
+from pairnet import checking, exporting, variants
 from pairnet.checking import AccuracyError, ValuesError
 from pairnet.cli import app
 from pairnet.cli.common import run_app
@@ -77,6 +77,11 @@ def test_metadata_is_complete_and_exact(trained, digits5k, tmp_path):
         assert (about["structure"], about["data_checksum"]) == (record.structure, digits5k.checksum)
         assert float(about["test_accuracy"]) == float(about["run_accuracy"]) == record.accuracy
         assert "/" not in about["data_source"]
+
+
+def test_every_key_is_in_the_guide():
+    guide = (Path(__file__).parent.parent / "docs" / "export.md").read_text()
+    assert [key for key in METADATA if f"`{key}`" not in guide] == []
 
 
 def test_weights_are_inside_under_their_own_names_and_every_value_has_a_shape(trained, digits5k, tmp_path):
@@ -187,6 +192,19 @@ def test_the_command_trains_what_is_missing_then_takes_the_newest(tmp_path, monk
     assert command(capsys, *export_it, "--force", "--split")[0] == 0
     assert {path.name for path in tmp_path.glob("*.onnx")} == {
         "order_net_fast.onnx", "order_net_fast.encoder.onnx", "order_net_fast.head.onnx"
+    }  # fmt: skip
+
+
+def test_all_of_them_each_with_what_it_can_have(trained, tmp_path, monkeypatch, capsys):
+    rows = tuple(map(find, ("fc_1", "no_w_net", "final_model")))
+    monkeypatch.setattr(variants, "VARIANTS", rows)
+    out = {trained(row.name).parent for row in rows}.pop()
+    arguments = ("export", "--all", "--split", "--with-digits", "--out", out, "--output", tmp_path / "models")
+    status, printed, _ = command(capsys, *arguments)
+    assert status == 0
+    assert "0 of 200" in printed
+    assert {path.name for path in (tmp_path / "models").iterdir()} == {
+        "fc_1.onnx", "no_w_net.onnx", "final_model.onnx", "final_model.encoder.onnx", "final_model.head.onnx"
     }  # fmt: skip
 
 

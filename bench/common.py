@@ -1,0 +1,52 @@
+"""Owns the axes of the suite, and the class through which benchmarks share the nets that are trained once.
+
+What gets worse upwards (error, time, bytes) is gated: `asv continuous` calls its rise a regression. asv would say the
+same of accuracy and pairs per second, which get better upwards: they are charted, in classes called Charted...
+"""
+
+import ctypes
+import sys
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.fixture import NULL, Made, make
+from pairnet.variants import VARIANTS
+
+NAMES = [variant.name for variant in VARIANTS]
+NETS = [NULL, *NAMES]
+"""With the null model: a file that answers 0.5 and does nothing else, the floor of what the harness itself costs."""
+
+BATCHES = [1, 64, 1024, 8192]
+CPU_PRECISIONS = ["fp32", "int8"]  # ONNX Runtime has no fp16 arithmetic for CPUs: it converts to and fro
+GPU_PRECISIONS = ["fp32", "fp16"]
+
+HOUR = 3600.0
+
+
+class OfTrainedNets:
+    """asv runs `setup_cache` once for all classes below this one: it knows it by its module and line."""
+
+    timeout = 300.0
+    version = "1"
+
+    def setup_cache(self) -> Made:
+        """Trains and exports every variant into asv's temporary folder."""
+        return make(Path.cwd())
+
+    setup_cache.timeout = HOUR  # type: ignore[attr-defined]
+
+
+def images(batch: int) -> NDArray[np.uint8]:
+    """Pairs of noise, uint8 [batch,2,28,28]: no net is quicker or slower for what it sees."""
+    return np.random.default_rng(0).integers(0, 256, (batch, 2, 28, 28), dtype=np.uint8)
+
+
+def has_gpu_driver() -> bool:
+    """Whether an NVIDIA driver is installed; cheap enough to ask while asv reads the suite."""
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True

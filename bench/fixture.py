@@ -1,0 +1,207 @@
+"""Trains each variant by its own recipe and exports it, once for the whole suite: about seven minutes on two cores.
+
+Always on the 5,000 embedded digits, 1,000 pairs to train and 1,000 to test, so that no figure depends on what a machine
+has downloaded. Seeds: PAIRNET_BENCH_REPEATS (3), a third of them for recipes of more than LONG epochs, which take
+minutes. PAIRNET_BENCH_VARIANTS, names with commas between them, leaves out the others. Runs go side by side, one thread
+each, longest first. Progress goes to the terminal and to .asv/fixture.log.
+"""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from pairnet.designs import DEFAULT_OPSET, FORMAT, METADATA, Precision
+from pairnet.paper import TABLE_III
+from pairnet.variants import VARIANTS, Variant, count_multiply_adds, find
+
+if TYPE_CHECKING:
+    from pairnet.exporting import Exported
+    from pairnet.runs import Saved
+    from pairnet.sources import Dataset
+
+DATA = "mnist5k"
+LONG = 50  # epochs
+NULL = "null"
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+GOAL = TABLE_III["final_model"].mean
+"""The paper's best accuracy: 0.952."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Net:
+    """What became of one variant; errors in % of the test pairs."""
+
+    errors: tuple[float, ...]  # of each seed
+    seconds_to_goal: tuple[float, ...]  # of the seeds that reached it
+    file_errors: dict[str, float] = field(default_factory=dict)  # of the first seed's file, by precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """What `make` made: nets by name, and the folder of their files."""
+
+    folder: Path
+    nets: dict[str, Net]
+
+    def net(self, name: str) -> Net:
+        """NotImplementedError, which asv takes for "skipped", where the fixture left it out."""
+        if name not in self.nets:
+            raise NotImplementedError(f"{name} is not named in PAIRNET_BENCH_VARIANTS")
+        return self.nets[name]
+
+    def file(self, name: str, precision: str) -> Path:
+        """The exported file.  NotImplementedError as for `net`."""
+        if name != NULL:
+            self.net(name)
+        elif precision != "fp32":
+            raise NotImplementedError("the null model computes nothing that could be of another precision")
+        return self.folder / f"{name}-{precision}.onnx"
+
+
+def seeds(variant: Variant) -> range:
+    """Of the runs of one variant."""
+    repeats = int(os.environ.get("PAIRNET_BENCH_REPEATS", "3"))
+    if repeats < 1:
+        raise ValueError(f"PAIRNET_BENCH_REPEATS must be at least 1, not {repeats}")
+    return range(max(1, repeats // 3) if variant.recipe.epochs > LONG else repeats)
+
+
+def chosen() -> list[Variant]:
+    """The variants to train, those that take longest first."""
+    names = os.environ.get("PAIRNET_BENCH_VARIANTS", "")
+    found = [find(name.strip()) for name in names.split(",")] if names else VARIANTS
+    return sorted(found, key=lambda variant: -variant.recipe.epochs * count_multiply_adds(variant))
+
+
+def make(folder: Path) -> Made:
+    """Trains and exports all of `chosen` into `folder`; what a run or an export raises passes through."""
+    from pairnet.records import cores
+    from pairnet.runs import Run, train_and_save
+    from pairnet.sources import load
+
+    dataset, runs = load(DATA), folder / "runs"
+    tasks = [
+        partial(train_and_save, Run(row=variant.name, variant=variant, recipe=variant.recipe, seed=seed), dataset, runs)
+        for variant in chosen()
+        for seed in seeds(variant)
+    ]
+    write_null(folder / f"{NULL}-fp32.onnx")
+    with Progress() as tell, ProcessPoolExecutor(min(cores(), len(tasks)), get_context("spawn")) as pool:
+        saved = _all(pool, tasks, lambda one: tell(f"{one.record.variant}: {100 * one.record.accuracy:.1f} %"))
+        first = {one.record.variant: one for one in saved if one.record.seeds["weights"] == 0}
+        exported = _export(pool, first, dataset, folder, tell)
+    return Made(
+        folder=folder,
+        nets={
+            name: Net(
+                errors=tuple(100 * (1 - one.record.accuracy) for one in saved if one.record.variant == name),
+                seconds_to_goal=tuple(
+                    seconds for one in saved if one.record.variant == name for seconds in _to_goal(one)
+                ),
+                file_errors=exported[name],
+            )
+            for name in first
+        },
+    )
+
+
+def _export(
+    pool: ProcessPoolExecutor,
+    runs: "dict[str, Saved]",
+    dataset: "Dataset",
+    folder: Path,
+    tell: "Progress",
+) -> dict[str, dict[str, float]]:
+    """Writes NAME-PRECISION.onnx for all -> errors by name and precision."""
+    from pairnet.exporting import export
+
+    def done(exported: "list[Exported]") -> None:
+        tell(exported[0].paths[0].name)
+
+    tasks = [
+        partial(export, one.folder, dataset, folder / f"{name}-{precision}.onnx", precision=precision, max_drop=100.0)
+        for name, one in runs.items()
+        for precision in PRECISIONS
+    ]
+    errors: dict[str, dict[str, float]] = {name: {} for name in runs}
+    for one in _all(pool, tasks, done):
+        name, precision = one[0].paths[0].stem.rsplit("-", 1)
+        errors[name][precision] = 100 * (1 - one[0].accuracy)
+    return errors
+
+
+def _all(pool: ProcessPoolExecutor, tasks: Sequence[Callable[[], T]], done: Callable[[T], None]) -> list[T]:
+    """Results in the order of the tasks; `done` is told of each as it comes.  The first error ends it."""
+    futures: list[Future[T]] = [pool.submit(task) for task in tasks]
+    try:
+        for future in as_completed(futures):
+            done(future.result())
+    except BaseException:
+        pool.shutdown(cancel_futures=True)
+        raise
+    return [future.result() for future in futures]
+
+
+def _to_goal(saved: "Saved") -> list[float]:
+    """Seconds until the test accuracy first was GOAL, at the run's mean pace; nothing where it never was."""
+    record = saved.record
+    reached = [number for number, epoch in enumerate(record.epochs, 1) if epoch.validation_accuracy >= GOAL]
+    return [record.seconds * reached[0] / len(record.epochs)] if reached else []
+
+
+def write_null(path: Path) -> None:
+    """A file that pairnet.Predictor takes for one of its own: pairs in, 0.5 out, no layer between."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    half = helper.make_tensor("half", TensorProto.FLOAT, [1], [0.5])
+    nodes = [
+        helper.make_node("Shape", ["pair"], ["count"], start=0, end=1),
+        helper.make_node("ConstantOfShape", ["count"], ["probability"], value=half),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "null",
+        [helper.make_tensor_value_info("pair", TensorProto.UINT8, ["N", 2, 28, 28])],
+        [helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["N"])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", DEFAULT_OPSET)], ir_version=10)
+    helper.set_model_props(model, dict.fromkeys(METADATA, "") | {"pairnet": FORMAT, "part": "joint", "input": "images"})
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString())
+
+
+class Progress:
+    """One line for each thing that is done: where a person is, and to standard output, which asv keeps for failures."""
+
+    def __init__(self) -> None:
+        log = Path(__file__).parents[1] / ".asv" / "fixture.log"
+        log.parent.mkdir(exist_ok=True)
+        self._files = [log.open("w")]
+        with suppress(OSError):  # where nobody watches
+            self._files.append(Path("/dev/tty").open("w"))  # noqa: SIM115
+        self._began = time.monotonic()
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for file in self._files:
+            file.close()
+
+    def __call__(self, line: str) -> None:
+        """Tells `line`, with the seconds since the beginning."""
+        text = f"fixture {time.monotonic() - self._began:5.0f} s  {line}\n"
+        for file in self._files:
+            file.write(text)
+            file.flush()
+        os.write(1, text.encode())

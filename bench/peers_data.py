@@ -1,0 +1,271 @@
+"""Pairs per second of the C++ loader beside memcpy, plain tensor indexing and torch's DataLoader, in one process.
+
+    python bench/peers_data.py [--pairs 5000] [--batch 1000] [--threads 2] [--rounds 15] [--markdown | --json]
+
+Each peer hands out an epoch of shuffled, normalised float32 batches with their targets and digits, through ordinary
+iteration; memcpy only copies as many bytes. They take turns within each round, so that whatever else the machine does
+meets all of them; a warm-up of each is thrown away; median and quartiles of the rounds are printed, and the median of
+the ratios within a round. Indexing and the DataLoader get pixels that are pooled and normalised already.
+"""
+
+import argparse
+import ctypes
+import json
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+
+from pairnet import _core
+from pairnet.loader import PairLoader
+from pairnet.nets import build
+from pairnet.pairs import Batch, Moments, Pairs, normalise
+from pairnet.recipes import Warp
+from pairnet.records import hardware, revision
+from pairnet.training import auxiliary_loss, main_loss
+from pairnet.variants import find
+
+LEAST = 0.1  # seconds that one measurement lasts at least
+MOMENTS = Moments(mean=33.0, std=77.0)
+RECIPE_BATCH = 25
+SHARE = 0.03
+"""What the loader may take of a training step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peer:
+    """One way to get through epochs."""
+
+    name: str
+    run: Callable[[int], None]  # takes a number of epochs
+    ratio: float | None = None  # the loader is to be that many times as fast
+    rate: float | None = None  # or it is the loader itself, and is to reach that many pairs/s
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """Pairs per second of one peer in each round."""
+
+    peer: Peer
+    rates: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.rates)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """What the loader takes of a training step, in each round; seconds for a batch."""
+
+    loading: tuple[float, ...]
+    training: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(a / b for a, b in zip(self.loading, self.training, strict=True))
+
+
+def noise(count: int) -> Pairs:
+    """Random pixels: no peer is quicker or slower for what it sees."""
+    random = np.random.default_rng(0)
+    return Pairs(
+        pixels=random.integers(0, 1021, (count, 2, 14, 14), dtype=np.uint16),
+        digits=random.integers(0, 10, (count, 2), dtype=np.uint8),
+        indices=np.arange(2 * count).reshape(count, 2),
+    )
+
+
+def iterated(batches: Iterable[Any]) -> Callable[[int], None]:
+    """Does nothing with the batches of an epoch."""
+
+    def run(epochs: int) -> None:
+        for _ in range(epochs):
+            for _batch in batches:
+                pass
+
+    return run
+
+
+def indexed(ready: Batch, batch: int) -> Callable[[int], None]:
+    """The quick idiom of plain PyTorch; uses the threads that torch has."""
+    pair, target, digits = ready
+
+    def run(epochs: int) -> None:
+        for _ in range(epochs):
+            order = torch.randperm(len(pair))
+            for start in range(0, len(pair), batch):
+                rows = order[start : start + batch]
+                Batch(pair[rows], target[rows], digits[rows])
+
+    return run
+
+
+def copied(size: int, threads: int) -> Callable[[int], None]:
+    """memcpy of `size` bytes an epoch, an equal share for each thread."""
+    there, here = np.zeros(size, np.uint8), np.ones(size, np.uint8)
+    share = -(-size // threads)
+    pool = ThreadPoolExecutor(threads)
+
+    def copy(start: int, epochs: int) -> None:
+        length = min(share, size - start)
+        for _ in range(epochs):
+            ctypes.memmove(there.ctypes.data + start, here.ctypes.data + start, length)  # releases the GIL
+
+    def run(epochs: int) -> None:
+        for done in [pool.submit(copy, start, epochs) for start in range(0, size, share)]:
+            done.result()
+
+    return run
+
+
+def seconds(run: Callable[[int], None], repeats: int) -> float:
+    """For each of so many repeats."""
+    began = time.perf_counter()
+    run(repeats)
+    return (time.perf_counter() - began) / repeats
+
+
+def repeats_of(run: Callable[[int], None]) -> int:
+    """How often to repeat to last LEAST, after a warm-up."""
+    seconds(run, 2)
+    return max(1, round(LEAST / seconds(run, 2)))
+
+
+def measured(peers: list[Peer], pairs: int, rounds: int) -> list[Speed]:
+    """All peers in turn, `rounds` times."""
+    repeats = [repeats_of(peer.run) for peer in peers]
+    turns = [[pairs / seconds(peer.run, n) for peer, n in zip(peers, repeats, strict=True)] for _ in range(rounds)]
+    return [Speed(peer=peer, rates=rates) for peer, rates in zip(peers, zip(*turns, strict=True), strict=True)]
+
+
+def steps_of(ready: Batch) -> Callable[[int], None]:
+    """Steps of final_model's recipe on one batch, as pairnet.training takes them."""
+    net = build(find("final_model"), seed=0)
+    optimiser = torch.optim.Adam(net.parameters(), fused=True)
+
+    def run(steps: int) -> None:
+        for _ in range(steps):
+            scores = net(ready.pair)
+            auxiliary = auxiliary_loss(scores, ready.digits)
+            loss: Tensor = 0.5 * main_loss(scores, ready.target) + (0 if auxiliary is None else auxiliary)
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+
+    return run
+
+
+def share_of_training(pairs: Pairs, ready: Batch, rounds: int) -> Share:
+    """The loader's batches of 25 beside training steps on them, each on one thread, as in a run of the study."""
+    torch.set_num_threads(1)
+    step = steps_of(Batch(*(part[:RECIPE_BATCH] for part in ready)))
+    with PairLoader(pairs, MOMENTS, batch=RECIPE_BATCH, threads=1) as loader:
+        load = iterated(loader)
+        epochs, steps = repeats_of(load), repeats_of(step)
+        turns = [(seconds(load, epochs) / len(loader), seconds(step, steps)) for _ in range(rounds)]
+    loading, training = zip(*turns, strict=True)
+    return Share(loading=loading, training=training)
+
+
+def all_peers(pairs: Pairs, ready: Batch, *, batch: int, threads: int) -> list[Peer]:
+    """The loader first."""
+    dataset = TensorDataset(*ready)
+    workers = DataLoader(dataset, batch_size=batch, shuffle=True, num_workers=2, persistent_workers=True)
+    iter(workers)  # forks, before there are threads
+
+    def loader(warp: Warp | None) -> Callable[[int], None]:
+        return iterated(PairLoader(pairs, MOMENTS, batch=batch, threads=threads, warp=warp))
+
+    return [
+        Peer(name="loader", run=loader(None)),
+        Peer(name="memcpy of the same bytes", run=copied(sum(part.nbytes for part in ready), threads), ratio=0.8),
+        Peer(name="tensor indexing", run=indexed(ready, batch), ratio=10),
+        Peer(name="DataLoader(num_workers=2)", run=iterated(workers), ratio=300),
+        Peer(name="loader, affine warps", run=loader(Warp()), rate=1e6),
+        Peer(name="loader, elastic warps too", run=loader(Warp(elastic=1.0)), rate=1e6),
+    ]
+
+
+def rows_of(speeds: list[Speed], share: Share) -> list[tuple[str, ...]]:
+    """What is shown of each peer."""
+    rows = []
+    for speed in speeds:
+        low, median, high = np.percentile(speed.rates, (25, 50, 75)) / 1e6
+        digits = 1 if median > 1 else 3
+        rate = f"{median:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
+        ratio, goal, met = "", "", True
+        if speed.peer.ratio is not None:
+            found = statistics.median(a / b for a, b in zip(speeds[0].rates, speed.rates, strict=True))
+            ratio, goal, met = f"{found:.3g}", f"≥ {speed.peer.ratio:g}", found >= speed.peer.ratio
+        elif speed.peer.rate is not None:
+            goal, met = f"≥ {speed.peer.rate / 1e6:g} M pairs/s", speed.median >= speed.peer.rate
+        rows.append((speed.peer.name, rate, ratio, goal if met else f"{goal}: MISSED"))
+    loading, training = statistics.median(share.loading) * 1e6, statistics.median(share.training) * 1e6
+    step = f"{loading:.1f} µs of {training:,.0f} µs"
+    met = share.median < SHARE
+    rows.append(
+        (f"batch {RECIPE_BATCH} of a training step", step, f"{share.median:.2%}", "< 3 %" + ": MISSED" * (not met))
+    )
+    return rows
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default, unit in (
+        ("pairs", 5000, "in an epoch"),
+        ("batch", 1000, "pairs"),
+        ("threads", 2, "of each peer"),
+    ):
+        parser.add_argument(f"--{name}", type=int, default=default, help=f"{unit} (default {default})")
+    parser.add_argument("--rounds", type=int, default=15, help="in which all take turns (default 15)")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--markdown", action="store_true")
+    form.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+
+    torch.set_num_threads(options.threads)
+    pairs = noise(options.pairs)
+    ready = Batch(*(torch.from_numpy(part) for part in normalise(pairs, MOMENTS)))
+    speeds = measured(all_peers(pairs, ready, batch=options.batch, threads=options.threads), len(pairs), options.rounds)
+    share = share_of_training(pairs, ready, options.rounds)
+
+    where = f"{hardware()}; Python {platform.python_version()}, torch {torch.__version__}, {_core.simd_levels()[0]}"
+    title = f"{options.pairs:,} pairs, batches of {options.batch}, {options.threads} threads, {options.rounds} rounds"
+    head = ("peer", "M pairs/s: median (quartiles)", "loader ÷ peer", "goal")
+    rows = rows_of(speeds, share)
+    if options.json:
+        rates = {speed.peer.name: speed.rates for speed in speeds}
+        settings = {name: getattr(options, name) for name in ("pairs", "batch", "threads", "rounds")}
+        found = {
+            "machine": where,
+            "revision": revision(),
+            **settings,
+            "pairs_per_second": rates,
+            "seconds": asdict(share),
+        }
+        sys.stdout.write(json.dumps(found, indent=1) + "\n")
+    elif options.markdown:
+        lines = ["| " + " | ".join(row) + " |" for row in (head, ("---",) * len(head), *rows)]
+        sys.stdout.write("\n".join([f"{title}; {where}", "", *lines]) + "\n")
+    else:
+        table = Table(*head, title=title, caption=where)
+        for row in rows:
+            table.add_row(*row)
+        Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Plants a slowdown and an accuracy loss, and shows what `asv continuous` says of them: `python -m bench.plant`.
+
+Works on a clone in a temporary folder, which gets two commits: a sleep of 5 ms in the predictor, and dropout left on at
+test time (and BN at its batch statistics). Each is compared with the revision before it, by the suite's own fixture and
+asv.conf.json, on one variant with one seed. Exits with 1 where one of them goes unnoticed.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+VARIANT = "final_model"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One planted fault: the `nth` place in `file` where `old` stands becomes `new`."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    nth: int
+    benchmarks: str  # what has to notice it, as asv's --bench takes it
+
+    def applied(self, text: str) -> str:
+        """`text` with the fault in it.  ValueError where the code has moved on."""
+        parts = text.split(self.old)
+        if len(parts) <= self.nth:
+            raise ValueError(f"{self.file} has no {self.nth}. {self.old!r}: bench/plant.py has to follow the code")
+        return self.old.join(parts[: self.nth]) + self.new + self.old.join(parts[self.nth :])
+
+
+CHANGES = (
+    Change(
+        name="a sleep of 5 ms in Predictor.probability",
+        file="pairnet/predictor.py",
+        old='        pairs = self._checked(pairs, "pair", 2)\n',
+        new='        __import__("time").sleep(0.005)\n        pairs = self._checked(pairs, "pair", 2)\n',
+        nth=1,
+        benchmarks=rf"inference\.(Answer\.time_answer|Latency).*('{VARIANT}'\)|'{VARIANT}', 'fp32', (1|64)\))",
+    ),
+    Change(
+        name="dropout left on at test time",
+        file="pairnet/training.py",
+        old="    net.eval()\n",
+        new="    net.train()\n",
+        nth=1,
+        benchmarks=rf"quality\.Error\..*'{VARIANT}'",
+    ),
+)
+
+
+def main() -> int:
+    """0 where asv calls both a regression."""
+    seen = []
+    with tempfile.TemporaryDirectory(prefix="pairnet-plant-") as folder:
+        clone = Path(folder) / "pairnet"
+        _call(["git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(clone)], ROOT)
+        _call(["asv", "machine", "--yes"], clone)
+        for change in CHANGES:
+            path = clone / change.file
+            path.write_text(change.applied(path.read_text()))
+            names = ["-c", "user.name=plant", "-c", "user.email=plant@localhost"]
+            _call(["git", *names, "commit", "--quiet", "--all", "--message", change.name], clone)
+            sys.stdout.write(f"\n== {change.name}\n")
+            sys.stdout.flush()
+            command = ["asv", "continuous", "--factor", "1.2", "--bench", change.benchmarks, "HEAD~1", "HEAD"]
+            seen.append(_call(command, clone, must_end_well=False) != 0)
+    for change, noticed in zip(CHANGES, seen, strict=True):
+        sys.stdout.write(f"{'noticed' if noticed else 'NOT NOTICED'}: {change.name}\n")
+    return 0 if all(seen) else 1
+
+
+def _call(command: list[str], where: Path, *, must_end_well: bool = True) -> int:
+    """Runs one command in `where` with the fixture kept small -> its exit status."""
+    variables = {"PAIRNET_BENCH_VARIANTS": VARIANT, "PAIRNET_BENCH_REPEATS": "1"}
+    program = [sys.executable, "-m", *command] if command[0] == "asv" else command
+    return subprocess.run(program, cwd=where, env={**os.environ, **variables}, check=must_end_well).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""How often is a trained net wrong?  Mean over the fixture's seeds; the seeds fix every bit on a CPU."""
+
+import statistics
+
+from bench.common import NAMES, OfTrainedNets
+from bench.fixture import PRECISIONS, Made
+from pairnet.paper import TABLE_I, TABLE_III
+
+PRINTED = {**TABLE_I, **TABLE_III}
+
+
+class Error(OfTrainedNets):
+    """Of the net as trained."""
+
+    param_names = ["variant"]
+    params = [NAMES]
+    unit = "% of test pairs"
+
+    def track_error(self, made: Made, variant: str) -> float:
+        return statistics.fmean(made.net(variant).errors)
+
+
+class FileError(OfTrainedNets):
+    """Of the first seed's exported file, answered by ONNX Runtime: what a precision costs."""
+
+    param_names = ["variant", "precision"]
+    params = [NAMES, list(PRECISIONS)]
+    unit = "% of test pairs"
+
+    def track_error(self, made: Made, variant: str, precision: str) -> float:
+        return made.net(variant).file_errors[precision]
+
+
+class ChartedAccuracy(OfTrainedNets):
+    """The same as `Error`, the way people say it."""
+
+    param_names = ["variant"]
+    params = [NAMES]
+    unit = "% of test pairs"
+
+    def track_accuracy(self, made: Made, variant: str) -> float:
+        return 100 - statistics.fmean(made.net(variant).errors)
+
+
+class ChartedAbovePaper(OfTrainedNets):
+    """Percentage points above the paper's figure. Its images were full MNIST, the fixture's are 5,000 of them."""
+
+    param_names = ["variant"]
+    params = [list(PRINTED)]
+    unit = "percentage points"
+
+    def track_points_above_paper(self, made: Made, variant: str) -> float:
+        return 100 - statistics.fmean(made.net(variant).errors) - 100 * PRINTED[variant].mean

@@ -1,0 +1,47 @@
+"""How large is a variant: values, multiply-adds, bytes of its file, memory of a process that answers with it?"""
+
+from bench.common import NAMES, NETS, OfTrainedNets, images
+from bench.fixture import PRECISIONS, Made
+from pairnet.variants import count_multiply_adds, count_parameters, find
+
+
+class Structure:
+    """Counted from the table's row; nothing is trained for it."""
+
+    param_names = ["variant"]
+    params = [NAMES]
+    version = "1"
+
+    def track_parameters(self, variant: str) -> int:
+        return count_parameters(find(variant))
+
+    track_parameters.unit = "parameters"  # type: ignore[attr-defined]
+
+    def track_multiply_adds(self, variant: str) -> int:
+        return count_multiply_adds(find(variant))
+
+    track_multiply_adds.unit = "multiply-adds per pair"  # type: ignore[attr-defined]
+
+
+class File(OfTrainedNets):
+    """The exported file."""
+
+    param_names = ["variant", "precision"]
+    params = [NAMES, list(PRECISIONS)]
+    unit = "bytes"
+
+    def track_bytes(self, made: Made, variant: str, precision: str) -> int:
+        return made.file(variant, precision).stat().st_size
+
+
+class Memory(OfTrainedNets):
+    """The most memory that the process ever held, Python and ONNX Runtime included: compare the null model's."""
+
+    param_names = ["variant"]
+    params = [NETS]
+
+    def peakmem_answer_1024(self, made: Made, variant: str) -> None:
+        from pairnet.predictor import Predictor
+
+        with Predictor(made.file(variant, "fp32"), provider="cpu", threads=1) as predictor:
+            predictor.probability(images(1024))

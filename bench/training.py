@@ -1,0 +1,64 @@
+"""How long does training take: an epoch, and until the paper's best accuracy?"""
+
+import statistics
+from dataclasses import replace
+
+from bench.common import NAMES, OfTrainedNets
+from bench.fixture import GOAL, Made, seeds
+from pairnet.variants import find
+
+
+class Epoch:
+    """One epoch over 1,000 pairs by the variant's recipe: `train` with epochs=1, so with building the net."""
+
+    param_names = ["variant", "device"]
+    params = [NAMES, ["cpu", "cuda"]]
+    version = "1"
+    timeout = 300.0
+    rounds = 1
+    number = 1
+    repeat = (3, 5, 2.0)
+    warmup_time = 0.01
+
+    def setup(self, variant: str, device: str) -> None:
+        from bench.common import has_gpu_driver
+
+        if device == "cuda" and not has_gpu_driver():
+            raise NotImplementedError("there is no NVIDIA driver")
+        from pairnet.pairs import draw_pairs
+        from pairnet.sources import load
+        from pairnet.training import resolve_device
+
+        try:
+            resolve_device(device)
+        except ValueError as error:
+            raise NotImplementedError(str(error)) from None
+        train = load("mnist5k").train
+        self.pairs = draw_pairs(train.pixels, train.labels, count=1000, seed=0)
+        self.few = draw_pairs(train.pixels, train.labels, count=25, seed=1)
+        self.variant = find(variant)
+
+    def time_epoch(self, variant: str, device: str) -> None:
+        from pairnet.training import train
+
+        recipe = replace(self.variant.recipe, epochs=1)
+        train(self.variant, self.pairs, self.few, recipe=recipe, weight_seed=0, order_seed=0, device=device)
+
+
+class Goal(OfTrainedNets):
+    """Until 95.2 % of the test pairs are right for the first time, mean over the fixture's runs, a core for each.
+
+    Skipped where a run never got there.
+    """
+
+    param_names = ["variant"]
+    params = [NAMES]
+    unit = "seconds"
+
+    def track_seconds_to_paper(self, made: Made, variant: str) -> float:
+        return statistics.fmean(made.net(variant).seconds_to_goal)
+
+    def setup(self, made: Made, variant: str) -> None:
+        reached, runs = len(made.net(variant).seconds_to_goal), len(seeds(find(variant)))
+        if reached < runs:
+            raise NotImplementedError(f"{reached} of {runs} runs reached {GOAL}")
