@@ -1,5 +1,6 @@
 #include "batch.h"
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -18,7 +19,7 @@ constexpr std::size_t lines(std::size_t count) {
 /// `count` values from line `first` of a block on.
 template <class Value>
 std::span<Value> part(const Block& block, std::size_t first, std::size_t count) {
-    return {reinterpret_cast<Value*>(block.get() + first), count};
+    return {reinterpret_cast<Value*>(block.lines.get() + first), count};
 }
 
 std::size_t checked_size(const BatchPool& pool, std::size_t size) {
@@ -55,16 +56,21 @@ BatchPool::BatchPool(std::size_t capacity, std::size_t spare) : capacity_(capaci
 }
 
 Block BatchPool::take() {
+    const auto self = std::this_thread::get_id();
     {
         const std::lock_guard lock(mutex_);
         if (!kept_.empty()) {
+            const auto own = std::ranges::find(kept_, self, &Block::owner);
+            std::swap(own != kept_.end() ? *own : kept_.front(), kept_.back());
             Block block = std::move(kept_.back());
             kept_.pop_back();
+            block.owner = self;
             return block;
         }
     }
-    return std::make_unique_for_overwrite<Line[]>(lines<float>(capacity_ * pair_size) + lines<float>(capacity_) +
-                                                  lines<std::int64_t>(2 * capacity_));
+    const std::size_t size =
+        lines<float>(capacity_ * pair_size) + lines<float>(capacity_) + lines<std::int64_t>(2 * capacity_);
+    return {.lines = std::make_unique_for_overwrite<Line[]>(size), .owner = self};
 }
 
 void BatchPool::give(Block block) noexcept {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <thread>
 #include <vector>
 
 namespace pairnet {
@@ -16,7 +17,11 @@ struct alignas(64) Line {
     std::array<std::byte, 64> bytes;
 };
 
-using Block = std::unique_ptr<Line[]>;  // as long as its pool says
+/// Memory for one batch, as long as its pool says.
+struct Block {
+    std::unique_ptr<Line[]> lines;
+    std::thread::id owner;  // the thread that took it last
+};
 
 class BatchPool;
 
@@ -49,7 +54,8 @@ class BatchPool {
 
     std::size_t capacity() const { return capacity_; }
 
-    /// A block that held a batch before, or a new one.
+    /// A block that held a batch before, or a new one. Rather one that this thread has filled before: the cache of
+    /// another thread's core may still hold the others, and would have to hand them over line by line.
     Block take();
     /// Keeps a block for the next batch, or frees it where enough are kept.
     void give(Block block) noexcept;

@@ -72,8 +72,8 @@ def simd_levels() -> list[str]:
 class Loader:
     """Threads that turn pooled pairs into normalised, shuffled, perhaps warped batches, delivered in order.
 
-    Pair i of epoch e depends on (seed, e, i) alone, whatever `threads`, `prefetch` and `simd` are. The thread that calls
-    next() is one of `threads`: it makes a batch itself rather than wait for one.
+    Pair i of epoch e depends on (seed, e, i) alone, whatever `threads`, `prefetch` and `simd` are. The thread that
+    calls next() is one of `threads`: it makes a batch itself rather than wait for one.
     """
 
     def __init__(
@@ -94,16 +94,14 @@ class Loader:
     ) -> None:
         """Reads pixels [n,2,14,14] and digits [n,2] where they lie, so they must not change while it lives.
 
-        prefetch is how many batches are made ahead, into the next epoch but no further.
-
-        warp is (rotation degrees, scale, shear, shift pixels, elastic pixels), as for warps().
+        prefetch is how many batches are made ahead, into the next epoch but no further; warp is (rotation degrees,
+        scale, shear, shift pixels, elastic pixels), as for warps().
         """
 
     def start(self, epoch: int, first_batch: int = 0) -> None:
         """Begins to prepare the batches of `epoch` from `first_batch` on.
 
-        What is made ahead stays where this goes on with the epoch after one that has ended, and is dropped where not.
-
+        What is made ahead stays where this goes on after the end of an epoch with the next, and is dropped where not.
         ValueError when first_batch > len(self) or epoch >= 2**28; RuntimeError after close().
         """
 

@@ -26,12 +26,14 @@ if TYPE_CHECKING:  # these bring torch with them, and a --help is not to wait fo
 def _bars(console: Console) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
+        BarColumn(bar_width=16),
         MofNCompleteColumn(),
         TextColumn("epochs"),
         TextColumn("{task.fields[accuracy]}", style="cyan"),
         TimeElapsedColumn(),
+        TextColumn("so far,"),
         TimeRemainingColumn(),
+        TextColumn("left"),
         console=console,
         disable=not console.is_terminal,
     )
@@ -44,6 +46,7 @@ class StudyDisplay:
         self._console = console
         self._runs = len(runs)
         self._ended = 0
+        self._kept = 0
         self._began = time.monotonic()
         self._done: Counter[Run] = Counter()  # epochs
         self._accuracies: dict[str, list[float]] = {}
@@ -68,6 +71,8 @@ class StudyDisplay:
     def __call__(self, step: "Step") -> None:
         """Takes in one step of the study."""
         row = self._rows[step.run.row]
+        if not step.kept and self._kept:
+            self._forget_what_was_kept()
         gained = step.epoch - self._done[step.run]
         self._done[step.run] = step.epoch
         if self._progress.tasks[row].start_time is None:
@@ -79,8 +84,17 @@ class StudyDisplay:
             seen = self._accuracies.setdefault(step.run.row, [])
             seen.append(step.record.accuracy)
             self._progress.update(row, accuracy=f"{sum(seen) / len(seen):.4f}")
-            if not self._console.is_terminal:
+            if step.kept:
+                self._kept += 1
+            elif not self._console.is_terminal:
                 self._console.print(self._line(step))
+
+    def _forget_what_was_kept(self) -> None:
+        """Says how many runs were there before, and keeps them out of the speed that the time left is reckoned from."""
+        self._console.print(f"{self._kept} of {self._runs} runs are kept from before")
+        self._kept = 0
+        for task in self._progress.tasks:
+            self._progress.reset(task.id, start=task.started, completed=int(task.completed))
 
     def _line(self, step: "Step") -> str:
         run, record = step.run, step.record

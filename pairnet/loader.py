@@ -2,7 +2,7 @@
 
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import astuple
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -22,8 +22,8 @@ class PairLoader:
 
     `output` says what batches are made of; both share the loader's memory without a copy, and own it. With a CUDA
     `device` the copy of each batch overlaps the work on the one before. `threads` defaults to the cores there are, up
-    to 4, and counts the one that iterates: 1 starts none, and makes each batch when it is asked for. It does not change
-    the batches, which depend on (pairs, moments, seed, epoch) alone. Pairs are read where they lie: leave them as they are.
+    to 4, and counts the one that iterates: 1 makes each batch when it is asked for. It does not change the batches,
+    which depend on (pairs, moments, seed, epoch) alone. The pairs are read where they lie and must not change.
 
     An epoch that is left early counts as over. `close()`, or dropping the loader, ends its threads; batches stay good.
 
@@ -135,21 +135,21 @@ class PairLoader:
 
     def _batches(self, iteration: int) -> Iterator[Batch]:
         """What is left of this epoch, in the form asked for."""
-        arrays = self._arrays(iteration)
         if self._output == "numpy":
-            return arrays
+            return self._made(iteration, Batch._make)
         import torch
 
-        tensors = (Batch(*map(torch.from_numpy, batch)) for batch in arrays)
+        from_numpy = torch.from_numpy
+        tensors = self._made(iteration, lambda arrays: Batch._make(map(from_numpy, arrays)))
         device = torch.device("cpu" if self._device is None else self._device)
         if device.type == "cuda":
             return _copied_ahead(tensors, device)
         return tensors if device.type == "cpu" else (Batch(*(part.to(device) for part in b)) for b in tensors)
 
-    def _arrays(self, iteration: int) -> Iterator[Batch]:
+    def _made(self, iteration: int, convert: Callable[[Iterable[Any]], Batch]) -> Iterator[Batch]:
         self._core.start(self._epoch, self._handed_out)
         while (arrays := self._core.next()) is not None:
-            yield Batch(*arrays)
+            yield convert(arrays)
             if iteration != self._iteration:
                 raise RuntimeError("a newer iteration of this loader has begun; each loader runs one at a time")
 

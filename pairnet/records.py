@@ -88,12 +88,27 @@ class RunRecord:
             if not isinstance(values, dict) or (missing := sorted(needed - values.keys())):
                 raise RecordError(f"a record lacks {', '.join(missing) if isinstance(values, dict) else 'its fields'}")
             values = {name: value for name, value in values.items() if name in known}
+            _check(values)
             values["calibration"] = tuple(tuple(found) for found in values.get("calibration", ()))
             values["epochs"] = tuple(Epoch(**epoch) for epoch in values["epochs"])
             values["environment"] = Environment(**values["environment"])
             return cls(**values)
         except (json.JSONDecodeError, TypeError, AttributeError) as error:
             raise RecordError(f"not a run record: {error}") from None
+
+
+def _check(values: dict[str, Any]) -> None:
+    """RecordError where a record holds what no run writes."""
+    if values.get("schema", SCHEMA) > SCHEMA:
+        raise RecordError(f"schema {values['schema']} is newer than this pairnet's, {SCHEMA}: update pairnet")
+    kinds = {"row": str, "variant": str, "fingerprint": str, "data": dict, "seeds": dict, "recipe": dict}
+    for name, kind in kinds.items():
+        if not isinstance(values[name], kind):
+            raise RecordError(f"not a run record: {name} is {values[name]!r}")
+    if not 0 <= values["accuracy"] <= 1 or not values["epochs"]:
+        raise RecordError(f"not a run record: accuracy {values['accuracy']!r}, {len(values['epochs'])} epochs")
+    if lacking := {"train_draw", "test_draw", "weights", "order"} - values["seeds"].keys():
+        raise RecordError(f"not a run record: seeds lack {', '.join(sorted(lacking))}")
 
 
 def read(path: Path) -> list[RunRecord]:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -13,6 +14,8 @@ from pairnet import paper
 from pairnet.records import RunRecord
 from pairnet.tables import Row, Study
 
+PAIRS = 1000
+"""Drawn in the paper, for training and for testing."""
 AGREES_WITHIN = 2.0
 """Combined standard deviations."""
 
@@ -83,38 +86,55 @@ def measured_on(records: Sequence[RunRecord]) -> str:
     origins = {record.data["origin"] for record in records}
     machines = {f"{record.environment.hardware}, {record.environment.device}" for record in records}
     versions = {f"torch {record.environment.versions['torch']}" for record in records}
-    return "; ".join(" / ".join(sorted(found)) for found in (origins, machines, versions))
+    revisions = {f"pairnet {record.environment.revision}" for record in records}
+    return "; ".join(" / ".join(sorted(found)) for found in (origins, machines, versions, revisions))
+
+
+def unlike_the_paper(study: Study, records: Sequence[RunRecord]) -> str:
+    """What of these records is not the paper's setting, on one line; empty where nothing is."""
+    recipes = {row.label: row.variant.recipe for row in study.rows}
+    found = []
+    if shortened := {r.recipe["epochs"] for r in records if r.recipe["epochs"] != recipes[r.row].epochs}:
+        found.append(f"{'/'.join(map(str, sorted(shortened)))} epochs instead of the recipe's")
+    if others := {r.pairs for r in records if r.pairs != PAIRS}:
+        found.append(f"{'/'.join(map(str, sorted(others)))} pairs instead of {PAIRS:,}")
+    if sources := {r.data["name"] for r in records if r.data["name"] != "mnist"}:
+        found.append(f"images of {'/'.join(sorted(sources))} instead of full MNIST")
+    return f"not the paper's setting: {'; '.join(found)}" if found else ""
 
 
 def study_table(study: Study, summaries: Sequence[Summary]) -> Table:
     """The table for a terminal: measured beside paper, rows that disagree marked."""
     held_out = "validation" if study.cross_validated else "test"
-    table = Table(title=study.title, title_justify="left", caption=_caption(study, summaries), caption_justify="left")
-    table.add_column("row", no_wrap=True)
-    table.add_column("parameters", justify="right", no_wrap=True)
-    table.add_column(f"{held_out} accuracy", justify="right", no_wrap=True)
-    table.add_column("paper", justify="right", no_wrap=True)
-    table.add_column("difference", justify="right", no_wrap=True)
+    table = Table(
+        title=study.title,
+        title_justify="left",
+        caption=_caption(study, summaries),
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("row")
+    for heading in ("parameters", held_out, "paper", "diff/std"):
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
-    table.add_column("s/run", justify="right", no_wrap=True)
     for summary in summaries:
         table.add_row(
             summary.label,
             f"{summary.parameters:,}",
-            accuracy(summary.mean, summary.std),
-            accuracy(summary.paper_mean, summary.paper_std),
-            "" if summary.difference is None else f"{summary.difference:+.1f} std",
+            accuracy(summary.mean, summary.std, 3),
+            accuracy(summary.paper_mean, summary.paper_std, 3),
+            "" if summary.difference is None else f"{summary.difference:+.1f}",
             _mark(summary),
-            f"{summary.seconds:.1f}",
         )
     return table
 
 
-def accuracy(mean: float | None, std: float | None) -> str:
-    """0.951 ± 0.009; "–" where there is none."""
+def accuracy(mean: float | None, std: float | None, places: int = 4) -> str:
+    """0.9512 ± 0.0090; "–" where there is none."""
     if mean is None:
         return "–"
-    return f"{mean:.4f}" if std is None else f"{mean:.4f} ± {std:.4f}"
+    return f"{mean:.{places}f}" if std is None else f"{mean:.{places}f} ± {std:.{places}f}"
 
 
 def _mark(summary: Summary) -> Text:
@@ -128,7 +148,7 @@ def _mark(summary: Summary) -> Text:
 def _caption(study: Study, summaries: Sequence[Summary]) -> str:
     draws = max((summary.draws for summary in summaries), default=0)
     how = "4-fold cross-validation on the training pairs of" if study.cross_validated else "mean and std over"
-    lines = [f"{how} {draws} draws; difference in combined standard deviations, marked beyond {AGREES_WITHIN:g}"]
+    lines = [f"{how} {draws} draws; diff/std: (measured - paper) / combined std, marked beyond {AGREES_WITHIN:g}"]
     return "\n".join([*lines, *(f"* {note}" for note in _notes(summaries))])
 
 
@@ -143,7 +163,7 @@ def _notes(summaries: Sequence[Summary]) -> list[str]:
 
 def markdown(study: Study, summaries: Sequence[Summary]) -> str:
     """The same table as Markdown, for README and docs."""
-    lines = ["| row | parameters | measured | paper | difference | |", "|---|--:|--:|--:|--:|---|"]
+    lines = ["| row | parameters | measured | paper | diff/std | |", "|---|--:|--:|--:|--:|---|"]
     for s in summaries:
         difference = "" if s.difference is None else f"{s.difference:+.1f}"
         cells = (s.label, f"{s.parameters:,}", accuracy(s.mean, s.std), accuracy(s.paper_mean, s.paper_std), difference)

@@ -16,7 +16,7 @@ from pairnet.nets import JointNet, TwinNet, build
 from pairnet.notation import Dropout, show
 from pairnet.pairs import Moments, Pairs, draw_pairs, folds
 from pairnet.recipes import Recipe
-from pairnet.records import Epoch, RecordError, RunRecord
+from pairnet.records import Environment, Epoch, RecordError, RunRecord
 from pairnet.sources import Dataset
 from pairnet.training import Trained, predict, train
 from pairnet.variants import Variant, find
@@ -42,6 +42,10 @@ class Run:
     folds: int = 4
     device: str = "cpu"
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**62:
+            raise ValueError(f"--seed lies in 0..2**62-1, not {self.seed}")
+
     @property
     def seeds(self) -> dict[str, int]:
         """All that follow from `seed`; each row of a table gets the same ones, so that rows compare draw by draw."""
@@ -49,7 +53,10 @@ class Run:
 
 
 def fingerprint(run: Run, dataset: Dataset) -> str:
-    """24 hexadecimal digits over all that decides the run's result: two runs with one fingerprint are one run."""
+    """24 hexadecimal digits over all that is chosen for a run: two runs with one fingerprint are one run.
+
+    What it runs on and with (hardware, versions, revision) is not chosen but recorded.
+    """
     identity = {
         "schema": records.SCHEMA,
         "row": run.row,
@@ -65,14 +72,19 @@ def fingerprint(run: Run, dataset: Dataset) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
 
 
-def draw(run: Run, dataset: Dataset) -> tuple[Pairs, Pairs]:
-    """The pairs to train on and the pairs held out.  ValueError where the set is too small for `run.pairs`."""
+def check(run: Run, dataset: Dataset) -> None:
+    """ValueError where `dataset` is too small for the pairs that `run` draws from it."""
     most = min(len(dataset.train), len(dataset.test)) // 2
     if run.pairs > most:
         raise ValueError(
             f"{run.pairs} pairs need {2 * run.pairs} images for training and as many for testing, {dataset.name} has "
             f"{len(dataset.train)} and {len(dataset.test)}: choose --pairs {most} or less"
         )
+
+
+def draw(run: Run, dataset: Dataset) -> tuple[Pairs, Pairs]:
+    """The pairs to train on and the pairs held out.  ValueError where the set is too small for `run.pairs`."""
+    check(run, dataset)
     training = draw_pairs(dataset.train.pixels, dataset.train.labels, count=run.pairs, seed=run.seeds["train_draw"])
     if run.fold is None:
         return training, draw_test(dataset, pairs=run.pairs, seed=run.seeds["test_draw"])
@@ -97,6 +109,7 @@ def with_dropout(variant: Variant, probability: float) -> Variant:
 def carry_out(
     run: Run,
     dataset_facts: dict[str, Any],
+    environment: Environment,
     fingerprint: str,
     pairs: Pairs,
     held_out: Pairs,
@@ -131,7 +144,7 @@ def carry_out(
         epochs=trained.epochs,
         accuracy=trained.epochs[-1].validation_accuracy,
         seconds=time.perf_counter() - began,
-        environment=records.environment(run.device),
+        environment=environment,
         calibration=reliability(predict(trained.net, held_out, trained.moments).numpy(), held_out.targets),
         note=run.variant.note,
     )
@@ -171,13 +184,17 @@ def train_and_save(
     folder = out / f"{run.variant.name}-{print_[:8]}"
     if folder.exists() and not force:
         return Saved(folder=folder, record=load_record(folder), fresh=False)
-    trained, record = carry_out(run, facts(dataset), print_, *draw(run, dataset), on_epoch)
+    check(run, dataset)
+    out.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=out).close()  # what cannot be kept is not trained
+    place = records.environment(run.device)
+    trained, record = carry_out(run, facts(dataset), place, print_, *draw(run, dataset), on_epoch)
     save(folder, trained, record)
     return Saved(folder=folder, record=record, fresh=True)
 
 
 def save(folder: Path, trained: Trained, record: RunRecord) -> None:
-    """Writes weights and record into `folder`, which appears whole or not at all."""
+    """Writes weights and record into `folder`, which appears whole, in the place of one that was there."""
     from safetensors.torch import save_file
 
     folder.parent.mkdir(parents=True, exist_ok=True)

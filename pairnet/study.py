@@ -4,9 +4,10 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import wait as wait_for
 from multiprocessing.queues import SimpleQueue
@@ -16,9 +17,10 @@ from typing import Any
 
 from pairnet import records
 from pairnet.pairs import Pairs
-from pairnet.records import Epoch, RecordError, RunRecord
-from pairnet.runs import Run, carry_out, draw, facts, fingerprint
+from pairnet.records import Environment, Epoch, RecordError, RunRecord
+from pairnet.runs import Run, carry_out, check, draw, facts, fingerprint
 from pairnet.sources import Dataset
+from pairnet.training import TrainingError
 
 RECORDS = "records.jsonl"
 
@@ -31,6 +33,7 @@ class Progress:
     epoch: int
     last: Epoch | None = None
     record: RunRecord | None = None
+    kept: bool = False  # the record was there before
 
 
 def carry_out_all(
@@ -44,13 +47,15 @@ def carry_out_all(
     """
     if jobs < 1:
         raise ValueError(f"--jobs must be at least 1, not {jobs}")
+    for run in runs:
+        check(run, dataset)
     prints = {run: fingerprint(run, dataset) for run in runs}
     with records.locked(out):
         done = {record.fingerprint: record for record in records.read(out / RECORDS)}
         left = [run for run in runs if prints[run] not in done]
         for run in runs:
             if prints[run] in done:
-                on_progress(Progress(run=run, epoch=run.recipe.epochs, record=done[prints[run]]))
+                on_progress(Progress(run=run, epoch=run.recipe.epochs, record=done[prints[run]], kept=True))
         if left:
             for record in _carry_out_side_by_side(left, prints, dataset, out, min(jobs, len(left)), on_progress):
                 done[record.fingerprint] = record
@@ -67,24 +72,30 @@ def _carry_out_side_by_side(
 ) -> list[RunRecord]:
     context = multiprocessing.get_context("spawn")
     stop, epochs = context.Event(), context.SimpleQueue()
-    about = facts(dataset)
+    about, place = facts(dataset), {device: records.environment(device) for device in {run.device for run in runs}}
     waiting = list(reversed(runs))
     running: dict[Future[RunRecord], int] = {}
-    finished = []
+    finished: list[RunRecord] = []
+    failed: list[str] = []
     with ProcessPoolExecutor(jobs, context, initializer=_begin_worker, initargs=(stop, epochs)) as pool:
         try:
             while waiting or running:
                 while waiting and len(running) < jobs + 1:  # one ahead, so that no worker waits for its pairs
                     run = waiting.pop()
                     number = len(runs) - len(waiting) - 1
-                    future = pool.submit(_work, number, run, about, prints[run], *draw(run, dataset))
+                    with _interrupts_held():  # a worker that starts here inherits that, and Ctrl-C is the parent's
+                        future = pool.submit(_work, number, run, about, place, prints[run], *draw(run, dataset))
                     running[future] = number
                 ended, _ = wait(running, timeout=0.1, return_when=FIRST_COMPLETED)
                 while not epochs.empty():
                     number, epoch, last = epochs.get()
                     on_progress(Progress(run=runs[number], epoch=epoch, last=last))
                 for future in ended:
-                    run, record = runs[running.pop(future)], future.result()
+                    run = runs[running.pop(future)]
+                    if isinstance(error := future.exception(), TrainingError):
+                        failed.append(str(error))  # and the others go on
+                        continue
+                    record = future.result()
                     records.append(out / RECORDS, record)
                     finished.append(record)
                     on_progress(Progress(run=run, epoch=run.recipe.epochs, record=record))
@@ -97,7 +108,22 @@ def _carry_out_side_by_side(
             stop.set()
             pool.shutdown(cancel_futures=True)
             raise
+    if failed:
+        raise TrainingError(f"{len(failed)} of {len(runs)} runs failed, the others are kept; the first: {failed[0]}")
     return finished
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Lets a Ctrl-C wait."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Stopped(Exception):
@@ -130,7 +156,15 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _work(number: int, run: Run, about: dict[str, Any], print_: str, pairs: Pairs, held_out: Pairs) -> RunRecord:
+def _work(
+    number: int,
+    run: Run,
+    about: dict[str, Any],
+    place: dict[str, Environment],
+    print_: str,
+    pairs: Pairs,
+    held_out: Pairs,
+) -> RunRecord:
     """One run, in a worker."""
     (parent,) = _parents
 
@@ -139,4 +173,4 @@ def _work(number: int, run: Run, about: dict[str, Any], print_: str, pairs: Pair
             raise _Stopped
         parent.epochs.put((number, epoch, last))
 
-    return carry_out(run, about, print_, pairs, held_out, on_epoch)[1]
+    return carry_out(run, about, place[run.device], print_, pairs, held_out, on_epoch)[1]

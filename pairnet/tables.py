@@ -35,7 +35,7 @@ _SIGMOID = (
 _NO_BN = "trained as printed, without BN; with BN, as the paper's text has it, see a_w_net_bn"
 _THREE_QUARTERS = "a fold leaves 750 pairs to train on, and a_w_net is trained as printed, without BN"
 _CHANNELS = "(50, 100) channels, as the printed count demands; the paper prints (32, 64)"
-_EXPLAINED = {"fc_1": _SIGMOID, "fc_2": _SIGMOID, "fc_3": _SIGMOID, "conv_2": _CHANNELS, "a_w_net": _NO_BN}
+_EXPLAINED = {"fc_1": _SIGMOID, "fc_2": _SIGMOID, "conv_2": _CHANNELS, "a_w_net": _NO_BN}
 DROPOUT_RATES = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6)
 
 

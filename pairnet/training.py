@@ -8,7 +8,7 @@ fused, and no number leaves its device before the epoch has ended.
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor, nn
@@ -101,7 +101,7 @@ def train(
                 recalibrate(net, to_device(normalise(pairs, found), device))
             measured = evaluate(net, validation)
             history.append(_epoch(net, trained, len(pairs), measured, len(held_out)))
-            if not math.isfinite(history[-1].train_loss):
+            if not all(math.isfinite(value) for value in asdict(history[-1]).values() if value is not None):
                 raise TrainingError(
                     f"{variant.name}: the loss is {history[-1].train_loss} in epoch {number}; lower the learning rate"
                 )

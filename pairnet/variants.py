@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from pairnet import notation
-from pairnet.notation import Layer, NotationError, Order, Softmax
+from pairnet.notation import Conv, Layer, Linear, NotationError, Order, Softmax
 from pairnet.recipes import Recipe, Warp
 
 PAIR = (2, 14, 14)
@@ -220,6 +220,8 @@ def check(variant: Variant) -> None:
 def _check_shapes(variant: Variant) -> None:
     if bool(variant.net) == bool(variant.tower and variant.head):
         raise NotationError("a row has either a net, or a tower and a head")
+    for layers in (variant.net_layers, variant.tower_layers, variant.head_layers, variant.auxiliary_layers):
+        _check_repeats(layers)
     if variant.net:
         _expect("net", notation.output_shape(variant.net_layers, PAIR), 1)
         if variant.auxiliary:
@@ -233,6 +235,17 @@ def _check_shapes(variant: Variant) -> None:
         raise NotationError("a tower that ends in softmax classifies digits itself: leave the auxiliary classifier out")
     if variant.auxiliary:
         _expect("auxiliary classifier", notation.output_shape(variant.auxiliary_layers, features), CLASSES)
+
+
+def _check_repeats(layers: tuple[Layer, ...]) -> None:
+    """Layers are named after the conv or fc before them (norm1, pool1): each kind stands there once."""
+    seen: set[type[Layer]] = set()
+    for layer in layers:
+        if isinstance(layer, Conv | Linear):
+            seen.clear()
+        elif type(layer) in seen:
+            raise NotationError(f"{layer} is the second of its kind after one conv or fc; leave one out")
+        seen.add(type(layer))
 
 
 def _doubled(features: notation.Shape) -> notation.Shape:

@@ -34,7 +34,7 @@ def test_variants_as_json_are_the_fourteen_rows_and_those_beyond(pairnet):
 
 
 def test_variants_as_a_table(pairnet):
-    status, out, _ = pairnet("variants")
+    status, out, _ = pairnet("variants", "--long")
     assert status == 0
     assert "final_model_bn" in out
     assert "[conv(1,32,3) BN" in out  # brackets are no markup
@@ -59,7 +59,7 @@ def test_reproduce_prints_the_table(pairnet):
     status, out, err = pairnet(*command)
     assert status == 0
     assert "Table I: baselines" in out
-    assert all(name in out for name in ("fc_1", "cnn_base", "0.8260 ± 0.0110"))
+    assert all(name in out for name in ("fc_1", "cnn_base", "0.826 ± 0.011"))
     assert "procedural digits" in err
     assert "[14/14]" in err
     status, out, _ = pairnet(*command, "--markdown")
@@ -105,6 +105,25 @@ def test_out_that_is_a_file_is_told(pairnet, tmp_path):
     assert status == 1
     assert err.splitlines()[-1].startswith("pairnet: runs")
     assert (tmp_path / "runs").read_text() == "mine"
+
+
+def test_version_and_a_bare_command(pairnet):
+    status, out, _ = pairnet("--version")
+    assert status == 0
+    assert out.startswith("pairnet 0.")
+    status, out, err = pairnet()
+    assert "Commands" in out
+    assert err == ""
+
+
+def test_a_short_run_on_other_images_is_said_to_be_no_comparison(pairnet):
+    common = ("reproduce", "--table", "I", "--repeats", 1, "--pairs", 20, "--data", "glyphs:200", "--epochs", 1)
+    _, out, _ = pairnet(*common)
+    remark = "epochs instead of the recipe's; 20 pairs instead of 1,000; images of glyphs instead of full MNIST"
+    assert f"not the paper's setting: 1 {remark}" in " ".join(out.split())
+    _, out, err = pairnet(*common, "--markdown")
+    assert "Not the paper's setting: 1 epochs" in out
+    assert "so far" not in err
 
 
 def test_debug_shows_the_traceback(pairnet):

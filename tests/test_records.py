@@ -31,7 +31,7 @@ def record(number=0):
         recipe={"epochs": 1},
         data={"name": "mnist5k", "origin": "“embedded”"},
         pairs=1000,
-        seeds={"train_draw": 0},
+        seeds={"train_draw": 0, "test_draw": 1, "weights": 0, "order": 0},
         fold=None,
         folds=4,
         mean=33.3,
@@ -93,6 +93,25 @@ def test_epochs_of_the_wrong_kind_are_no_record():
             RunRecord.from_json(json.dumps({**values, "epochs": bad}))
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"accuracy": 7},
+        {"accuracy": "x"},
+        {"accuracy": None},
+        {"seeds": 3},
+        {"seeds": {}},
+        {"data": []},
+        {"epochs": []},
+        {"recipe": None},
+        {"schema": 99},
+    ],
+)
+def test_values_that_no_run_writes_are_no_record(change):
+    with pytest.raises(RecordError):
+        RunRecord.from_json(json.dumps({**dataclasses.asdict(record()), **change}))
+
+
 def test_fields_of_a_newer_version_are_passed_over():
     assert RunRecord.from_json(json.dumps({**dataclasses.asdict(record()), "novel": 1})) == record()
 
@@ -115,7 +134,8 @@ def test_a_full_disk_passes_through_and_loses_no_earlier_record(tmp_path, monkey
     path = tmp_path / "records.jsonl"
     append(path, record(0))
 
-    def full(_):
+    def full(descriptor):
+        assert os.fstat(descriptor).st_size > len(record(0).to_json())  # flushed before it is synced
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:

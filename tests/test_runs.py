@@ -62,6 +62,25 @@ def test_rows_of_one_seed_share_their_draws_and_seeds_do_not(glyph_set):
     assert not np.array_equal(ours.indices, test.indices)
 
 
+def test_pairs_are_drawn_from_training_images_and_held_out_ones_from_test_images(glyph_set):
+    for pairs, images in zip(draw(RUN, glyph_set), (glyph_set.train, glyph_set.test), strict=True):
+        pooled = images.pixels[pairs.indices].reshape(-1, 2, 14, 2, 14, 2).sum((3, 5), dtype=np.uint16)
+        assert np.array_equal(pairs.pixels, pooled)
+        assert np.array_equal(pairs.digits, images.labels[pairs.indices])
+
+
+def test_every_seed_of_a_run_changes_with_its_seed():
+    first, second = RUN.seeds, replace(RUN, seed=1).seeds
+    assert all(first[name] != second[name] for name in first)
+    assert first["train_draw"] != first["test_draw"]
+
+
+@pytest.mark.parametrize("seed", [-1, 2**62])
+def test_seeds_out_of_range_are_told(seed):
+    with pytest.raises(ValueError, match=f"--seed lies in 0.*, not {seed}"):
+        replace(RUN, seed=seed)
+
+
 def test_folds_part_the_training_draw(glyph_set):
     whole, _ = draw(RUN, glyph_set)
     seen = []

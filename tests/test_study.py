@@ -15,6 +15,7 @@ from pairnet import paper, records
 from pairnet.records import RecordError
 from pairnet.study import RECORDS, carry_out_all
 from pairnet.tables import Row, Study, plan
+from pairnet.training import TrainingError
 from pairnet.variants import find
 
 SMALL = Study(
@@ -131,6 +132,30 @@ def test_a_study_that_is_stopped_goes_on_and_repeats_nothing(tmp_path, sent):
     table = json.loads(again.stdout)["1"]
     assert [row["label"] for row in table] == list(paper.TABLE_I)
     assert {row["draws"] for row in table} == {3}
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
+def test_ctrl_c_in_a_terminal_reaches_everybody_at_once_and_is_still_one_line(tmp_path):
+    command = [*COMMAND, "--out", str(tmp_path / "study")]
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+    seen = b""
+    while b"records in" not in seen:
+        seen += child.stderr.read1()
+    time.sleep(0.7)  # the workers are importing torch
+    os.killpg(child.pid, signal.SIGINT)
+    _, errors = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert b"Traceback" not in seen + errors
+    assert errors.splitlines()[-1] == b"pairnet: interrupted; what had finished is kept"
+
+
+def test_a_run_that_diverges_does_not_stop_the_others(glyph_set, tmp_path):
+    runs = small_runs(repeats=1)
+    bad = replace(runs[0], row="bad", recipe=replace(runs[0].recipe, learning_rate=1e30))
+    with pytest.raises(TrainingError, match="1 of 3 runs failed, the others are kept; the first: conv_1: the loss"):
+        carry_out([bad, *runs], glyph_set, tmp_path)
+    assert [record.row for record in records.read(tmp_path / RECORDS)] != []
+    assert len(records.read(tmp_path / RECORDS)) == 2
 
 
 def runs_still(pid):

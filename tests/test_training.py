@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch.nn import functional
 
+from pairnet.loader import PairLoader
 from pairnet.nets import Scores, build
 from pairnet.pairs import draw_pairs, moments, normalise
-from pairnet.recipes import Recipe
+from pairnet.recipes import Recipe, Warp
 from pairnet.training import (
     TrainingError,
     auxiliary_loss,
@@ -17,6 +18,7 @@ from pairnet.training import (
     main_loss,
     predict,
     resolve_device,
+    single_thread,
     to_device,
     train,
 )
@@ -73,12 +75,66 @@ def test_the_same_seeds_give_the_same_net_whatever_torch_threads_are_set(name, d
     threads = torch.get_num_threads()
     first = run(name, draws)
     torch.set_num_threads(2)
+    torch.manual_seed(99)  # dropout is not to see it
     second = run(name, draws)
     assert torch.get_num_threads() == 2
     torch.set_num_threads(threads)
     assert first.epochs == second.epochs
     for ours, theirs in zip(first.net.state_dict().values(), second.net.state_dict().values(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "adamw"])
+def test_several_steps_follow_the_recipe(draws, optimiser):
+    pairs = draws[0].subset(np.arange(75))
+    recipe = Recipe(
+        epochs=2, learning_rate=0.01, optimiser=optimiser, weight_decay=0.3 * (optimiser == "adamw"), schedule="linear"
+    )
+    recipe = dataclasses.replace(recipe, warm_up=0.3, betas=(0.8, 0.9))
+    trained = train(find("w_net"), pairs, draws[1], recipe=recipe, weight_seed=3, order_seed=4).net
+    net = build(find("w_net"), seed=3).train()
+    kind = torch.optim.Adam if optimiser == "adam" else torch.optim.AdamW
+    by_hand = [
+        kind([p], lr=0.01, betas=(0.8, 0.9), weight_decay=recipe.weight_decay if p.dim() > 1 else 0.0)
+        for p in net.parameters()
+    ]
+    step = 0
+    with PairLoader(pairs, moments(pairs), batch=25, seed=4) as batches, single_thread():
+        for _ in range(2):
+            for pair, target, _ in batches:
+                loss = functional.binary_cross_entropy_with_logits(net(pair).main, target)
+                net.zero_grad()
+                loss.backward()
+                done = (step + 0.5) / 6
+                for single in by_hand:
+                    single.param_groups[0]["lr"] = 0.01 * (done / 0.3 if done < 0.3 else (1 - done) / 0.7)
+                    single.step()
+                step += 1
+    for (name, ours), theirs in zip(trained.named_parameters(), net.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_recalibration_takes_statistics_of_the_training_pairs(draws):
+    recipe = Recipe(epochs=1, recalibrate=True, warp=Warp())
+    trained = train(find("w_net"), *draws, recipe=recipe, weight_seed=3, order_seed=4)
+    images = torch.from_numpy(normalise(draws[0], trained.moments).pair).reshape(-1, 1, 14, 14)
+    with torch.inference_mode():
+        before_norm = trained.net.tower.relu1(trained.net.tower.conv1(images))
+    torch.testing.assert_close(trained.net.tower.norm1.running_mean, before_norm.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(trained.net.tower.norm1.running_var, before_norm.var((0, 2, 3)), rtol=1e-4, atol=1e-5)
+    assert trained.net.tower.norm1.momentum == 0.1
+
+
+def test_an_epochs_losses_are_means_over_its_pairs(draws):
+    pairs = draws[0].subset(np.arange(40))
+    (epoch,) = train(
+        find("a_w_net"), pairs, draws[1], recipe=Recipe(epochs=1, batch=40), weight_seed=3, order_seed=4
+    ).epochs
+    batch = to_device(normalise(pairs, moments(pairs)), "cpu")
+    with torch.inference_mode():
+        scores = build(find("a_w_net"), seed=3)(batch.pair)
+    assert epoch.train_loss == pytest.approx(main_loss(scores, batch.target).item(), rel=1e-4)
+    assert epoch.train_auxiliary_loss == pytest.approx(auxiliary_loss(scores, batch.digits).item(), rel=1e-4)
 
 
 def test_training_leaves_torchs_generator_alone(draws):

@@ -64,6 +64,7 @@ def test_a_wrong_name_is_told_the_nearest():
         ({"auxiliary": "fc(128,9)"}, "final_model: the auxiliary classifier ends in 9 values, not 10"),
         ({"head": ""}, "final_model: a row has either a net, or a tower and a head"),
         ({"tower": "", "head": "", "net": "fc(392,1)"}, "final_model: an auxiliary classifier needs a tower"),
+        ({"tower": "conv(1,128,3) BN P(2) BN"}, "final_model: BN is the second of its kind after one conv or fc"),
         ({"tower": "conv(1,8,3) Q(2)"}, 'final_model: "Q(2)" is no layer'),
     ],
 )

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
+from pairnet import __version__
 from pairnet.cli.bench import bench_report
 from pairnet.cli.calibration import calibration
-from pairnet.cli.common import run_app
+from pairnet.cli.common import console, run_app
 from pairnet.cli.data import data_fetch, data_info, data_list
 from pairnet.cli.export import export
 from pairnet.cli.predict import predict
@@ -16,6 +17,8 @@ from pairnet.cli.train import evaluate, train, variants
 
 app = typer.Typer(
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -25,12 +28,18 @@ app = typer.Typer(
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and the revision.")] = False,
 ) -> None:
     """Two handwritten digits: is the first equal or less than the second?
 
     Weight sharing and auxiliary losses, measured.
     """
     # --debug is acted on in common.run_app, where an error arrives
+    if version:
+        from pairnet.records import revision
+
+        console().print(f"pairnet {__version__}, revision {revision()}")
+        raise typer.Exit
 
 
 def examples(*lines: str) -> str:

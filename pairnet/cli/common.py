@@ -42,10 +42,11 @@ def run_app(commands: typer.Typer, arguments: list[str]) -> int:
         sys.stdout = None
         return 0
     except Exception as error:
-        if "--debug" in arguments:
+        if "--debug" in arguments and not hasattr(error, "format_message"):
             raise
         reason, status = _explain(error)
-        sys.stderr.write(f"{name}: {reason}\n")
+        if reason:  # none where a bare `pairnet` has shown its help
+            sys.stderr.write(f"{name}: {reason}\n")
     if status == INTERRUPTED:
         sys.stderr.write(f"{name}: interrupted; what had finished is kept\n")
     return status
@@ -55,7 +56,7 @@ def _explain(error: Exception) -> tuple[str, int]:
     """One line for a person, and the exit status."""
     usage = getattr(error, "format_message", None)  # typer's own errors: a missing argument, an unknown option
     if usage is not None:
-        return f"{usage()} (see --help)", 2
+        return f"{usage()} (see --help)" if usage() else "", 2
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'output'}: {error.strerror}", 1
     message = " ".join(str(error).split())

@@ -7,11 +7,13 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from pairnet.cli.common import Data, DataDir, Device, Epochs, Json, Out, Pairs, console, print_json
+from pairnet.cli.common import Data, DataDir, Device, Epochs, Json, Pairs, console, print_json
 
 
 def reproduce(
-    table: Annotated[str, typer.Option(help="1, 2, 3, dropout, all (of these four), order or ablation.")] = "3",
+    table: Annotated[
+        str, typer.Option(help="1, 2, 3 (the paper's I, II, III), dropout, all of these four, order or ablation.")
+    ] = "3",
     repeats: Annotated[int, typer.Option(help="Draws of pairs, each with fresh weights.")] = 10,
     data: Data = "auto",
     data_dir: DataDir = None,
@@ -19,7 +21,7 @@ def reproduce(
     pairs: Pairs = 1000,
     jobs: Annotated[int | None, typer.Option(help="Runs at once.", show_default="one for each core")] = None,
     device: Device = "auto",
-    out: Out = Path("runs"),
+    out: Annotated[Path, typer.Option(help="Folder of the records.")] = Path("runs"),
     as_json: Json = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")] = False,
 ) -> None:
@@ -36,6 +38,7 @@ def reproduce(
     from pairnet.training import resolve_device
 
     known = studies()
+    table = {"I": "1", "II": "2", "III": "3"}.get(table, table)
     if table != "all" and table not in known:
         raise ValueError(f'--table is {", ".join(known)} or all, not "{table}"')
     chosen = [known[name] for name in (PAPER if table == "all" else (table,))]
@@ -53,10 +56,14 @@ def reproduce(
             records = carry_out_all(runs, dataset, out, jobs=jobs, on_progress=display)
         summaries = report.summarise(study, records)
         results[study.name] = [asdict(summary) for summary in summaries]
-        if markdown:
-            printed.print(report.markdown(study, summaries), soft_wrap=True, markup=False, highlight=False)
+        remark = report.unlike_the_paper(study, records)
+        if markdown and not as_json:
+            text = report.markdown(study, summaries) + (f"\n\n{remark.capitalize()}." if remark else "")
+            printed.print(text, soft_wrap=True, markup=False, highlight=False)
         elif not as_json:
             printed.print(report.study_table(study, summaries))
+            if remark:
+                printed.print(escape(remark), style="yellow")
             printed.print(escape(f"measured on {report.measured_on(records)}\n"), style="dim")
     if as_json:
         print_json(results)

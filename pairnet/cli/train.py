@@ -69,11 +69,16 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def variants(as_json: Json = False) -> None:
-    """List the networks: structure, parameters, and the paper's count."""
+def variants(
+    long: Annotated[bool, typer.Option("--long", help="Show structures, in the paper's notation, too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List the networks: parameters, the paper's count, multiply-adds, structure."""
     from pairnet import paper
-    from pairnet.variants import VARIANTS, count_multiply_adds, count_parameters
+    from pairnet.variants import VARIANTS, check, count_multiply_adds, count_parameters
 
+    for variant in VARIANTS:
+        check(variant)
     rows = [
         {
             "name": variant.name,
@@ -87,12 +92,14 @@ def variants(as_json: Json = False) -> None:
     if as_json:
         print_json(rows)
         return
-    table = Table("variant", "structure", title="The table of variants", title_justify="left")
+    caption = "" if long else "--long shows structures"
+    table = Table("variant", title="The table of variants", title_justify="left", caption=caption)
     for heading in ("parameters", "paper", "multiply-adds"):
         table.add_column(heading, justify="right", no_wrap=True)
+    if long:
+        table.add_column("structure")
     for row in rows:
         counts = (row["parameters"], row["paper_parameters"], row["multiply_adds"])
-        table.add_row(
-            str(row["name"]), escape(str(row["structure"])), *("–" if n is None else f"{n:,}" for n in counts)
-        )
+        structure = [escape(str(row["structure"]))] if long else []
+        table.add_row(str(row["name"]), *("–" if n is None else f"{n:,}" for n in counts), *structure)
     console().print(table)
