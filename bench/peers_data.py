@@ -15,7 +15,7 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -198,38 +198,39 @@ def all_peers(pairs: Pairs, ready: Batch, *, batch: int, threads: int) -> list[P
     ]
 
 
-def rows_of(speeds: list[Speed], share: Share) -> list[tuple[str, ...]]:
+def verdict(goal: str, met: bool) -> str:
+    """A goal, and whether it is missed."""
+    return goal if met else f"{goal}: MISSED"
+
+
+def rows_of(speeds: list[Speed], share: Share) -> Iterator[tuple[str, ...]]:
     """What is shown of each peer."""
-    rows = []
     for speed in speeds:
         low, median, high = np.percentile(speed.rates, (25, 50, 75)) / 1e6
         digits = 1 if median > 1 else 3
-        rate = f"{median:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
-        ratio, goal, met = "", "", True
+        ratio = statistics.median(a / b for a, b in zip(speeds[0].rates, speed.rates, strict=True))
+        goal = ""
         if speed.peer.ratio is not None:
-            found = statistics.median(a / b for a, b in zip(speeds[0].rates, speed.rates, strict=True))
-            ratio, goal, met = f"{found:.3g}", f"≥ {speed.peer.ratio:g}", found >= speed.peer.ratio
+            goal = verdict(f"≥ {speed.peer.ratio:g}", ratio >= speed.peer.ratio)
         elif speed.peer.rate is not None:
-            goal, met = f"≥ {speed.peer.rate / 1e6:g} M pairs/s", speed.median >= speed.peer.rate
-        rows.append((speed.peer.name, rate, ratio, goal if met else f"{goal}: MISSED"))
-    loading, training = statistics.median(share.loading) * 1e6, statistics.median(share.training) * 1e6
-    step = f"{loading:.1f} µs of {training:,.0f} µs"
-    met = share.median < SHARE
-    rows.append(
-        (f"batch {RECIPE_BATCH} of a training step", step, f"{share.median:.2%}", "< 3 %" + ": MISSED" * (not met))
+            goal = verdict(f"≥ {speed.peer.rate / 1e6:g} M pairs/s", speed.median >= speed.peer.rate)
+        yield speed.peer.name, f"{median:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})", f"{ratio:.3g}", goal
+    loading, training = (statistics.median(found) * 1e6 for found in (share.loading, share.training))
+    taken = f"{loading:.1f} µs of {training:,.0f} µs: {share.median:.2%}"
+    yield (
+        f"batch {RECIPE_BATCH} in a step of training, 1 thread",
+        taken,
+        "",
+        verdict(f"< {SHARE:.0%}", share.median < SHARE),
     )
-    return rows
 
 
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default, unit in (
-        ("pairs", 5000, "in an epoch"),
-        ("batch", 1000, "pairs"),
-        ("threads", 2, "of each peer"),
-    ):
-        parser.add_argument(f"--{name}", type=int, default=default, help=f"{unit} (default {default})")
+    parser.add_argument("--pairs", type=int, default=5000, help="in an epoch (default 5000)")
+    parser.add_argument("--batch", type=int, default=1000, help="pairs in a batch (default 1000)")
+    parser.add_argument("--threads", type=int, default=2, help="of each peer but the DataLoader (default 2)")
     parser.add_argument("--rounds", type=int, default=15, help="in which all take turns (default 15)")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--markdown", action="store_true")
@@ -245,18 +246,11 @@ def main() -> None:
     where = f"{hardware()}; Python {platform.python_version()}, torch {torch.__version__}, {_core.simd_levels()[0]}"
     title = f"{options.pairs:,} pairs, batches of {options.batch}, {options.threads} threads, {options.rounds} rounds"
     head = ("peer", "M pairs/s: median (quartiles)", "loader ÷ peer", "goal")
-    rows = rows_of(speeds, share)
+    rows = list(rows_of(speeds, share))
     if options.json:
+        found = {"settings": title, "machine": where, "revision": revision()}
         rates = {speed.peer.name: speed.rates for speed in speeds}
-        settings = {name: getattr(options, name) for name in ("pairs", "batch", "threads", "rounds")}
-        found = {
-            "machine": where,
-            "revision": revision(),
-            **settings,
-            "pairs_per_second": rates,
-            "seconds": asdict(share),
-        }
-        sys.stdout.write(json.dumps(found, indent=1) + "\n")
+        sys.stdout.write(json.dumps(found | {"pairs_per_second": rates, "seconds": asdict(share)}, indent=1) + "\n")
     elif options.markdown:
         lines = ["| " + " | ".join(row) + " |" for row in (head, ("---",) * len(head), *rows)]
         sys.stdout.write("\n".join([f"{title}; {where}", "", *lines]) + "\n")

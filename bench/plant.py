@@ -70,17 +70,26 @@ def main() -> int:
             sys.stdout.write(f"\n== {change.name}\n")
             sys.stdout.flush()
             command = ["asv", "continuous", "--factor", "1.2", "--bench", change.benchmarks, "HEAD~1", "HEAD"]
-            seen.append(_call(command, clone, must_end_well=False) != 0)
+            seen.append(is_regression(_call(command, clone, must_end_well=False)))
     for change, noticed in zip(CHANGES, seen, strict=True):
         sys.stdout.write(f"{'noticed' if noticed else 'NOT NOTICED'}: {change.name}\n")
     return 0 if all(seen) else 1
 
 
-def _call(command: list[str], where: Path, *, must_end_well: bool = True) -> int:
-    """Runs one command in `where` with the fixture kept small -> its exit status."""
+def is_regression(output: str) -> bool:
+    """Whether asv's table has a row that got worse, and its verdict says so: a killed or failed asv says neither."""
+    return "PERFORMANCE DECREASED" in output and any(line.startswith("| + ") for line in output.splitlines())
+
+
+def _call(command: list[str], where: Path, *, must_end_well: bool = True) -> str:
+    """Runs one command in `where` with the fixture kept small; shows what it prints, and returns it."""
     variables = {"PAIRNET_BENCH_VARIANTS": VARIANT, "PAIRNET_BENCH_REPEATS": "1"}
     program = [sys.executable, "-m", *command] if command[0] == "asv" else command
-    return subprocess.run(program, cwd=where, env={**os.environ, **variables}, check=must_end_well).returncode
+    found = subprocess.run(
+        program, cwd=where, env={**os.environ, **variables}, check=must_end_well, stdout=subprocess.PIPE, text=True
+    )
+    sys.stdout.write(found.stdout)
+    return found.stdout
 
 
 if __name__ == "__main__":

@@ -100,7 +100,7 @@ def describe(dataset: Dataset) -> str:
     train, test = dataset.train, dataset.test
     side = train.pixels.shape[1]
     sizes = f"{len(train):,} training and {len(test):,} test images of {side}x{side}, {dataset.classes} classes"
-    return f"{dataset.name}: {sizes} ({dataset.origin}; sha256 {dataset.checksum[:12]})"
+    return f"{dataset.name}: {sizes} ({dataset.origin})"
 
 
 def available(*, data_dir: Path | None = None) -> tuple[Available, ...]:

@@ -149,6 +149,20 @@ def test_each_planted_fault_still_lands_where_it_should(change, function):
     assert around == [function]
 
 
+@pytest.mark.parametrize(
+    ("output", "noticed"),
+    [
+        ("| + | 40.8μs | 5.34ms | 130 | a |\n\nPERFORMANCE DECREASED.\n", True),
+        ("| ! | 40.8μs | failed | n/a | a |\n\nPERFORMANCE DECREASED.\n", False),
+        ("BENCHMARKS NOT SIGNIFICANTLY CHANGED.\n", False),
+        ("· Building 00233206 <main> for virtualenv-py3.11\n", False),  # killed on its way
+        ("", False),
+    ],
+)
+def test_only_a_row_that_got_worse_counts_as_noticed(output, noticed):
+    assert plant.is_regression(output) is noticed
+
+
 # What asv wrote, read back
 
 
