@@ -96,7 +96,7 @@ def load(spec: str = "auto", *, data_dir: Path | None = None) -> Dataset:
 
 
 def describe(dataset: Dataset) -> str:
-    """One line for the header of a run: name, sizes, origin and the first digits of the checksum."""
+    """One line for the header of a run: name, sizes and origin."""
     train, test = dataset.train, dataset.test
     side = train.pixels.shape[1]
     sizes = f"{len(train):,} training and {len(test):,} test images of {side}x{side}, {dataset.classes} classes"

@@ -160,7 +160,7 @@ def test_idx_folder(idx_folder: IdxFolder, side: int, classes: int) -> None:
     assert describe(dataset).startswith(
         f"idx:kana: 40 training and 20 test images of {side}x{side}, {classes} classes (IDX files from "
     )
-    assert describe(dataset).endswith(f"; sha256 {dataset.checksum[:12]})")
+    assert describe(dataset).endswith(f"({dataset.origin})")
 
 
 def test_names_and_compression_do_not_matter(idx_folder: IdxFolder) -> None:
