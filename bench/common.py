@@ -26,7 +26,10 @@ HOUR = 3600.0
 
 
 class OfTrainedNets:
-    """asv runs `setup_cache` once for all classes below this one: it knows it by its module and line."""
+    """asv runs `setup_cache` once for all classes below this one: it knows it by its module and line.
+
+    Each has a `setup` that asks `made` for what it needs: there NotImplementedError means "skipped", later "failed".
+    """
 
     timeout = 300.0
     version = "1"

@@ -25,9 +25,6 @@ class Answer(OfTrainedNets):
         self.predictor = Predictor(made.file(variant, precision), provider="cpu", threads=1, warm_up=False)
         self.pairs = images(batch)
 
-    def teardown(self, made: Made, variant: str, precision: str, batch: int) -> None:
-        self.predictor.close()
-
     def time_answer(self, made: Made, variant: str, precision: str, batch: int) -> None:
         self.predictor.probability(self.pairs)
 
@@ -42,9 +39,6 @@ class OnePair(OfTrainedNets):
     def setup(self, made: Made, variant: str) -> None:
         self.predictor = Predictor(made.file(variant, "fp32"), provider="cpu", threads=1)
         self.pair = images(1)
-
-    def teardown(self, made: Made, variant: str) -> None:
-        self.predictor.close()
 
     def latencies(self) -> list[float]:
         """Seconds of each of CALLS calls, after WARM_UP that are thrown away."""
@@ -76,6 +70,9 @@ class ChartedThroughput(OfTrainedNets):
     param_names = ["variant", "precision"]
     params = [NETS, CPU_PRECISIONS]
     unit = "pairs/s"
+
+    def setup(self, made: Made, variant: str, precision: str) -> None:
+        made.file(variant, precision)
 
     def track_pairs_per_second(self, made: Made, variant: str, precision: str) -> float:
         pairs, seconds = images(max(BATCHES)), []

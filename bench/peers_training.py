@@ -80,7 +80,7 @@ def plain_loop(pairs: Pairs, test: Pairs, *, seed: int, epochs: int = 25, batch:
         return float(((net(pair)[0] > 0) == (target > 0)).float().mean())
 
 
-def time_of(name: str, dataset: Dataset, draws: int, once: Callable[[Run], float]) -> Timing:
+def seconds_of(name: str, dataset: Dataset, draws: int, once: Callable[[Run], float]) -> Timing:
     """Runs `once` for each draw, after a run that is thrown away."""
     variant = find("order_net_fast")
     runs = [Run(row=name, variant=variant, recipe=variant.recipe, seed=seed) for seed in range(draws)]
@@ -109,8 +109,8 @@ def measure(dataset: Dataset, *, draws: int, plain_draws: int) -> list[Timing]:
         return plain_loop(pairs, test, seed=run.seed)
 
     return [
-        time_of("order_net_fast, 1 thread", dataset, draws, fast),
-        time_of(f"final_model, plain loop, {torch.get_num_threads()} threads", dataset, plain_draws, plain),
+        seconds_of("order_net_fast, 1 thread", dataset, draws, fast),
+        seconds_of(f"final_model, plain loop, {torch.get_num_threads()} threads", dataset, plain_draws, plain),
     ]
 
 

@@ -16,6 +16,9 @@ class Error(OfTrainedNets):
     params = [NAMES]
     unit = "% of test pairs"
 
+    def setup(self, made: Made, variant: str) -> None:
+        made.net(variant)
+
     def track_error(self, made: Made, variant: str) -> float:
         return statistics.fmean(made.net(variant).errors)
 
@@ -26,6 +29,9 @@ class FileError(OfTrainedNets):
     param_names = ["variant", "precision"]
     params = [NAMES, list(PRECISIONS)]
     unit = "% of test pairs"
+
+    def setup(self, made: Made, variant: str, precision: str) -> None:
+        made.net(variant)
 
     def track_error(self, made: Made, variant: str, precision: str) -> float:
         return made.net(variant).file_errors[precision]
@@ -38,6 +44,9 @@ class ChartedAccuracy(OfTrainedNets):
     params = [NAMES]
     unit = "% of test pairs"
 
+    def setup(self, made: Made, variant: str) -> None:
+        made.net(variant)
+
     def track_accuracy(self, made: Made, variant: str) -> float:
         return 100 - statistics.fmean(made.net(variant).errors)
 
@@ -48,6 +57,9 @@ class ChartedAbovePaper(OfTrainedNets):
     param_names = ["variant"]
     params = [list(PRINTED)]
     unit = "percentage points"
+
+    def setup(self, made: Made, variant: str) -> None:
+        made.net(variant)
 
     def track_points_above_paper(self, made: Made, variant: str) -> float:
         return 100 - statistics.fmean(made.net(variant).errors) - 100 * PRINTED[variant].mean

@@ -30,6 +30,9 @@ class File(OfTrainedNets):
     params = [NAMES, list(PRECISIONS)]
     unit = "bytes"
 
+    def setup(self, made: Made, variant: str, precision: str) -> None:
+        made.file(variant, precision)
+
     def track_bytes(self, made: Made, variant: str, precision: str) -> int:
         return made.file(variant, precision).stat().st_size
 
@@ -39,6 +42,9 @@ class Memory(OfTrainedNets):
 
     param_names = ["variant"]
     params = [NETS]
+
+    def setup(self, made: Made, variant: str) -> None:
+        made.file(variant, "fp32")
 
     def peakmem_answer_1024(self, made: Made, variant: str) -> None:
         from pairnet.predictor import Predictor

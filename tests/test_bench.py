@@ -116,6 +116,15 @@ def test_what_the_fixture_left_out_is_skipped_and_no_number(made):
             ask()
 
 
+@pytest.mark.parametrize("found", sorted({f for f, _ in BENCHMARKS if issubclass(f, common.OfTrainedNets)}, key=str))
+def test_what_the_fixture_left_out_is_skipped_by_setup(made, found):
+    """asv skips where setup says so, calls teardown all the same, and takes what is raised later for a failure."""
+    instance, first = found(), [values[0] for values in found.params[1:]]
+    with pytest.raises(NotImplementedError, match="PAIRNET_BENCH_VARIANTS"):
+        instance.setup(made, "fc_1", *first)
+    assert not hasattr(instance, "teardown")
+
+
 @pytest.mark.skipif(common.has_gpu_driver(), reason="this machine has an NVIDIA driver")
 def test_without_a_gpu_its_rows_are_skipped_with_a_reason(made):
     gpu, training = importlib.import_module("bench.gpu"), importlib.import_module("bench.training")
