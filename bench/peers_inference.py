@@ -39,7 +39,7 @@ from pairnet.variants import count_multiply_adds, find
 
 VARIANT = "final_model"
 BATCHES = (1, 100, 1000)
-LEAST = 0.02  # seconds that one measurement lasts at least
+LEAST = 0.2  # seconds that one measurement lasts at least: sustained, after the scheduler has placed all threads
 PAUSE = 0.1  # seconds in which the threads of the peer before stop to spin
 IMAGES = 1000  # to be ranked
 
