@@ -36,7 +36,7 @@ from pairnet.records import hardware, revision
 from pairnet.training import auxiliary_loss, main_loss
 from pairnet.variants import find
 
-LEAST = 0.1  # seconds that one measurement lasts at least
+LEAST = 0.2  # seconds that one measurement lasts at least
 MOMENTS = Moments(mean=33.0, std=77.0)
 RECIPE_BATCH = 25
 SHARE = 0.03

@@ -38,9 +38,9 @@ class Pipeline {
     /// Throws std::runtime_error after close().
     void start(std::uint64_t first, std::uint64_t end, std::uint64_t limit);
 
-    /// The next batch; a null pointer after the last; nothing when it is not ready. Then this call has run a job of
-    /// those nobody had begun, or has waited for `patience` where there was none: ask again. Throws what the job threw
-    /// that makes this batch, now and again until the next start; std::runtime_error after close().
+    /// The next batch; a null pointer after the last; nothing when it takes longer than `patience`: then ask again.
+    /// Until it is ready, this runs jobs that nobody has begun, and waits only where there are none. Throws what the
+    /// job threw that makes this batch, now and again until the next start; std::runtime_error after close().
     std::optional<std::shared_ptr<Batch>> next(std::chrono::milliseconds patience);
 
     /// Wakes and joins the workers, and drops what they made. The destructor does this too.
