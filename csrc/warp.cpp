@@ -80,7 +80,8 @@ Warp random_warp(const WarpRange& range, std::uint64_t seed, std::uint32_t epoch
     const auto within = [&](float magnitude) { return random.uniform(-magnitude, magnitude); };
     Warp warp{};
     warp.rotation = within(range.rotation);
-    warp.factor = 1.0F + within(range.scale);
+    warp.factor_x = 1.0F + within(range.scale);
+    warp.factor_y = 1.0F + within(range.scale);
     warp.shear = within(range.shear);
     warp.dx = within(range.shift);
     warp.dy = within(range.shift);
@@ -92,29 +93,31 @@ Warp random_warp(const WarpRange& range, std::uint64_t seed, std::uint32_t epoch
 }
 
 Affine source_of(const Warp& warp) {
-    // p = c + [1 -shear; 0 1] * R(-rotation) * (q - c - d) / factor
+    // p = c + [1/factor_x 0; 0 1/factor_y] * [1 -shear; 0 1] * R(-rotation) * (q - c - d)
     const double angle = static_cast<double>(warp.rotation) * std::numbers::pi / 180;
-    const double cos = std::cos(angle) / static_cast<double>(warp.factor);
-    const double sin = std::sin(angle) / static_cast<double>(warp.factor);
+    const double cos = std::cos(angle);
+    const double sin = std::sin(angle);
     const double shear = warp.shear;
-    const double xx = cos + shear * sin;
-    const double xy = sin - shear * cos;
+    const double xx = (cos + shear * sin) / static_cast<double>(warp.factor_x);
+    const double xy = (sin - shear * cos) / static_cast<double>(warp.factor_x);
+    const double yx = -sin / static_cast<double>(warp.factor_y);
+    const double yy = cos / static_cast<double>(warp.factor_y);
     const double centre = (pooled_side - 1) / 2.0;
     const double x = centre + static_cast<double>(warp.dx);
     const double y = centre + static_cast<double>(warp.dy);
     return {.xx = static_cast<float>(xx),
             .xy = static_cast<float>(xy),
             .x0 = static_cast<float>(centre - xx * x - xy * y),
-            .yx = static_cast<float>(-sin),
-            .yy = static_cast<float>(cos),
-            .y0 = static_cast<float>(centre + sin * x - cos * y)};
+            .yx = static_cast<float>(yx),
+            .yy = static_cast<float>(yy),
+            .y0 = static_cast<float>(centre - yx * x - yy * y)};
 }
 
 void random_warps(std::span<const std::int64_t> indices, const WarpRange& range, std::uint64_t seed,
                   std::uint64_t epoch, std::span<float> out) {
     check(range);
     if (out.size() != indices.size() * 2 * warp_parameters) {
-        throw std::invalid_argument(std::to_string(indices.size()) + " pairs need 74 parameters each");
+        throw std::invalid_argument(std::to_string(indices.size()) + " pairs need 76 parameters each");
     }
     const std::uint32_t number = checked_epoch(epoch);
     for (const std::int64_t index : indices) {
@@ -134,15 +137,16 @@ void warp(std::span<const std::uint16_t> images, std::span<const float> paramete
     const std::size_t count = images.size() / pooled_size;
     if (images.size() != count * pooled_size || parameters.size() != count * warp_parameters ||
         out.size() != images.size()) {
-        throw std::invalid_argument("images must be whole, with 37 parameters and a place in out each");
+        throw std::invalid_argument("images must be whole, with 38 parameters and a place in out each");
     }
     for (std::size_t k = 0; k < count; ++k) {
         std::array<float, warp_parameters> values;
         std::ranges::copy(parameters.subspan(k * warp_parameters, warp_parameters), values.begin());
         const auto warp = std::bit_cast<Warp>(values);
-        if (!std::ranges::all_of(values, [](float value) { return std::isfinite(value); }) || warp.factor <= 0) {
+        if (!std::ranges::all_of(values, [](float value) { return std::isfinite(value); }) ||
+            warp.factor_x <= 0 || warp.factor_y <= 0) {
             throw std::invalid_argument("parameters of warp " + std::to_string(k) +
-                                        " must be finite, its factor positive");
+                                        " must be finite, its factors positive");
         }
         with.warp(&images[k * pooled_size], &out[k * pooled_size], source_of(warp), &warp.knots,
                   {.shift = 0.0F, .scale = 0.25F});

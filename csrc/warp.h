@@ -12,26 +12,25 @@ namespace pairnet {
 /// How far random warps go: the largest magnitude of each affine parameter, the standard deviation of the elastic ones.
 struct WarpRange {
     float rotation;  ///< degrees
-    float scale;     ///< below 1: the factor lies in 1 - scale .. 1 + scale
+    float scale;     ///< below 1: the factor of each axis lies in 1 - scale .. 1 + scale
     float shear;
     float shift;    ///< pixels, in x and in y
     float elastic;  ///< pixels, in x and in y, of each knot
 };
 
-/// The warp of one image. Its affine part moves points about the centre c, q = c + factor * R(rotation) * [1 shear; 0
-/// 1]
-/// * (p - c) + (dx, dy), for points (x, y) with y down, so that a positive rotation looks clockwise. Its elastic part
-/// displaces the place each pixel is then read from.
+/// The warp of one image. Its affine part moves points about the centre c,
+/// q = c + R(rotation) * [1 shear; 0 1] * [factor_x 0; 0 factor_y] * (p - c) + (dx, dy), for points (x, y) with y down,
+/// so that a positive rotation looks clockwise. Its elastic part displaces the place each pixel is then read from.
 struct Warp {
     float rotation;  ///< degrees
-    float factor;
+    float factor_x, factor_y;
     float shear;
     float dx, dy;  ///< pixels
     Knots knots;
 };
 
 /// Numbers that make a Warp, in its order.
-inline constexpr std::size_t warp_parameters = 5 + 2 * knots_count;
+inline constexpr std::size_t warp_parameters = 6 + 2 * knots_count;
 
 /// Throws std::invalid_argument for a range with a value that is negative or not finite, or scale >= 1.
 void check(const WarpRange& range);
@@ -43,12 +42,12 @@ Warp random_warp(const WarpRange& range, std::uint64_t seed, std::uint32_t epoch
 /// The place each pixel of the warped image is read from, but for its displacement.
 Affine source_of(const Warp& warp);
 
-/// The warps of both images of pairs `indices` -> out [n,2,37]: rotation, factor, shear, dx, dy, knots in x and in y.
+/// The warps of both images of pairs `indices` -> out [n,2,38]: rotation, factors of x and y, shear, dx, dy, knots in x and in y.
 /// Throws std::invalid_argument when sizes do not fit, for a negative index, epoch >= 2^28, or a bad range.
 void random_warps(std::span<const std::int64_t> indices, const WarpRange& range, std::uint64_t seed,
                   std::uint64_t epoch, std::span<float> out);
 
-/// Warps images [m,14,14] (sums of four grey levels) by parameters [m,37] as random_warps gives them -> out [m,14,14]
+/// Warps images [m,14,14] (sums of four grey levels) by parameters [m,38] as random_warps gives them -> out [m,14,14]
 /// in grey levels. Throws std::invalid_argument when sizes do not fit, a parameter is not finite or a factor is not
 /// positive.
 void warp(std::span<const std::uint16_t> images, std::span<const float> parameters, std::span<float> out,

@@ -43,7 +43,7 @@ def build(variant: Variant, *, seed: int | None = None) -> "JointNet | TwinNet":
         net = JointNet(variant) if variant.net else TwinNet(variant)
     for parameter in net.parameters():
         if parameter.dim() == 4:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+            parameter.data = parameter.data.to(memory_format=torch.channels_last)
     return net
 
 

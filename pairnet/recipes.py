@@ -10,7 +10,7 @@ class Warp:
     """The largest magnitudes of small random warps of the 14x14 images, drawn anew for each image in each epoch."""
 
     rotation: float = 12.0  # degrees
-    scale: float = 0.12  # the factor lies in 1 - scale .. 1 + scale
+    scale: float = 0.12  # the factor of each axis lies in 1 - scale .. 1 + scale
     shear: float = 0.1
     shift: float = 1.0  # pixels, in x and in y
     elastic: float = 0.0  # pixels: standard deviation of a smooth displacement, from a 4x4 grid of normal ones

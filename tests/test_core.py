@@ -42,9 +42,9 @@ def reference_draw(size: int, pairs: int, seed: int) -> list[list[int]]:
 
 def reference_warp(image: np.ndarray, parameters: np.ndarray) -> np.ndarray:
     """Bilinear warp of one [14,14] image in double precision, zeros around it."""
-    degrees, factor, shear, dx, dy, *knots = parameters.astype(np.float64)
+    degrees, across, along, shear, dx, dy, *knots = parameters.astype(np.float64)
     cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    forward = factor * np.array([[cos, -sin], [sin, cos]]) @ np.array([[1, shear], [0, 1]])
+    forward = np.array([[cos, -sin], [sin, cos]]) @ np.array([[1, shear], [0, 1]]) @ np.diag([across, along])
     grid = np.stack(np.meshgrid(np.arange(14), np.arange(14)), -1) - 6.5 - np.array([dx, dy])  # [y,x,(x,y)]
     knots = torch.tensor(knots).reshape(1, 2, 4, 4)
     displacement = torch.nn.functional.interpolate(knots, size=14, mode="bicubic", align_corners=True)[0].numpy()
@@ -155,7 +155,7 @@ def test_glyphs_look_like_their_digits() -> None:
 )
 def test_warps_match_a_double_precision_reference(range_: tuple[float, ...]) -> None:
     images = random_pixels(60, 14, 14)
-    parameters = _core.warps(np.arange(30), range_, seed=3, epoch=4).reshape(60, 37)
+    parameters = _core.warps(np.arange(30), range_, seed=3, epoch=4).reshape(60, 38)
     expected = np.stack([reference_warp(*each) for each in zip(images, parameters, strict=True)])
     result = _core.warp(images, parameters)
     np.testing.assert_allclose(result, expected, atol=5e-3)
@@ -165,8 +165,8 @@ def test_warps_match_a_double_precision_reference(range_: tuple[float, ...]) -> 
 
 def test_an_elastic_warp_is_what_torch_samples() -> None:
     images = random_pixels(40, 14, 14)
-    parameters = _core.warps(np.arange(20), (0.0, 0.0, 0.0, 0.0, 1.5), seed=1, epoch=2).reshape(40, 37)
-    knots = torch.from_numpy(parameters[:, 5:].astype(np.float64)).reshape(40, 2, 4, 4)  # in x, in y
+    parameters = _core.warps(np.arange(20), (0.0, 0.0, 0.0, 0.0, 1.5), seed=1, epoch=2).reshape(40, 38)
+    knots = torch.from_numpy(parameters[:, 6:].astype(np.float64)).reshape(40, 2, 4, 4)  # in x, in y
     displacement = torch.nn.functional.interpolate(knots, size=14, mode="bicubic", align_corners=True)
     same = torch.nn.functional.affine_grid(torch.eye(2, 3).double().expand(40, 2, 3), (40, 1, 14, 14), True)
     expected = torch.nn.functional.grid_sample(
@@ -176,7 +176,7 @@ def test_an_elastic_warp_is_what_torch_samples() -> None:
 
 
 def test_displacements_are_box_muller_over_philox() -> None:
-    knots = _core.warps(np.array([3]), (0.0, 0.0, 0.0, 0.0, 2.0), seed=2**40 + 7, epoch=5)[0, 1, 5:].reshape(2, 16)
+    knots = _core.warps(np.array([3]), (0.0, 0.0, 0.0, 0.0, 2.0), seed=2**40 + 7, epoch=5)[0, 1, 6:].reshape(2, 16)
     words = philox_words(2**40 + 7, purpose=5, epoch=5, index=2 * 3 + 1)
     lengths, directions = (np.array([next(words) for _ in range(16)]) for _ in range(2))
     length = 2 * np.sqrt(-2 * np.log(((lengths >> 8) + 1) / 2**24))
@@ -186,7 +186,7 @@ def test_displacements_are_box_muller_over_philox() -> None:
 
 
 def test_displacements_are_normal_and_change_with_pair_side_and_epoch() -> None:
-    knots = _core.warps(np.arange(5000), (0.0, 0.0, 0.0, 0.0, 0.5), seed=1, epoch=0)[..., 5:]  # [5000,2,32]
+    knots = _core.warps(np.arange(5000), (0.0, 0.0, 0.0, 0.0, 0.5), seed=1, epoch=0)[..., 6:]  # [5000,2,32]
     assert np.std(knots) == pytest.approx(0.5, rel=0.005)
     assert np.mean(knots) == pytest.approx(0, abs=0.003)
     assert np.mean((knots / 0.5) ** 4) == pytest.approx(3, rel=0.02)
@@ -194,25 +194,26 @@ def test_displacements_are_normal_and_change_with_pair_side_and_epoch() -> None:
     correlation = np.corrcoef(knots.reshape(5000, 64).T) - np.eye(64)
     assert np.abs(correlation).max() < 0.07
     assert len(np.unique(knots)) > 0.97 * knots.size
-    assert np.mean(knots == _core.warps(np.arange(5000), (0.0, 0.0, 0.0, 0.0, 0.5), seed=1, epoch=1)[..., 5:]) < 0.001
+    assert np.mean(knots == _core.warps(np.arange(5000), (0.0, 0.0, 0.0, 0.0, 0.5), seed=1, epoch=1)[..., 6:]) < 0.001
 
 
 def test_elastic_adds_to_the_same_affine_warps() -> None:
     plain = _core.warps(np.arange(20), RANGE, seed=1, epoch=3)
     elastic = _core.warps(np.arange(20), (*RANGE[:4], 1.0), seed=1, epoch=3)
-    assert np.array_equal(plain[..., :5], elastic[..., :5])
-    assert not plain[..., 5:].any()
-    assert elastic[..., 5:].all()
+    assert np.array_equal(plain[..., :6], elastic[..., :6])
+    assert not plain[..., 6:].any()
+    assert elastic[..., 6:].all()
 
 
 def test_warps_fill_their_range_and_change_with_the_epoch() -> None:
-    parameters = _core.warps(np.arange(2000), RANGE, seed=1, epoch=0)[..., :5]
-    largest = np.abs(parameters - [0, 1, 0, 0, 0]).max((0, 1))
-    assert np.all(largest <= np.array([12, 0.12, 0.1, 1, 1]) * (1 + 1e-6))
-    assert np.all(largest > np.array([12, 0.12, 0.1, 1, 1]) * 0.99)
-    np.testing.assert_allclose(parameters.mean((0, 1)), [0, 1, 0, 0, 0], atol=0.4)
+    parameters = _core.warps(np.arange(2000), RANGE, seed=1, epoch=0)[..., :6]
+    largest = np.abs(parameters - [0, 1, 1, 0, 0, 0]).max((0, 1))
+    assert np.all(largest <= np.array([12, 0.12, 0.12, 0.1, 1, 1]) * (1 + 1e-6))
+    assert np.all(largest > np.array([12, 0.12, 0.12, 0.1, 1, 1]) * 0.99)
+    np.testing.assert_allclose(parameters.mean((0, 1)), [0, 1, 1, 0, 0, 0], atol=0.4)
     assert len(np.unique(parameters[..., 0])) > 3900
-    assert not np.any(parameters == _core.warps(np.arange(2000), RANGE, seed=1, epoch=1)[..., :5])
+    assert abs(np.corrcoef(parameters[..., 1].ravel(), parameters[..., 2].ravel())[0, 1]) < 0.06  # each axis its own
+    assert not np.any(parameters == _core.warps(np.arange(2000), RANGE, seed=1, epoch=1)[..., :6])
 
 
 PIXELS = random_pixels(4, 2, 14, 14)
@@ -253,8 +254,8 @@ def loader(pixels: np.ndarray = PIXELS, digits: np.ndarray = DIGITS, **changes: 
             "elastic must be finite and not negative",
         ),
         (lambda: _core.warps(np.arange(2), RANGE, 0, 2**28), "epoch must be below 268435456, not 268435456"),
-        (lambda: _core.warp(PIXELS[0], np.zeros((2, 37), np.float32)), "parameters of warp 0 .* factor positive"),
-        (lambda: _core.warp(PIXELS[0], np.zeros((3, 37), np.float32)), r"float32 array \[2,37\], not float32 \[3,37\]"),
+        (lambda: _core.warp(PIXELS[0], np.zeros((2, 38), np.float32)), "parameters of warp 0 .* factors positive"),
+        (lambda: _core.warp(PIXELS[0], np.zeros((3, 38), np.float32)), r"float32 array \[2,38\], not float32 \[3,38\]"),
         (lambda: loader(digits=DIGITS[:3]), r"digits must be a contiguous uint8 array \[4,2\], not uint8 \[3,2\]"),
         (lambda: loader(batch=0), "batch must be at least 1, not 0"),
         (lambda: loader(threads=0), "threads must be in 1..1024, not 0"),

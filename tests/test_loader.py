@@ -133,7 +133,7 @@ def test_warped_batches_hold_each_image_warped_by_its_own_parameters(elastic: fl
     with PairLoader(pairs, moments, batch=20, seed=9, shuffle=False, warp=warp, output="numpy") as loader:
         epochs = [next(iter(loader)) for _ in range(2)]
     for epoch, batch in enumerate(epochs):
-        parameters = _core.warps(np.arange(20), astuple(warp), seed=9, epoch=epoch).reshape(40, 37)
+        parameters = _core.warps(np.arange(20), astuple(warp), seed=9, epoch=epoch).reshape(40, 38)
         grey = _core.warp(pairs.pixels.reshape(40, 14, 14), parameters)
         np.testing.assert_allclose(batch.pair.reshape(40, 14, 14), (grey - 127) / 70, atol=1e-5)
         assert np.array_equal(batch.target, pairs.targets)

@@ -19,7 +19,7 @@ constexpr WarpRange usual{.rotation = 12, .scale = 0.12F, .shear = 0.1F, .shift 
 
 /// The parameters of a warp that is not elastic.
 std::array<float, warp_parameters> affine(float rotation, float factor, float shear, float dx, float dy) {
-    return {rotation, factor, shear, dx, dy};
+    return {rotation, factor, factor, shear, dx, dy};
 }
 
 std::vector<std::uint16_t> random_images(std::size_t count) {
@@ -91,7 +91,8 @@ TEST_CASE("all instruction sets warp to the same bits, far out of the image too"
         for (std::uint64_t k = 0; k < count; ++k) {
             const Warp one = random_warp(usual, 1, 2, k, 0);
             parameters.insert(parameters.end(),
-                              {far * one.rotation, one.factor, far * one.shear, far * one.dx, far * one.dy});
+                              {far * one.rotation, one.factor_x, one.factor_y, far * one.shear, far * one.dx,
+                               far * one.dy});
             for (const auto& knots : {one.knots.x, one.knots.y}) {
                 for (std::size_t knot = 0; knot < knots_count; ++knot) {
                     parameters.push_back(far * knots[knot]);
