@@ -152,9 +152,9 @@ def _all(pool: ProcessPoolExecutor, tasks: Sequence[Callable[[], T]], done: Call
 
 
 def _to_goal(saved: "Saved") -> list[float]:
-    """Seconds until the test accuracy first was GOAL, at the run's mean pace; nothing where it never was."""
+    """Seconds until a measurement, of five, found GOAL, at the mean pace of the run; nothing where none did."""
     record = saved.record
-    reached = [number for number, epoch in enumerate(record.epochs, 1) if epoch.validation_accuracy >= GOAL]
+    reached = [number for number, epoch in enumerate(record.epochs, 1) if (epoch.validation_accuracy or 0.0) >= GOAL]
     return [record.seconds * reached[0] / len(record.epochs)] if reached else []
 
 

@@ -16,9 +16,8 @@ from dataclasses import dataclass
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor, nn
 
-from pairnet.pairs import Pairs, moments, normalise
+from bench.plain import plain_loop
 from pairnet.records import cores, hardware
 from pairnet.runs import Run, draw
 from pairnet.sources import Dataset, load
@@ -35,49 +34,6 @@ class Timing:
     name: str
     seconds: tuple[float, ...]
     accuracies: tuple[float, ...]
-
-
-class PlainFinalModel(nn.Module):
-    """final_model as a textbook would write it: the tower is called for one image, then for the other."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tower = nn.Sequential(
-            *(nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
-            *(nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
-            *(nn.Conv2d(64, 128, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
-            *(nn.Dropout(0.4), nn.Flatten()),
-        )
-        self.head = nn.Sequential(nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 1))
-        self.auxiliary = nn.Sequential(nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
-
-    def forward(self, pair: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """pair [N,2,14,14] -> main [N], digit scores of the first and of the second image [N,10]."""
-        first, second = self.tower(pair[:, :1]), self.tower(pair[:, 1:])
-        main: Tensor = self.head(torch.cat((first, second), dim=1))
-        return main.squeeze(1), self.auxiliary(first), self.auxiliary(second)
-
-
-def plain_loop(pairs: Pairs, test: Pairs, *, seed: int, epochs: int = 25, batch: int = 25) -> float:
-    """The paper's recipe in a plain loop, torch's threads as they are -> test accuracy."""
-    torch.manual_seed(seed)
-    found = moments(pairs)
-    pair, target, digits = (torch.from_numpy(part) for part in normalise(pairs, found))
-    net = PlainFinalModel()
-    optimiser = torch.optim.Adam(net.parameters(), lr=1e-3)
-    main_loss, digit_loss = nn.BCEWithLogitsLoss(), nn.CrossEntropyLoss()
-    for _ in range(epochs):
-        for rows in torch.randperm(len(pairs)).split(batch):  # type: ignore[no-untyped-call]
-            main, first, second = net(pair[rows])
-            loss = 0.5 * main_loss(main, target[rows])
-            loss = loss + digit_loss(first, digits[rows, 0]) + digit_loss(second, digits[rows, 1])
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-    net.eval()
-    with torch.no_grad():
-        pair, target, _ = (torch.from_numpy(part) for part in normalise(test, found))
-        return float(((net(pair)[0] > 0) == (target > 0)).float().mean())
 
 
 def seconds_of(name: str, dataset: Dataset, draws: int, once: Callable[[Run], float]) -> Timing:
@@ -102,11 +58,11 @@ def measure(dataset: Dataset, *, draws: int, plain_draws: int) -> list[Timing]:
         trained = train(
             run.variant, pairs, test, recipe=recipe, weight_seed=seeds["weights"], order_seed=seeds["order"]
         )
-        return trained.epochs[-1].validation_accuracy
+        return float(((trained.probability.numpy() > 0.5) == (test.targets > 0.5)).mean())
 
     def plain(run: Run) -> float:
         pairs, test = draw(run, dataset)
-        return plain_loop(pairs, test, seed=run.seed)
+        return plain_loop("final_model", pairs, test, seed=run.seed)
 
     return [
         seconds_of("order_net_fast, 1 thread", dataset, draws, fast),

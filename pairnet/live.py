@@ -125,7 +125,9 @@ class RunDisplay:
 
     def __call__(self, epoch: int, last: "Epoch") -> None:
         """Takes in one epoch."""
-        self._progress.update(self._task, completed=epoch, accuracy=f"{last.validation_accuracy:.4f}")
+        self._progress.update(self._task, completed=epoch)
+        if last.validation_accuracy is not None:
+            self._progress.update(self._task, accuracy=f"{last.validation_accuracy:.4f}")
         if epoch == self._run.recipe.epochs and not self._console.is_terminal:
             took = time.monotonic() - self._began
             self._console.print(f"{self._run.variant.name}: {epoch} epochs in {took:.1f} s")

@@ -128,8 +128,10 @@ def stack(layers: tuple[Layer, ...], shape: Shape, *, scores: bool = False) -> n
                 modules[f"norm{number}"] = nn.BatchNorm2d(before[0])
             case Pool(size):
                 modules[f"pool{number}"] = nn.MaxPool2d(size)
+                if isinstance(layers[index - 1], Conv):  # the largest of what ReLU lets through: a quarter of the work
+                    modules.move_to_end(f"relu{number}")
             case Dropout(probability):
-                modules[f"dropout{number}"] = nn.Dropout(probability)
+                modules[f"dropout{number}"] = MaskedDropout(probability, before)
             case GlobalPool():
                 modules[f"mean{number}"] = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
             case Softmax():
@@ -139,6 +141,32 @@ def stack(layers: tuple[Layer, ...], shape: Shape, *, scores: bool = False) -> n
         if isinstance(layer, Conv | Linear) and not (index == last and (scores or isinstance(layers[-1], Softmax))):
             modules[f"relu{number}"] = nn.ReLU()
     return nn.Sequential(modules)
+
+
+class MaskedDropout(nn.Module):
+    """Dropout whose masks come from a generator of the run's own, so that a run sees the same ones in any company.
+
+    Without a mask it draws from torch's global generator, as torch's does.
+    """
+
+    def __init__(self, probability: float, shape: Shape) -> None:
+        super().__init__()
+        self.probability = probability
+        self.shape = shape
+        self.mask: Tensor | None
+        self.register_buffer("mask", None, persistent=False)  # [M,*shape]: 0, or 1 / (1 - probability)
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """A mask for `count` inputs -> float32 [count,*shape], on the generator's device."""
+        kept = torch.empty(count, *self.shape, device=generator.device)
+        kept.bernoulli_(1 - self.probability, generator=generator)
+        return kept.div_(1 - self.probability)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """features [M,*shape], M at most the mask's."""
+        if not self.training or self.mask is None:
+            return nn.functional.dropout(features, self.probability, self.training)
+        return features * self.mask[: len(features)]
 
 
 class OrderScore(nn.Module):

@@ -142,10 +142,10 @@ def carry_out(
         mean=trained.moments.mean,
         std=trained.moments.std,
         epochs=trained.epochs,
-        accuracy=trained.epochs[-1].validation_accuracy,
+        accuracy=float(((trained.probability.numpy() > 0.5) == (held_out.targets > 0.5)).mean()),
         seconds=time.perf_counter() - began,
         environment=environment,
-        calibration=reliability(predict(trained.net, held_out, trained.moments).numpy(), held_out.targets),
+        calibration=reliability(trained.probability.numpy(), held_out.targets),
         note=run.variant.note,
     )
     return trained, record

@@ -1,21 +1,25 @@
 """One recipe, one net: training by the paper's rules, and what is measured on the way.
 
-The paper's recipe is `_train_epoch`; all else here is bookkeeping. What makes it quick without changing what it
-computes: both images go through a shared tower as one batch (nets.py), kernels lie channels-last (nets.py), Adam is
-fused, and no number leaves its device before the epoch has ended.
+The paper's recipe is `_train_epoch`. What makes it quick without changing what it computes, with the part of a step of
+final_model that each saves on one core (docs/performance.md):
+
+- both images go through a shared tower as one batch, and kernels lie channels-last (nets.py)
+- a pooling that follows a convolution comes before its ReLU (nets.py)
+- all parameters lie in one block of memory, so that Adam is one call and not one for each (`_into_block`)
+- what an epoch's scores are worth is reckoned once, at its end, and held-out pairs are measured five times a run
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from pairnet.loader import PairLoader
-from pairnet.nets import JointNet, Scores, TwinNet, build
+from pairnet.nets import JointNet, MaskedDropout, Scores, TwinNet, build
 from pairnet.pairs import Batch, Moments, Pairs, moments, normalise
 from pairnet.recipes import Recipe
 from pairnet.records import Epoch
@@ -23,6 +27,8 @@ from pairnet.variants import Variant
 
 EVALUATION_BATCH = 100
 """Pairs that are evaluated at once; their activations stay in a core's cache."""
+MEASUREMENTS = 5
+"""How often a run measures its held-out pairs; after each of 25 epochs it would spend a quarter of its time on it."""
 
 
 class TrainingError(RuntimeError):
@@ -31,21 +37,22 @@ class TrainingError(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """A net, the moments its inputs are normalised with, and its history."""
+    """A net, the moments its inputs are normalised with, its history, and what it says of the held-out pairs."""
 
     net: JointNet | TwinNet
     moments: Moments
     epochs: tuple[Epoch, ...]
+    probability: Tensor  # P(first <= second) of each held-out pair, float32 [n] on the CPU
 
 
 @dataclass(frozen=True, kw_only=True)
-class Losses:
-    """Sums over pairs, kept on the device; `auxiliary` and `right_digits` stay 0 where no digits are classified."""
+class Worth:
+    """What scores are worth: means over pairs; the last two are None where no digits are classified."""
 
-    main: Tensor
-    auxiliary: Tensor
-    right: Tensor
-    right_digits: Tensor
+    loss: float
+    accuracy: float
+    auxiliary_loss: float | None
+    digit_accuracy: float | None
 
 
 def main_loss(scores: Scores, target: Tensor) -> Tensor:
@@ -63,6 +70,12 @@ def auxiliary_loss(scores: Scores, digits: Tensor) -> Tensor | None:
     return 2 * functional.cross_entropy(scores.digits.flatten(0, 1), digits.flatten())
 
 
+def loss_of(scores: Scores, target: Tensor, digits: Tensor, loss_ratio: float | Tensor) -> Tensor:
+    """loss_ratio * BCE + CE + CE, or BCE alone where no digits are classified.  Paper, section VI."""
+    main, auxiliary = main_loss(scores, target), auxiliary_loss(scores, digits)
+    return main if auxiliary is None else loss_ratio * main + auxiliary
+
+
 def train(
     variant: Variant,
     pairs: Pairs,
@@ -72,9 +85,10 @@ def train(
     weight_seed: int,
     order_seed: int,
     device: str = "cpu",
+    measurements: int = MEASUREMENTS,
     on_epoch: Callable[[int, Epoch], None] | None = None,
 ) -> Trained:
-    """Trains a fresh net of `variant` on `pairs` and measures it on `held_out` after each epoch.
+    """Trains a fresh net of `variant` on `pairs`; measures it on `held_out` `measurements` times, last at the end.
 
     Both sets are normalised with the moments of `pairs`. On a CPU the result is a function of the arguments alone:
     torch is held to one thread, since sums of several round differently, and nets this small gain nothing from more.
@@ -84,58 +98,78 @@ def train(
     found = moments(pairs)
     validation = to_device(normalise(held_out, found), device)
     net = build(variant, seed=weight_seed).to(device)
-    optimiser = _optimiser(net, recipe)
+    optimiser = make_optimiser(net, recipe)
+    masks = torch.Generator().manual_seed(mask_seed(weight_seed))
     history: list[Epoch] = []
-    devices = [device] if torch.device(device).type == "cuda" else []
     with (
         single_thread(),
-        torch.random.fork_rng(devices=devices),
         PairLoader(
             pairs, found, batch=recipe.batch, seed=order_seed, threads=1, warp=recipe.warp, device=device
         ) as loader,
     ):
-        torch.manual_seed(weight_seed)  # dropout's
         for number in range(1, recipe.epochs + 1):
-            trained = _train_epoch(net, loader, optimiser, recipe)
+            trained = _train_epoch(net, loader, optimiser, recipe, masks)
             if recipe.recalibrate and number == recipe.epochs:
                 recalibrate(net, to_device(normalise(pairs, found), device))
-            measured = evaluate(net, validation)
-            history.append(_epoch(net, trained, len(pairs), measured, len(held_out)))
-            if not all(math.isfinite(value) for value in asdict(history[-1]).values() if value is not None):
-                raise TrainingError(
-                    f"{variant.name}: the loss is {history[-1].train_loss} in epoch {number}; lower the learning rate"
-                )
+            measured = None
+            if is_measured(number, recipe.epochs, measurements):
+                scores = score(net, validation.pair)
+                measured = worth(scores, validation.target, validation.digits)
+            history.append(epoch_of(trained, measured))
+            check_finite(variant, number, history[-1])
             if on_epoch is not None:
                 on_epoch(number, history[-1])
-    return Trained(net=net, moments=found, epochs=tuple(history))
+    return Trained(net=net, moments=found, epochs=tuple(history), probability=scores.main.sigmoid().cpu())
 
 
 def _train_epoch(
-    net: JointNet | TwinNet, batches: PairLoader, optimiser: torch.optim.Optimizer, recipe: Recipe
-) -> Losses:
+    net: JointNet | TwinNet,
+    batches: PairLoader,
+    optimiser: torch.optim.Optimizer,
+    recipe: Recipe,
+    masks: torch.Generator,
+) -> Worth:
     """One pass over the training pairs: loss_ratio * BCE + CE + CE, Adam."""
     net.train()
-    sums = []
-    begun = batches.epoch / recipe.epochs
+    done = batches.epoch / recipe.epochs
+    scored, targets, labels = [], [], []
     for number, (pair, target, digits) in enumerate(batches):
-        set_learning_rate(optimiser, recipe.learning_rate_at(begun + (number + 0.5) / len(batches) / recipe.epochs))
+        set_learning_rate(optimiser, recipe.learning_rate_at(done + (number + 0.5) / len(batches) / recipe.epochs))
+        draw_masks(net, len(pair), masks)
         scores: Scores = net(pair)
-        main, auxiliary = main_loss(scores, target), auxiliary_loss(scores, digits)
-        loss = main if auxiliary is None else recipe.loss_ratio * main + auxiliary
-        optimiser.zero_grad()
+        loss = loss_of(scores, target, digits, recipe.loss_ratio)
+        optimiser.zero_grad(set_to_none=False)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-        sums.append(_tally(scores, target, digits, main.detach(), auxiliary))
-    return _add(sums)
+        scored.append(detached(scores))
+        targets.append(target)
+        labels.append(digits)
+    return worth(_joined(scored), torch.cat(targets), torch.cat(labels))
 
 
-def _optimiser(net: JointNet | TwinNet, recipe: Recipe) -> torch.optim.Optimizer:
-    """Adam, or AdamW that decays kernels and matrices only; fused: a small net's step is mostly the calls it makes."""
-    decayed = [parameter for parameter in net.parameters() if parameter.dim() > 1]
-    others = [parameter for parameter in net.parameters() if parameter.dim() <= 1]
-    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+def make_optimiser(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Adam, or AdamW that decays kernels and matrices only."""
+    decayed = [parameter for parameter in net.parameters() if parameter.dim() > 1 or not recipe.weight_decay]
+    others = [parameter for parameter in net.parameters() if parameter.dim() <= 1 and recipe.weight_decay]
+    groups = [{"params": [_into_block(decayed)], "weight_decay": recipe.weight_decay}]
+    if others:
+        groups.append({"params": [_into_block(others)], "weight_decay": 0.0})
     kind = torch.optim.Adam if recipe.optimiser == "adam" else torch.optim.AdamW
     return kind(groups, lr=recipe.learning_rate, betas=recipe.betas, fused=True)
+
+
+def _into_block(parameters: Sequence[nn.Parameter]) -> nn.Parameter:
+    """One parameter whose memory, and whose gradient's, is that of all `parameters` side by side."""
+    size = sum(parameter.numel() for parameter in parameters)
+    block = nn.Parameter(torch.empty(size, device=parameters[0].device))
+    block.grad = torch.zeros_like(block)
+    start = 0
+    for parameter in parameters:
+        place = (parameter.shape, parameter.stride(), start)
+        parameter.data = block.detach().as_strided(*place).copy_(parameter.detach())
+        parameter.grad = block.grad.as_strided(*place)
+        start += parameter.numel()
+    return block
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
@@ -144,43 +178,57 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
+def mask_seed(weight_seed: int) -> int:
+    """The seed of dropout's masks: a stream apart from the initial weights'."""
+    return (weight_seed + 0x6D61736B) % 2**63
+
+
+def draw_masks(net: nn.Module, pairs: int, generator: torch.Generator) -> None:
+    """Gives each dropout of `net` the mask of one step, drawn on the CPU so that every device sees the same."""
+    for module in net.modules():
+        if isinstance(module, MaskedDropout):
+            module.mask = module.draw(2 * pairs, generator).to(next(net.parameters()).device)
+
+
 @torch.no_grad()
 def recalibrate(net: JointNet | TwinNet, batch: Batch) -> None:
     """Takes BN's running mean and variance anew, over the whole of a normalised set at once.
 
-    Those of training are an average over the last steps, of warped images and of weights that still moved.
+    Those of training are an average over the last steps, of warped images and of weights that still moved. Channels
+    are laid apart for it: torch sums channels-last ones in a single float, which is off by a thousandth at this size.
     """
     norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
+    net.eval()
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean, here over one batch
-    net.train()
+        norm.train()  # and the rest as it serves
+    hooks = [norm.register_forward_pre_hook(lambda _, inputs: inputs[0].contiguous()) for norm in norms]
     net(batch.pair)
+    for hook in hooks:
+        hook.remove()
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
 
 
 @torch.inference_mode()
-def evaluate(net: JointNet | TwinNet, batch: Batch) -> Losses:
-    """Losses and right answers over a whole normalised set, dropout off."""
+def score(net: JointNet | TwinNet, pair: Tensor) -> Scores:
+    """What `net` says of normalised pairs [n,2,14,14], dropout off -> Scores of all n, on the same device."""
     net.eval()
-    sums = []
-    for start in range(0, len(batch.target), EVALUATION_BATCH):
-        pair, target, digits = (part[start : start + EVALUATION_BATCH] for part in batch)
-        scores: Scores = net(pair)
-        sums.append(_tally(scores, target, digits, main_loss(scores, target), auxiliary_loss(scores, digits)))
-    return _add(sums)
+    return _joined([net(part) for part in torch.split(pair, EVALUATION_BATCH)])
 
 
-@torch.inference_mode()
 def predict(net: JointNet | TwinNet, pairs: Pairs, with_moments: Moments) -> Tensor:
     """P(first <= second) for each pair -> float32 [n], dropout off, on the CPU."""
-    net.eval()
-    device = next(net.parameters()).device
-    pair = torch.from_numpy(normalise(pairs, with_moments).pair)
+    batch = to_device(normalise(pairs, with_moments), str(next(net.parameters()).device))
     with single_thread():
-        return torch.cat([net(part.to(device)).main.sigmoid().cpu() for part in torch.split(pair, EVALUATION_BATCH)])
+        return score(net, batch.pair).main.sigmoid().cpu()
+
+
+def is_measured(number: int, epochs: int, measurements: int) -> bool:
+    """Whether epoch `number`, 1 to `epochs`, is one of `measurements` evenly spaced ones; the last always is."""
+    return number * measurements // epochs > (number - 1) * measurements // epochs
 
 
 @contextmanager
@@ -210,36 +258,43 @@ def resolve_device(name: str) -> str:
     return name
 
 
-def _tally(scores: Scores, target: Tensor, digits: Tensor, main: Tensor, auxiliary: Tensor | None) -> Losses:
-    """The batch's sums."""
-    count = len(target)
-    right = ((scores.main.detach() > 0) == (target > 0)).sum()
-    nothing = torch.zeros_like(main)
-    return Losses(
-        main=main * count,
-        auxiliary=nothing if auxiliary is None else auxiliary.detach() * count,
-        right=right,
-        right_digits=nothing if scores.digits is None else (scores.digits.detach().argmax(-1) == digits).sum(),
-    )
+@torch.inference_mode()
+def worth(scores: Scores, target: Tensor, digits: Tensor) -> Worth:
+    """Losses and right answers of n pairs; a number leaves its device here and nowhere else."""
+    figures = [main_loss(scores, target), ((scores.main > 0) == (target > 0)).float().mean()]
+    if scores.digits is not None:
+        figures.append(2 * functional.cross_entropy(scores.digits.flatten(0, 1), digits.flatten()))
+        figures.append((scores.digits.argmax(-1) == digits).float().mean())
+    loss, accuracy, *rest = torch.stack(figures).tolist()
+    auxiliary, right = rest or (None, None)
+    return Worth(loss=loss, accuracy=accuracy, auxiliary_loss=auxiliary, digit_accuracy=right)
 
 
-def _add(parts: list[Losses]) -> Losses:
-    return Losses(
-        main=torch.stack([part.main for part in parts]).sum(),
-        auxiliary=torch.stack([part.auxiliary for part in parts]).sum(),
-        right=torch.stack([part.right for part in parts]).sum(),
-        right_digits=torch.stack([part.right_digits for part in parts]).sum(),
-    )
-
-
-def _epoch(net: JointNet | TwinNet, trained: Losses, count: int, measured: Losses, held_out: int) -> Epoch:
-    classifies = isinstance(net, TwinNet) and net.auxiliary is not None
+def epoch_of(trained: Worth, measured: Worth | None) -> Epoch:
+    """A line of history, from what training saw and from what was measured after it, if it was."""
     return Epoch(
-        train_loss=trained.main.item() / count,
-        train_auxiliary_loss=trained.auxiliary.item() / count if classifies else None,
-        train_accuracy=trained.right.item() / count,
-        validation_loss=measured.main.item() / held_out,
-        validation_auxiliary_loss=measured.auxiliary.item() / held_out if classifies else None,
-        validation_accuracy=measured.right.item() / held_out,
-        validation_digit_accuracy=measured.right_digits.item() / (2 * held_out) if classifies else None,
+        train_loss=trained.loss,
+        train_auxiliary_loss=trained.auxiliary_loss,
+        train_accuracy=trained.accuracy,
+        validation_loss=None if measured is None else measured.loss,
+        validation_auxiliary_loss=None if measured is None else measured.auxiliary_loss,
+        validation_accuracy=None if measured is None else measured.accuracy,
+        validation_digit_accuracy=None if measured is None else measured.digit_accuracy,
     )
+
+
+def check_finite(variant: Variant, number: int, epoch: Epoch) -> None:
+    """TrainingError where a loss of `epoch` is not a number, or infinite."""
+    for loss in (epoch.train_loss, epoch.train_auxiliary_loss, epoch.validation_loss, epoch.validation_auxiliary_loss):
+        if loss is not None and not math.isfinite(loss):
+            raise TrainingError(f"{variant.name}: the loss is {loss} in epoch {number}; lower the learning rate")
+
+
+def detached(scores: Scores) -> Scores:
+    """Without what a gradient would need."""
+    return Scores(scores.main.detach(), None if scores.digits is None else scores.digits.detach())
+
+
+def _joined(parts: Sequence[Scores]) -> Scores:
+    digits = [part.digits for part in parts if part.digits is not None]
+    return Scores(torch.cat([part.main for part in parts]), torch.cat(digits) if digits else None)

@@ -8,16 +8,17 @@ import torch
 from torch.nn import functional
 
 from pairnet.loader import PairLoader
-from pairnet.nets import Scores, build
+from pairnet.nets import MaskedDropout, Scores, build
 from pairnet.pairs import draw_pairs, moments, normalise
 from pairnet.recipes import Recipe, Warp
 from pairnet.training import (
     TrainingError,
     auxiliary_loss,
-    evaluate,
+    is_measured,
     main_loss,
     predict,
     resolve_device,
+    score,
     single_thread,
     to_device,
     train,
@@ -175,9 +176,8 @@ def test_the_last_epochs_figures_are_the_nets_own(draws):
 def test_evaluation_counts_a_last_part_that_is_not_full(draws):
     net = build(find("conv_1"), seed=0)
     batch = to_device(normalise(draws[1].subset(np.arange(130)), moments(draws[0])), "cpu")
-    whole = evaluate(net, batch)
-    scores = net.eval()(batch.pair)
-    assert whole.right.item() == ((scores.main > 0) == (batch.target > 0)).sum().item()
+    with torch.inference_mode():
+        torch.testing.assert_close(score(net, batch.pair).main, net.eval()(batch.pair).main)
 
 
 def test_held_out_pairs_are_normalised_with_the_training_pairs_moments(draws):
@@ -187,9 +187,36 @@ def test_held_out_pairs_are_normalised_with_the_training_pairs_moments(draws):
 
 
 def test_it_learns(draws):
-    before, after = run("final_model", draws, epochs=12).epochs[::11]
+    history = run("final_model", draws, epochs=12).epochs
+    before, after = (history[number - 1] for number in (3, 12))  # the first measured, and the last
     assert after.train_loss < 0.7 * before.train_loss
     assert after.validation_accuracy > 0.85 > before.validation_accuracy
+
+
+@pytest.mark.parametrize(
+    ("epochs", "measurements", "expected"), [(25, 5, [5, 10, 15, 20, 25]), (3, 5, [1, 2, 3]), (4, 1, [4]), (1, 5, [1])]
+)
+def test_measurements_are_spread_over_a_run_and_the_last_is_at_its_end(draws, epochs, measurements, expected):
+    assert [number for number in range(1, epochs + 1) if is_measured(number, epochs, measurements)] == expected
+
+
+def test_epochs_between_measurements_tell_of_training_alone(draws):
+    recipe = Recipe(epochs=4)
+    small = [pairs.subset(np.arange(50)) for pairs in draws]
+    history = train(find("a_w_net"), *small, recipe=recipe, weight_seed=3, order_seed=4, measurements=2).epochs
+    assert [epoch.validation_accuracy is not None for epoch in history] == [False, True, False, True]
+    assert all(epoch.train_loss > 0 and epoch.train_auxiliary_loss > 0 for epoch in history)
+
+
+def test_masks_are_those_of_the_runs_seed_and_scale_what_they_keep():
+    dropout = MaskedDropout(0.4, (8, 1, 1))
+    features = torch.ones(50, 8, 1, 1)
+    dropout.mask = dropout.draw(60, torch.Generator().manual_seed(5))
+    given = dropout(features)
+    assert given.unique().tolist() == pytest.approx([0, 1 / 0.6])
+    assert (given == 0).float().mean().item() == pytest.approx(0.4, abs=0.08)
+    assert torch.equal(dropout.mask, dropout.draw(60, torch.Generator().manual_seed(5)))
+    assert torch.equal(dropout.eval()(features), features)
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_a_reason(draws):

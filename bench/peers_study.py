@@ -1,0 +1,133 @@
+"""How fast a study is: Table III as `pairnet reproduce` trains it beside the same runs in a plain PyTorch loop.
+
+    python bench/peers_study.py [--repeats 2] [--plain-repeats 1] [--epochs 25] [--device cpu] [--data auto] [--markdown]
+
+Both are timed in one run of this file, rows in turn: the plain loop (bench/plain.py) trains one net after the other with
+as many threads as there are cores, and measures it once at its end; the study's workers start anew for each row, as
+they do for a table, and that counts. A run of each is thrown away first. Accuracies are of the same draws.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from bench.plain import plain_loop
+from pairnet.records import cores, hardware
+from pairnet.runs import draw
+from pairnet.sources import Dataset, load
+from pairnet.study import carry_out_all
+from pairnet.tables import plan, studies
+from pairnet.training import resolve_device
+
+ROWS = ("cnn_base", "no_w_net", "w_net", "a_net", "a_w_net", "final_model")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """One row, or all: seconds a run of the plain loop and of the study, and both's test accuracies."""
+
+    row: str
+    plain: float
+    study: float
+    plain_accuracies: tuple[float, ...]
+    accuracies: tuple[float, ...]
+
+
+def measure(row: str, dataset: Dataset, *, repeats: int, plain_repeats: int, epochs: int, device: str) -> Timing:
+    """Times one row of the table both ways."""
+    table = studies()["3"]
+    runs = plan(
+        replace(table, rows=tuple(found for found in table.rows if found.label == row)),
+        repeats=repeats,
+        epochs=epochs,
+        device=device,
+    )
+    drawn = [draw(run, dataset) for run in runs[:plain_repeats]]
+    plain_loop(row, *drawn[0], seed=0, epochs=1, device=device)
+    began = time.perf_counter()
+    plain = [plain_loop(row, *each, seed=n, epochs=epochs, device=device) for n, each in enumerate(drawn)]
+    seconds = time.perf_counter() - began
+    with tempfile.TemporaryDirectory() as out:
+        began = time.perf_counter()
+        records = carry_out_all(runs, dataset, Path(out), jobs=cores(), on_progress=lambda _: None)
+        study = time.perf_counter() - began
+    return Timing(
+        row=row,
+        plain=seconds / plain_repeats,
+        study=study / repeats,
+        plain_accuracies=tuple(plain),
+        accuracies=tuple(record.accuracy for record in records),
+    )
+
+
+def rows_of(timings: list[Timing]) -> list[tuple[str, ...]]:
+    """What is shown, with a last row for all."""
+    whole = Timing(
+        row="all",
+        plain=statistics.fmean(timing.plain for timing in timings),
+        study=statistics.fmean(timing.study for timing in timings),
+        plain_accuracies=tuple(found for timing in timings for found in timing.plain_accuracies),
+        accuracies=tuple(found for timing in timings for found in timing.accuracies),
+    )
+    return [
+        (
+            timing.row,
+            f"{timing.plain:.2f}",
+            f"{timing.study:.2f}",
+            f"{timing.plain / timing.study:.2f}",
+            f"{statistics.fmean(timing.plain_accuracies):.4f}",
+            f"{statistics.fmean(timing.accuracies):.4f}",
+        )
+        for timing in [*timings, whole]
+    ]
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=2, help="of each row in the study (default 2)")
+    parser.add_argument("--plain-repeats", type=int, default=1, help="of each row in the plain loop (default 1)")
+    parser.add_argument("--epochs", type=int, default=25, help="of each run (default 25, the paper's)")
+    parser.add_argument("--rows", default=",".join(ROWS), help="of Table III (default all)")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or auto (default cpu)")
+    parser.add_argument("--data", default="auto", help="as for pairnet")
+    parser.add_argument("--markdown", action="store_true")
+    options = parser.parse_args()
+    device, dataset = resolve_device(options.device), load(options.data)
+    torch.set_num_threads(cores())
+    timings = [
+        measure(
+            row,
+            dataset,
+            repeats=options.repeats,
+            plain_repeats=min(options.plain_repeats, options.repeats),
+            epochs=options.epochs,
+            device=device,
+        )
+        for row in options.rows.split(",")
+    ]
+    head = ("row", "plain loop: s a run", "study: s a run", "plain ÷ study", "plain: accuracy", "study: accuracy")
+    about = (
+        f"{options.repeats} draws, plain loop {options.plain_repeats}, {options.epochs} epochs, {device}, {dataset.name}; "
+        f"{hardware()}; torch {torch.__version__}"
+    )
+    if options.markdown:
+        lines = ["| " + " | ".join(row) + " |" for row in (head, ("---",) * len(head), *rows_of(timings))]
+        sys.stdout.write("\n".join([about, "", *lines]) + "\n")
+        return
+    table = Table(*head, title="Table III, one run", caption=about)
+    for row in rows_of(timings):
+        table.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+if __name__ == "__main__":
+    main()
