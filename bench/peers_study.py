@@ -1,10 +1,10 @@
 """How fast a study is: Table III as `pairnet reproduce` trains it beside the same runs in a plain PyTorch loop.
 
-    python bench/peers_study.py [--repeats 2] [--plain-repeats 1] [--epochs 25] [--device cpu] [--data auto] [--markdown]
+    python bench/peers_study.py [--repeats 2] [--plain-repeats 1] [--rows w_net,...] [--epochs 25] [--markdown]
 
-Both are timed in one run of this file, rows in turn: the plain loop (bench/plain.py) trains one net after the other with
-as many threads as there are cores, and measures it once at its end; the study's workers start anew for each row, as
-they do for a table, and that counts. A run of each is thrown away first. Accuracies are of the same draws.
+Both are timed in one run of this file, rows in turn: the plain loop (bench/plain.py) trains one net after the other
+with as many threads as there are cores, and measures it once at its end; the study's workers start anew for each row,
+and that counts. A run of each is thrown away first. Accuracies are of the same draws.
 """
 
 import argparse
@@ -116,8 +116,8 @@ def main() -> None:
     ]
     head = ("row", "plain loop: s a run", "study: s a run", "plain ÷ study", "plain: accuracy", "study: accuracy")
     about = (
-        f"{options.repeats} draws, plain loop {options.plain_repeats}, {options.epochs} epochs, {device}, {dataset.name}; "
-        f"{hardware()}; torch {torch.__version__}"
+        f"{options.repeats} draws, plain loop {options.plain_repeats}, {options.epochs} epochs, {device}, "
+        f"{dataset.name}; {hardware()}; torch {torch.__version__}"
     )
     if options.markdown:
         lines = ["| " + " | ".join(row) + " |" for row in (head, ("---",) * len(head), *rows_of(timings))]
