@@ -133,7 +133,7 @@ def stack(layers: tuple[Layer, ...], shape: Shape, *, scores: bool = False) -> n
             case Dropout(probability):
                 modules[f"dropout{number}"] = MaskedDropout(probability, before)
             case GlobalPool():
-                modules[f"mean{number}"] = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+                modules[f"mean{number}"] = GlobalMean()
             case Softmax():
                 modules["softmax"] = nn.LogSoftmax(dim=-1)
             case Order(classes):
@@ -141,6 +141,14 @@ def stack(layers: tuple[Layer, ...], shape: Shape, *, scores: bool = False) -> n
         if isinstance(layer, Conv | Linear) and not (index == last and (scores or isinstance(layers[-1], Softmax))):
             modules[f"relu{number}"] = nn.ReLU()
     return nn.Sequential(modules)
+
+
+class GlobalMean(nn.Module):
+    """The mean of each channel; torch's own pooling has no rule for a stack of nets."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[M,C,H,W] -> [M,C]."""
+        return features.mean((2, 3))
 
 
 class MaskedDropout(nn.Module):

@@ -69,7 +69,7 @@ class RunRecord:
     std: float
     epochs: tuple[Epoch, ...]
     accuracy: float  # on the held-out pairs after the last epoch
-    seconds: float  # wall time of training and evaluation
+    seconds: float  # wall time of training and evaluation; of runs trained as one, each one's share
     environment: Environment
     calibration: tuple[tuple[int, float, int], ...] = ()  # reliability bins on the held-out pairs, see calibration.py
     note: str = ""  # the variant's: where it came from, how it was chosen

@@ -127,7 +127,21 @@ def carry_out(
         device=run.device,
         on_epoch=on_epoch,
     )
-    record = RunRecord(
+    seconds = time.perf_counter() - began
+    return trained, record_of(run, dataset_facts, environment, fingerprint, held_out, trained, seconds)
+
+
+def record_of(
+    run: Run,
+    dataset_facts: dict[str, Any],
+    environment: Environment,
+    fingerprint: str,
+    held_out: Pairs,
+    trained: Trained,
+    seconds: float,
+) -> RunRecord:
+    """What is kept of a run that took `seconds`."""
+    return RunRecord(
         fingerprint=fingerprint,
         row=run.row,
         variant=run.variant.name,
@@ -143,12 +157,11 @@ def carry_out(
         std=trained.moments.std,
         epochs=trained.epochs,
         accuracy=float(((trained.probability.numpy() > 0.5) == (held_out.targets > 0.5)).mean()),
-        seconds=time.perf_counter() - began,
+        seconds=seconds,
         environment=environment,
         calibration=reliability(trained.probability.numpy(), held_out.targets),
         note=run.variant.note,
     )
-    return trained, record
 
 
 def facts(dataset: Dataset) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pairnet import records
+from pairnet.grouping import carry_out_together
 from pairnet.pairs import Pairs
 from pairnet.records import Environment, Epoch, RecordError, RunRecord
 from pairnet.runs import Run, carry_out, check, draw, facts, fingerprint
@@ -37,13 +38,20 @@ class Progress:
 
 
 def carry_out_all(
-    runs: Sequence[Run], dataset: Dataset, out: Path, *, jobs: int, on_progress: Callable[[Progress], None]
+    runs: Sequence[Run],
+    dataset: Dataset,
+    out: Path,
+    *,
+    jobs: int,
+    on_progress: Callable[[Progress], None],
+    together: bool | None = None,
 ) -> list[RunRecord]:
     """Carries out what `out` does not hold yet, `jobs` at once, and returns the records of all `runs`, in their order.
 
-    Each run has a process and a thread of its own, so that its result does not depend on `jobs`. A record is on the
-    disk before it is reported. An interruption (Ctrl-C) ends the runs under way and passes through; what ended before
-    is kept. RecordError where `out` is in use or holds a line that is no record.
+    Each run has a process and a thread of its own, so that its result does not depend on `jobs`. With `together`, the
+    default on a GPU, all runs of a variant are one program in this process instead. A record is on the disk before it
+    is reported. An interruption (Ctrl-C) ends the runs under way and passes through; what ended before is kept.
+    RecordError where `out` is in use or holds a line that is no record.
     """
     if jobs < 1:
         raise ValueError(f"--jobs must be at least 1, not {jobs}")
@@ -56,10 +64,25 @@ def carry_out_all(
         for run in runs:
             if prints[run] in done:
                 on_progress(Progress(run=run, epoch=run.recipe.epochs, record=done[prints[run]], kept=True))
-        if left:
+        if together or (together is None and any(run.device != "cpu" for run in left)):
+            for record in _carry_out_as_one(left, dataset, out, on_progress):
+                done[record.fingerprint] = record
+        elif left:
             for record in _carry_out_side_by_side(left, prints, dataset, out, min(jobs, len(left)), on_progress):
                 done[record.fingerprint] = record
     return [done[prints[run]] for run in runs]
+
+
+def _carry_out_as_one(
+    runs: Sequence[Run], dataset: Dataset, out: Path, on_progress: Callable[[Progress], None]
+) -> Iterator[RunRecord]:
+    def on_epoch(run: Run, number: int, epoch: Epoch) -> None:
+        on_progress(Progress(run=run, epoch=number, last=epoch))
+
+    for run, record in carry_out_together(runs, dataset, records.environment(runs[0].device), on_epoch):
+        records.append(out / RECORDS, record)
+        on_progress(Progress(run=run, epoch=run.recipe.epochs, record=record))
+        yield record
 
 
 def _carry_out_side_by_side(

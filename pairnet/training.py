@@ -5,7 +5,7 @@ final_model that each saves on one core (docs/performance.md):
 
 - both images go through a shared tower as one batch, and kernels lie channels-last (nets.py)
 - a pooling that follows a convolution comes before its ReLU (nets.py)
-- all parameters lie in one block of memory, so that Adam is one call and not one for each (`_into_block`)
+- all parameters lie in one block of memory, so that Adam is one call and not one for each (optimising.py)
 - what an epoch's scores are worth is reckoned once, at its end, and held-out pairs are measured five times a run
 """
 
@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from pairnet.loader import PairLoader
 from pairnet.nets import JointNet, MaskedDropout, Scores, TwinNet, build
+from pairnet.optimising import make_optimiser, set_learning_rate
 from pairnet.pairs import Batch, Moments, Pairs, moments, normalise
 from pairnet.recipes import Recipe
 from pairnet.records import Epoch
@@ -51,8 +52,8 @@ class Worth:
 
     loss: float
     accuracy: float
-    auxiliary_loss: float | None
-    digit_accuracy: float | None
+    auxiliary_loss: float | None = None
+    digit_accuracy: float | None = None
 
 
 def main_loss(scores: Scores, target: Tensor) -> Tensor:
@@ -98,8 +99,8 @@ def train(
     found = moments(pairs)
     validation = to_device(normalise(held_out, found), device)
     net = build(variant, seed=weight_seed).to(device)
-    optimiser = make_optimiser(net, recipe)
-    masks = torch.Generator().manual_seed(mask_seed(weight_seed))
+    optimiser = make_optimiser([(value, value.dim() > 1) for value in net.parameters()], recipe, recipe.learning_rate)
+    masks = mask_generator(weight_seed)
     history: list[Epoch] = []
     with (
         single_thread(),
@@ -114,11 +115,12 @@ def train(
             measured = None
             if is_measured(number, recipe.epochs, measurements):
                 scores = score(net, validation.pair)
-                measured = worth(scores, validation.target, validation.digits)
+                (measured,) = worths([(scores, validation.target, validation.digits)])
             history.append(epoch_of(trained, measured))
             check_finite(variant, number, history[-1])
             if on_epoch is not None:
                 on_epoch(number, history[-1])
+    forget_masks(net)
     return Trained(net=net, moments=found, epochs=tuple(history), probability=scores.main.sigmoid().cpu())
 
 
@@ -144,43 +146,12 @@ def _train_epoch(
         scored.append(detached(scores))
         targets.append(target)
         labels.append(digits)
-    return worth(_joined(scored), torch.cat(targets), torch.cat(labels))
+    return worths([(joined(scored), torch.cat(targets), torch.cat(labels))])[0]
 
 
-def make_optimiser(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Adam, or AdamW that decays kernels and matrices only."""
-    decayed = [parameter for parameter in net.parameters() if parameter.dim() > 1 or not recipe.weight_decay]
-    others = [parameter for parameter in net.parameters() if parameter.dim() <= 1 and recipe.weight_decay]
-    groups = [{"params": [_into_block(decayed)], "weight_decay": recipe.weight_decay}]
-    if others:
-        groups.append({"params": [_into_block(others)], "weight_decay": 0.0})
-    kind = torch.optim.Adam if recipe.optimiser == "adam" else torch.optim.AdamW
-    return kind(groups, lr=recipe.learning_rate, betas=recipe.betas, fused=True)
-
-
-def _into_block(parameters: Sequence[nn.Parameter]) -> nn.Parameter:
-    """One parameter whose memory, and whose gradient's, is that of all `parameters` side by side."""
-    size = sum(parameter.numel() for parameter in parameters)
-    block = nn.Parameter(torch.empty(size, device=parameters[0].device))
-    block.grad = torch.zeros_like(block)
-    start = 0
-    for parameter in parameters:
-        place = (parameter.shape, parameter.stride(), start)
-        parameter.data = block.detach().as_strided(*place).copy_(parameter.detach())
-        parameter.grad = block.grad.as_strided(*place)
-        start += parameter.numel()
-    return block
-
-
-def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """For the steps from now on."""
-    for group in optimiser.param_groups:
-        group["lr"] = rate
-
-
-def mask_seed(weight_seed: int) -> int:
-    """The seed of dropout's masks: a stream apart from the initial weights'."""
-    return (weight_seed + 0x6D61736B) % 2**63
+def mask_generator(weight_seed: int) -> torch.Generator:
+    """Where a run's dropout masks come from: a stream apart from that of its initial weights."""
+    return torch.Generator().manual_seed((weight_seed + 0x6D61736B) % 2**63)
 
 
 def draw_masks(net: nn.Module, pairs: int, generator: torch.Generator) -> None:
@@ -188,6 +159,13 @@ def draw_masks(net: nn.Module, pairs: int, generator: torch.Generator) -> None:
     for module in net.modules():
         if isinstance(module, MaskedDropout):
             module.mask = module.draw(2 * pairs, generator).to(next(net.parameters()).device)
+
+
+def forget_masks(net: nn.Module) -> None:
+    """Leaves dropout to torch's generator again."""
+    for module in net.modules():
+        if isinstance(module, MaskedDropout):
+            module.mask = None
 
 
 @torch.no_grad()
@@ -216,7 +194,7 @@ def recalibrate(net: JointNet | TwinNet, batch: Batch) -> None:
 def score(net: JointNet | TwinNet, pair: Tensor) -> Scores:
     """What `net` says of normalised pairs [n,2,14,14], dropout off -> Scores of all n, on the same device."""
     net.eval()
-    return _joined([net(part) for part in torch.split(pair, EVALUATION_BATCH)])
+    return joined([net(part) for part in torch.split(pair, EVALUATION_BATCH)])
 
 
 def predict(net: JointNet | TwinNet, pairs: Pairs, with_moments: Moments) -> Tensor:
@@ -259,15 +237,16 @@ def resolve_device(name: str) -> str:
 
 
 @torch.inference_mode()
-def worth(scores: Scores, target: Tensor, digits: Tensor) -> Worth:
-    """Losses and right answers of n pairs; a number leaves its device here and nowhere else."""
-    figures = [main_loss(scores, target), ((scores.main > 0) == (target > 0)).float().mean()]
-    if scores.digits is not None:
-        figures.append(2 * functional.cross_entropy(scores.digits.flatten(0, 1), digits.flatten()))
-        figures.append((scores.digits.argmax(-1) == digits).float().mean())
-    loss, accuracy, *rest = torch.stack(figures).tolist()
-    auxiliary, right = rest or (None, None)
-    return Worth(loss=loss, accuracy=accuracy, auxiliary_loss=auxiliary, digit_accuracy=right)
+def worths(scored: Sequence[tuple[Scores, Tensor, Tensor]]) -> list[Worth]:
+    """Losses and right answers, for each (scores, target, digits); numbers leave their device here and nowhere else."""
+    figures = []
+    for scores, target, digits in scored:
+        figures += [main_loss(scores, target), ((scores.main > 0) == (target > 0)).float().mean()]
+        if (auxiliary := auxiliary_loss(scores, digits)) is not None and scores.digits is not None:
+            figures += [auxiliary, (scores.digits.argmax(-1) == digits).float().mean()]
+    names = ("loss", "accuracy", "auxiliary_loss", "digit_accuracy")[: len(figures) // len(scored)]
+    values = torch.stack(figures).reshape(len(scored), -1).tolist()
+    return [Worth(**dict(zip(names, each, strict=True))) for each in values]
 
 
 def epoch_of(trained: Worth, measured: Worth | None) -> Epoch:
@@ -295,6 +274,7 @@ def detached(scores: Scores) -> Scores:
     return Scores(scores.main.detach(), None if scores.digits is None else scores.digits.detach())
 
 
-def _joined(parts: Sequence[Scores]) -> Scores:
+def joined(parts: Sequence[Scores]) -> Scores:
+    """The scores of several batches, one after the other."""
     digits = [part.digits for part in parts if part.digits is not None]
     return Scores(torch.cat([part.main for part in parts]), torch.cat(digits) if digits else None)

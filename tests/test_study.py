@@ -51,6 +51,19 @@ def test_results_do_not_depend_on_jobs_and_come_in_the_runs_order(glyph_set, tmp
     assert len(records.read(tmp_path / "two" / RECORDS)) == len(runs)
 
 
+def test_runs_of_a_variant_trained_as_one_give_what_each_gives_alone(glyph_set, tmp_path):
+    runs = small_runs(epochs=2, pairs=100)
+    alone, _ = carry_out(runs, glyph_set, tmp_path / "alone")
+    steps = []
+    as_one = carry_out_all(runs, glyph_set, tmp_path / "one", jobs=1, on_progress=steps.append, together=True)
+    for ours, theirs in zip(as_one, alone, strict=True):
+        assert (ours.fingerprint, ours.row, ours.mean) == (theirs.fingerprint, theirs.row, theirs.mean)
+        assert ours.accuracy == pytest.approx(theirs.accuracy, abs=0.021)  # two pairs of a hundred
+        assert ours.epochs[-1].train_loss == pytest.approx(theirs.epochs[-1].train_loss, rel=1e-3)
+    assert [step.epoch for step in steps if step.run == runs[0] and step.record is None] == [1, 2]
+    assert len(records.read(tmp_path / "one" / RECORDS)) == len(runs)
+
+
 def test_what_is_done_is_not_repeated_and_more_is_added(glyph_set, tmp_path):
     first, _ = carry_out(small_runs(repeats=1), glyph_set, tmp_path)
     both, steps = carry_out(small_runs(repeats=2), glyph_set, tmp_path)
