@@ -47,8 +47,8 @@ CHANGES = (
     Change(
         name="dropout left on at test time",
         file="pairnet/training.py",
-        old="    net.eval()\n",
-        new="    net.train()\n",
+        old="    net.eval()\n    return joined(",
+        new="    net.train()\n    forget_masks(net)\n    return joined(",
         nth=1,
         benchmarks=rf"quality\.Error\..*'{VARIANT}'",
     ),

@@ -144,7 +144,7 @@ def test_seeds_scale_and_long_recipes_get_a_third(monkeypatch):
         fixture.seeds(find("fc_1"))
 
 
-@pytest.mark.parametrize(("change", "function"), list(zip(plant.CHANGES, ("probability", "evaluate"), strict=True)))
+@pytest.mark.parametrize(("change", "function"), list(zip(plant.CHANGES, ("probability", "score"), strict=True)))
 def test_each_planted_fault_still_lands_where_it_should(change, function):
     before = (ROOT / change.file).read_text()
     after = change.applied(before)
