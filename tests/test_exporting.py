@@ -112,7 +112,7 @@ def test_rows_that_a_pooling_drops_are_not_computed(trained, digits5k, tmp_path)
 def test_lower_precision_keeps_types_and_reports_accuracy(name, precision, trained, digits5k, tmp_path):
     (found,) = export(trained(name), digits5k, tmp_path / "m.onnx", precision=precision, max_drop=5)
     assert found.torch_accuracy == load_record(trained(name)).accuracy
-    assert abs(found.accuracy - found.torch_accuracy) <= found.changed / found.pairs
+    assert abs(found.accuracy - found.torch_accuracy) <= found.changed / found.pairs + 1e-9
     assert metadata(tmp_path / "m.onnx")["test_accuracy"] == repr(found.accuracy)
     assert metadata(tmp_path / "m.onnx")["precision"] == precision
 
