@@ -12,11 +12,12 @@ def make_optimiser(
     parameters: Sequence[tuple[Tensor, bool]], recipe: Recipe, learning_rate: float | Tensor
 ) -> torch.optim.Optimizer:
     """Adam, or AdamW; with each parameter stands whether it is decayed: kernels and matrices are, and no others."""
-    decays = (recipe.weight_decay, 0.0) if recipe.weight_decay else (0.0,)
+    decayed = [parameter for parameter, decays in parameters if decays and recipe.weight_decay]
+    others = [parameter for parameter, decays in parameters if not (decays and recipe.weight_decay)]
     groups = [
-        {"params": [_into_block([p for p, decayed in parameters if not recipe.weight_decay or decayed == (decay > 0)])]}
-        | {"weight_decay": decay}
-        for decay in decays
+        {"params": [_into_block(part)], "weight_decay": decay}
+        for part, decay in ((decayed, recipe.weight_decay), (others, 0.0))
+        if part
     ]
     kind = torch.optim.Adam if recipe.optimiser == "adam" else torch.optim.AdamW
     return kind(groups, lr=learning_rate, betas=recipe.betas, fused=True)
