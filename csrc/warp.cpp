@@ -143,8 +143,8 @@ void warp(std::span<const std::uint16_t> images, std::span<const float> paramete
         std::array<float, warp_parameters> values;
         std::ranges::copy(parameters.subspan(k * warp_parameters, warp_parameters), values.begin());
         const auto warp = std::bit_cast<Warp>(values);
-        if (!std::ranges::all_of(values, [](float value) { return std::isfinite(value); }) ||
-            warp.factor_x <= 0 || warp.factor_y <= 0) {
+        if (!std::ranges::all_of(values, [](float value) { return std::isfinite(value); }) || warp.factor_x <= 0 ||
+            warp.factor_y <= 0) {
             throw std::invalid_argument("parameters of warp " + std::to_string(k) +
                                         " must be finite, its factors positive");
         }

@@ -42,8 +42,8 @@ Warp random_warp(const WarpRange& range, std::uint64_t seed, std::uint32_t epoch
 /// The place each pixel of the warped image is read from, but for its displacement.
 Affine source_of(const Warp& warp);
 
-/// The warps of both images of pairs `indices` -> out [n,2,38]: rotation, factors of x and y, shear, dx, dy, knots in x and in y.
-/// Throws std::invalid_argument when sizes do not fit, for a negative index, epoch >= 2^28, or a bad range.
+/// The warps of both images of pairs `indices` -> out [n,2,38]: rotation, factors of x and y, shear, dx, dy, knots in x
+/// and in y. Throws std::invalid_argument when sizes do not fit, for a negative index, epoch >= 2^28, or a bad range.
 void random_warps(std::span<const std::int64_t> indices, const WarpRange& range, std::uint64_t seed,
                   std::uint64_t epoch, std::span<float> out);
 

@@ -90,9 +90,8 @@ TEST_CASE("all instruction sets warp to the same bits, far out of the image too"
         std::vector<float> parameters;
         for (std::uint64_t k = 0; k < count; ++k) {
             const Warp one = random_warp(usual, 1, 2, k, 0);
-            parameters.insert(parameters.end(),
-                              {far * one.rotation, one.factor_x, one.factor_y, far * one.shear, far * one.dx,
-                               far * one.dy});
+            parameters.insert(parameters.end(), {far * one.rotation, one.factor_x, one.factor_y, far * one.shear,
+                                                 far * one.dx, far * one.dy});
             for (const auto& knots : {one.knots.x, one.knots.y}) {
                 for (std::size_t knot = 0; knot < knots_count; ++knot) {
                     parameters.push_back(far * knots[knot]);
