@@ -57,8 +57,8 @@ TEST_CASE("a shift moves pixels and brings in zeros") {
 TEST_CASE("equal knots are a shift, knots of zero change no bit") {
     const auto image = random_images(1);
     auto parameters = affine(0, 1, 0, 0, 0);
-    std::fill(parameters.begin() + 5, parameters.begin() + 5 + knots_count, 3.0F);
-    std::fill(parameters.begin() + 5 + knots_count, parameters.end(), -2.0F);
+    std::fill(parameters.begin() + 6, parameters.begin() + 6 + knots_count, 3.0F);
+    std::fill(parameters.begin() + 6 + knots_count, parameters.end(), -2.0F);
     std::vector<float> out(image.size());
     std::vector<float> expected(image.size());
     warp(image, parameters, out, kernels("auto"));
@@ -115,10 +115,12 @@ TEST_CASE("random warps stay within their range and differ by pair, side, epoch 
     for (std::size_t k = 0; k < out.size(); k += warp_parameters) {
         CHECK(std::abs(out[k]) <= 12);
         CHECK(std::abs(out[k + 1] - 1) <= 0.12001F);
-        CHECK(std::abs(out[k + 2]) <= 0.1F);
-        CHECK(std::abs(out[k + 3]) <= 1);
+        CHECK(std::abs(out[k + 2] - 1) <= 0.12001F);
+        CHECK(out[k + 1] != out[k + 2]);
+        CHECK(std::abs(out[k + 3]) <= 0.1F);
         CHECK(std::abs(out[k + 4]) <= 1);
-        for (std::size_t knot = 5; knot < warp_parameters; ++knot) {
+        CHECK(std::abs(out[k + 5]) <= 1);
+        for (std::size_t knot = 6; knot < warp_parameters; ++knot) {
             CHECK(std::abs(out[k + knot]) <= 0.8F * 5.8F);  // the longest of 2^24 lengths
             CHECK(out[k + knot] != 0);
         }
@@ -149,5 +151,5 @@ TEST_CASE("warps refuse what is out of bounds") {
     const auto grey = random_images(1);
     CHECK_THROWS_AS(warp(grey, affine(0, 0, 0, 0, 0), image, kernels("auto")), std::invalid_argument);
     CHECK_THROWS_AS(warp(grey, affine(0, 1, 0, INFINITY, 0), image, kernels("auto")), std::invalid_argument);
-    CHECK_THROWS_AS(warp(grey, std::array<float, 5>{0, 1, 0, 0, 0}, image, kernels("auto")), std::invalid_argument);
+    CHECK_THROWS_AS(warp(grey, std::array<float, 6>{0, 1, 1, 0, 0, 0}, image, kernels("auto")), std::invalid_argument);
 }
