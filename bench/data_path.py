@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.common import titled
 from pairnet.loader import PairLoader
 from pairnet.pairs import Moments, Pairs, normalise
 from pairnet.recipes import Warp
@@ -56,6 +57,7 @@ class OfLoader:
 class Loader(OfLoader):
     """pairnet.loader, NumPy batches."""
 
+    @titled("an epoch through the C++ loader")
     def time_epoch(self, kind: str, threads: int, batch: int) -> None:
         run_through(self.loader)
 
@@ -63,11 +65,11 @@ class Loader(OfLoader):
 class ChartedLoader(OfLoader):
     """The same, the way people say it."""
 
+    @titled("pairs per second through the loader (charted)", unit="pairs/s")
     def track_pairs_per_second(self, kind: str, threads: int, batch: int) -> float:
         return PAIRS / self.seconds()
 
-    track_pairs_per_second.unit = "pairs/s"  # type: ignore[attr-defined]
-
+    @titled("the loader beside memcpy (charted)", unit="of memcpy's speed")
     def track_fraction_of_memcpy(self, kind: str, threads: int, batch: int) -> float:
         """1 would be as quick as copying the same batches, each into the place of the one before, in this process."""
         batches = [[part.copy() for part in one] for one in self.loader]
@@ -80,8 +82,6 @@ class ChartedLoader(OfLoader):
                     np.copyto(to, part)
             copies.append(time.perf_counter() - began)
         return statistics.median(copies[1:]) / self.seconds()
-
-    track_fraction_of_memcpy.unit = "of memcpy's speed"  # type: ignore[attr-defined]
 
     def seconds(self) -> float:
         """Of an epoch, the middle one of EPOCHS."""
@@ -113,10 +113,12 @@ class Without:
         self.tensors = [torch.from_numpy(part) for part in normalise(noise(), MOMENTS)]
         self.loader = DataLoader(TensorDataset(*self.tensors), batch_size=batch, shuffle=True)
 
+    @titled("an epoch through torch's DataLoader")
     def time_torch_data_loader(self, batch: int) -> None:
         """torch.utils.data.DataLoader as most people use it: a pair at a time, then stacked."""
         run_through(self.loader)
 
+    @titled("an epoch by indexing tensors")
     def time_tensor_indexing(self, batch: int) -> None:
         """A permutation, and each batch indexed out of the tensors."""
         import torch

@@ -7,7 +7,7 @@ from typing import Any
 
 import onnxruntime as ort
 
-from bench.common import BATCHES, GPU_PRECISIONS, NETS, OfTrainedNets, has_gpu_driver, images
+from bench.common import BATCHES, GPU_PRECISIONS, NETS, OfTrainedNets, has_gpu_driver, images, titled
 from bench.fixture import Made
 from pairnet.predictor import Predictor, ProviderError
 from pairnet.sessions import open_session
@@ -36,6 +36,7 @@ class Resident(OfTrainedNets):
         answers: Any = ort.OrtValue.ortvalue_from_shape_and_type([batch], "float32", "cuda", 0)
         self.binding.bind_ortvalue_output("probability", answers)
 
+    @titled("one call, images in the GPU's memory")
     def time_answer(self, made: Made, variant: str, provider: str, precision: str, batch: int) -> None:
         self.session.run_with_iobinding(self.binding)
         self.binding.synchronize_outputs()
@@ -57,5 +58,6 @@ class Host(OfTrainedNets):
             raise NotImplementedError(str(error)) from None
         self.pairs = images(batch)
 
+    @titled("one call, images from the host")
     def time_answer(self, made: Made, variant: str, provider: str, batch: int) -> None:
         self.predictor.probability(self.pairs)

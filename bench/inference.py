@@ -3,7 +3,7 @@
 import statistics
 import time
 
-from bench.common import BATCHES, CPU_PRECISIONS, NETS, OfTrainedNets, images
+from bench.common import BATCHES, CPU_PRECISIONS, NETS, OfTrainedNets, images, titled
 from bench.fixture import Made
 from pairnet.predictor import Predictor
 
@@ -25,6 +25,7 @@ class Answer(OfTrainedNets):
         self.predictor = Predictor(made.file(variant, precision), provider="cpu", threads=1, warm_up=False)
         self.pairs = images(batch)
 
+    @titled("one call, one thread")
     def time_answer(self, made: Made, variant: str, precision: str, batch: int) -> None:
         self.predictor.probability(self.pairs)
 
@@ -53,6 +54,7 @@ class OnePair(OfTrainedNets):
 class Latency(OnePair):
     """The middle one."""
 
+    @titled("one pair: median latency")
     def track_p50(self, made: Made, variant: str) -> float:
         return statistics.median(self.latencies())
 
@@ -60,6 +62,7 @@ class Latency(OnePair):
 class ChartedTail(OnePair):
     """The 99th of 100: on a machine that others use too, it says as much about them. So it is not gated."""
 
+    @titled("one pair: 99th percentile (charted)")
     def track_p99(self, made: Made, variant: str) -> float:
         return statistics.quantiles(self.latencies(), n=100)[98]
 
@@ -74,6 +77,7 @@ class ChartedThroughput(OfTrainedNets):
     def setup(self, made: Made, variant: str, precision: str) -> None:
         made.file(variant, precision)
 
+    @titled("pairs per second, all cores (charted)")
     def track_pairs_per_second(self, made: Made, variant: str, precision: str) -> float:
         pairs, seconds = images(max(BATCHES)), []
         with Predictor(made.file(variant, precision), provider="cpu") as predictor:

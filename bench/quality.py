@@ -2,7 +2,7 @@
 
 import statistics
 
-from bench.common import NAMES, OfTrainedNets
+from bench.common import NAMES, OfTrainedNets, titled
 from bench.fixture import PRECISIONS, Made
 from pairnet.paper import TABLE_I, TABLE_III
 
@@ -19,6 +19,7 @@ class Error(OfTrainedNets):
     def setup(self, made: Made, variant: str) -> None:
         made.net(variant)
 
+    @titled("error of the trained net")
     def track_error(self, made: Made, variant: str) -> float:
         return statistics.fmean(made.net(variant).errors)
 
@@ -33,6 +34,7 @@ class FileError(OfTrainedNets):
     def setup(self, made: Made, variant: str, precision: str) -> None:
         made.net(variant)
 
+    @titled("error of the exported file")
     def track_error(self, made: Made, variant: str, precision: str) -> float:
         return made.net(variant).file_errors[precision]
 
@@ -47,6 +49,7 @@ class ChartedAccuracy(OfTrainedNets):
     def setup(self, made: Made, variant: str) -> None:
         made.net(variant)
 
+    @titled("accuracy (charted)")
     def track_accuracy(self, made: Made, variant: str) -> float:
         return 100 - statistics.fmean(made.net(variant).errors)
 
@@ -61,5 +64,6 @@ class ChartedAbovePaper(OfTrainedNets):
     def setup(self, made: Made, variant: str) -> None:
         made.net(variant)
 
+    @titled("accuracy above the paper's (charted)")
     def track_points_above_paper(self, made: Made, variant: str) -> float:
         return 100 - statistics.fmean(made.net(variant).errors) - 100 * PRINTED[variant].mean

@@ -1,6 +1,6 @@
 """How large is a variant: values, multiply-adds, bytes of its file, memory of a process that answers with it?"""
 
-from bench.common import NAMES, NETS, OfTrainedNets, images
+from bench.common import NAMES, NETS, OfTrainedNets, images, titled
 from bench.fixture import PRECISIONS, Made
 from pairnet.variants import count_multiply_adds, count_parameters, find
 
@@ -12,15 +12,13 @@ class Structure:
     params = [NAMES]
     version = "1"
 
+    @titled("parameters", unit="parameters")
     def track_parameters(self, variant: str) -> int:
         return count_parameters(find(variant))
 
-    track_parameters.unit = "parameters"  # type: ignore[attr-defined]
-
+    @titled("multiply-adds per pair", unit="multiply-adds per pair")
     def track_multiply_adds(self, variant: str) -> int:
         return count_multiply_adds(find(variant))
-
-    track_multiply_adds.unit = "multiply-adds per pair"  # type: ignore[attr-defined]
 
 
 class File(OfTrainedNets):
@@ -33,6 +31,7 @@ class File(OfTrainedNets):
     def setup(self, made: Made, variant: str, precision: str) -> None:
         made.file(variant, precision)
 
+    @titled("size of the exported file")
     def track_bytes(self, made: Made, variant: str, precision: str) -> int:
         return made.file(variant, precision).stat().st_size
 
@@ -46,6 +45,7 @@ class Memory(OfTrainedNets):
     def setup(self, made: Made, variant: str) -> None:
         made.file(variant, "fp32")
 
+    @titled("memory of a process that answers 1,024 pairs")
     def peakmem_answer_1024(self, made: Made, variant: str) -> None:
         from pairnet.predictor import Predictor
 

@@ -3,7 +3,7 @@
 import statistics
 from dataclasses import replace
 
-from bench.common import NAMES, OfTrainedNets
+from bench.common import NAMES, OfTrainedNets, titled
 from bench.fixture import GOAL, Made, seeds
 from pairnet.variants import find
 
@@ -38,6 +38,7 @@ class Epoch:
         self.few = draw_pairs(train.pixels, train.labels, count=25, seed=1)
         self.variant = find(variant)
 
+    @titled("an epoch of training")
     def time_epoch(self, variant: str, device: str) -> None:
         from pairnet.training import train
 
@@ -55,6 +56,7 @@ class Goal(OfTrainedNets):
     params = [NAMES]
     unit = "seconds"
 
+    @titled("time to 95.2 % of test pairs")
     def track_seconds_to_paper(self, made: Made, variant: str) -> float:
         return statistics.fmean(made.net(variant).seconds_to_goal)
 

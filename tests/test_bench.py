@@ -1,22 +1,18 @@
 """The asv suite holds to its own rules, its fixture trains and exports, and its results read well."""
 
 import ast
-import functools
-import http.server
 import importlib
 import importlib.util
 import inspect
 import json
-import math
 import pkgutil
 import re
-import shutil
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
+from asv_results import write_results
 
 from pairnet import benchmarks
 from pairnet.cli import app
@@ -175,43 +171,6 @@ def test_only_a_row_that_got_worse_counts_as_noticed(output, noticed):
 # What asv wrote, read back
 
 
-def write_results(folder, commit, date, error, seconds, accuracy, version="1"):
-    """A result file of asv's with one benchmark of each kind."""
-    columns = ["result", "params", "version"]
-    results = {
-        "quality.Error.track_error": [[error, math.nan], [["'w_net'", "'fc_1'"]], version],
-        "inference.Answer.time_answer": [
-            [seconds, seconds * 9, None, math.nan],
-            [["'w_net'", "'null'"], ["1", "64"]],
-            version,
-        ],
-        "quality.ChartedAccuracy.track_accuracy": [[accuracy], [["'w_net'"]], version],
-        "gpu.Host.time_answer": [[math.nan], [["'w_net'"]], version],
-    }
-    file = {
-        "version": 2, "commit_hash": commit, "env_name": "env", "date": date, "python": "3.11", "requirements": {},
-        "env_vars": {}, "params": {"machine": "m", "python": "3.11"}, "result_columns": columns, "results": results,
-        "durations": {},
-    }  # fmt: skip
-    (folder / "m").mkdir(parents=True, exist_ok=True)
-    (folder / "m" / "machine.json").write_text(json.dumps({"version": 1, "machine": "m"}))
-    (folder / "m" / f"{commit[:8]}-env.json").write_text(json.dumps(file))
-    suite = {
-        "quality.Error.track_error": ("% of test pairs", ["variant"], "track"),
-        "inference.Answer.time_answer": ("seconds", ["variant", "batch"], "time"),
-        "quality.ChartedAccuracy.track_accuracy": ("% of test pairs", ["variant"], "track"),
-        "gpu.Host.time_answer": ("seconds", ["variant"], "time"),
-    }
-    about = {
-        name: {
-            "name": name, "unit": unit, "param_names": names, "params": results[name][1], "type": kind,
-            "version": version, "code": "", "timeout": 60,
-        }
-        for name, (unit, names, kind) in suite.items()
-    }  # fmt: skip
-    (folder / "benchmarks.json").write_text(json.dumps({"version": 2, **about}))
-
-
 @pytest.fixture
 def results(tmp_path):
     folder = tmp_path / "results"
@@ -305,48 +264,3 @@ def asv(*arguments, cwd):
 @needs_asv
 def test_asv_finds_no_problem_with_the_suite():
     assert "No problems found" in asv("check", "--environment", f"existing:{sys.executable}", cwd=ROOT)
-
-
-@pytest.fixture
-def pages(tmp_path):
-    """The site that asv publishes of two commits."""
-    git = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost"]
-    subprocess.run([*git, "init", "--quiet", str(tmp_path)], check=True)
-    for number, error in enumerate((5.0, 6.0), 1):
-        message = ["commit", "--quiet", "--allow-empty", "--message", f"commit {number}"]
-        subprocess.run([*git, *message], cwd=tmp_path, check=True)
-        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=tmp_path, capture_output=True, text=True, check=True)
-        write_results(tmp_path / ".asv" / "results", head.stdout.strip(), number * 1000, error, 0.001, 95.0)
-    (tmp_path / "asv.conf.json").write_text((ROOT / "asv.conf.json").read_text())
-    asv("publish", cwd=tmp_path)
-    return tmp_path / ".asv" / "html"
-
-
-@needs_asv
-def test_published_graphs_hold_each_variant(pages):
-    (graph,) = (path for path in pages.glob("graphs/**/quality.Error.track_error.json") if "summary" not in path.parts)
-    assert [value[0] for _, value in json.loads(graph.read_text())] == [5.0, 6.0]
-    index = json.loads((pages / "index.json").read_text())
-    assert index["benchmarks"]["inference.Answer.time_answer"]["param_names"] == ["variant", "batch"]
-
-
-@needs_asv
-@pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is not installed")
-def test_published_graphs_are_drawn(pages):
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(pages))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        page = f"http://127.0.0.1:{server.server_port}/index.html#quality.Error.track_error"
-        command = [
-            "chromium",
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--virtual-time-budget=15000",
-            "--dump-dom",
-        ]
-        found = subprocess.run([*command, page], capture_output=True, text=True, timeout=100)
-        server.shutdown()
-    if "airspeed velocity error" in found.stdout:
-        pytest.skip("asv's pages take jQuery and flot from the network, which is not to be had here")
-    assert 'class="flot-base"' in found.stdout
