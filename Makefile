@@ -2,9 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+QUICK := '(null|order_net_fast)'|data_path.*1000
 CORE := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*.h csrc/*.cpp)
 
-.PHONY: help install reproduce test lint cpp-test tidy bench bench-compare clean
+.PHONY: help install reproduce test test-site lint cpp-test tidy bench bench-quick bench-compare clean
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
@@ -13,6 +14,10 @@ reproduce: .venv/installed  ## train the paper's networks and print Table III
 	$(BIN)/pairnet reproduce
 test: .venv/test-installed  ## all tests
 	$(BIN)/pytest
+test-site: .venv/test-installed .venv/bench-installed  ## the pages of asv publish in a browser (needs chromium and npm)
+	npm install --silent --no-audit --no-fund --prefix build/site jquery@3.3.1 flot@0.8.3 flot-orderbars@1.0.0 \
+	    stupid-table-plugin@1.1.3 blueimp-md5@2.19.0 bootstrap@3.1.1
+	$(BIN)/pytest tests/test_site.py
 lint: .venv/dev-installed  ## ruff, mypy and clang-format
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -29,6 +34,11 @@ bench: .venv/bench-installed  ## measure this checkout: accuracy, size, speed (B
 	$(BIN)/asv machine --yes
 	$(BIN)/asv run --environment existing:$(BIN)/python --set-commit-hash HEAD --bench '$(or $(BENCH),.)'
 	$(BIN)/pairnet bench-report --bench '$(or $(BENCH),.)'
+bench-quick: .venv/bench-installed  ## does each cheap benchmark run? one pass over one variant, nothing is kept
+	$(BIN)/asv machine --yes
+	$(BIN)/asv check --environment existing:$(BIN)/python
+	PAIRNET_BENCH_VARIANTS=order_net_fast PAIRNET_BENCH_REPEATS=1 \
+	    $(BIN)/asv run --quick --dry-run --show-stderr --environment existing:$(BIN)/python --bench "$(QUICK)"
 bench-compare: .venv/bench-installed  ## what got worse since BASE (main), each revision built anew
 	$(BIN)/asv machine --yes
 	$(BIN)/asv continuous --factor 1.2 --bench '$(or $(BENCH),^(?!.*Charted))' $(or $(BASE),main) HEAD
