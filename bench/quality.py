@@ -32,11 +32,11 @@ class FileError(OfTrainedNets):
     unit = "% of test pairs"
 
     def setup(self, made: Made, variant: str, precision: str) -> None:
-        made.net(variant)
+        made.file(variant, precision)
 
     @titled("error of the exported file")
     def track_error(self, made: Made, variant: str, precision: str) -> float:
-        return made.net(variant).file_errors[precision]
+        return made.net(variant).files[precision].error
 
 
 class ChartedAccuracy(OfTrainedNets):

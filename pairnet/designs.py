@@ -68,7 +68,6 @@ class Design:
     kind: Kind = "images"
     digits: bool = False
     half: bool = False  # float16 weights and arithmetic; inputs, outputs and normalisation stay what they are
-    pool_first: bool = False  # the first pooling before its ReLU: the same values; quantising.py says what for
     opset: int = DEFAULT_OPSET
 
     def __post_init__(self) -> None:

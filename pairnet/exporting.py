@@ -89,7 +89,6 @@ def export(
         digits=digits,
         opset=opset,
         half=precision == "fp16",
-        pool_first=precision == "int8",
     )
     groups: list[tuple[Design, ...]] = [(joint,)]
     if split:

@@ -40,7 +40,7 @@ TYPES = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT, "float16": Te
 
 def build(design: Design, weights: Weights, moments: Moments) -> onnx.ModelProto:
     """The whole model, weights inside."""
-    graph = _Graph(half=design.half, pool_first=design.pool_first)
+    graph = _Graph(half=design.half)
     if design.part == "head":
         _split_head(graph, design, weights)
     else:
@@ -59,7 +59,6 @@ class _Graph:
     """Nodes and weights in the order in which they were added; a value has the name of the node that makes it."""
 
     half: bool
-    pool_first: bool
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     weights: dict[str, onnx.TensorProto] = field(default_factory=dict)
     known: list[onnx.ValueInfoProto] = field(default_factory=list)  # shapes that no inference could name
@@ -213,7 +212,6 @@ def _stack(
 ) -> str:
     """Nodes for `layers`, called as in nets.stack (conv1, relu1, norm1, pool1); `number` layers came before."""
     last = max((index for index, layer in enumerate(layers) if isinstance(layer, Conv | Linear)), default=-1)
-    waiting = ""  # a ReLU that goes behind the next pooling
     for index, (layer, before) in enumerate(zip(layers, notation.shapes(layers, shape), strict=False)):
         match layer:
             case Conv():
@@ -235,8 +233,6 @@ def _stack(
             case Pool(size):
                 sizes = {"kernel_shape": [size, size], "strides": [size, size]}
                 x = graph.add("MaxPool", [x], f"{prefix}.pool{number}", sizes)
-                if waiting:
-                    x, waiting = graph.add("Relu", [x], waiting), ""
             case GlobalPool():
                 x = graph.add("GlobalAveragePool", [x], f"{prefix}.pool{number}")
                 x = graph.add("Flatten", [x], f"{prefix}.mean{number}", {"axis": 1})
@@ -245,11 +241,7 @@ def _stack(
             case Dropout():
                 pass  # does nothing once training is over
         if isinstance(layer, Conv | Linear) and not (index == last and (scores or isinstance(layers[-1], Softmax))):
-            name = f"{prefix}.relu{number}"
-            if graph.pool_first and index == 0 and isinstance(layers[index + 1], Pool):
-                waiting = name
-            else:
-                x = graph.add("Relu", [x], name)
+            x = graph.add("Relu", [x], f"{prefix}.relu{number}")
     return x
 
 

@@ -3,13 +3,14 @@
 Three choices make it both exact and quick (docs/results.md):
 - A convolution over one or two channels stays float32: it has 9 to 50 products for each value, and in 8 bits ONNX
   Runtime spends more time on gathering them than on all later layers.
-- The pooling after it stands before its ReLU (graphs.py, pool_first; the same values). ONNX Runtime moves a
-  QuantizeLinear up through a MaxPool, where it would take the slow path of an 8-bit pooling; a ReLU stops it.
+- A pooling goes before what it may (pool_first; the same values). After the first convolution that is its ReLU: ONNX
+  Runtime moves a QuantizeLinear up through a MaxPool, where it would take the slow path of an 8-bit pooling, and a ReLU
+  stops it. After all others it is batch normalisation, which stays float32 and then has a quarter of the values.
 - The layer that ends in scores stays float32: 8 bits there would round every probability.
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from pairnet.checking import Arrays
 OPERATORS = ("Conv", "Gemm", "MaxPool", "Relu", "Reshape")
 SCORES = ("score", "digit_scores")
 CALIBRATION_BATCH = 100
+FEW_CHANNELS = 2
 
 
 def quantise(model: onnx.ModelProto, calibration: Arrays) -> onnx.ModelProto:
@@ -38,8 +40,7 @@ def quantise(model: onnx.ModelProto, calibration: Arrays) -> onnx.ModelProto:
         def get_next(self) -> dict[str, NDArray[Any]] | None:
             return next(self._batches, None)
 
-    prepared = onnx.ModelProto()
-    prepared.CopyFrom(model)
+    prepared = pool_first(model)
     onnx.helper.set_model_props(prepared, {"onnx.quant.pre_process": "onnxruntime.quant"})  # as it is: no advice wanted
     with tempfile.TemporaryDirectory() as folder:
         quantised = Path(folder) / "int8.onnx"
@@ -52,7 +53,7 @@ def quantise(model: onnx.ModelProto, calibration: Arrays) -> onnx.ModelProto:
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             op_types_to_quantize=list(OPERATORS),
-            nodes_to_exclude=kept_in_float(model),
+            nodes_to_exclude=kept_in_float(prepared),
         )
         found = onnx.load(quantised)
     del found.metadata_props[:]
@@ -61,19 +62,62 @@ def quantise(model: onnx.ModelProto, calibration: Arrays) -> onnx.ModelProto:
     return onnx.shape_inference.infer_shapes(found, check_type=True, strict_mode=True, data_prop=True)
 
 
+def pool_first(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same function bit for bit: poolings before batch normalisation, the first one also before its ReLU.
+
+    The largest of four values is the same one before and after a function that rises. A normalisation that turns a
+    channel upside down keeps its place.
+    """
+    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in model.graph.node]
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    makers = {output: node for node in nodes for output in node.output}
+
+    def may_follow(node: onnx.NodeProto) -> bool:
+        if node.op_type == "BatchNormalization":
+            return bool((onnx.numpy_helper.to_array(weights[node.input[1]]) > 0).all())
+        maker = makers.get(node.input[0])
+        return (
+            node.op_type == "Relu"
+            and maker is not None
+            and maker.op_type == "Conv"
+            and not _is_worth_it(maker, weights)
+        )
+
+    swapped = set[str]()
+    for place in range(len(nodes)):
+        here = place
+        while here and nodes[here].op_type == "MaxPool" and may_follow(nodes[here - 1]):
+            before, pool = nodes[here - 1], nodes[here]
+            for reader in nodes[here + 1 :]:
+                reader.input[:] = [before.output[0] if name == pool.output[0] else name for name in reader.input]
+            pool.input[0], before.input[0] = before.input[0], pool.output[0]
+            nodes[here - 1], nodes[here] = pool, before
+            swapped |= {before.output[0], pool.output[0]}
+            here -= 1
+    moved = onnx.ModelProto()
+    moved.CopyFrom(model)
+    del moved.graph.node[:], moved.graph.value_info[:]
+    moved.graph.node.extend(nodes)
+    moved.graph.value_info.extend(value for value in model.graph.value_info if value.name not in swapped)
+    return onnx.shape_inference.infer_shapes(moved, check_type=True, strict_mode=True, data_prop=True)
+
+
 def kept_in_float(model: onnx.ModelProto) -> list[str]:
     """Nodes that are not quantised: from the pixels on, up to the first layer that is worth it; and the scores'."""
-    channels = {tensor.name: tensor.dims[1] for tensor in model.graph.initializer if len(tensor.dims) == 4}
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
     early = {value.name for value in model.graph.input}
     kept, makers = [], {output: node.name for node in model.graph.node for output in node.output}
     for node in model.graph.node:
-        worth_it = node.op_type == "Gemm" or (node.op_type == "Conv" and channels[node.input[1]] > 2)
-        if not worth_it and early & set(node.input):
+        if early & set(node.input) and not _is_worth_it(node, weights):
             early.update(node.output)
             kept.append(node.name)
         if node.name in SCORES:
             kept += [node.name, makers[node.input[0]]]
     return kept
+
+
+def _is_worth_it(node: onnx.NodeProto, weights: Mapping[str, onnx.TensorProto]) -> bool:
+    return node.op_type == "Gemm" or (node.op_type == "Conv" and weights[node.input[1]].dims[1] > FEW_CHANNELS)
 
 
 def _batches(calibration: Arrays) -> Iterator[dict[str, NDArray[Any]]]:

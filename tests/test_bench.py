@@ -9,6 +9,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,8 @@ sys.path.insert(0, str(ROOT))
 
 import bench  # noqa: E402
 from bench import common, fixture, plant  # noqa: E402
+
+pytest_plugins = ("trained_runs",)
 
 KINDS = re.compile("(time|track|peakmem|timeraw|mem)_")
 needs_asv = pytest.mark.skipif(importlib.util.find_spec("asv") is None, reason="asv is not installed")
@@ -91,8 +94,8 @@ def test_the_fixture_trains_exports_and_measures(made):
     net = made.net("order_net_fast")
     assert len(net.errors) == 1
     assert 0 < net.errors[0] < 20
-    assert net.file_errors["fp32"] == pytest.approx(net.errors[0])
-    assert set(net.file_errors) == set(fixture.PRECISIONS)
+    assert net.files["fp32"].error == pytest.approx(net.errors[0])
+    assert set(net.files) == set(fixture.PRECISIONS)
     assert all(0 < seconds < 60 for seconds in net.seconds_to_goal)
 
 
@@ -110,6 +113,23 @@ def test_what_the_fixture_left_out_is_skipped_and_no_number(made):
     for ask in (lambda: made.net("fc_1"), lambda: made.file("fc_1", "fp32"), lambda: made.file("null", "int8")):
         with pytest.raises(NotImplementedError):
             ask()
+
+
+def test_a_file_that_export_refuses_fails_its_own_benchmarks_and_no_others(made):
+    net = made.net("order_net_fast")
+    refused = fixture.File(variant="order_net_fast", precision="int8", refused="expected more, found less")
+    spoilt = replace(made, nets={"order_net_fast": replace(net, files={**net.files, "int8": refused})})
+    assert spoilt.file("order_net_fast", "fp32") == made.file("order_net_fast", "fp32")
+    with pytest.raises(RuntimeError, match="expected more, found less"):
+        spoilt.file("order_net_fast", "int8")
+
+
+def test_export_says_why_it_refuses_a_file(made, monkeypatch, digits5k, tmp_path):
+    monkeypatch.setattr("pairnet.exporting.TOLERANCES", {"fp32": -1.0})
+    (run,) = (made.folder / "runs").glob("order_net_fast-*")
+    file = fixture._export_one(run, digits5k, tmp_path / "m.onnx", "order_net_fast", "fp32")
+    assert "expected probability" in file.refused
+    assert not (tmp_path / "m.onnx").exists()
 
 
 @pytest.mark.parametrize("found", sorted({f for f, _ in BENCHMARKS if issubclass(f, common.OfTrainedNets)}, key=str))
