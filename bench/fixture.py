@@ -16,13 +16,15 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from pairnet.designs import DEFAULT_OPSET, FORMAT, METADATA, Precision
 from pairnet.paper import TABLE_III
 from pairnet.variants import VARIANTS, Variant, count_multiply_adds, find
 
 if TYPE_CHECKING:
+    from pairnet.checking import ExportError
+    from pairnet.exporting import Exported
     from pairnet.runs import Saved
     from pairnet.sources import Dataset
 
@@ -32,8 +34,6 @@ NULL = "null"
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 GOAL = TABLE_III["final_model"].mean
 """The paper's best accuracy: 0.952."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,35 +132,54 @@ def _export(
     pool: ProcessPoolExecutor, runs: "dict[str, Saved]", dataset: "Dataset", folder: Path, tell: "Progress"
 ) -> list[File]:
     """Writes NAME-PRECISION.onnx for all."""
-    tasks = [
-        partial(_export_one, one.folder, dataset, folder / f"{name}-{precision}.onnx", name, precision)
-        for name, one in runs.items()
-        for precision in PRECISIONS
-    ]
-    return _all(pool, tasks, lambda file: tell(f"{file.variant} as {file.precision}{file.refused and ': refused'}"))
-
-
-def _export_one(run: Path, dataset: "Dataset", path: Path, variant: str, precision: Precision) -> File:
     from pairnet.checking import ExportError
     from pairnet.exporting import export
 
-    try:
-        (one,) = export(run, dataset, path, precision=precision, max_drop=100.0)
-    except ExportError as error:
-        return File(variant=variant, precision=precision, refused=str(error))
-    return File(variant=variant, precision=precision, error=100 * (1 - one.accuracy))
+    wanted = [(name, precision) for name in runs for precision in PRECISIONS]
+    paths = [folder / f"{name}-{precision}.onnx" for name, precision in wanted]
+    tasks = [
+        partial(export, runs[name].folder, dataset, path, precision=precision, max_drop=100.0)
+        for (name, precision), path in zip(wanted, paths, strict=True)
+    ]
+
+    def done(found: "list[Exported] | ExportError") -> None:
+        tell(f"refused: {found}" if isinstance(found, ExportError) else found[0].paths[0].name)
+
+    files = []
+    for (name, precision), found in zip(wanted, _all(pool, tasks, done, (ExportError,)), strict=True):
+        if isinstance(found, ExportError):
+            files.append(File(variant=name, precision=precision, refused=str(found)))
+        else:
+            files.append(File(variant=name, precision=precision, error=100 * (1 - found[0].accuracy)))
+    return files
 
 
-def _all(pool: ProcessPoolExecutor, tasks: Sequence[Callable[[], T]], done: Callable[[T], None]) -> list[T]:
-    """Results in the order of the tasks; `done` is told of each as it comes.  The first error ends it."""
-    futures: list[Future[T]] = [pool.submit(task) for task in tasks]
+def _all(
+    pool: ProcessPoolExecutor,
+    tasks: Sequence[Callable[[], Any]],
+    done: Callable[[Any], None],
+    bearable: tuple[type[Exception], ...] = (),
+) -> list[Any]:
+    """Results in the order of the tasks; `done` is told of each as it comes.
+
+    A `bearable` error stands for the task's result; the first other one ends all. Workers know pairnet and not bench,
+    so nothing of bench goes to them.
+    """
+
+    def outcome(future: Future[Any]) -> Any:
+        try:
+            return future.result()
+        except bearable as error:
+            return error
+
+    futures = [pool.submit(task) for task in tasks]
     try:
         for future in as_completed(futures):
-            done(future.result())
+            done(outcome(future))
     except BaseException:
         pool.shutdown(cancel_futures=True)
         raise
-    return [future.result() for future in futures]
+    return [outcome(future) for future in futures]
 
 
 def _to_goal(saved: "Saved") -> list[float]:

@@ -16,11 +16,11 @@ import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 
-from pairnet import _core, graphs, records
+from pairnet import graphs, records
 from pairnet.checking import BATCHES, TOLERANCE, AccuracyError, Arrays, check, cpu_session, weights_digest
-from pairnet.designs import DEFAULT_OPSET, FORMAT, SIDE, Design, Kind, Precision
+from pairnet.designs import DEFAULT_OPSET, FORMAT, Design, Kind, Precision
 from pairnet.nets import JointNet, TwinNet
-from pairnet.pairs import Moments, draw_pairs
+from pairnet.pairs import Moments, draw_pairs, pool_and_normalise
 from pairnet.quantising import quantise
 from pairnet.recorded import as_input
 from pairnet.records import RecordError, RunRecord
@@ -254,11 +254,8 @@ def _expected(design: Design, trained: Trained, feeds: Arrays) -> dict[str, NDAr
 
 
 def _normalised(values: NDArray[Any], moments: Moments) -> NDArray[np.float32]:
-    """Grey levels [...,28,28] pooled and normalised as in training; what is float32 already stays as it is."""
-    if values.dtype != np.uint8:
-        return np.ascontiguousarray(values)
-    blocks = values.reshape(*values.shape[:-2], SIDE // 2, 2, SIDE // 2, 2)
-    return _core.normalise(blocks.sum((-3, -1), dtype=np.uint16), moments.mean, moments.std)
+    """Grey levels pooled and normalised as in training; what is float32 already stays as it is."""
+    return pool_and_normalise(values, moments) if values.dtype == np.uint8 else np.ascontiguousarray(values)
 
 
 def _single(pairs: NDArray[Any]) -> NDArray[Any]:

@@ -95,6 +95,16 @@ def normalise(pairs: Pairs, moments: Moments) -> Batch:
     return Batch(pair, pairs.targets, pairs.digits.astype(np.int64))
 
 
+def pool_and_normalise(images: NDArray[np.uint8], moments: Moments) -> NDArray[np.float32]:
+    """Grey levels as they are [...,28,28] -> what a net takes [...,14,14], bit for bit as in training.
+
+    Raises ValueError when std is not positive.
+    """
+    *axes, height, width = images.shape
+    sums = images.reshape(*axes, height // 2, 2, width // 2, 2).sum((-3, -1), dtype=np.uint16)
+    return _core.normalise(sums, moments.mean, moments.std)
+
+
 def folds(count: int, k: int, seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Rows to train on and rows to validate on, for each of k folds of range(count), shuffled by seed (0..2**32-1).
 

@@ -49,8 +49,9 @@ class Predictor:
     `model` is a file of `pairnet export`, or its bytes. `provider` is "auto" (the first of TensorRT, CUDA and CPU that
     really runs here), "tensorrt", "cuda", "cpu", or the full name of any other provider of the installed ONNX Runtime;
     ProviderError where it cannot run. `threads` (default: the cores this process may use) and `batch` (pairs in one
-    run) are for those who measured otherwise. `graph_batches` are sizes for which a CUDA graph is kept.
-    ModelError for a file that is not one of ours.
+    run) are for those who measured otherwise. `threads_per_run` beyond 1 lets ONNX Runtime part each layer between so
+    many of the threads: single pairs come back sooner, and cost more. `graph_batches` are sizes for which a CUDA graph
+    is kept. ModelError for a file that is not one of ours.
     """
 
     def __init__(
@@ -61,18 +62,24 @@ class Predictor:
         provider_options: Mapping[str, str] | None = None,
         threads: int | None = None,
         batch: int | None = None,
+        threads_per_run: int = 1,
         graph_batches: Sequence[int] = (),
         warm_up: bool = True,
     ) -> None:
-        if threads is not None and threads < 1:
-            raise ValueError(f"threads must be at least 1, not {threads}")
-        if batch is not None and batch < 1:
-            raise ValueError(f"batch must be at least 1, not {batch}")
-        self._open = partial(Model, provider=provider, provider_options=provider_options, graph_batches=graph_batches)
+        for name, value in (("threads", threads), ("batch", batch), ("threads_per_run", threads_per_run)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
+        self._open = partial(
+            Model,
+            provider=provider,
+            provider_options=provider_options,
+            graph_batches=graph_batches,
+            threads_per_run=threads_per_run,
+        )
         self._path = None if isinstance(model, bytes) else Path(model)
         self._model = self._open(model)
         self._split: tuple[Model, Model] | None = None
-        self._threads = 1 if self._model.on_gpu else threads or cores()
+        self._threads = 1 if self._model.on_gpu else max(1, (threads or cores()) // threads_per_run)
         self._batch = batch or (GPU_CHUNK if self._model.on_gpu else CHUNK)
         self._pool = ThreadPoolExecutor(self._threads, "pairnet")  # starts no thread before it has work
         self._closed = False
@@ -247,19 +254,25 @@ def _matching(encoder: Model, head: Model) -> tuple[Model, Model]:
 
 def _checked(images: NDArray[Any], name: str, dtype: type[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     """The same images, where they are [N,*shape] of `dtype`, N at least 1, and finite."""
+    sound = images.dtype == dtype and images.shape[1:] == shape and len(images) > 0
+    if sound and (dtype is np.uint8 or np.isfinite(images).all()):
+        return images
+    raise InputError(_complaint(images, name, dtype, shape))
+
+
+def _complaint(images: NDArray[Any], name: str, dtype: type[Any], shape: tuple[int, ...]) -> str:
+    """What is wrong with images that _checked refuses."""
     expected = f"{name}: expected {np.dtype(dtype).name} [N,{','.join(map(str, shape))}], came {_show(images)}"
     if images.dtype != dtype:
-        if dtype == np.uint8:
-            raise InputError(f"{expected}: send grey levels 0..255 as they are (images.astype(np.uint8), not scaled)")
-        raise InputError(f"{expected}: send float32, pooled to 14x14 and normalised with the file's mean and std")
+        if dtype is np.uint8:
+            return f"{expected}: send grey levels 0..255 as they are (images.astype(np.uint8), not scaled)"
+        return f"{expected}: send float32, pooled to 14x14 and normalised with the file's mean and std"
     if images.shape[1:] != shape:
-        raise InputError(f"{expected}: {_remedy(images.shape, shape)}")
+        return f"{expected}: {_remedy(images.shape, shape)}"
     if not len(images):
-        raise InputError(f"{expected}: there is nothing to answer; send at least one")
-    if dtype != np.uint8 and not np.isfinite(images).all():
-        at = np.argwhere(~np.isfinite(images))[0].tolist()
-        raise InputError(f"{expected} with {images[tuple(at)]} at {at}: send finite values")
-    return images
+        return f"{expected}: there is nothing to answer; send at least one"
+    at = np.argwhere(~np.isfinite(images))[0].tolist()
+    return f"{expected} with {images[tuple(at)]} at {at}: send finite values"
 
 
 def _remedy(came: tuple[int, ...], shape: tuple[int, ...]) -> str:

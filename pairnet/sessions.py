@@ -48,6 +48,7 @@ class Model:
         *,
         provider_options: Mapping[str, str] | None = None,
         graph_batches: Sequence[int] = (),
+        threads_per_run: int = 1,
     ) -> None:
         name = "the given bytes" if isinstance(source, bytes) else str(source)
         if not isinstance(source, bytes) and not Path(source).is_file():
@@ -57,6 +58,7 @@ class Model:
             provider,
             provider_options=provider_options,
             cuda_graphs=bool(graph_batches),
+            threads_per_run=threads_per_run,
         )
         self.metadata: dict[str, str] = dict(session.get_modelmeta().custom_metadata_map)
         if self.metadata.get("pairnet") != FORMAT:
@@ -85,18 +87,24 @@ def open_session(
     *,
     provider_options: Mapping[str, str] | None = None,
     cuda_graphs: bool = False,
+    threads_per_run: int = 1,
 ) -> ort.InferenceSession:
     """A session on the provider that was asked for; `auto` is the first of PROVIDERS that runs here.
 
     On a CPU each run stays on the thread that calls it: predictor.py parts a batch between threads, which was measured
-    to be quicker than ONNX Runtime's parting of each layer. ProviderError says what is missing; ModelError says what is
-    wrong with the file.
+    to be quicker than ONNX Runtime's parting of each layer (`threads_per_run` of them, which spin while they wait).
+    ProviderError says what is missing; ModelError says what is wrong with the file.
     """
+    options: dict[str, Any] = {
+        "provider_options": provider_options,
+        "cuda_graphs": cuda_graphs,
+        "threads_per_run": threads_per_run,
+    }
     if provider == "auto":
         for name in PROVIDERS:
             if not missing(PROVIDERS[name]):
                 try:
-                    return open_session(model, name, provider_options=provider_options, cuda_graphs=cuda_graphs)
+                    return open_session(model, name, **options)
                 except ProviderError:
                     continue
     full = full_name(provider)
@@ -105,7 +113,7 @@ def open_session(
     given = dict(provider_options or {})
     if full == PROVIDERS["cuda"] and cuda_graphs:
         given["enable_cuda_graph"] = "1"
-    session = _session(model, full, given)
+    session = _session(model, full, given, threads_per_run)
     if session.get_providers()[0] != full:  # it fell back without raising
         raise ProviderError(
             f'provider "{provider}" was refused by ONNX Runtime {ort.__version__}, which fell back to '
@@ -163,9 +171,11 @@ def _unloadable(library: str, *, shared: bool = False) -> str:
     return ""
 
 
-def _session(model: Path | bytes, provider: str, provider_options: dict[str, str]) -> ort.InferenceSession:
+def _session(
+    model: Path | bytes, provider: str, provider_options: dict[str, str], threads: int
+) -> ort.InferenceSession:
     options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors; what a warning would say is raised here
     source = model if isinstance(model, bytes) else str(model)

@@ -5,11 +5,14 @@ import importlib
 import importlib.util
 import inspect
 import json
+import os
 import pkgutil
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,7 @@ from asv_results import write_results
 from pairnet import benchmarks
 from pairnet.cli import app
 from pairnet.cli.common import run_app
+from pairnet.exporting import export
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -124,12 +128,32 @@ def test_a_file_that_export_refuses_fails_its_own_benchmarks_and_no_others(made)
         spoilt.file("order_net_fast", "int8")
 
 
-def test_export_says_why_it_refuses_a_file(made, monkeypatch, digits5k, tmp_path):
-    monkeypatch.setattr("pairnet.exporting.TOLERANCES", {"fp32": -1.0})
+def test_what_export_refuses_stands_for_its_file_and_other_errors_end_it(made, digits5k):
     (run,) = (made.folder / "runs").glob("order_net_fast-*")
-    file = fixture._export_one(run, digits5k, tmp_path / "m.onnx", "order_net_fast", "fp32")
-    assert "expected probability" in file.refused
-    assert not (tmp_path / "m.onnx").exists()
+    taken = made.file("order_net_fast", "fp32")  # which no export replaces
+    told = []
+    with ThreadPoolExecutor(1) as pool:
+        (found,) = fixture._all(pool, [partial(export, run, digits5k, taken)], told.append, (FileExistsError,))
+        assert isinstance(found, FileExistsError)
+        assert told == [found]
+        with pytest.raises(FileExistsError):
+            fixture._all(pool, [partial(export, run, digits5k, taken)], told.append)
+
+
+def test_its_workers_need_not_know_the_suite(tmp_path):
+    """asv imports bench by ways of its own, which a worker process does not have."""
+    code = f"""
+if __name__ == "__main__":
+    import sys
+    from pathlib import Path
+    sys.path.append({str(ROOT)!r})
+    from bench import fixture
+    sys.path.pop()
+    fixture.make(Path({str(tmp_path)!r}))
+"""
+    (tmp_path / "main.py").write_text(code)
+    small = {**os.environ, "PAIRNET_BENCH_VARIANTS": "fc_1", "PAIRNET_BENCH_REPEATS": "1"}
+    subprocess.run([sys.executable, "main.py"], cwd=tmp_path, env=small, check=True)
 
 
 @pytest.mark.parametrize("found", sorted({f for f, _ in BENCHMARKS if issubclass(f, common.OfTrainedNets)}, key=str))

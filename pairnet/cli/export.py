@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from pairnet.exporting import Exported
+    from pairnet.records import RunRecord
     from pairnet.sources import Dataset
     from pairnet.variants import Variant
 
@@ -62,7 +63,7 @@ def export(
         folder = run or newest(out, name) or _train(find(name), images(data), out, notes)
         record = load_record(folder)
         target = _target(output, record.variant, every=every)
-        notes.print(f"{record.variant}: from {escape(str(folder))}, test accuracy {record.accuracy:.4f}")
+        notes.print(f"{record.variant}: from {escape(str(folder))}, {_told(record)}")
         results += export_run(
             folder,
             images(record.data["source"]),
@@ -79,6 +80,12 @@ def export(
         print_json([{**asdict(each), "paths": list(map(str, each.paths))} for each in results])
     else:
         console().print(_table(results))
+
+
+def _told(record: "RunRecord") -> str:
+    """What makes one run another than its variant's other runs."""
+    epochs, data, seed = len(record.epochs), record.data["name"], record.seeds["weights"]
+    return f"{epochs} epochs on {record.pairs:,} pairs of {data}, seed {seed}, test accuracy {record.accuracy:.4f}"
 
 
 def _train(variant: "Variant", dataset: "Dataset", out: Path, notes: "Console") -> Path:

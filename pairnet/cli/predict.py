@@ -26,7 +26,10 @@ def predict(
         list[Path] | None,
         typer.Argument(help="Two files of as many images each, or one of pairs: any picture, .npy, .npz, IDX."),
     ] = None,
-    rank: Annotated[bool, typer.Option("--rank", help="Put all images in order, least digit first.")] = False,
+    rank: Annotated[
+        bool,
+        typer.Option("--rank", help="Put all images in order, least digit first; needs `pairnet export --split`."),
+    ] = False,
     test: Annotated[bool, typer.Option("--test", help="Measure the file on its recorded test draw.")] = False,
     provider: Annotated[str, typer.Option(help="auto, cpu, cuda, tensorrt or another provider's full name.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="On a CPU.", show_default="one for each core")] = None,
@@ -77,7 +80,7 @@ def _test(predictor: "Predictor", data: str | None, data_dir: Path | None, *, as
 
 def _pairs(predictor: "Predictor", read: "Sequence[Picture]", notes: list[str], *, as_json: bool) -> None:
     pairs = _paired([picture.pixels for picture in read])
-    probability = predictor.probability(pairs)
+    probability = predictor.probability(_as_taken(predictor, pairs))
     if as_json:
         answers = [{"probability": float(p), "equal_or_less": bool(p > 0.5)} for p in probability]
         print_json({"provider": predictor.provider, "notes": notes, "pairs": answers})
@@ -96,7 +99,7 @@ def _rank(predictor: "Predictor", read: "Sequence[Picture]", notes: list[str], *
     import numpy as np
 
     images = np.concatenate([picture.pixels.reshape(-1, 28, 28) for picture in read])
-    order, score = predictor.rank(images)
+    order, score = predictor.rank(_as_taken(predictor, images))
     if as_json:
         print_json({"provider": predictor.provider, "notes": notes, "order": order.tolist(), "score": score.tolist()})
         return
@@ -108,6 +111,16 @@ def _rank(predictor: "Predictor", read: "Sequence[Picture]", notes: list[str], *
     output.print(table)
     if len(order) > DRAWN:
         output.print(f"then {' '.join(map(str, order[DRAWN:]))}", highlight=False)
+
+
+def _as_taken(predictor: "Predictor", images: "NDArray[np.uint8]") -> "NDArray[Any]":
+    """Grey levels as the file takes them: pooled and normalised where it was exported with --input pairs."""
+    from pairnet.pairs import Moments, pool_and_normalise
+
+    if predictor.takes == "images":
+        return images
+    about = predictor.metadata
+    return pool_and_normalise(images, Moments(mean=float(about["mean"]), std=float(about["std"])))
 
 
 def _paired(arrays: "list[NDArray[np.uint8]]") -> "NDArray[np.uint8]":
