@@ -124,6 +124,8 @@ def our_peers(files: dict[Precision, Path]) -> Iterator[Peer]:
     """The predictor as it comes; and ONNX Runtime as it comes, on the same file."""
     for precision, path in files.items():
         yield Peer(name=f"pairnet, {precision}", answer=ours(Predictor(path, provider="cpu")))
+    parted = Predictor(files["fp32"], provider="cpu", threads_per_run=cores())
+    yield Peer(name="pairnet, fp32, each run on all threads", answer=ours(parted))
     session = ort.InferenceSession(str(files["fp32"]), providers=["CPUExecutionProvider"])
     yield Peer(name="ONNX Runtime's defaults, fp32", answer=lambda raw, ready: session.run(None, {"pair": raw}))
 

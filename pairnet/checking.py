@@ -1,6 +1,7 @@
 """Validation of an exported file, in a fixed order: checker, weights, names, axes, shapes, values."""
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -60,19 +61,24 @@ def check(
     *,
     feeds: Arrays,
     expected: Callable[[Arrays], Arrays],
+    exact: onnx.ModelProto | None = None,
     tolerance: float = TOLERANCE,
+    rms_tolerance: float = math.inf,
 ) -> float:
     """The largest difference between the file's values and the expected ones, over all of BATCHES.
 
-    A difference counts in units of the largest expected value, or of 1 where that is smaller. `feeds` holds at least as
-    many rows as the largest batch; `expected` is what PyTorch makes of some of them. The first step that fails raises
-    its error.
+    A difference counts in units of the largest expected value, or of 1 where that is smaller; `rms_tolerance` is for
+    the root of their mean square, in the largest batch. `feeds` holds at least as many rows as that; `expected` is what
+    PyTorch makes of some of them. `exact` is the same graph in float32, whose weights the file's must be, rounded.
+    The first step that fails raises its error.
     """
     model = check_model(path)
+    if exact is not None:
+        check_rounding(path, model, exact)
     check_names(path, model, inputs, outputs)
     check_axes(path, model, inputs, outputs)
     found = check_shapes(path, outputs, feeds)
-    return check_values(path, found, feeds, expected, tolerance)
+    return check_values(path, found, feeds, expected, tolerance, rms_tolerance)
 
 
 def check_model(path: Path) -> onnx.ModelProto:
@@ -100,6 +106,35 @@ def weights_digest(model: onnx.ModelProto) -> str:
         digest.update(f"{tensor.name} {array.dtype} {list(array.shape)}\n".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def check_rounding(path: Path, model: onnx.ModelProto, exact: onnx.ModelProto) -> None:
+    """Step 2 of a file in lower precision: each weight is the float32 one, to half a step of what it was rounded to.
+
+    Values alone would not show one wrong weight: what 8 bits change is larger.
+    """
+    found = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    for tensor in exact.graph.initializer:
+        wanted, name = onnx.numpy_helper.to_array(tensor).astype(np.float64), tensor.name
+        if name in found:
+            value = found[name].astype(np.float64)
+            half = found[name].dtype == np.float16
+            step = np.spacing(np.abs(found[name])).astype(np.float64) if half else np.zeros(())
+        elif f"{name}_quantized" in found:
+            about = name if f"{name}_scale" in found else f"{name}_quantized"  # of a weight, of a bias
+            scale, zero = (found[f"{about}_{part}"].astype(np.float64) for part in ("scale", "zero_point"))
+            each = (-1, *[1] * (wanted.ndim - 1)) if scale.ndim else ()  # a scale for each output
+            step = scale.reshape(each)
+            value = (found[f"{name}_quantized"] - zero.reshape(each)) * step
+        else:
+            raise WeightsError(f"{path.name}: expected a weight {name}, found none")
+        wrong = np.abs(value - wanted) > 0.5001 * step
+        if wrong.any():
+            at = tuple(np.argwhere(wrong)[0].tolist())
+            raise WeightsError(
+                f"{path.name}: expected {name} {list(at)} to be {wanted[at]:.6f}, rounded, as in the trained net, "
+                f"found {value[at]:.6f}: {int(wrong.sum())} of {wanted.size} weights are wrong; export it again"
+            )
 
 
 def check_names(path: Path, model: onnx.ModelProto, inputs: tuple[Port, ...], outputs: tuple[Port, ...]) -> None:
@@ -161,6 +196,7 @@ def check_values(
     feeds: Arrays,
     expected: Callable[[Arrays], Arrays],
     tolerance: float,
+    rms_tolerance: float = math.inf,
 ) -> float:
     """Step 6: every value against PyTorch's -> the largest difference."""
     largest = 0.0
@@ -175,6 +211,12 @@ def check_values(
                     f"{difference[worst]:.2g}, allowed is {tolerance:g}"
                 )
             largest = max(largest, float(difference[worst]))
+            rms = float(np.sqrt(np.square(difference).mean()))
+            if batch == max(BATCHES) and rms > rms_tolerance:
+                raise ValuesError(
+                    f"{path.name}: expected {name} of a batch of {batch} to be as in PyTorch, found differences whose "
+                    f"root mean square is {rms:.2g}: allowed is {rms_tolerance:g}"
+                )
     return largest
 
 

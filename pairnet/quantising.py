@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 from numpy.typing import NDArray
 
 from pairnet.checking import Arrays
@@ -24,6 +25,7 @@ OPERATORS = ("Conv", "Gemm", "MaxPool", "Relu", "Reshape")
 SCORES = ("score", "digit_scores")
 CALIBRATION_BATCH = 100
 FEW_CHANNELS = 2
+WARNINGS, ERRORS = 2, 3  # ONNX Runtime's levels
 
 
 def quantise(model: onnx.ModelProto, calibration: Arrays) -> onnx.ModelProto:
@@ -44,6 +46,7 @@ def quantise(model: onnx.ModelProto, calibration: Arrays) -> onnx.ModelProto:
     onnx.helper.set_model_props(prepared, {"onnx.quant.pre_process": "onnxruntime.quant"})  # as it is: no advice wanted
     with tempfile.TemporaryDirectory() as folder:
         quantised = Path(folder) / "int8.onnx"
+        ort.set_default_logger_severity(ERRORS)  # the calibration's own sessions warn of what is no matter
         quantize_static(
             prepared,
             str(quantised),
@@ -55,6 +58,7 @@ def quantise(model: onnx.ModelProto, calibration: Arrays) -> onnx.ModelProto:
             op_types_to_quantize=list(OPERATORS),
             nodes_to_exclude=kept_in_float(prepared),
         )
+        ort.set_default_logger_severity(WARNINGS)  # ONNX Runtime's default
         found = onnx.load(quantised)
     del found.metadata_props[:]
     found.metadata_props.extend(model.metadata_props)

@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from pairnet import checking
+from pairnet import checking, exporting
 from pairnet.checking import (
     AxesError,
     CheckerError,
@@ -130,7 +130,6 @@ def test_6_values_are_compared_at_every_batch_size(tmp_path):
 
 @pytest.mark.parametrize("forged", [False, True], ids=["damaged", "with its checksum"])
 def test_a_weight_corrupted_after_export_fails(forged, models, trained, digits5k, tmp_path):
-    from pairnet import exporting
     from pairnet.designs import Design
     from pairnet.variants import find
 
@@ -148,6 +147,54 @@ def test_a_weight_corrupted_after_export_fails(forged, models, trained, digits5k
     feeds = {"pair": exporting._enough(run.testing)}
     with pytest.raises(ValuesError if forged else WeightsError):
         check(path, design.inputs, design.outputs, feeds=feeds, expected=lambda f: exporting._expected(design, run, f))
+
+
+@pytest.mark.parametrize("part", ["joint", "encoder"])
+@pytest.mark.parametrize(
+    ("precision", "name"),
+    [
+        ("fp16", "tower.conv2.weight"),
+        ("fp16", "tower.norm2.bias"),
+        ("int8", "tower.conv2.weight_quantized"),
+        ("int8", "tower.conv3.bias_quantized"),
+        ("int8", "tower.norm2.weight"),
+    ],
+)
+def test_one_corrupted_weight_of_many_is_found_in_lower_precision(part, precision, name, trained, digits5k, tmp_path):
+    """Damaged between the making of a file and its validation, so that its checksum is right."""
+    wanted = {"joint": "m.onnx", "encoder": "m.encoder.onnx"}[part]
+
+    def damaged(path, *arguments):
+        model = onnx.load(path)
+        weight = next(tensor for tensor in model.graph.initializer if tensor.name == name)
+        values = numpy_helper.to_array(weight).copy()
+        values.flat[7] = values.flat[7] + np.asarray(2, values.dtype)
+        weight.CopyFrom(numpy_helper.from_array(values, name))
+        if path.name == wanted:
+            path.write_bytes(model.SerializeToString())
+            return original(path, model, *arguments[1:])
+        return original(path, *arguments)
+
+    original = checking.check_rounding
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checking, "check_rounding", damaged)
+        with pytest.raises(
+            WeightsError, match=rf"{wanted}: expected tower\.\w+\.\w+ \[.*7?.*\] to be .* 1 of \d+ weights"
+        ):
+            exporting.export(
+                trained("final_model_bn"), digits5k, tmp_path / "m.onnx", precision=precision, split=True, max_drop=100
+            )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_6_values_where_many_are_a_little_wrong(tmp_path):
+    shift = numpy_helper.from_array(np.array([0, 0.01], np.float32), "shift")
+    nodes = [helper.make_node("MatMul", ["x", "weight"], ["p"]), helper.make_node("Add", ["p", "shift"], ["y"])]
+    path = tmp_path / "tiny.onnx"
+    path.write_bytes(tiny(nodes, extra=[shift]).SerializeToString())
+    check(path, INPUTS, OUTPUTS, feeds={"x": X}, expected=expected, tolerance=0.1, rms_tolerance=0.01)
+    with pytest.raises(ValuesError, match=r"root mean square is .*: allowed is 0\.0001"):
+        check(path, INPUTS, OUTPUTS, feeds={"x": X}, expected=expected, tolerance=0.1, rms_tolerance=1e-4)
 
 
 def test_all_are_export_errors():

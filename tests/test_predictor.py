@@ -244,7 +244,14 @@ def test_a_closed_predictor_says_so(models):
     predictor.close()
 
 
-@pytest.mark.parametrize("option", ["threads", "batch"])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_threads_in_a_run_change_nothing(threads, models, final, pairs):
+    with Predictor(models("final_model"), threads=2, threads_per_run=threads) as predictor:
+        np.testing.assert_allclose(predictor.probability(pairs), final.probability(pairs), atol=1e-6)
+        assert predictor.compare(*pairs[0]) == pytest.approx(final.compare(*pairs[0]), abs=1e-6)
+
+
+@pytest.mark.parametrize("option", ["threads", "batch", "threads_per_run"])
 def test_settings_start_at_one(option, models):
     with pytest.raises(ValueError, match=f"{option} must be at least 1, not 0"):
         Predictor(models("fc_1"), **{option: 0})
@@ -302,6 +309,19 @@ def test_the_command_measures_a_file_on_its_recorded_draw(models, trained, capsy
     onnx.save(model, other)
     assert run_app(app, ["predict", str(other), "--test"]) == 1
     assert "(recorded 0.1230)" in capsys.readouterr().out
+
+
+def test_the_command_pools_and_normalises_pictures_for_a_file_of_pairs(models, pairs, tmp_path, capsys):
+    np.save(tmp_path / "pairs.npy", pairs[:12])
+    answers = {}
+    for kind in ("images", "pairs"):
+        assert run_app(app, ["predict", str(models("final_model", kind)), str(tmp_path / "pairs.npy"), "--json"]) == 0
+        answers[kind] = [each["probability"] for each in json.loads(capsys.readouterr().out)["pairs"]]
+    np.testing.assert_allclose(answers["pairs"], answers["images"], atol=1e-6)
+    np.save(tmp_path / "images.npy", pairs[:12, 0])
+    command = ["predict", str(models("final_model", "pairs")), str(tmp_path / "images.npy"), "--rank", "--json"]
+    assert run_app(app, command) == 0
+    assert len(json.loads(capsys.readouterr().out)["order"]) == 12
 
 
 def test_the_command_answers_and_ranks(models, pairs, tmp_path, capsys):

@@ -4,6 +4,8 @@ import onnx
 import onnxruntime as ort
 import pytest
 
+from pairnet.quantising import pool_first
+
 pytest_plugins = ("trained_runs",)
 
 
@@ -52,3 +54,36 @@ def test_onnx_runtime_fuses_it(models, tmp_path):
 
 def test_it_is_a_quarter_of_the_size(models):
     assert models("final_model", "images", "int8").stat().st_size < 0.35 * models("final_model").stat().st_size
+
+
+@pytest.mark.parametrize("name", ["final_model_bn", "no_w_net", "order_net", "conv_1", "fc_1"])
+def test_poolings_go_before_what_they_may_and_no_value_changes(name, models, digits5k):
+    model = onnx.load(models(name))
+    moved = pool_first(model)
+    for tower in {node.name.split(".")[0] for node in model.graph.node if ".norm1" in node.name} & {"tower", "layers"}:
+        before = [node.name for node in model.graph.node if node.name.startswith(tower)]
+        after = [node.name for node in moved.graph.node if node.name.startswith(tower)]
+        assert sorted(before) == sorted(after)
+        assert before != after
+    pairs = {"pair": digits5k.test.pixels[:60].reshape(30, 2, 28, 28)}
+    sessions = [exact_session(one) for one in (model, moved)]
+    for one, other in zip(*(session.run(None, pairs) for session in sessions), strict=True):
+        assert (one == other).all()
+
+
+def test_a_normalisation_that_turns_a_channel_round_stays_before_its_pooling(models):
+    model = onnx.load(models("final_model_bn"))
+    scale = next(tensor for tensor in model.graph.initializer if tensor.name == "tower.norm2.weight")
+    values = onnx.numpy_helper.to_array(scale).copy()
+    values[3] = -values[3]
+    scale.CopyFrom(onnx.numpy_helper.from_array(values, scale.name))
+    names = [node.name for node in pool_first(model).graph.node]
+    assert names.index("tower.norm2") < names.index("tower.pool2")
+    assert names.index("tower.pool3") < names.index("tower.norm3")
+
+
+def exact_session(model):
+    """Without optimisations, which fold constants in another order."""
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
