@@ -259,10 +259,10 @@ def main(
             peers += cuda_peers(net, files)
             peaks = matmul_peaks()
         test, found = dataset.test, Moments(mean=record.mean, std=record.std)
-        pairs = draw_pairs(test.pixels, test.labels, count=max(BATCHES), seed=record.seeds["test_draw"])
+        pairs = draw_pairs(test, count=max(BATCHES), seed=record.seeds["test_draw"])
         raw, ready = (as_input(pairs, test, found, kind) for kind in ("images", "pairs"))
         speeds = {batch: measured(peers, raw[:batch], ready[:batch], rounds) for batch in BATCHES}
-        ranked, whole, same = rank_against_all_pairs(files["fp32"], dataset.test.pixels[:IMAGES], rounds)
+        ranked, whole, same = rank_against_all_pairs(files["fp32"], dataset.test.take(np.arange(IMAGES))[0], rounds)
     largest = speeds[max(BATCHES)]
     headings = ["", *(f"batch {batch}, pairs/s" for batch in BATCHES), "CPU µs/pair"]
     rows = [[peer.name, *(str(speeds[batch][peer.name]) for batch in BATCHES)] for peer in peers]

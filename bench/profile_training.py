@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--data", default="auto", help="as for pairnet")
     options = parser.parse_args()
     dataset, variant = load(options.data), find(options.variant)
-    pairs = draw_pairs(dataset.train.pixels, dataset.train.labels, count=1000, seed=0)
+    pairs = draw_pairs(dataset.train, count=1000, seed=0)
     few = pairs.subset(np.arange(25))
     profiler = profile()
 

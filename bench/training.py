@@ -34,8 +34,8 @@ class Epoch:
         except ValueError as error:
             raise NotImplementedError(str(error)) from None
         train = load("mnist5k").train
-        self.pairs = draw_pairs(train.pixels, train.labels, count=1000, seed=0)
-        self.few = draw_pairs(train.pixels, train.labels, count=25, seed=1)
+        self.pairs = draw_pairs(train, count=1000, seed=0)
+        self.few = draw_pairs(train, count=25, seed=1)
         self.variant = find(variant)
 
     @titled("an epoch of training")

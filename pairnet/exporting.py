@@ -125,7 +125,7 @@ def load_trained(folder: Path, dataset: Dataset, kind: Kind) -> Trained:
         )
     moments = Moments(mean=record.mean, std=record.std)
     seeds, train = record.seeds, dataset.train
-    training = draw_pairs(train.pixels, train.labels, count=record.pairs, seed=seeds["train_draw"])
+    training = draw_pairs(train, count=record.pairs, seed=seeds["train_draw"])
     testing = draw_test(dataset, pairs=record.pairs, seed=seeds["test_draw"])
     return Trained(
         record=record,

@@ -7,6 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairnet import _core
+from pairnet.images import Pool
+
+CHUNK = 8192  # pairs whose whole images are held at once
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,25 +62,27 @@ class Batch(NamedTuple):
     digits: Any  # int64 [B,2]
 
 
-def draw_pairs(
-    pixels: NDArray[np.uint8], labels: NDArray[np.uint8], *, count: int, seed: int, threads: int = 1
-) -> Pairs:
-    """Draws `count` pairs; no image is used twice.  pixels [N,28,28] (or pooled [N,14,14]), labels [N].
+def draw_pairs(images: Pool, *, count: int, seed: int, threads: int = 1) -> Pairs:
+    """Draws `count` pairs from N images; no image is used twice.
 
-    A function of (N, count, seed) alone: the first 2*count entries of a random permutation, two by two.
-    Raises ValueError when there are fewer than 2*count images, or arrays do not fit.
+    A function of (N, count, seed) alone: the first 2*count entries of a random permutation, two by two. Time and memory
+    grow with count, not with N. Raises ValueError when there are fewer than 2*count images.
     """
-    images = len(pixels)
-    if labels.shape != (images,):
-        raise ValueError(f"labels must be of shape [{images}], one for each image, not {list(labels.shape)}")
     if count < 1:
         raise ValueError(f"--pairs must be at least 1, not {count}")
-    if 2 * count > images:
+    if 2 * count > len(images):
         raise ValueError(
-            f"{count} pairs need {2 * count} images, but there are {images}: choose --pairs {images // 2} or less"
+            f"{count} pairs need {2 * count} images, but there are {len(images)}: "
+            f"choose --pairs {len(images) // 2} or less"
         )
-    indices = _core.draw(images, count, seed)
-    return Pairs(pixels=_core.pool_pairs(pixels, indices, threads), digits=labels[indices], indices=indices)
+    indices = _core.draw(len(images), count, seed)
+    pixels, digits = np.empty((count, 2, 14, 14), np.uint16), np.empty((count, 2), np.uint8)
+    for start in range(0, count, CHUNK):
+        chunk = slice(start, start + CHUNK)
+        taken, digits[chunk] = images.take(indices[chunk], threads)
+        rows = np.arange(2 * len(taken), dtype=np.int64).reshape(-1, 2)
+        pixels[chunk] = _core.pool_pairs(taken.reshape(-1, *taken.shape[2:]), rows, threads)
+    return Pairs(pixels=pixels, digits=digits, indices=indices)
 
 
 def moments(pairs: Pairs) -> Moments:

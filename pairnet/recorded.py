@@ -9,20 +9,21 @@ from numpy.typing import NDArray
 
 from pairnet import _core
 from pairnet.designs import SIDE, Kind
+from pairnet.images import Pool
 from pairnet.pairs import Moments, Pairs, draw_pairs
-from pairnet.sources import Dataset, Images
+from pairnet.sources import Dataset
 
 
-def as_input(pairs: Pairs, images: Images, moments: Moments, kind: Kind) -> NDArray[Any]:
+def as_input(pairs: Pairs, images: Pool, moments: Moments, kind: Kind) -> NDArray[Any]:
     """Pairs drawn from `images` as a file takes them: uint8 [n,2,28,28] or float32 [n,2,14,14].
 
     ValueError where 28x28 pixels are wanted and the source has none.
     """
     if kind == "pairs":
         return _core.normalise(pairs.pixels, moments.mean, moments.std)
-    if images.pixels.shape[1] != SIDE:
+    if images.side != SIDE:
         raise ValueError(f"this source has no images of {SIDE}x{SIDE} to send: export with --input pairs")
-    return images.pixels[pairs.indices]
+    return images.take(pairs.indices)[0]
 
 
 def test_draw(metadata: Mapping[str, str], dataset: Dataset) -> tuple[NDArray[Any], NDArray[np.bool_]]:
@@ -36,7 +37,7 @@ def test_draw(metadata: Mapping[str, str], dataset: Dataset) -> tuple[NDArray[An
             f"({dataset.origin}) have {dataset.checksum[:12]}: name the same ones with --data or --data-dir"
         )
     test, seed = dataset.test, json.loads(metadata["seeds"])["test_draw"]
-    pairs = draw_pairs(test.pixels, test.labels, count=int(metadata["pairs"]), seed=seed)
+    pairs = draw_pairs(test, count=int(metadata["pairs"]), seed=seed)
     moments = Moments(mean=float(metadata["mean"]), std=float(metadata["std"]))
     kind: Kind = "images" if metadata["input"] == "images" else "pairs"
     return as_input(pairs, test, moments, kind), pairs.targets > 0.5

@@ -85,7 +85,7 @@ def check(run: Run, dataset: Dataset) -> None:
 def draw(run: Run, dataset: Dataset) -> tuple[Pairs, Pairs]:
     """The pairs to train on and the pairs held out.  ValueError where the set is too small for `run.pairs`."""
     check(run, dataset)
-    training = draw_pairs(dataset.train.pixels, dataset.train.labels, count=run.pairs, seed=run.seeds["train_draw"])
+    training = draw_pairs(dataset.train, count=run.pairs, seed=run.seeds["train_draw"])
     if run.fold is None:
         return training, draw_test(dataset, pairs=run.pairs, seed=run.seeds["test_draw"])
     rows, held_out = folds(run.pairs, run.folds, run.seeds["train_draw"])[run.fold]
@@ -94,7 +94,7 @@ def draw(run: Run, dataset: Dataset) -> tuple[Pairs, Pairs]:
 
 def draw_test(dataset: Dataset, *, pairs: int, seed: int) -> Pairs:
     """A draw of test pairs, as a record names it."""
-    return draw_pairs(dataset.test.pixels, dataset.test.labels, count=pairs, seed=seed)
+    return draw_pairs(dataset.test, count=pairs, seed=seed)
 
 
 def with_dropout(variant: Variant, probability: float) -> Variant:

@@ -1,6 +1,5 @@
 """Where images come from: full MNIST, the 5,000 embedded ones, procedural glyphs, or a folder of the user's."""
 
-import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairnet.fetching import MNIST_SHA256, cache_folder, fetch_mnist
-from pairnet.idx import DataError, header, read_idx
+from pairnet.idx import DataError, read_idx
+from pairnet.images import Glyphs, Images, Pool, checksum, sha256
 
-__all__ = ["Available", "DataError", "Dataset", "Images", "available", "describe", "fetch_mnist", "load"]
+__all__ = ["Available", "DataError", "Dataset", "available", "describe", "fetch_mnist", "load"]
 
 SPECS = {
     "auto": "auto",
@@ -33,26 +33,15 @@ GLYPHS_TEST_START = 2**40
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Images:
-    """Grey images and the class of each."""
-
-    pixels: NDArray[np.uint8]  # [N,28,28] or [N,14,14]
-    labels: NDArray[np.uint8]  # [N], 0 to classes-1
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
 class Dataset:
     """Images to draw training pairs from, others to draw test pairs from, and what a record says about them."""
 
     name: str  # "mnist", "mnist5k", "glyphs", "idx:<folder's name>"
     source: str  # what `load` takes to find it again: the name, with a glyph stream's size and seed, or a whole path
-    train: Images
-    test: Images
+    train: Pool
+    test: Pool
     classes: int  # 2 to 10; the order of the labels is the order of the classes
-    checksum: str  # SHA-256 over shapes and bytes of train pixels, train labels, test pixels, test labels
+    checksum: str  # of both pools; see images.checksum
     origin: str  # for people: "full MNIST from <folder>"
 
 
@@ -98,8 +87,8 @@ def load(spec: str = "auto", *, data_dir: Path | None = None) -> Dataset:
 def describe(dataset: Dataset) -> str:
     """One line for the header of a run: name, sizes and origin."""
     train, test = dataset.train, dataset.test
-    side = train.pixels.shape[1]
-    sizes = f"{len(train):,} training and {len(test):,} test images of {side}x{side}, {dataset.classes} classes"
+    side = f"{train.side}x{train.side}"
+    sizes = f"{len(train):,} training and {len(test):,} test images of {side}, {dataset.classes} classes"
     return f"{dataset.name}: {sizes} ({dataset.origin})"
 
 
@@ -187,14 +176,8 @@ def _load_glyphs(numbers: str) -> Dataset:
             f"glyphs:{numbers} is not understood: expected {SPECS['glyphs']}, "
             f"SIZE from 2 to {GLYPHS_LIMIT:,} images, SEED a whole number from 0 on"
         )
-    from pairnet import _core
-
-    def drawn(start: int, count: int) -> Images:
-        numbers = np.arange(start, start + count, dtype=np.int64)
-        pixels, labels = _core.glyphs(numbers, int(seed), os.cpu_count() or 1)
-        return Images(pixels=pixels, labels=labels)
-
-    train, test = drawn(0, int(size)), drawn(GLYPHS_TEST_START, min(int(size), GLYPHS_TEST))
+    train = Glyphs(start=0, count=int(size), seed=int(seed))
+    test = Glyphs(start=GLYPHS_TEST_START, count=min(int(size), GLYPHS_TEST), seed=int(seed))
     return _dataset("glyphs", train, test, 10, f"procedural digits, seed {seed}", f"glyphs:{size}:{seed}")
 
 
@@ -238,24 +221,20 @@ def _read_folder(folder: Path, checksums: Mapping[str, str]) -> tuple[Images, Im
     paths = [_find(folder, name) or folder / name for name in MNIST_SHA256]
     arrays = [read_idx(path) for path in paths]
     for name, path, array in zip(MNIST_SHA256, paths, arrays, strict=True):
-        if name in checksums and (found := _sha256(array)) != checksums[name]:
+        if name in checksums and (found := sha256(array)) != checksums[name]:
             raise DataError(
                 f"{path} is not MNIST's {name}: expected SHA-256 {checksums[name][:12]} of its decompressed bytes, "
                 f"found {found[:12]}: run `pairnet data fetch mnist`, or name a set of your own as --data idx:FOLDER"
             )
-    train, test = (
-        _checked(Images(pixels=arrays[k], labels=arrays[k + 1]), pixels_path=paths[k], labels_path=paths[k + 1])
-        for k in (0, 2)
-    )
-    side, other = train.pixels.shape[1], test.pixels.shape[1]
+    train, test = (_checked(arrays[k], arrays[k + 1], pixels_path=paths[k], labels_path=paths[k + 1]) for k in (0, 2))
+    side, other = train.side, test.side
     if side != other:
         raise DataError(f"{folder}: training images are {side}x{side}, test images {other}x{other}: resize one of them")
     return train, test
 
 
-def _checked(images: Images, *, pixels_path: Path, labels_path: Path) -> Images:
-    """The same images; DataError where they are not images of 28x28 or 14x14 with one label of 0 to 9 each."""
-    pixels, labels = images.pixels, images.labels
+def _checked(pixels: NDArray[np.uint8], labels: NDArray[np.uint8], *, pixels_path: Path, labels_path: Path) -> Images:
+    """Both together; DataError where they are not images of 28x28 or 14x14 with one label of 0 to 9 each."""
     if pixels.ndim != 3 or pixels.shape[1:] not in SIZES:
         raise DataError(
             f"{pixels_path}: expected images [N,28,28] or [N,14,14], found {list(pixels.shape)}: resize them first"
@@ -272,20 +251,16 @@ def _checked(images: Images, *, pixels_path: Path, labels_path: Path) -> Images:
         raise DataError(
             f"{labels_path}: label {labels[at]} of image {at} is out of range: expected 0 to 9, at most 10 classes"
         )
-    return images
+    return Images(pixels=pixels, labels=labels)
 
 
-def _sha256(*arrays: NDArray[np.uint8]) -> str:
-    """Of each array's IDX header, which tells its shape, and its bytes: for one array, the checksum of its IDX file."""
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(header(array.shape))
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
-
-
-def _dataset(name: str, train: Images, test: Images, classes: int, origin: str, source: str = "") -> Dataset:
-    checksum = _sha256(train.pixels, train.labels, test.pixels, test.labels)
+def _dataset(name: str, train: Pool, test: Pool, classes: int, origin: str, source: str = "") -> Dataset:
     return Dataset(
-        name=name, source=source or name, train=train, test=test, classes=classes, checksum=checksum, origin=origin
+        name=name,
+        source=source or name,
+        train=train,
+        test=test,
+        classes=classes,
+        checksum=checksum(train, test),
+        origin=origin,
     )

@@ -22,8 +22,8 @@ from pairnet.variants import VARIANTS, find
 def members(glyph_set):
     return [
         Member(
-            pairs=draw_pairs(glyph_set.train.pixels, glyph_set.train.labels, count=100, seed=2 * seed),
-            held_out=draw_pairs(glyph_set.test.pixels, glyph_set.test.labels, count=130, seed=2 * seed + 1),
+            pairs=draw_pairs(glyph_set.train, count=100, seed=2 * seed),
+            held_out=draw_pairs(glyph_set.test, count=130, seed=2 * seed + 1),
             weight_seed=seed,
             order_seed=seed + 10,
             loss_ratio=0.5 + seed,

@@ -12,6 +12,7 @@ import pairnet
 FLOORS = (
     {"__init__", "_core"},
     {"idx", "recipes", "notation", "paper"},
+    {"images"},
     {"fetching", "pairs", "variants", "records", "calibration", "pictures"},
     {"sources", "loader", "nets", "optimising", "designs"},
     {"training", "graphs", "checking", "recorded", "sessions"},

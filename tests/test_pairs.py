@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from pairnet import pairs as module
+from pairnet.images import Images
 from pairnet.pairs import Moments, Pairs, draw_pairs, folds, moments, normalise
 
 
@@ -19,7 +21,7 @@ def labels() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def pairs(images: np.ndarray, labels: np.ndarray) -> Pairs:
-    return draw_pairs(images, labels, count=100, seed=7)
+    return draw_pairs(Images(pixels=images, labels=labels), count=100, seed=7)
 
 
 def test_pairs_hold_what_their_indices_say(pairs: Pairs, images: np.ndarray, labels: np.ndarray) -> None:
@@ -33,25 +35,35 @@ def test_pairs_hold_what_their_indices_say(pairs: Pairs, images: np.ndarray, lab
 
 
 def test_a_draw_is_a_function_of_its_seed(pairs: Pairs, images: np.ndarray, labels: np.ndarray) -> None:
-    assert np.array_equal(draw_pairs(images, labels, count=100, seed=7, threads=3).pixels, pairs.pixels)
-    assert not np.array_equal(draw_pairs(images, labels, count=100, seed=8).indices, pairs.indices)
+    pool = Images(pixels=images, labels=labels)
+    assert np.array_equal(draw_pairs(pool, count=100, seed=7, threads=3).pixels, pairs.pixels)
+    assert not np.array_equal(draw_pairs(pool, count=100, seed=8).indices, pairs.indices)
+
+
+def test_chunks_change_nothing(
+    pairs: Pairs, images: np.ndarray, labels: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHUNK", 7)
+    again = draw_pairs(Images(pixels=images, labels=labels), count=100, seed=7)
+    assert np.array_equal(again.pixels, pairs.pixels)
+    assert np.array_equal(again.digits, pairs.digits)
 
 
 def test_pooled_images_give_the_same_pairs(images: np.ndarray, labels: np.ndarray) -> None:
     flat = images[:, ::2, ::2].repeat(2, 1).repeat(2, 2)  # blocks of one value, so that pooling rounds nothing
-    full = draw_pairs(np.ascontiguousarray(flat), labels, count=50, seed=3)
-    small = draw_pairs(np.ascontiguousarray(images[:, ::2, ::2]), labels, count=50, seed=3)
+    full = draw_pairs(Images(pixels=np.ascontiguousarray(flat), labels=labels), count=50, seed=3)
+    small = draw_pairs(Images(pixels=np.ascontiguousarray(images[:, ::2, ::2]), labels=labels), count=50, seed=3)
     assert np.array_equal(full.pixels, small.pixels)
 
 
 def test_every_image_can_be_used_and_no_more(images: np.ndarray, labels: np.ndarray) -> None:
-    assert len(np.unique(draw_pairs(images, labels, count=150, seed=0).indices)) == 300
+    assert len(np.unique(draw_pairs(Images(pixels=images, labels=labels), count=150, seed=0).indices)) == 300
     with pytest.raises(ValueError, match="151 pairs need 302 images, but there are 300: choose --pairs 150 or less"):
-        draw_pairs(images, labels, count=151, seed=0)
+        draw_pairs(Images(pixels=images, labels=labels), count=151, seed=0)
     with pytest.raises(ValueError, match="--pairs must be at least 1, not 0"):
-        draw_pairs(images, labels, count=0, seed=0)
+        draw_pairs(Images(pixels=images, labels=labels), count=0, seed=0)
     with pytest.raises(ValueError, match=r"labels must be of shape \[300\].*not \[299\]"):
-        draw_pairs(images, labels[:-1], count=10, seed=0)
+        Images(pixels=images, labels=labels[:-1])
 
 
 def test_subset_keeps_rows_together(pairs: Pairs) -> None:

@@ -64,9 +64,9 @@ def test_rows_of_one_seed_share_their_draws_and_seeds_do_not(glyph_set):
 
 def test_pairs_are_drawn_from_training_images_and_held_out_ones_from_test_images(glyph_set):
     for pairs, images in zip(draw(RUN, glyph_set), (glyph_set.train, glyph_set.test), strict=True):
-        pooled = images.pixels[pairs.indices].reshape(-1, 2, 14, 2, 14, 2).sum((3, 5), dtype=np.uint16)
+        pooled = images.take(pairs.indices)[0].reshape(-1, 2, 14, 2, 14, 2).sum((3, 5), dtype=np.uint16)
         assert np.array_equal(pairs.pixels, pooled)
-        assert np.array_equal(pairs.digits, images.labels[pairs.indices])
+        assert np.array_equal(pairs.digits, images.take(pairs.indices)[1])
 
 
 def test_every_seed_of_a_run_changes_with_its_seed():

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pairnet import sources
+from pairnet import _core, sources
 from pairnet.fetching import MNIST_SHA256, cache_folder
 from pairnet.idx import read_idx, write_idx
+from pairnet.images import SAMPLE
+from pairnet.pairs import draw_pairs
 from pairnet.sources import MNIST5K_SHA256, DataError, available, describe, load
 
 REAL_MNIST = os.environ.get("PAIRNET_DATA")  # read before the fixture of every test clears it
@@ -222,14 +224,40 @@ def test_folders_that_are_not_there(tmp_path: Path, idx_folder: IdxFolder) -> No
 def test_glyphs() -> None:
     dataset = load("glyphs:600")
     assert dataset.classes == 10
-    assert dataset.train.pixels.shape == dataset.test.pixels.shape == (600, 28, 28)
+    assert (len(dataset.train), len(dataset.test), dataset.train.side) == (600, 600, 28)
     assert load("glyphs:600").checksum == load("glyphs:600:0").checksum == dataset.checksum
     assert load("glyphs:600:1").checksum != dataset.checksum
+    assert load("glyphs:700").checksum != dataset.checksum
+    whole = np.arange(600)
+    pixels, labels = dataset.train.take(whole)
+    assert pixels.shape == (600, 28, 28)
     larger = load("glyphs:700")
-    np.testing.assert_array_equal(larger.train.pixels[:600], dataset.train.pixels)
-    np.testing.assert_array_equal(larger.test.labels[:600], dataset.test.labels)
-    both = np.concatenate([dataset.train.pixels, dataset.test.pixels]).reshape(1200, -1)
+    np.testing.assert_array_equal(larger.train.take(whole)[0], pixels)
+    np.testing.assert_array_equal(larger.test.take(whole)[1], dataset.test.take(whole)[1])
+    np.testing.assert_array_equal(dataset.train.counts(10), np.bincount(labels, minlength=10))
+    some = np.array([[5, 599], [0, 5]])
+    np.testing.assert_array_equal(dataset.train.take(some)[0], pixels[some])
+    np.testing.assert_array_equal(dataset.train.take(some)[1], labels[some])
+    both = np.concatenate([pixels, dataset.test.take(whole)[0]]).reshape(1200, -1)
     assert len(np.unique(both, axis=0)) == 1200
+    for beyond in (-1, 600):
+        with pytest.raises(IndexError, match=r"expected glyphs 0\.\.599, came"):
+            dataset.train.take(np.array([beyond]))
+
+
+def test_a_pool_of_a_million_glyphs_costs_what_is_drawn_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered = []
+
+    def counted(numbers: np.ndarray, *arguments: int) -> tuple[np.ndarray, np.ndarray]:
+        rendered.append(len(numbers))
+        return draw(numbers, *arguments)
+
+    draw = _core.glyphs
+    monkeypatch.setattr("pairnet.images._core.glyphs", counted)
+    dataset = load("glyphs:1000000")
+    pairs = draw_pairs(dataset.train, count=1000, seed=0)
+    assert pairs.indices.max() > 990_000
+    assert sum(rendered) == 2 * SAMPLE + 2000
 
 
 def test_plain_glyphs_are_as_many_as_mnist(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,8 +30,8 @@ from pairnet.variants import VARIANTS, find
 def draws(glyph_set):
     train_set, test_set = glyph_set.train, glyph_set.test
     return (
-        draw_pairs(train_set.pixels, train_set.labels, count=300, seed=0),
-        draw_pairs(test_set.pixels, test_set.labels, count=200, seed=1),
+        draw_pairs(train_set, count=300, seed=0),
+        draw_pairs(test_set, count=200, seed=1),
     )
 
 

@@ -52,13 +52,12 @@ def data_info(
     as_json: Json = False,
 ) -> None:
     """Load one source and describe it: sizes, classes, checksum, images of each class."""
-    import numpy as np
-
+    from pairnet.records import cores
     from pairnet.sources import describe, load
 
     dataset = load(source, data_dir=data_dir)
     counts = {
-        part: np.bincount(images.labels, minlength=dataset.classes).tolist()
+        part: images.counts(dataset.classes, cores()).tolist()
         for part, images in (("train", dataset.train), ("test", dataset.test))
     }
     if as_json:
