@@ -60,8 +60,9 @@ Block BatchPool::take() {
     {
         const std::lock_guard lock(mutex_);
         if (!kept_.empty()) {
-            const auto own = std::ranges::find(kept_, self, &Block::owner);
-            std::swap(own != kept_.end() ? *own : kept_.front(), kept_.back());
+            const auto own =
+                std::find_if(kept_.rbegin(), kept_.rend(), [self](const Block& b) { return b.owner == self; });
+            std::swap(own != kept_.rend() ? *own : kept_.back(), kept_.back());
             Block block = std::move(kept_.back());
             kept_.pop_back();
             block.owner = self;

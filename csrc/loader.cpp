@@ -121,6 +121,9 @@ std::shared_ptr<Batch> Loader::make(std::uint64_t number) {
         digits[2 * k] = first;
         digits[2 * k + 1] = second;
     }
+    if (begin == 0 && epoch + 1 < epoch_limit) {
+        this->order(epoch + 1);  // while nobody needs it: the threads that do would sleep until it is there
+    }
     return batch;
 }
 

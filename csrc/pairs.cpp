@@ -19,6 +19,9 @@ std::uint32_t checked_size(std::uint64_t size) {
     return static_cast<std::uint32_t>(size);
 }
 
+/// For a number for each pair.
+using LongRandom = RandomStream<16>;
+
 /// An endless array that at first holds its own index in each place; remembers up to `places` places that were asked
 /// for.
 class Beyond {
@@ -59,7 +62,7 @@ std::vector<std::int64_t> draw(std::uint64_t size, std::uint64_t pairs, std::uin
     std::vector<std::int64_t> drawn(count);
     std::iota(drawn.begin(), drawn.end(), 0);
     Beyond beyond(count);
-    Random random(seed, Purpose::draw, 0, 0);
+    LongRandom random(seed, Purpose::draw, 0, 0);
     for (std::uint32_t place = 0; place < count; ++place) {
         const std::uint32_t other = place + random.below(pool - place);
         std::swap(drawn[place], other < count ? drawn[other] : beyond[other]);
@@ -70,7 +73,7 @@ std::vector<std::int64_t> draw(std::uint64_t size, std::uint64_t pairs, std::uin
 std::vector<std::uint32_t> shuffled(std::size_t size, std::uint64_t seed, std::uint32_t epoch) {
     std::vector<std::uint32_t> order(checked_size(size));
     std::iota(order.begin(), order.end(), 0U);
-    Random random(seed, Purpose::order, epoch, 0);
+    LongRandom random(seed, Purpose::order, epoch, 0);
     for (auto left = static_cast<std::uint32_t>(size); left > 1; --left) {
         std::swap(order[left - 1], order[random.below(left)]);
     }

@@ -39,22 +39,23 @@ inline std::uint32_t checked_epoch(std::uint64_t epoch) {
     return static_cast<std::uint32_t>(epoch);
 }
 
-/// An endless sequence of random numbers, a function of (seed, purpose, epoch, index).
-class Random {
+/// An endless sequence of random numbers, a function of (seed, purpose, epoch, index). `Ahead` counters are worked out
+/// at once: the numbers are the same for any, and many come faster where many are used, for compilers vectorise them.
+template <std::size_t Ahead>
+class RandomStream {
   public:
-    Random(std::uint64_t seed, Purpose purpose, std::uint32_t epoch, std::uint64_t index)
+    RandomStream(std::uint64_t seed, Purpose purpose, std::uint32_t epoch, std::uint64_t index)
         : key_{static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32U)},
           counter_{0, static_cast<std::uint32_t>(index), static_cast<std::uint32_t>(index >> 32U),
                    (static_cast<std::uint32_t>(purpose) << 28U) | checked_epoch(epoch)} {}
 
     /// 32 random bits.
     std::uint32_t bits() {
-        if (used_ == block_.size()) {
-            block_ = philox(counter_, key_);
-            ++counter_[0];
-            used_ = 0;
+        if (used_ == words) {
+            refill();
         }
-        return block_[used_++];
+        const std::size_t word = used_++;
+        return blocks_[word % 4][word / 4];
     }
 
     /// A whole number in [0, bound), each equally likely; bound is at least 1.
@@ -84,10 +85,29 @@ class Random {
     }
 
   private:
+    static constexpr std::size_t words = 4 * Ahead;
+
+    /// The blocks of the next counters.
+    void refill() {
+        for (std::size_t k = 0; k < Ahead; ++k) {
+            std::array<std::uint32_t, 4> counter = counter_;
+            counter[0] += static_cast<std::uint32_t>(k);
+            const std::array<std::uint32_t, 4> block = philox(counter, key_);
+            for (std::size_t word = 0; word < block.size(); ++word) {
+                blocks_[word][k] = block[word];
+            }
+        }
+        counter_[0] += static_cast<std::uint32_t>(Ahead);
+        used_ = 0;
+    }
+
     std::array<std::uint32_t, 2> key_;
     std::array<std::uint32_t, 4> counter_;
-    std::array<std::uint32_t, 4> block_{};
-    std::size_t used_ = 4;
+    std::array<std::array<std::uint32_t, Ahead>, 4> blocks_{};  // word w of block k at [w][k]
+    std::size_t used_ = words;
 };
+
+/// For a few numbers.
+using Random = RandomStream<1>;
 
 }  // namespace pairnet

@@ -140,7 +140,12 @@ class PairLoader:
         import torch
 
         from_numpy = torch.from_numpy
-        tensors = self._made(iteration, lambda arrays: Batch._make(map(from_numpy, arrays)))
+
+        def convert(arrays: Any) -> Batch:
+            pair, target, digits = arrays  # map() would take half as long again
+            return Batch(from_numpy(pair), from_numpy(target), from_numpy(digits))
+
+        tensors = self._made(iteration, convert)
         device = torch.device("cpu" if self._device is None else self._device)
         if device.type == "cuda":
             return _copied_ahead(tensors, device)
