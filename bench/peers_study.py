@@ -2,9 +2,10 @@
 
     python bench/peers_study.py [--repeats 2] [--plain-repeats 1] [--rows w_net,...] [--epochs 25] [--markdown]
 
-Both are timed in one run of this file, rows in turn: the plain loop (bench/plain.py) trains one net after the other
-with as many threads as there are cores, and measures it once at its end; the study's workers start anew for each row,
-and that counts. A run of each is thrown away first. Accuracies are of the same draws.
+Both are timed in one run of this file: first the plain loop (bench/plain.py), which trains one net after the other with
+as many threads as there are cores and measures it once at its end, an epoch of it thrown away for each row; then the
+study, all rows as one list of runs, the start of its workers included. Of a row the study's time is a run's own seconds
+over the jobs side by side; of all rows it is what a clock says. Accuracies are of the same draws.
 """
 
 import argparse
@@ -41,42 +42,48 @@ class Timing:
     accuracies: tuple[float, ...]
 
 
-def measure(row: str, dataset: Dataset, *, repeats: int, plain_repeats: int, epochs: int, device: str) -> Timing:
-    """Times one row of the table both ways."""
+def measure(
+    rows: list[str], dataset: Dataset, *, repeats: int, plain_repeats: int, epochs: int, device: str
+) -> list[Timing]:
+    """Times the rows of the table both ways -> each, and all together."""
     table = studies()["3"]
-    runs = plan(
-        replace(table, rows=tuple(found for found in table.rows if found.label == row)),
-        repeats=repeats,
-        epochs=epochs,
-        device=device,
-    )
-    drawn = [draw(run, dataset) for run in runs[:plain_repeats]]
-    plain_loop(row, *drawn[0], seed=0, epochs=1, device=device)
-    began = time.perf_counter()
-    plain = [plain_loop(row, *each, seed=n, epochs=epochs, device=device) for n, each in enumerate(drawn)]
-    seconds = time.perf_counter() - began
+    chosen = tuple(found for found in table.rows if found.label in rows)
+    runs = plan(replace(table, rows=chosen), repeats=repeats, epochs=epochs, device=device)
+    plain: dict[str, list[tuple[float, float]]] = {row: [] for row in rows}  # seconds, accuracy
+    for row in rows:
+        drawn = [draw(run, dataset) for run in runs if run.row == row][:plain_repeats]
+        plain_loop(row, *drawn[0], seed=0, epochs=1, device=device)
+        for number, each in enumerate(drawn):
+            began = time.perf_counter()
+            accuracy = plain_loop(row, *each, seed=number, epochs=epochs, device=device)
+            plain[row].append((time.perf_counter() - began, accuracy))
     with tempfile.TemporaryDirectory() as out:
         began = time.perf_counter()
         records = carry_out_all(runs, dataset, Path(out), jobs=cores(), on_progress=lambda _: None)
-        study = time.perf_counter() - began
-    return Timing(
-        row=row,
-        plain=seconds / plain_repeats,
-        study=study / repeats,
-        plain_accuracies=tuple(plain),
-        accuracies=tuple(record.accuracy for record in records),
-    )
-
-
-def rows_of(timings: list[Timing]) -> list[tuple[str, ...]]:
-    """What is shown, with a last row for all."""
+        wall = time.perf_counter() - began
+    jobs = cores() if device == "cpu" else 1
+    timings = [
+        Timing(
+            row=row,
+            plain=statistics.fmean(seconds for seconds, _ in plain[row]),
+            study=statistics.fmean(record.seconds / jobs for record in records if record.row == row),
+            plain_accuracies=tuple(accuracy for _, accuracy in plain[row]),
+            accuracies=tuple(record.accuracy for record in records if record.row == row),
+        )
+        for row in rows
+    ]
     whole = Timing(
         row="all",
         plain=statistics.fmean(timing.plain for timing in timings),
-        study=statistics.fmean(timing.study for timing in timings),
+        study=wall / len(runs),
         plain_accuracies=tuple(found for timing in timings for found in timing.plain_accuracies),
         accuracies=tuple(found for timing in timings for found in timing.accuracies),
     )
+    return [*timings, whole]
+
+
+def rows_of(timings: list[Timing]) -> list[tuple[str, ...]]:
+    """What is shown."""
     return [
         (
             timing.row,
@@ -86,7 +93,7 @@ def rows_of(timings: list[Timing]) -> list[tuple[str, ...]]:
             f"{statistics.fmean(timing.plain_accuracies):.4f}",
             f"{statistics.fmean(timing.accuracies):.4f}",
         )
-        for timing in [*timings, whole]
+        for timing in timings
     ]
 
 
@@ -103,17 +110,14 @@ def main() -> None:
     options = parser.parse_args()
     device, dataset = resolve_device(options.device), load(options.data)
     torch.set_num_threads(cores())
-    timings = [
-        measure(
-            row,
-            dataset,
-            repeats=options.repeats,
-            plain_repeats=min(options.plain_repeats, options.repeats),
-            epochs=options.epochs,
-            device=device,
-        )
-        for row in options.rows.split(",")
-    ]
+    timings = measure(
+        options.rows.split(","),
+        dataset,
+        repeats=options.repeats,
+        plain_repeats=min(options.plain_repeats, options.repeats),
+        epochs=options.epochs,
+        device=device,
+    )
     head = ("row", "plain loop: s a run", "study: s a run", "plain ÷ study", "plain: accuracy", "study: accuracy")
     about = (
         f"{options.repeats} draws, plain loop {options.plain_repeats}, {options.epochs} epochs, {device}, "
