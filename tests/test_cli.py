@@ -3,11 +3,15 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pairnet.cli import app
 from pairnet.cli.common import run_app
+from pairnet.pictures import read
+from pairnet.sources import load
 from pairnet.variants import VARIANTS
 
 
@@ -162,3 +166,18 @@ def test_python_m_pairnet_is_pairnet_and_a_closed_pipe_is_no_error():
     found = subprocess.run(command, shell=True, capture_output=True, text=True)
     assert found.stdout == "[\n"
     assert found.stderr == ""
+
+
+def test_pictures_of_each_class_to_try_a_net_on(pairnet):
+    status, out, _ = pairnet("data", "pictures", "glyphs:400", "--count", 2, "--output", "some")
+    assert (status, out) == (0, "20 pictures are in some\n")
+    found = sorted(path.name for path in Path("some").iterdir())
+    assert [name[0] for name in found] == [digit for digit in "0123456789" for _ in range(2)]
+    test = load("glyphs:400").test
+    pixels, labels = test.take(np.array([int(found[5][2:7])]))
+    assert labels.tolist() == [2]
+    assert (read(Path("some") / found[5]).pixels == pixels).all()
+    status, _, err = pairnet("data", "pictures", "glyphs:400", "--output", "some")
+    assert (status, err) == (2, "pairnet: some is not an empty folder: name another --output\n")
+    assert len(list(Path("some").iterdir())) == 20
+    assert pairnet("data", "pictures", "--count", 0)[0] == 2

@@ -257,6 +257,19 @@ def test_settings_start_at_one(option, models):
         Predictor(models("fc_1"), **{option: 0})
 
 
+@pytest.mark.parametrize("name", ["final_model", "w_net"])
+def test_what_a_gpu_would_run_with_tensors_of_its_own_says_the_same(name, models, pairs):
+    session = sessions.open_session(models(name), "cpu")
+    runner = sessions.CudaRunner(session, (3, 20), device="cpu")
+    for size in (1, 3, 20, 3, 50):  # replayed and not
+        feeds = {"pair": pairs[:size]}
+        expected = session.run(None, feeds)
+        for one, other in zip(runner(feeds), expected, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-6)
+    backwards = pairs[:20][::-1]
+    np.testing.assert_allclose(runner({"pair": backwards})[0], session.run(None, {"pair": backwards})[0], atol=1e-6)
+
+
 no_gpu = pytest.mark.skipif(not sessions.missing("CUDAExecutionProvider"), reason="a GPU is here")
 
 

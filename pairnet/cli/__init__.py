@@ -9,7 +9,7 @@ from pairnet import __version__
 from pairnet.cli.bench import bench_report
 from pairnet.cli.calibration import calibration
 from pairnet.cli.common import console, run_app
-from pairnet.cli.data import data_fetch, data_info, data_list
+from pairnet.cli.data import data_fetch, data_info, data_list, data_pictures
 from pairnet.cli.export import export
 from pairnet.cli.predict import predict
 from pairnet.cli.reproduce import reproduce
@@ -78,6 +78,7 @@ app.command(
 app.command(
     epilog=examples(
         "pairnet predict final_model.onnx left.png right.png",
+        "pairnet predict final_model.onnx --rank pictures/*.png",
         "pairnet predict final_model.onnx t10k-images-idx3-ubyte --rank --json",
         "pairnet predict final_model.onnx --test",
     )
@@ -91,6 +92,9 @@ data = typer.Typer(help="Where the images come from: list the sources, fetch MNI
 data.command("list", epilog=examples("pairnet data list"))(data_list)
 data.command("fetch", epilog=examples("pairnet data fetch mnist"))(data_fetch)
 data.command("info", epilog=examples("pairnet data info", "pairnet data info idx:my-digits --json"))(data_info)
+data.command(
+    "pictures", epilog=examples("pairnet data pictures", "pairnet data pictures mnist --count 3 --output mine")
+)(data_pictures)
 app.add_typer(data, name="data")
 
 

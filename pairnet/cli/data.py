@@ -1,6 +1,7 @@
-"""`pairnet data list|fetch|info`: where the images come from."""
+"""`pairnet data list|fetch|info|pictures`: where the images come from, and some of them to look at."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -75,3 +76,28 @@ def data_info(
     printed = console()
     printed.print(escape(describe(dataset)))
     printed.print(table)
+
+
+def data_pictures(
+    source: Annotated[str, typer.Argument(help="As --data takes it.")] = "auto",
+    count: Annotated[int, typer.Option(help="Of each class.")] = 1,
+    output: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("pictures"),
+    data_dir: DataDir = None,
+) -> None:
+    """Write test images as PNG files, named after their class and number: something to ask a net about."""
+    import numpy as np
+    from PIL import Image
+
+    from pairnet.sources import load
+
+    if count < 1:
+        raise ValueError(f"--count must be at least 1, not {count}")
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise ValueError(f"{output} is not an empty folder: name another --output")
+    dataset = load(source, data_dir=data_dir)
+    pixels, labels = dataset.test.take(np.arange(len(dataset.test)))
+    output.mkdir(parents=True, exist_ok=True)
+    for label in range(dataset.classes):
+        for number in np.flatnonzero(labels == label)[:count].tolist():
+            Image.fromarray(pixels[number]).save(output / f"{label}-{number:05d}.png")
+    console().print(f"{len(list(output.iterdir()))} pictures are in {escape(str(output))}")
