@@ -14,9 +14,7 @@ reproduce: .venv/installed  ## train the paper's networks and print Table III
 	$(BIN)/pairnet reproduce
 test: .venv/test-installed  ## all tests
 	$(BIN)/pytest
-test-site: .venv/test-installed .venv/bench-installed  ## the pages of asv publish in a browser (needs chromium and npm)
-	npm install --silent --no-audit --no-fund --prefix build/site jquery@3.3.1 flot@0.8.3 flot-orderbars@1.0.0 \
-	    stupid-table-plugin@1.1.3 blueimp-md5@2.19.0 bootstrap@3.1.1
+test-site: .venv/test-installed .venv/bench-installed build/site/node_modules  ## the pages of asv publish in a browser (needs chromium and npm)
 	$(BIN)/pytest tests/test_site.py
 lint: .venv/dev-installed  ## ruff, mypy and clang-format
 	$(BIN)/ruff check
@@ -60,3 +58,6 @@ clean:  ## forget .venv and everything built
 .venv/bench-installed: .venv/installed
 	$(INSTALL) --editable '.[bench]'
 	@touch $@
+build/site/node_modules:  # what asv's pages take from the network
+	npm install --silent --no-audit --no-fund --prefix build/site jquery@3.3.1 flot@0.8.3 flot-orderbars@1.0.0 \
+	    stupid-table-plugin@1.1.3 blueimp-md5@2.19.0 bootstrap@3.1.1
