@@ -49,7 +49,8 @@ def _load(path: Path) -> Any:
     try:
         return np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise PictureError(f"{path}: expected NumPy's {path.suffix}, cannot read it: {error}") from None
+        reason = "it holds no plain array of numbers" if isinstance(error, ValueError) else " ".join(str(error).split())
+        raise PictureError(f"{path}: expected NumPy's {path.suffix}, cannot read it: {reason}") from None
 
 
 def _archive(path: Path) -> Picture:

@@ -78,6 +78,11 @@ class Predictor:
         )
         self._path = None if isinstance(model, bytes) else Path(model)
         self._model = self._open(model)
+        if self._model.part == "head":
+            raise ModelError(
+                f"{self._path or 'the given bytes'}: expected a whole net or an encoder, came a head, which takes two "
+                "encoded images: name the file without .head, or use Predictor.from_split(encoder, head)"
+            )
         self._split: tuple[Model, Model] | None = None
         self._threads = 1 if self._model.on_gpu else max(1, (threads or cores()) // threads_per_run)
         self._batch = batch or (GPU_CHUNK if self._model.on_gpu else CHUNK)
@@ -192,7 +197,8 @@ class Predictor:
     def _find_split(self) -> tuple[Model, Model]:
         if self._path is None:
             raise ModelError("a model given as bytes has no files beside it: use Predictor.from_split(encoder, head)")
-        paths = [self._path.with_suffix(f".{part}.onnx") for part in ("encoder", "head")]
+        stem = self._path.name.removesuffix(".onnx").removesuffix(".encoder")  # an encoder finds its own head
+        paths = [self._path.with_name(f"{stem}.{part}.onnx") for part in ("encoder", "head")]
         if lacking := [path.name for path in paths if not path.is_file()]:
             raise ModelError(
                 f"expected {' and '.join(lacking)} beside {self._path}: `pairnet export --split` writes them, "

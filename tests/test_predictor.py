@@ -140,6 +140,15 @@ def test_encoder_and_head_alone(models, final, pairs):
         assert (split.rank(pairs[:20, 0]).order == final.rank(pairs[:20, 0]).order).all()
 
 
+def test_an_encoder_finds_its_head_and_a_head_alone_is_refused(models, final, pairs):
+    path = models("final_model")
+    with Predictor(path.with_suffix(".encoder.onnx")) as predictor:
+        np.testing.assert_allclose(predictor.probability(pairs), final.probability(pairs), atol=1e-5)
+        assert (predictor.rank(pairs[:20, 0]).order == final.rank(pairs[:20, 0]).order).all()
+    with pytest.raises(ModelError, match=r"head.onnx: expected a whole net or an encoder, came a head"):
+        Predictor(path.with_suffix(".head.onnx"))
+
+
 def test_a_model_as_bytes(models, final, pairs):
     with Predictor(models("final_model").read_bytes()) as predictor:
         assert (predictor.probability(pairs) == final.probability(pairs)).all()
@@ -154,8 +163,8 @@ def test_parts_that_do_not_belong_together(models, tmp_path, pairs):
     (tmp_path / "m.onnx").write_bytes(models("final_model").read_bytes())
     with Predictor(tmp_path / "m.onnx") as predictor, pytest.raises(ModelError, match="another run"):
         predictor.rank(pairs[:, 0])
-    with pytest.raises(ModelError, match="expected an encoder and a head, came head and encoder"):
-        Predictor.from_split(tmp_path / "m.head.onnx", tmp_path / "m.encoder.onnx")
+    with pytest.raises(ModelError, match="expected an encoder and a head, came encoder and encoder"):
+        Predictor.from_split(tmp_path / "m.encoder.onnx", tmp_path / "m.encoder.onnx")
     with pytest.raises(ModelError, match="different runs"):
         Predictor.from_split(tmp_path / "m.encoder.onnx", models("final_model").with_suffix(".head.onnx"))
     with Predictor(models("fc_1")) as alone, pytest.raises(ModelError, match=r"encoder.onnx and .*--split"):
