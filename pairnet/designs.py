@@ -1,7 +1,9 @@
 """What an exported file promises: which part of which net it is, what goes in and comes out, what its metadata says."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from errno import EEXIST
+from pathlib import Path
 from typing import Literal
 
 from pairnet import notation
@@ -103,3 +105,34 @@ class Design:
         if not self.digits:
             return (probability,)
         return probability, Port(name="digits", dtype="float32", axes=("N", 2, CLASSES))
+
+
+def plan(
+    variant: Variant,
+    output: Path,
+    *,
+    kind: Kind = "images",
+    precision: Precision = "fp32",
+    digits: bool = False,
+    split: bool = False,
+    opset: int = DEFAULT_OPSET,
+    force: bool = False,
+) -> list[tuple[Design, ...]]:
+    """What exporting.export will write: the joint file, and with `split` an encoder and its head.
+
+    ValueError for what the variant cannot have, FileExistsError for what is there already.
+    """
+    joint = Design(variant=variant, kind=kind, digits=digits, opset=opset, half=precision == "fp16")
+    groups: list[tuple[Design, ...]] = [(joint,)]
+    if split:
+        alone = replace(joint, digits=False)
+        groups.append((replace(alone, part="encoder"), replace(alone, part="head")))
+    for path in (path_of(design, output) for group in groups for design in group):
+        if path.exists() and not force:
+            raise FileExistsError(EEXIST, "is there already: --force replaces it, --output names another", str(path))
+    return groups
+
+
+def path_of(design: Design, output: Path) -> Path:
+    """NAME.onnx for the joint file, NAME.encoder.onnx and NAME.head.onnx for the parts."""
+    return output if design.part == "joint" else output.with_suffix(f".{design.part}.onnx")

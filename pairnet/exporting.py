@@ -3,8 +3,9 @@
 import json
 import platform
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from errno import EEXIST
 from functools import partial
 from importlib import metadata as packages
 from pathlib import Path
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from pairnet import graphs, records
 from pairnet.checking import BATCHES, TOLERANCE, AccuracyError, Arrays, check, cpu_session, weights_digest
-from pairnet.designs import DEFAULT_OPSET, FORMAT, Design, Kind, Precision
+from pairnet.designs import DEFAULT_OPSET, FORMAT, Design, Kind, Precision, path_of, plan
 from pairnet.nets import JointNet, TwinNet
 from pairnet.pairs import Moments, draw_pairs, pool_and_normalise
 from pairnet.quantising import quantise
@@ -87,22 +88,17 @@ def export(
     there already (without `force`), RecordError that `dataset` is not the run's, ValueError what a variant cannot have.
     """
     trained = load_trained(folder, dataset, kind)
-    joint = Design(
-        variant=find(trained.record.variant),
+    groups = plan(
+        find(trained.record.variant),
+        output,
         kind=kind,
+        precision=precision,
         digits=digits,
+        split=split,
         opset=opset,
-        half=precision == "fp16",
+        force=force,
     )
-    groups: list[tuple[Design, ...]] = [(joint,)]
-    if split:
-        alone = replace(joint, digits=False)
-        groups.append((replace(alone, part="encoder"), replace(alone, part="head")))
-    for path in (path_of(design, output) for group in groups for design in group):
-        if path.exists() and not force:
-            raise FileExistsError(EEXIST, "is there already: --force replaces it, --output names another", str(path))
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{output.stem}-", dir=output.parent) as building:
+    with _folder_beside(output) as building:
         found = [_write(group, trained, precision, max_drop, Path(building) / output.name) for group in groups]
         for path in Path(building).iterdir():
             path.replace(output.with_name(path.name))
@@ -110,9 +106,16 @@ def export(
     return [replace(each, paths=there) for each, there in zip(found, paths, strict=True)]
 
 
-def path_of(design: Design, output: Path) -> Path:
-    """NAME.onnx for the joint file, NAME.encoder.onnx and NAME.head.onnx for the parts."""
-    return output if design.part == "joint" else output.with_suffix(f".{design.part}.onnx")
+@contextmanager
+def _folder_beside(output: Path) -> Iterator[str]:
+    """A hidden folder on the same disk, gone afterwards.  OSError that names `output` where it cannot be had."""
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(prefix=f".{output.stem}-", dir=output.parent)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot be written: {error.strerror}", str(output)) from None
+    with folder as name:
+        yield name
 
 
 def load_trained(folder: Path, dataset: Dataset, kind: Kind) -> Trained:

@@ -187,12 +187,38 @@ def test_the_command_trains_what_is_missing_then_takes_the_newest(tmp_path, monk
     assert "no finished run in runs, so one is trained now" in err
     assert json.loads(out)[0]["paths"] == ["order_net_fast.onnx"]
     status, _, err = command(capsys, *export_it)
-    assert (status, err.count("\n")) == (1, 2)
+    assert (status, err.count("\n")) == (1, 1)
     assert "order_net_fast.onnx: is there already: --force" in err
     assert command(capsys, *export_it, "--force", "--split")[0] == 0
     assert {path.name for path in tmp_path.glob("*.onnx")} == {
         "order_net_fast.onnx", "order_net_fast.encoder.onnx", "order_net_fast.head.onnx"
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--opset", "5"], "--opset must lie in 13..22, not 5"),
+        (["--with-digits"], "no auxiliary classifier"),
+        (["--split"], "no encoder that both images share"),
+        (["--output", "there.onnx"], "there.onnx: is there already: --force"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_is_trained_for_it(arguments, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.onnx").write_bytes(b"older")
+    status, _, err = command(capsys, "export", "--model", "fc_1", *arguments)
+    assert status != 0
+    assert said in err
+    assert err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["there.onnx"]
+
+
+def test_a_place_that_cannot_be_written_is_named(trained, digits5k, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OSError, match="cannot be written") as error:
+        export(trained("fc_1"), digits5k, tmp_path / "file" / "m.onnx")
+    assert error.value.filename == str(tmp_path / "file" / "m.onnx")
 
 
 def test_all_of_them_each_with_what_it_can_have(trained, tmp_path, monkeypatch, capsys):

@@ -3,14 +3,14 @@
 from dataclasses import asdict
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from pairnet.cli.common import Data, DataDir, Json, Out, console, print_json
-from pairnet.designs import DEFAULT_OPSET, NEWEST_OPSET, OLDEST_OPSET
+from pairnet.designs import DEFAULT_OPSET, NEWEST_OPSET, OLDEST_OPSET, plan
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -60,22 +60,21 @@ def export(
 
     names = [variant.name for variant in VARIANTS] if every else [find(model).name if model else ""]
     for name in names:
-        folder = run or newest(out, name) or _train(find(name), images(data), out, notes)
+        variant = find(load_record(run).variant if run else name)
+        options: Any = {
+            "kind": input_kind,
+            "precision": precision,
+            "digits": with_digits and (not every or variant.classifies_digits),
+            "split": split and (not every or (variant.shared and not variant.net)),
+            "opset": opset,
+            "force": force,
+        }
+        target = _target(output, variant.name, every=every)
+        plan(variant, target, **options)  # before anything is trained for it
+        folder = run or newest(out, name) or _train(variant, images(data), out, notes)
         record = load_record(folder)
-        target = _target(output, record.variant, every=every)
         notes.print(f"{record.variant}: from {escape(str(folder))}, {_told(record)}")
-        results += export_run(
-            folder,
-            images(record.data["source"]),
-            target,
-            kind=input_kind,
-            precision=precision,
-            digits=with_digits and (not every or find(record.variant).classifies_digits),
-            split=split and (not every or (find(record.variant).shared and not find(record.variant).net)),
-            opset=opset,
-            max_drop=max_drop,
-            force=force,
-        )
+        results += export_run(folder, images(record.data["source"]), target, max_drop=max_drop, **options)
     if as_json:
         print_json([{**asdict(each), "paths": list(map(str, each.paths))} for each in results])
     else:
