@@ -122,6 +122,24 @@ def test_its_files_answer(made, name):
     assert name != "null" or answer.tolist() == [0.5] * 3
 
 
+def test_what_is_tracked_is_what_its_title_says(made):
+    from bench import inference, quality, size
+
+    net = made.net("order_net_fast")
+    error = net.errors[0]
+    assert size.Structure().track_parameters("order_net_fast") == 10_354
+    assert size.Structure().track_multiply_adds("fc_1") == 392 * 196 + 196 * 98 + 98
+    assert size.File().track_bytes(made, "order_net_fast", "int8") == made.file("order_net_fast", "int8").stat().st_size
+    assert quality.Error().track_error(made, "order_net_fast") == error
+    assert quality.FileError().track_error(made, "order_net_fast", "fp16") == net.files["fp16"].error
+    assert quality.ChartedAccuracy().track_accuracy(made, "order_net_fast") == 100 - error
+    as_printed = replace(made, nets={"final_model": replace(net, errors=(4.0, 5.0))})  # the paper: 4.8
+    assert quality.ChartedAbovePaper().track_points_above_paper(as_printed, "final_model") == pytest.approx(0.3)
+    for benchmark, expected in ((inference.Latency().track_p50, 50), (inference.ChartedTail().track_p99, 99)):
+        benchmark.__self__.latencies = lambda: [float(n) for n in range(101)]
+        assert benchmark(made, "order_net_fast") == pytest.approx(expected, abs=1)
+
+
 def test_what_the_fixture_left_out_is_skipped_and_no_number(made):
     for ask in (lambda: made.net("fc_1"), lambda: made.file("fc_1", "fp32"), lambda: made.file("null", "int8")):
         with pytest.raises(NotImplementedError):

@@ -123,7 +123,7 @@ def test_rank_is_what_comparing_all_pairs_says(name, models, pairs):
 
 
 def test_equal_images_keep_their_order(final, pairs):
-    assert final.rank(np.stack([pairs[0, 0]] * 5)).order.tolist() == [0, 1, 2, 3, 4]
+    assert final.rank(np.stack([pairs[0, 0]] * 50)).order.tolist() == list(range(50))
     assert final.rank(pairs[:1, 0]).order.tolist() == [0]
 
 
