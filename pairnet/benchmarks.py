@@ -19,6 +19,9 @@ NOTEWORTHY = 0.1
 """Changes beyond a tenth are coloured."""
 
 
+RESULT_KEYS = ("env_name", "date", "commit_hash", "result_columns", "results")
+
+
 class ResultsError(ValueError):
     """Results that are not there, or not asv's."""
 
@@ -75,12 +78,15 @@ def read(folder: Path, *, machine: str | None = None) -> list[Results]:
     if machine not in machines:
         if not machines:
             raise ResultsError(f"{folder} holds no results: `make bench` or `asv run` measures")
-        raise ResultsError(f"--machine is one of {', '.join(machines)}, not {machine}")
+        came = f"not {machine}" if machine else "and has to be named"
+        raise ResultsError(f"--machine is one of {', '.join(machines)}, {came}")
     suite = {name: about for name, about in _json(folder / "benchmarks.json").items() if name != "version"}
     by_environment: dict[str, list[dict[str, Any]]] = {}
     for path in sorted((folder / machine).glob("*.json")):
         if path.name != "machine.json":
             found = _json(path)
+            if lacking := [key for key in RESULT_KEYS if key not in found]:
+                raise ResultsError(f"{path} is not a file of asv's results: it lacks {', '.join(lacking)}")
             by_environment.setdefault(found["env_name"], []).append(found)
     if not by_environment:
         raise ResultsError(f"{folder / machine} holds no results: `make bench` or `asv run` measures")

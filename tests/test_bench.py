@@ -290,6 +290,16 @@ def test_report_says_what_is_wrong(results, capsys, arguments, message):
     assert message in capsys.readouterr().err
 
 
+def test_report_names_files_that_are_not_asvs_and_machines_to_choose_from(results, capsys):
+    (results / "m" / "other.json").write_text('{"version": 2}')
+    assert report("--results", results) == 2
+    assert "other.json is not a file of asv's results: it lacks env_name, date" in capsys.readouterr().err
+    (results / "n").mkdir()
+    (results / "n" / "machine.json").write_text("{}")
+    assert report("--results", results) == 2
+    assert "--machine is one of m, n, and has to be named" in capsys.readouterr().err
+
+
 def test_report_without_results_says_what_makes_them(tmp_path, capsys):
     assert report("--results", tmp_path) == 2
     assert "make bench" in capsys.readouterr().err
