@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,11 @@ from pairnet.idx import write_idx
 
 if TYPE_CHECKING:
     from pairnet.sources import Dataset
+
+
+def pytest_configure() -> None:
+    """Takes Ctrl-C: a shell's background jobs ignore it, and programs started and interrupted here inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
