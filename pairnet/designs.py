@@ -24,6 +24,7 @@ FORMAT = "1"
 SIDE = 28
 DEFAULT_OPSET = 18
 OLDEST_OPSET, NEWEST_OPSET = 13, 22
+DEFAULT_MAX_DROP = 0.5
 
 METADATA = {
     "pairnet": "version of this list of keys",
@@ -116,12 +117,15 @@ def plan(
     digits: bool = False,
     split: bool = False,
     opset: int = DEFAULT_OPSET,
+    max_drop: float = DEFAULT_MAX_DROP,
     force: bool = False,
 ) -> list[tuple[Design, ...]]:
     """What exporting.export will write: the joint file, and with `split` an encoder and its head.
 
     ValueError for what the variant cannot have, FileExistsError for what is there already.
     """
+    if not 0 <= max_drop <= 100:  # nan neither
+        raise ValueError(f"--max-drop must lie in 0..100 percentage points, not {max_drop:g}")
     joint = Design(variant=variant, kind=kind, digits=digits, opset=opset, half=precision == "fp16")
     groups: list[tuple[Design, ...]] = [(joint,)]
     if split:

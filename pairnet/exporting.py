@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from pairnet import graphs, records
 from pairnet.checking import BATCHES, TOLERANCE, AccuracyError, Arrays, check, cpu_session, weights_digest
-from pairnet.designs import DEFAULT_OPSET, FORMAT, Design, Kind, Precision, path_of, plan
+from pairnet.designs import DEFAULT_MAX_DROP, DEFAULT_OPSET, FORMAT, Design, Kind, Precision, path_of, plan
 from pairnet.nets import JointNet, TwinNet
 from pairnet.pairs import Moments, draw_pairs, pool_and_normalise
 from pairnet.quantising import quantise
@@ -30,7 +30,6 @@ from pairnet.sources import Dataset
 from pairnet.training import predict, single_thread
 from pairnet.variants import find
 
-DEFAULT_MAX_DROP = 0.5
 TOLERANCES = {"fp32": (TOLERANCE, TOLERANCE), "fp16": (0.02, 0.002), "int8": (1.0, 0.1)}
 """Of a single value and of the root mean square, by precision.
 
@@ -96,6 +95,7 @@ def export(
         digits=digits,
         split=split,
         opset=opset,
+        max_drop=max_drop,
         force=force,
     )
     with _folder_beside(output) as building:

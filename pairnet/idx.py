@@ -86,13 +86,18 @@ def write_idx(path: Path | str, array: NDArray[np.uint8]) -> None:
             temporary.unlink()
 
 
+def is_idx(magic: bytes) -> bool:
+    """Whether a file that begins with these 4 bytes is an IDX file, of any type."""
+    return magic[:2] == b"\0\0" and magic[2:3] != b"" and magic[2] in {8, *OTHER_TYPES}
+
+
 def _read(stream: BufferedReader | gzip.GzipFile, path: Path, size: int | None) -> NDArray[np.uint8]:
     """Header and data from the start of `stream`, whose length in bytes is `size` where that is known beforehand."""
     magic = stream.read(4)
     if len(magic) < 4:
         raise IdxError(f"{path}: truncated: expected a header of at least 4 bytes, found {len(magic)}: {COPY_AGAIN}")
     code, rank = magic[2], magic[3]
-    if magic[:2] != b"\0\0" or code not in {8, *OTHER_TYPES}:
+    if not is_idx(magic):
         raise IdxError(f"{path}: wrong magic: expected 00 00 08 <rank>, found {magic.hex(' ')}: not an IDX file")
     if code != 8:
         raise IdxError(f"{path}: expected unsigned bytes (type 08), found {OTHER_TYPES[code]}: convert it to uint8")

@@ -1,6 +1,7 @@
 """Pictures from files, and back to the eye: any image, .npy, .npz or IDX -> uint8 28x28 -> signs in a terminal."""
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.text import Text
 
-from pairnet.idx import DataError, read_idx
+from pairnet.idx import DataError, is_idx, read_idx
 
 SIDE = 28
 INK = 20  # MNIST's digits were scaled to 20x20, then centred by their mass in 28x28
@@ -35,35 +36,41 @@ def read(path: Path) -> Picture:
         raise PictureError(f"{path}: expected a picture, .npy, .npz or IDX file, found none: check the name")
     with path.open("rb") as file:
         magic = file.read(4)
-    if magic[:2] in (b"\0\0", b"\x1f\x8b"):
+    if is_idx(magic) or magic[:2] == b"\x1f\x8b":
         return _array(path, read_idx(path))
     if magic == b"\x93NUM" or path.suffix == ".npy":
-        return _array(path, _load(path))
+        return _array(path, *_load(path).values())
     if path.suffix == ".npz":
         return _archive(path)
     return _picture(path)
 
 
-def _load(path: Path) -> Any:
-    """np.load without pickles."""
+def _load(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of an .npz by their names, or that of an .npy under an empty name; no pickles."""
     try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        with path.open("rb") as file:
+            found = np.load(file, allow_pickle=False)
+            arrays = {name: found[name] for name in found.files} if path.suffix == ".npz" else {"": found}
+    except (ValueError, OSError, EOFError, MemoryError, AttributeError, zlib.error, zipfile.BadZipFile) as error:
         reason = "it holds no plain array of numbers" if isinstance(error, ValueError) else " ".join(str(error).split())
         raise PictureError(f"{path}: expected NumPy's {path.suffix}, cannot read it: {reason}") from None
+    for name, value in arrays.items():
+        if not isinstance(value, np.ndarray):
+            raise PictureError(f"{path}: expected an array, found {type(value).__name__} {name}".rstrip())
+    return arrays
 
 
 def _archive(path: Path) -> Picture:
-    with _load(path) as archive:
-        names = sorted(archive.files)
-        if {"first", "second"} <= set(names):
-            first, second = archive["first"], archive["second"]
-            if first.shape != second.shape:
-                raise PictureError(f"{path}: expected as many first as second, came {first.shape} and {second.shape}")
-            return _array(path, np.stack((first, second), axis=first.ndim - 2))
-        if len(names) != 1:
-            raise PictureError(f"{path}: expected one array, or first and second, found {', '.join(names) or 'none'}")
-        return _array(path, archive[names[0]])
+    arrays = _load(path)
+    if {"first", "second"} <= arrays.keys():
+        first, second = arrays["first"], arrays["second"]
+        if first.shape != second.shape:
+            raise PictureError(f"{path}: expected as many first as second, came {first.shape} and {second.shape}")
+        return _array(path, np.stack((first, second), axis=max(0, first.ndim - 2)))
+    if len(arrays) != 1:
+        found = ", ".join(sorted(arrays)) or "none"
+        raise PictureError(f"{path}: expected one array, or first and second, found {found}")
+    return _array(path, *arrays.values())
 
 
 def _array(path: Path, values: NDArray[Any]) -> Picture:
@@ -93,9 +100,12 @@ def _picture(path: Path) -> Picture:
     pixels, notes = grey, list[str]()
     if is_dark_on_light(pixels):
         pixels, notes = 255 - pixels, ["dark on light, so turned to light on dark"]
+    ground = _ground(pixels)
+    if pixels.max() - ground < CONTRAST * 255:
+        raise PictureError(f"{path}: expected a digit that stands out from its ground, found none: more contrast?")
     if pixels.shape != (SIDE, SIDE):
         notes.append(f"{pixels.shape[1]}x{pixels.shape[0]}, cut to its ink, scaled and centred as MNIST's digits are")
-        pixels = _fitted(path, pixels)
+        pixels = _fitted(pixels, ground)
     return Picture(pixels=pixels[None], notes=tuple(notes))
 
 
@@ -103,6 +113,8 @@ def _grey(image: Any) -> NDArray[np.uint8]:
     """A Pillow image of any mode -> grey levels [H,W]; more than 8 bits are scaled, and what is clear is ground."""
     if image.mode.startswith(("I", "F")):
         deep = np.asarray(image, np.float64)
+        if not np.isfinite(deep).all():
+            raise ValueError("not all of its grey levels are finite")
         stretched: NDArray[np.uint8] = np.rint((deep - deep.min()) * (255 / max(np.ptp(deep), 1e-9))).astype(np.uint8)
         return stretched
     values = np.asarray(image.convert("RGBA").convert("LA"), np.float64)
@@ -113,20 +125,20 @@ def _grey(image: Any) -> NDArray[np.uint8]:
 
 
 def is_dark_on_light(pixels: NDArray[np.uint8]) -> bool:
-    """Whether the ground, which is what the border mostly shows, is lighter than the middle of all grey levels."""
-    border = np.concatenate((pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]))
-    middle = (int(pixels.min()) + int(pixels.max())) / 2
-    return bool(np.median(border) > middle)
+    """Whether the ground is lighter than the middle of all grey levels."""
+    return _ground(pixels) > (int(pixels.min()) + int(pixels.max())) / 2
 
 
-def _fitted(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _ground(pixels: NDArray[np.uint8]) -> float:
+    """The grey level that the border mostly shows."""
+    return float(np.median(np.concatenate((pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]))))
+
+
+def _fitted(pixels: NDArray[np.uint8], ground: float) -> NDArray[np.uint8]:
     """Light ink on dark of any size -> 28x28, the ink stretched to full contrast."""
     from PIL import Image
 
-    ground = float(np.median(np.concatenate((pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]))))
     ink = np.clip(pixels.astype(np.float32) - ground, 0, None)
-    if ink.max() < CONTRAST * 255:
-        raise PictureError(f"{path}: expected a digit that stands out from its ground, found none: more contrast?")
     ink *= 255 / ink.max()
     rows, columns = (np.flatnonzero((ink > CONTRAST * 255).any(axis)) for axis in (1, 0))
     cut = Image.fromarray(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(np.uint8))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import count
+from operator import index
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pairnet.inputs import InputError, check_answers, checked, show
 from pairnet.records import cores
 from pairnet.sessions import Feeds, Model, ModelError, Outputs, ProviderError
 
@@ -30,10 +32,6 @@ ROWS = 256  # of the table of all pairs, held at once
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-class InputError(ValueError):
-    """Images that a model does not take; its text is one line: what was expected, what came, what to do."""
 
 
 class Ranking(NamedTuple):
@@ -50,8 +48,8 @@ class Predictor:
     really runs here), "tensorrt", "cuda", "cpu", or the full name of any other provider of the installed ONNX Runtime;
     ProviderError where it cannot run. `threads` (default: the cores this process may use) and `batch` (pairs in one
     run) are for those who measured otherwise. `threads_per_run` beyond 1 lets ONNX Runtime part each layer between so
-    many of the threads: single pairs come back sooner, and cost more. `graph_batches` are sizes for which a CUDA graph
-    is kept. ModelError for a file that is not one of ours.
+    many of the threads: single pairs come back sooner, and cost more. `graph_batches` are sizes for which the CUDA
+    provider keeps a graph; the others have none. ModelError for a file that is not one of ours.
     """
 
     def __init__(
@@ -67,8 +65,11 @@ class Predictor:
         warm_up: bool = True,
     ) -> None:
         for name, value in (("threads", threads), ("batch", batch), ("threads_per_run", threads_per_run)):
-            if value is not None and value < 1:
+            if value is not None and index(value) < 1:  # TypeError for what is no whole number
                 raise ValueError(f"{name} must be at least 1, not {value}")
+        threads = threads or cores()
+        if threads_per_run > threads:
+            raise ValueError(f"threads_per_run must be at most threads, which is {threads}, not {threads_per_run}")
         self._open = partial(
             Model,
             provider=provider,
@@ -84,7 +85,7 @@ class Predictor:
                 "encoded images: name the file without .head, or use Predictor.from_split(encoder, head)"
             )
         self._split: tuple[Model, Model] | None = None
-        self._threads = 1 if self._model.on_gpu else max(1, (threads or cores()) // threads_per_run)
+        self._threads = 1 if self._model.on_gpu else threads // threads_per_run
         self._batch = batch or (GPU_CHUNK if self._model.on_gpu else CHUNK)
         self._pool = ThreadPoolExecutor(self._threads, "pairnet")  # starts no thread before it has work
         self._closed = False
@@ -128,9 +129,9 @@ class Predictor:
         first, second = np.asarray(first), np.asarray(second)
         for name, images in (("first", first), ("second", second)):
             if images.ndim not in (2, 3):
-                raise InputError(f"{name}: expected one image [28,28] or several [N,28,28], came {_show(images)}")
+                raise InputError(f"{name}: expected one image [28,28] or several [N,28,28], came {show(images)}")
         if first.dtype != second.dtype or first.shape[-2:] != second.shape[-2:]:
-            raise InputError(f"expected images of one kind and size, came {_show(first)} and {_show(second)}")
+            raise InputError(f"expected images of one kind and size, came {show(first)} and {show(second)}")
         if first.ndim == second.ndim == 3 and len(first) != len(second):
             raise InputError(f"expected as many second as first images, came {len(first)} and {len(second)}")
         found = self.probability(
@@ -197,7 +198,9 @@ class Predictor:
     def _find_split(self) -> tuple[Model, Model]:
         if self._path is None:
             raise ModelError("a model given as bytes has no files beside it: use Predictor.from_split(encoder, head)")
-        stem = self._path.name.removesuffix(".onnx").removesuffix(".encoder")  # an encoder finds its own head
+        stem = self._path.name.removesuffix(".onnx")
+        if self._model.part == "encoder":  # which finds its own head
+            stem = stem.removesuffix(".encoder")
         paths = [self._path.with_name(f"{stem}.{part}.onnx") for part in ("encoder", "head")]
         if lacking := [path.name for path in paths if not path.is_file()]:
             raise ModelError(
@@ -205,8 +208,8 @@ class Predictor:
                 "for a variant whose images share one tower"
             )
         encoder, head = _matching(*map(self._open, paths))
-        if encoder.metadata["run"] != self._model.metadata["run"]:
-            raise ModelError(f"{paths[0].name} is of another run than {self._path.name}: export both again")
+        if differing := _differing(encoder, self._model):
+            raise ModelError(f"{paths[0].name} has another {differing} than {self._path.name}: export all with --split")
         return encoder, head
 
     def _run(self, model: Model, feeds: Feeds) -> Outputs:
@@ -218,10 +221,13 @@ class Predictor:
         if not self._model.on_gpu:  # two chunks or more for each thread, so that none waits long for another
             step = min(step, max(LEAST_CHUNK, -(-total // (2 * self._threads))))
         if total <= step:
-            return model.run(feeds)
-        starts = range(0, total, step)
-        chunks = [{name: value[start : start + step] for name, value in feeds.items()} for start in starts]
-        return [np.concatenate(parts) for parts in zip(*self._map(model.run, chunks), strict=True)]
+            outputs = model.run(feeds)
+        else:
+            starts = range(0, total, step)
+            chunks = [{name: value[start : start + step] for name, value in feeds.items()} for start in starts]
+            outputs = [np.concatenate(parts) for parts in zip(*self._map(model.run, chunks), strict=True)]
+        check_answers(outputs, feeds)
+        return outputs
 
     def _map(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
         """function of each item, in their order.
@@ -246,53 +252,18 @@ class Predictor:
     def _checked(self, images: NDArray[Any], name: str, channels: int) -> NDArray[Any]:
         model = self._encoder_and_head()[0] if name == "image" else self._model
         dtype, shape = next(iter(model.inputs.values()))
-        return _checked(np.asarray(images), name, dtype, (channels, *shape[1:]))
+        return checked(np.asarray(images), name, dtype, (channels, *shape[1:]))
 
 
 def _matching(encoder: Model, head: Model) -> tuple[Model, Model]:
-    """The same two; ModelError where they are not an encoder and a head of one run."""
+    """The same two; ModelError where they are not an encoder and a head that were exported together."""
     if (encoder.part, head.part) != ("encoder", "head"):
         raise ModelError(f"expected an encoder and a head, came {encoder.part} and {head.part}")
-    if encoder.metadata["run"] != head.metadata["run"]:
-        raise ModelError("the encoder and the head are of different runs: export them together, with --split")
+    if differing := _differing(encoder, head):
+        raise ModelError(f"the encoder has another {differing} than the head: export them together, with --split")
     return encoder, head
 
 
-def _checked(images: NDArray[Any], name: str, dtype: type[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """The same images, where they are [N,*shape] of `dtype`, N at least 1, and finite."""
-    sound = images.dtype == dtype and images.shape[1:] == shape and len(images) > 0
-    if sound and (dtype is np.uint8 or np.isfinite(images).all()):
-        return images
-    raise InputError(_complaint(images, name, dtype, shape))
-
-
-def _complaint(images: NDArray[Any], name: str, dtype: type[Any], shape: tuple[int, ...]) -> str:
-    """What is wrong with images that _checked refuses."""
-    expected = f"{name}: expected {np.dtype(dtype).name} [N,{','.join(map(str, shape))}], came {_show(images)}"
-    if images.dtype != dtype:
-        if dtype is np.uint8:
-            return f"{expected}: send grey levels 0..255 as they are (images.astype(np.uint8), not scaled)"
-        return f"{expected}: send float32, pooled to 14x14 and normalised with the file's mean and std"
-    if images.shape[1:] != shape:
-        return f"{expected}: {_remedy(images.shape, shape)}"
-    if not len(images):
-        return f"{expected}: there is nothing to answer; send at least one"
-    at = np.argwhere(~np.isfinite(images))[0].tolist()
-    return f"{expected} with {images[tuple(at)]} at {at}: send finite values"
-
-
-def _remedy(came: tuple[int, ...], shape: tuple[int, ...]) -> str:
-    channels, side = shape[0], shape[-1]
-    if came == shape:
-        return "a single one needs a batch axis, images[None]"
-    if came[1:] == (side, side, channels):
-        return "the channel axis comes second, np.moveaxis(images, -1, 1)"
-    if came[1:] == (side, side):
-        return "two images make a pair, np.stack((first, second), axis=1)"
-    if came[1:2] == (channels,) and came[2:] == (14, 14):
-        return "it takes raw pixels of 28x28; a file exported with --input pairs takes pooled ones"
-    return "see Predictor.takes for what this file was exported for"
-
-
-def _show(images: NDArray[Any]) -> str:
-    return f"{images.dtype} [{','.join(map(str, images.shape))}]"
+def _differing(one: Model, other: Model) -> str:
+    """By what two files do not belong together; empty where they do."""
+    return next((key for key in ("run", "input", "precision") if one.metadata[key] != other.metadata[key]), "")

@@ -11,7 +11,7 @@ import pairnet
 
 FLOORS = (
     {"__init__", "_core"},
-    {"idx", "recipes", "notation", "paper"},
+    {"idx", "recipes", "notation", "paper", "inputs"},
     {"images"},
     {"fetching", "pairs", "variants", "records", "calibration", "pictures"},
     {"sources", "loader", "nets", "optimising", "designs"},

@@ -1,6 +1,7 @@
 """Pictures: any format comes out as 28x28, light on dark, and what was done is said; what is no picture is refused."""
 
 import gzip
+import zipfile
 
 import numpy as np
 import pytest
@@ -109,6 +110,25 @@ def broken(tmp_path, name):
             path.write_bytes(path.read_bytes()[:60])
         case "blank.png":
             Image.new("L", (100, 100), 200).save(path)
+        case "even.png":
+            Image.new("L", (28, 28), 255).save(path)
+        case "clear.png":
+            Image.new("RGBA", (28, 28)).save(path)
+        case "nan.tif" | "inf.tif":
+            deep = np.asarray(seven(), np.float32).copy()
+            deep[3, 3] = float(name[:3])
+            Image.fromarray(deep).save(path)
+        case "words.npz":
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.writestr("a", "hello")
+        case "header.npz":
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.writestr("a.npy", b"\x93NUMPY\x01\x00\x76\x75hello")
+        case "scalars.npz":
+            np.savez(path, first=np.uint8(1), second=np.uint8(2))
+        case "giant.npy":
+            np.save(path, np.zeros((28, 28), np.uint8))
+            path.write_bytes(path.read_bytes().replace(b"(28, 28), ", b"(10000000000000, 28), ")[:128])
         case "floats.npy":
             np.save(path, np.zeros((2, 28, 28)))
         case "wide.npy":
@@ -137,6 +157,14 @@ def broken(tmp_path, name):
         ("text.npz", "cannot read it"),
         ("cut.png", "cannot read it"),
         ("blank.png", "stands out from its ground"),
+        ("even.png", "stands out from its ground"),
+        ("clear.png", "stands out from its ground"),
+        ("nan.tif", "not all of its grey levels are finite"),
+        ("inf.tif", "not all of its grey levels are finite"),
+        ("words.npz", "expected an array, found bytes a"),
+        ("header.npz", "cannot read it"),
+        ("scalars.npz", r"came \[2\]"),
+        ("giant.npy", "cannot read it"),
         ("floats.npy", r"expected uint8 grey levels, came float64 \[2, 28, 28\]"),
         ("wide.npy", r"came \[2, 28, 29\]"),
         ("three.npy", r"came \[2, 3, 28, 28\]"),

@@ -161,14 +161,40 @@ def test_parts_that_do_not_belong_together(models, tmp_path, pairs):
         source = models("w_net").with_suffix(f".{part}.onnx")
         (tmp_path / f"m.{part}.onnx").write_bytes(source.read_bytes())
     (tmp_path / "m.onnx").write_bytes(models("final_model").read_bytes())
-    with Predictor(tmp_path / "m.onnx") as predictor, pytest.raises(ModelError, match="another run"):
+    with Predictor(tmp_path / "m.onnx") as predictor, pytest.raises(ModelError, match="another run than m"):
         predictor.rank(pairs[:, 0])
     with pytest.raises(ModelError, match="expected an encoder and a head, came encoder and encoder"):
         Predictor.from_split(tmp_path / "m.encoder.onnx", tmp_path / "m.encoder.onnx")
-    with pytest.raises(ModelError, match="different runs"):
+    with pytest.raises(ModelError, match="another run than the head"):
         Predictor.from_split(tmp_path / "m.encoder.onnx", models("final_model").with_suffix(".head.onnx"))
     with Predictor(models("fc_1")) as alone, pytest.raises(ModelError, match=r"encoder.onnx and .*--split"):
         alone.rank(pairs[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("kind", "precision", "differing"), [("pairs", "fp32", "input"), ("images", "int8", "precision")]
+)
+def test_parts_left_from_an_earlier_export_are_refused(kind, precision, differing, models, tmp_path, pairs):
+    for part in ("encoder", "head"):
+        (tmp_path / f"m.{part}.onnx").write_bytes(models("w_net").with_suffix(f".{part}.onnx").read_bytes())
+    (tmp_path / "m.onnx").write_bytes(models("w_net", kind, precision).read_bytes())
+    said = rf"m.encoder.onnx has another {differing} than m.onnx.*--split"
+    with Predictor(tmp_path / "m.onnx") as predictor, pytest.raises(ModelError, match=said):
+        predictor.rank(pairs[:, 0])
+
+
+def test_a_joint_file_may_be_called_encoder(models, tmp_path, pairs):
+    source = models("w_net")
+    for suffix in ("onnx", "encoder.onnx", "head.onnx"):
+        (tmp_path / f"my.encoder.{suffix}").write_bytes(source.with_suffix(f".{suffix}").read_bytes())
+    with Predictor(tmp_path / "my.encoder.onnx") as named, Predictor(source) as plain:
+        assert (named.rank(pairs[:, 0]).order == plain.rank(pairs[:, 0]).order).all()
+
+
+def test_values_that_overflow_are_refused(models):
+    giant, said = np.full((2, 2, 14, 14), 1e6, np.float32), r"a few units at most, came 1e\+06"
+    with Predictor(models("final_model", "pairs", "fp16")) as predictor, pytest.raises(InputError, match=said):
+        predictor.probability(giant)
 
 
 GREY = np.zeros((3, 2, 28, 28), np.uint8)
@@ -255,7 +281,7 @@ def test_a_closed_predictor_says_so(models):
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_threads_in_a_run_change_nothing(threads, models, final, pairs):
-    with Predictor(models("final_model"), threads=2, threads_per_run=threads) as predictor:
+    with Predictor(models("final_model"), threads=3, threads_per_run=threads) as predictor:
         np.testing.assert_allclose(predictor.probability(pairs), final.probability(pairs), atol=1e-6)
         assert predictor.compare(*pairs[0]) == pytest.approx(final.compare(*pairs[0]), abs=1e-6)
 
@@ -264,6 +290,13 @@ def test_threads_in_a_run_change_nothing(threads, models, final, pairs):
 def test_settings_start_at_one(option, models):
     with pytest.raises(ValueError, match=f"{option} must be at least 1, not 0"):
         Predictor(models("fc_1"), **{option: 0})
+    with pytest.raises(TypeError, match="float"):
+        Predictor(models("fc_1"), **{option: 1.5})
+
+
+def test_a_run_takes_no_more_threads_than_there_are(models):
+    with pytest.raises(ValueError, match="threads_per_run must be at most threads, which is 2, not 3"):
+        Predictor(models("fc_1"), threads=2, threads_per_run=3)
 
 
 @pytest.mark.parametrize("name", ["final_model", "w_net"])

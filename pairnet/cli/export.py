@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pairnet.cli.common import Data, DataDir, Json, Out, console, print_json
-from pairnet.designs import DEFAULT_OPSET, NEWEST_OPSET, OLDEST_OPSET, plan
+from pairnet.designs import DEFAULT_MAX_DROP, DEFAULT_OPSET, NEWEST_OPSET, OLDEST_OPSET, plan
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,7 +36,7 @@ def export(
     with_digits: Annotated[bool, typer.Option("--with-digits", help="Add the output `digits` [N,2,10].")] = False,
     split: Annotated[bool, typer.Option("--split", help="Also NAME.encoder.onnx and NAME.head.onnx.")] = False,
     opset: Annotated[int, typer.Option(help=f"ONNX opset, {OLDEST_OPSET} to {NEWEST_OPSET}.")] = DEFAULT_OPSET,
-    max_drop: Annotated[float, typer.Option(help="Percentage points that fp16 or int8 may lose.")] = 0.5,
+    max_drop: Annotated[float, typer.Option(help="Percentage points that fp16 or int8 may lose.")] = DEFAULT_MAX_DROP,
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
     data: Data = "auto",
     data_dir: DataDir = None,
@@ -67,6 +67,7 @@ def export(
             "digits": with_digits and (not every or variant.classifies_digits),
             "split": split and (not every or (variant.shared and not variant.net)),
             "opset": opset,
+            "max_drop": max_drop,
             "force": force,
         }
         target = _target(output, variant.name, every=every)
@@ -74,7 +75,7 @@ def export(
         folder = run or newest(out, name) or _train(variant, images(data), out, notes)
         record = load_record(folder)
         notes.print(f"{record.variant}: from {escape(str(folder))}, {_told(record)}")
-        results += export_run(folder, images(record.data["source"]), target, max_drop=max_drop, **options)
+        results += export_run(folder, images(record.data["source"]), target, **options)
     if as_json:
         print_json([{**asdict(each), "paths": list(map(str, each.paths))} for each in results])
     else:
