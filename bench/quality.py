@@ -1,4 +1,4 @@
-"""How often is a trained net wrong?  Mean over the fixture's seeds; the seeds fix every bit on a CPU."""
+"""How often is a trained net wrong?  Mean over the fixture's seeds; the seeds fix every bit on one kind of CPU."""
 
 import statistics
 

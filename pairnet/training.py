@@ -91,10 +91,10 @@ def train(
 ) -> Trained:
     """Trains a fresh net of `variant` on `pairs`; measures it on `held_out` `measurements` times, last at the end.
 
-    Both sets are normalised with the moments of `pairs`. On a CPU the result is a function of the arguments alone:
-    torch is held to one thread, since sums of several round differently, and nets this small gain nothing from more.
-    `on_epoch` is called with the number of epochs done and the last one's figures. TrainingError when the loss stops
-    being finite.
+    Both sets are normalised with the moments of `pairs`. On a CPU the result is a function of the arguments and of the
+    CPU's instruction set, for which torch takes kernels that round in their own way, and of nothing else: torch is held
+    to one thread, since sums of several round differently, and nets this small gain nothing from more. `on_epoch` is
+    called with the number of epochs done and the last one's figures. TrainingError when the loss stops being finite.
     """
     found = moments(pairs)
     validation = to_device(normalise(held_out, found), device)

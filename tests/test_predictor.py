@@ -363,7 +363,9 @@ def test_the_command_measures_a_file_on_its_recorded_draw(models, trained, capsy
     other = models("final_model").with_name("other.onnx")
     onnx.save(model, other)
     assert run_app(app, ["predict", str(other), "--test"]) == 1
-    assert "(recorded 0.1230)" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "(recorded 0.1230)" in said.out
+    assert "expected the recorded accuracy, came" in said.err
 
 
 def test_the_command_pools_and_normalises_pictures_for_a_file_of_pairs(models, pairs, tmp_path, capsys):

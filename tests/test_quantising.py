@@ -1,10 +1,13 @@
 """int8: what becomes 8 bits, what stays float, and that ONNX Runtime then takes its quick path."""
 
+import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+from onnx import TensorProto, numpy_helper
 
 from pairnet.quantising import pool_first
+from pairnet.variants import VARIANTS
 
 pytest_plugins = ("trained_runs",)
 
@@ -28,6 +31,15 @@ def test_large_layers_have_8_bit_weights_with_a_scale_for_each_output(model, nam
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     weight, scale = tensors[maker.input[0]], tensors[maker.input[1]]
     assert (weight.data_type, list(scale.dims)) == (onnx.TensorProto.INT8, [weight.dims[0]])
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
+def test_weights_leave_a_bit_for_cpus_that_add_products_in_16(variant, models):
+    graph = onnx.load(models(variant.name, "images", "int8")).graph
+    weights = [numpy_helper.to_array(tensor) for tensor in graph.initializer if tensor.data_type == TensorProto.INT8]
+    weights = [weight for weight in weights if weight.ndim > 1]
+    assert weights
+    assert max(np.abs(weight.astype(int)).max() for weight in weights) == 64
 
 
 @pytest.mark.parametrize("name", ["tower.conv1", "head.fc3", "auxiliary.fc3"])
