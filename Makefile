@@ -39,7 +39,7 @@ bench-quick: .venv/bench-installed  ## does each cheap benchmark run? one pass o
 	    $(BIN)/asv run --quick --dry-run --show-stderr --environment existing:$(BIN)/python --bench "$(QUICK)"
 bench-compare: .venv/bench-installed  ## what got worse since BASE (main), each revision built anew
 	$(BIN)/asv machine --yes
-	$(BIN)/asv continuous --factor 1.2 --bench '$(or $(BENCH),^(?!.*Charted))' $(or $(BASE),main) HEAD
+	$(BIN)/asv continuous --factor 1.2 --bench '^(?!.*Charted).*($(BENCH))' $(or $(BASE),main) HEAD
 clean:  ## forget .venv and everything built
 	rm -rf .venv build
 

@@ -91,7 +91,10 @@ class Design:
     def inputs(self) -> tuple[Port, ...]:
         """pair; encoder: image; head: first and second."""
         if self.part == "head":
-            return tuple(Port(name=name, dtype="float32", axes=("N", self.features)) for name in ("first", "second"))
+            # a name for each, since ONNX Runtime takes axes of one name to be of one size, and one row may meet many
+            return tuple(
+                Port(name=name, dtype="float32", axes=(f"N_{name}", self.features)) for name in ("first", "second")
+            )
         name, channels = ("image", 1) if self.part == "encoder" else ("pair", 2)
         if self.kind == "images":
             return (Port(name=name, dtype="uint8", axes=("N", channels, SIDE, SIDE)),)

@@ -88,7 +88,8 @@ class _Graph:
         """Constant sizes, -1 for the named axis: nothing is calculated from shapes when the graph runs."""
         shape = np.array([-1 if isinstance(size, str) else size for size in axes], np.int64)
         self.known.append(helper.make_tensor_value_info(name, TYPES["float16" if self.half else "float32"], axes))
-        return self.add("Reshape", [x, self.exact(f"{name}.shape", shape)], name)
+        constant = f"{name.removesuffix('.float16')}.shape"  # the same in any precision
+        return self.add("Reshape", [x, self.exact(constant, shape)], name)
 
     def halves(self, x: str, each: int) -> tuple[str, str]:
         """What belongs to the first image and what to the second, parted at `each` along axis 1."""
@@ -140,7 +141,9 @@ def _digits(graph: _Graph, features: str, design: Design, weights: Weights) -> N
     if not variant.orders:
         single = graph.reshape(features, ("2N", size), "single_features")
         features = _stack(graph, single, variant.auxiliary_layers, (size,), "auxiliary", weights, scores=True)
-    name = "digits" if variant.orders and not graph.half else "digit_scores"
+    name = "digit_scores"
+    if variant.orders:
+        name = "digits.float16" if graph.half else "digits"
     digits = graph.reshape(features, ("N", 2, CLASSES), name)
     if graph.half:
         digits = graph.cast(digits, "float32", "digits" if variant.orders else "digit_scores.float32")

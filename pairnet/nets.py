@@ -1,5 +1,6 @@
 """A row of the variant table -> a torch module."""
 
+import threading
 from collections import OrderedDict
 from typing import NamedTuple
 
@@ -22,6 +23,9 @@ from pairnet.notation import (
 )
 from pairnet.variants import IMAGE, PAIR, Variant, check
 
+_SEEDING = threading.Lock()
+"""Guards torch's global generator, while initial weights are drawn from it."""
+
 
 class Scores(NamedTuple):
     """What a net says of a batch of N pairs; logits, before sigmoid and soft-max."""
@@ -37,7 +41,7 @@ def build(variant: Variant, *, seed: int | None = None) -> "JointNet | TwinNet":
     row's layers do not fit one another.
     """
     check(variant)
-    with torch.random.fork_rng(devices=[], enabled=seed is not None):
+    with _SEEDING, torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
         net = JointNet(variant) if variant.net else TwinNet(variant)

@@ -256,10 +256,18 @@ def load_net(folder: Path) -> tuple[RunRecord, JointNet | TwinNet]:
     return record, net.eval()
 
 
-def newest(out: Path, variant: str) -> Path | None:
-    """The folder of the saved run of `variant` in `out` that was finished last; None where there is none."""
+def newest(out: Path, variant: str, *, checksum: str | None = None) -> Path | None:
+    """The folder of the saved run of `variant` in `out` that was finished last; None where there is none.
+
+    `checksum` leaves only those that were trained on a certain data set.
+    """
     folders = [path.parent for path in out.glob(f"*/{RECORD}") if not path.parent.name.startswith(".")]
-    trained = [folder for folder in folders if load_record(folder).variant == variant]
+    records = {folder: load_record(folder) for folder in folders}
+    trained = [
+        folder
+        for folder, record in records.items()
+        if record.variant == variant and checksum in (None, record.data["checksum"])
+    ]
     return max(trained, key=lambda folder: (folder / RECORD).stat().st_mtime, default=None)
 
 

@@ -14,8 +14,9 @@ from pairnet.cli import app
 from pairnet.cli.common import run_app
 from pairnet.designs import METADATA, Design
 from pairnet.exporting import export
+from pairnet.predictor import Predictor
 from pairnet.records import RecordError
-from pairnet.runs import load_record
+from pairnet.runs import load_record, newest
 from pairnet.sources import load
 from pairnet.variants import VARIANTS, find
 
@@ -117,6 +118,24 @@ def test_lower_precision_keeps_types_and_reports_accuracy(name, precision, train
     assert metadata(tmp_path / "m.onnx")["precision"] == precision
 
 
+def test_int8_figures_are_of_the_file_and_scales_of_the_training_pairs(trained, digits5k, tmp_path, monkeypatch):
+    fed, real = [], exporting.quantise
+
+    def spy(model, calibration):
+        fed.append(calibration["pair"])
+        return real(model, calibration)
+
+    monkeypatch.setattr(exporting, "quantise", spy)
+    (found,) = export(trained("no_w_net"), digits5k, tmp_path / "m.onnx", precision="int8", max_drop=100)
+    of_run = exporting.load_trained(trained("no_w_net"), digits5k, "images")
+    assert np.array_equal(fed[0], of_run.training)
+    assert not np.array_equal(fed[0], of_run.testing)
+    with Predictor(tmp_path / "m.onnx") as predictor:
+        decided = predictor.probability(of_run.testing) > 0.5
+    assert found.changed == (decided != (of_run.probability > 0.5)).sum() > 0
+    assert found.accuracy == (decided == of_run.targets).mean()
+
+
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_a_loss_beyond_max_drop_is_refused_and_leaves_nothing(precision, trained, digits5k, tmp_path, monkeypatch):
     monkeypatch.setattr(exporting, "_answer", lambda _, pairs: np.full(len(pairs), np.nan))  # every pair: greater
@@ -185,11 +204,13 @@ def test_the_command_trains_what_is_missing_then_takes_the_newest(tmp_path, monk
     export_it = ("export", "--model", "order_net_fast", "--json", "--data", "mnist5k")
     status, out, err = command(capsys, *export_it)
     assert status == 0
-    assert "no finished run in runs, so one is trained now" in err
+    assert "no net kept in runs, so one is trained now" in err
     assert json.loads(out)[0]["paths"] == ["order_net_fast.onnx"]
     status, _, err = command(capsys, *export_it)
     assert (status, err.count("\n")) == (1, 1)
     assert "order_net_fast.onnx: is there already: --force" in err
+    assert newest(Path("runs"), "order_net_fast", checksum=load("glyphs:200").checksum) is None  # is trained, if asked
+    assert newest(Path("runs"), "order_net_fast", checksum=load("mnist5k").checksum) is not None
     assert command(capsys, *export_it, "--force", "--split")[0] == 0
     assert {path.name for path in tmp_path.glob("*.onnx")} == {
         "order_net_fast.onnx", "order_net_fast.encoder.onnx", "order_net_fast.head.onnx"

@@ -197,6 +197,27 @@ def test_values_that_overflow_are_refused(models):
         predictor.probability(giant)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("name", [variant.name for variant in VARIANTS if variant.shared and not variant.net])
+def test_a_head_takes_one_row_on_either_side(name, precision, models, pairs):
+    path = models(name, "images", precision)
+    encoder, head = (ort.InferenceSession(str(path.with_suffix(f".{part}.onnx"))) for part in ("encoder", "head"))
+    (rows,) = encoder.run(None, {"image": pairs[:10, :1]})
+    one = rows[:1].repeat(10, axis=0)
+    for first, second, whole in (
+        (rows[:1], rows, (one, rows)),
+        (rows, rows[:1], (rows, one)),
+        (rows[:3], rows[3:6], None),
+    ):
+        (found,) = head.run(None, {"first": first, "second": second})
+        if whole is not None:
+            np.testing.assert_allclose(
+                found, head.run(None, dict(zip(("first", "second"), whole, strict=True)))[0], atol=0.01
+            )
+    with Predictor(path) as predictor:
+        assert sorted(predictor.rank(pairs[:10, 0]).order) == list(range(10))
+
+
 GREY = np.zeros((3, 2, 28, 28), np.uint8)
 POOLED = np.zeros((3, 2, 14, 14), np.float32)
 

@@ -45,7 +45,8 @@ def export(
 ) -> None:
     """Write a trained network as one self-contained ONNX file, validated before it appears.
 
-    Without --run it takes the newest finished run of the variant in --out, or trains one on --data.
+    Without --run it takes the newest run of the variant that `train` or `export` kept in --out (with --data: on these
+    images), or trains one. A study keeps records, no nets.
     """
     from pairnet.exporting import Exported
     from pairnet.exporting import export as export_run
@@ -72,7 +73,8 @@ def export(
         }
         target = _target(output, variant.name, every=every)
         plan(variant, target, **options)  # before anything is trained for it
-        folder = run or newest(out, name) or _train(variant, images(data), out, notes)
+        wanted = images(data).checksum if data != "auto" or data_dir is not None else None
+        folder = run or newest(out, name, checksum=wanted) or _train(variant, images(data), out, notes)
         record = load_record(folder)
         notes.print(f"{record.variant}: from {escape(str(folder))}, {_told(record)}")
         results += export_run(folder, images(record.data["source"]), target, **options)
@@ -94,7 +96,7 @@ def _train(variant: "Variant", dataset: "Dataset", out: Path, notes: "Console") 
     from pairnet.runs import Run, train_and_save
     from pairnet.sources import describe
 
-    notes.print(f"{variant.name}: no finished run in {escape(str(out))}, so one is trained now")
+    notes.print(f"{variant.name}: no net kept in {escape(str(out))}, so one is trained now")
     notes.print(f"data   {escape(describe(dataset))}")
     run = Run(row=variant.name, variant=variant, recipe=variant.recipe)
     with RunDisplay(notes, run) as display:
