@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.fixture import NULL, Made, make
-from pairnet.paper import TABLE_III
-from pairnet.variants import VARIANTS
+from pairnet.models.paper import TABLE_III
+from pairnet.models.variants import VARIANTS
 
 DRAWN = [*TABLE_III, "order_net", "order_net_fast"]
 """What people ask about stands first: where nothing is chosen, asv's pages draw the first eight values of the first

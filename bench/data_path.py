@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from bench.common import titled
-from pairnet.loader import PairLoader
-from pairnet.pairs import Moments, Pairs, normalise
-from pairnet.recipes import Warp
+from pairnet.data.loader import PairLoader
+from pairnet.data.pairs import Moments, Pairs, normalise
+from pairnet.models.recipes import Warp
 
 PAIRS = 8_000
 MOMENTS = Moments(mean=33.0, std=75.0)  # near MNIST's
@@ -55,7 +55,7 @@ class OfLoader:
 
 
 class Loader(OfLoader):
-    """pairnet.loader, NumPy batches."""
+    """pairnet.data.loader, NumPy batches."""
 
     @titled("an epoch through the C++ loader")
     def time_epoch(self, kind: str, threads: int, batch: int) -> None:

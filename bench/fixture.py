@@ -18,15 +18,15 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pairnet.designs import DEFAULT_OPSET, FORMAT, METADATA, Precision
-from pairnet.paper import TABLE_III
-from pairnet.variants import VARIANTS, Variant, count_multiply_adds, find
+from pairnet.artifact.design import DEFAULT_OPSET, FORMAT, METADATA, Precision
+from pairnet.models.paper import TABLE_III
+from pairnet.models.variants import VARIANTS, Variant, count_multiply_adds, find_variant
 
 if TYPE_CHECKING:
-    from pairnet.checking import ExportError
-    from pairnet.exporting import Exported
-    from pairnet.runs import Saved
-    from pairnet.sources import Dataset
+    from pairnet.data.sources import Dataset
+    from pairnet.errors import ExportError
+    from pairnet.exporting.export import Exported
+    from pairnet.study.runs import Saved
 
 DATA = "mnist5k"
 LONG = 50  # epochs
@@ -89,7 +89,7 @@ def seeds(variant: Variant) -> range:
 def chosen() -> list[Variant]:
     """The variants to train, those that take longest first."""
     names = os.environ.get("PAIRNET_BENCH_VARIANTS", "")
-    found = [find(name.strip()) for name in names.split(",")] if names else VARIANTS
+    found = [find_variant(name.strip()) for name in names.split(",")] if names else VARIANTS
     return sorted(found, key=lambda variant: -variant.recipe.epochs * count_multiply_adds(variant))
 
 
@@ -98,11 +98,11 @@ def make(folder: Path) -> Made:
 
     What a run raises passes through; what export refuses fails the benchmarks of that file and no others.
     """
-    from pairnet.records import cores
-    from pairnet.runs import Run, train_and_save
-    from pairnet.sources import load
+    from pairnet.data.sources import load_dataset
+    from pairnet.host import cores
+    from pairnet.study.runs import Run, train_and_save
 
-    dataset, runs = load(DATA), folder / "runs"
+    dataset, runs = load_dataset(DATA), folder / "runs"
     tasks = [
         partial(train_and_save, Run(row=variant.name, variant=variant, recipe=variant.recipe, seed=seed), dataset, runs)
         for variant in chosen()
@@ -132,8 +132,8 @@ def _export(
     pool: ProcessPoolExecutor, runs: "dict[str, Saved]", dataset: "Dataset", folder: Path, tell: "Progress"
 ) -> list[File]:
     """Writes NAME-PRECISION.onnx for all."""
-    from pairnet.checking import ExportError
-    from pairnet.exporting import export
+    from pairnet.errors import ExportError
+    from pairnet.exporting.export import export
 
     wanted = [(name, precision) for name in runs for precision in PRECISIONS]
     paths = [folder / f"{name}-{precision}.onnx" for name, precision in wanted]

@@ -9,8 +9,9 @@ import onnxruntime as ort
 
 from bench.common import BATCHES, GPU_PRECISIONS, NETS, OfTrainedNets, has_gpu_driver, images, titled
 from bench.fixture import Made
-from pairnet.predictor import Predictor, ProviderError
-from pairnet.sessions import open_session
+from pairnet.artifact.sessions import open_session
+from pairnet.errors import ProviderError
+from pairnet.serving.predictor import Predictor
 
 PROVIDERS = ["cuda", "tensorrt"]
 DRIVER = has_gpu_driver()

@@ -1,11 +1,11 @@
-"""How long does an exported net take to answer on a CPU?  Through pairnet.predictor, as its users do."""
+"""How long does an exported net take to answer on a CPU?  Through pairnet.serving.predictor, as its users do."""
 
 import statistics
 import time
 
 from bench.common import BATCHES, CPU_PRECISIONS, NETS, OfTrainedNets, images, titled
 from bench.fixture import Made
-from pairnet.predictor import Predictor
+from pairnet.serving.predictor import Predictor
 
 WARM_UP, CALLS = 200, 2000  # of the latency
 SPELLS = 10  # whose lowest median counts

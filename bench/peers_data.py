@@ -28,13 +28,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from pairnet import _core
-from pairnet.loader import PairLoader
-from pairnet.nets import build
-from pairnet.pairs import Batch, Moments, Pairs, normalise
-from pairnet.recipes import Warp
-from pairnet.records import hardware, revision
-from pairnet.training import auxiliary_loss, main_loss
-from pairnet.variants import find
+from pairnet.data.loader import PairLoader
+from pairnet.data.pairs import Batch, Moments, Pairs, normalise
+from pairnet.host import hardware, revision
+from pairnet.models.networks import build
+from pairnet.models.recipes import Warp
+from pairnet.models.variants import find_variant
+from pairnet.training.loop import auxiliary_loss, main_loss
 
 LEAST = 0.2  # seconds that one measurement lasts at least
 MOMENTS = Moments(mean=33.0, std=77.0)
@@ -151,8 +151,8 @@ def measured(peers: list[Peer], pairs: int, rounds: int) -> list[Speed]:
 
 
 def steps_of(ready: Batch) -> Callable[[int], None]:
-    """Steps of final_model's recipe on one batch, as pairnet.training takes them."""
-    net = build(find("final_model"), seed=0)
+    """Steps of final_model's recipe on one batch, as pairnet.training.loop takes them."""
+    net = build(find_variant("final_model"), seed=0)
     optimiser = torch.optim.Adam(net.parameters(), fused=True)
 
     def run(steps: int) -> None:

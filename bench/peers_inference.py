@@ -25,17 +25,18 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from pairnet.designs import Precision
-from pairnet.exporting import export
-from pairnet.nets import JointNet, TwinNet
-from pairnet.pairs import Moments, draw_pairs
-from pairnet.predictor import Predictor
-from pairnet.recipes import Recipe
-from pairnet.recorded import as_input
-from pairnet.records import RunRecord, cores, hardware
-from pairnet.runs import Run, load_net, newest, train_and_save
-from pairnet.sources import Dataset, load
-from pairnet.variants import count_multiply_adds, find
+from pairnet.artifact.design import Precision
+from pairnet.artifact.recorded import as_input
+from pairnet.data.pairs import Moments, draw_pairs
+from pairnet.data.sources import Dataset, load_dataset
+from pairnet.exporting.export import export
+from pairnet.host import cores, hardware
+from pairnet.models.networks import JointNet, TwinNet
+from pairnet.models.recipes import Recipe
+from pairnet.models.variants import count_multiply_adds, find_variant
+from pairnet.serving.predictor import Predictor
+from pairnet.study.records import RunRecord
+from pairnet.study.runs import Run, load_net, newest, train_and_save
 
 VARIANT = "final_model"
 BATCHES = (1, 100, 1000)
@@ -235,10 +236,10 @@ def trained(runs: Path, scratch: Path) -> tuple[RunRecord, JointNet | TwinNet, P
     """The newest saved run of VARIANT with its data, or a hardly trained one on the embedded digits."""
     folder = newest(runs, VARIANT)
     if folder is None:
-        run = Run(row=VARIANT, variant=find(VARIANT), recipe=Recipe(epochs=1))
-        folder = train_and_save(run, load("mnist5k"), scratch).folder
+        run = Run(row=VARIANT, variant=find_variant(VARIANT), recipe=Recipe(epochs=1))
+        folder = train_and_save(run, load_dataset("mnist5k"), scratch).folder
     record, net = load_net(folder)
-    return record, net, folder, load(record.data["source"])
+    return record, net, folder, load_dataset(record.data["source"])
 
 
 def main(
@@ -269,7 +270,9 @@ def main(
     rows = [[*row, f"{largest[row[0]].cost:.1f}"] for row in rows]
     if peaks:
         headings.append("of the matmul peak")
-        work = 2 * count_multiply_adds(find(VARIANT))  # as the table counts it; a file computes less (graphs.py)
+        work = 2 * count_multiply_adds(
+            find_variant(VARIANT)
+        )  # as the table counts it; a file computes less (graphs.py)
         for row, peer in zip(rows, peers, strict=True):
             done = largest[peer.name].median * work
             row.append(f"{100 * done / peaks[peer.precision]:.2f} %" if peer.precision else "")

@@ -21,12 +21,12 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.plain import plain_loop
-from pairnet.records import cores, hardware
-from pairnet.runs import draw
-from pairnet.sources import Dataset, load
-from pairnet.study import carry_out_all
-from pairnet.tables import plan, studies
-from pairnet.training import resolve_device
+from pairnet.data.sources import Dataset, load_dataset
+from pairnet.host import cores, hardware
+from pairnet.study.running import carry_out_all
+from pairnet.study.runs import draw
+from pairnet.study.tables import plan, studies
+from pairnet.training.loop import resolve_device
 
 ROWS = ("cnn_base", "no_w_net", "w_net", "a_net", "a_w_net", "final_model")
 
@@ -108,7 +108,7 @@ def main() -> None:
     parser.add_argument("--data", default="auto", help="as for pairnet")
     parser.add_argument("--markdown", action="store_true")
     options = parser.parse_args()
-    device, dataset = resolve_device(options.device), load(options.data)
+    device, dataset = resolve_device(options.device), load_dataset(options.data)
     torch.set_num_threads(cores())
     timings = measure(
         options.rows.split(","),

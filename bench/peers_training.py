@@ -18,11 +18,11 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.plain import plain_loop
-from pairnet.records import cores, hardware
-from pairnet.runs import Run, draw
-from pairnet.sources import Dataset, load
-from pairnet.training import train
-from pairnet.variants import find
+from pairnet.data.sources import Dataset, load_dataset
+from pairnet.host import cores, hardware
+from pairnet.models.variants import find_variant
+from pairnet.study.runs import Run, draw
+from pairnet.training.loop import train_network
 
 PAPER_BEST = 0.952
 
@@ -38,7 +38,7 @@ class Timing:
 
 def seconds_of(name: str, dataset: Dataset, draws: int, once: Callable[[Run], float]) -> Timing:
     """Runs `once` for each draw, after a run that is thrown away."""
-    variant = find("order_net_fast")
+    variant = find_variant("order_net_fast")
     runs = [Run(row=name, variant=variant, recipe=variant.recipe, seed=seed) for seed in range(draws)]
     once(runs[-1])
     seconds, accuracies = [], []
@@ -55,7 +55,7 @@ def measure(dataset: Dataset, *, draws: int, plain_draws: int) -> list[Timing]:
     def fast(run: Run) -> float:
         pairs, test = draw(run, dataset)
         recipe, seeds = run.recipe, run.seeds
-        trained = train(
+        trained = train_network(
             run.variant, pairs, test, recipe=recipe, weight_seed=seeds["weights"], order_seed=seeds["order"]
         )
         return float(((trained.probability.numpy() > 0.5) == (test.targets > 0.5)).mean())
@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("--markdown", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(cores())
-    timings = measure(load(options.data), draws=options.draws, plain_draws=options.plain_draws)
+    timings = measure(load_dataset(options.data), draws=options.draws, plain_draws=options.plain_draws)
     head = ("peer", "draws", "seconds a run: median (range)", "test accuracy", f"mean ≥ {PAPER_BEST}")
     if options.markdown:
         lines = ["| " + " | ".join(row) + " |" for row in (head, ("---",) * len(head), *rows_of(timings))]

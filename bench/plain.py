@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from pairnet.pairs import Pairs, moments, normalise
+from pairnet.data.pairs import Pairs, moments, normalise
 
 
 def tower(channels: int, *, norm: bool, dropout: float = 0.0) -> nn.Sequential:

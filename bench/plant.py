@@ -38,7 +38,7 @@ class Change:
 CHANGES = (
     Change(
         name="a sleep of 5 ms in Predictor.probability",
-        file="pairnet/predictor.py",
+        file="pairnet/serving/predictor.py",
         old='        pairs = self._checked(pairs, "pair", 2)\n',
         new='        __import__("time").sleep(0.005)\n        pairs = self._checked(pairs, "pair", 2)\n',
         nth=1,
@@ -46,7 +46,7 @@ CHANGES = (
     ),
     Change(
         name="dropout left on at test time",
-        file="pairnet/training.py",
+        file="pairnet/training/loop.py",
         old="    net.eval()\n    return joined(",
         new="    net.train()\n    forget_masks(net)\n    return joined(",
         nth=1,

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch.profiler import profile
 
-from pairnet.pairs import draw_pairs
-from pairnet.records import hardware
-from pairnet.sources import load
-from pairnet.training import train
-from pairnet.variants import find
+from pairnet.data.pairs import draw_pairs
+from pairnet.data.sources import load_dataset
+from pairnet.host import hardware
+from pairnet.models.variants import find_variant
+from pairnet.training.loop import train_network
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=20, help="operations shown (default 20)")
     parser.add_argument("--data", default="auto", help="as for pairnet")
     options = parser.parse_args()
-    dataset, variant = load(options.data), find(options.variant)
+    dataset, variant = load_dataset(options.data), find_variant(options.variant)
     pairs = draw_pairs(dataset.train, count=1000, seed=0)
     few = pairs.subset(np.arange(25))
     profiler = profile()
@@ -35,7 +35,9 @@ def main() -> None:
         elif number == 2:
             profiler.stop()
 
-    train(variant, pairs, few, recipe=variant.recipe, weight_seed=0, order_seed=0, measurements=1, on_epoch=on_epoch)
+    train_network(
+        variant, pairs, few, recipe=variant.recipe, weight_seed=0, order_seed=0, measurements=1, on_epoch=on_epoch
+    )
     table = profiler.key_averages().table(sort_by="self_cpu_time_total", row_limit=options.rows)
     sys.stdout.write(f"{variant.name}, one epoch; {hardware()}; torch {torch.__version__}\n{table}\n")
 

@@ -4,7 +4,7 @@ import statistics
 
 from bench.common import NAMES, OfTrainedNets, titled
 from bench.fixture import PRECISIONS, Made
-from pairnet.paper import TABLE_I, TABLE_III
+from pairnet.models.paper import TABLE_I, TABLE_III
 
 PRINTED = {**TABLE_I, **TABLE_III}
 

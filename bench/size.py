@@ -2,7 +2,7 @@
 
 from bench.common import NAMES, NETS, OfTrainedNets, images, titled
 from bench.fixture import PRECISIONS, Made
-from pairnet.variants import count_multiply_adds, count_parameters, find
+from pairnet.models.variants import count_multiply_adds, count_parameters, find_variant
 
 
 class Structure:
@@ -14,11 +14,11 @@ class Structure:
 
     @titled("parameters", unit="parameters")
     def track_parameters(self, variant: str) -> int:
-        return count_parameters(find(variant))
+        return count_parameters(find_variant(variant))
 
     @titled("multiply-adds per pair", unit="multiply-adds per pair")
     def track_multiply_adds(self, variant: str) -> int:
-        return count_multiply_adds(find(variant))
+        return count_multiply_adds(find_variant(variant))
 
 
 class File(OfTrainedNets):
@@ -47,7 +47,7 @@ class Memory(OfTrainedNets):
 
     @titled("memory of a process that answers 1,024 pairs")
     def peakmem_answer_1024(self, made: Made, variant: str) -> None:
-        from pairnet.predictor import Predictor
+        from pairnet.serving.predictor import Predictor
 
         with Predictor(made.file(variant, "fp32"), provider="cpu", threads=1) as predictor:
             predictor.probability(images(1024))

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 from bench.common import NAMES, OfTrainedNets, titled
 from bench.fixture import GOAL, Made, seeds
-from pairnet.variants import find
+from pairnet.models.variants import find_variant
 
 
 class Epoch:
-    """One epoch over 1,000 pairs by the variant's recipe: `train` with epochs=1, so with building the net."""
+    """One epoch over 1,000 pairs by the variant's recipe: `train_network` with epochs=1, so with building the net."""
 
     param_names = ["variant", "device"]
     params = [NAMES, ["cpu", "cuda"]]
@@ -25,25 +25,25 @@ class Epoch:
 
         if device == "cuda" and not has_gpu_driver():
             raise NotImplementedError("there is no NVIDIA driver")
-        from pairnet.pairs import draw_pairs
-        from pairnet.sources import load
-        from pairnet.training import resolve_device
+        from pairnet.data.pairs import draw_pairs
+        from pairnet.data.sources import load_dataset
+        from pairnet.training.loop import resolve_device
 
         try:
             resolve_device(device)
         except ValueError as error:
             raise NotImplementedError(str(error)) from None
-        train = load("mnist5k").train
+        train = load_dataset("mnist5k").train
         self.pairs = draw_pairs(train, count=1000, seed=0)
         self.few = draw_pairs(train, count=25, seed=1)
-        self.variant = find(variant)
+        self.variant = find_variant(variant)
 
     @titled("an epoch of training")
     def time_epoch(self, variant: str, device: str) -> None:
-        from pairnet.training import train
+        from pairnet.training.loop import train_network
 
         recipe = replace(self.variant.recipe, epochs=1)
-        train(self.variant, self.pairs, self.few, recipe=recipe, weight_seed=0, order_seed=0, device=device)
+        train_network(self.variant, self.pairs, self.few, recipe=recipe, weight_seed=0, order_seed=0, device=device)
 
 
 class ChartedGoal(OfTrainedNets):
@@ -62,6 +62,6 @@ class ChartedGoal(OfTrainedNets):
         return statistics.fmean(made.net(variant).seconds_to_goal)
 
     def setup(self, made: Made, variant: str) -> None:
-        reached, runs = len(made.net(variant).seconds_to_goal), len(seeds(find(variant)))
+        reached, runs = len(made.net(variant).seconds_to_goal), len(seeds(find_variant(variant)))
         if reached < runs:
             raise NotImplementedError(f"{reached} of {runs} runs reached {GOAL}")

@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+settings.register_profile("pairnet", deadline=None)  # no timing assertions: machines are shared
+settings.load_profile("pairnet")
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: nets this small only lose by more
 
-from pairnet.fetching import MNIST_SHA256
-from pairnet.idx import write_idx
+from pairnet.data.download import MNIST_SHA256
+from pairnet.data.idx import write_idx
 
 if TYPE_CHECKING:
-    from pairnet.sources import Dataset
+    from pairnet.data.sources import Dataset
 
 
 def pytest_configure() -> None:
@@ -62,6 +66,6 @@ def small_mnist(idx_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 @pytest.fixture(scope="session")
 def glyph_set() -> "Dataset":
     """2,000 procedural digits to train on and as many to test on."""
-    from pairnet.sources import load
+    from pairnet.data.sources import load_dataset
 
-    return load("glyphs:2000")
+    return load_dataset("glyphs:2000")

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from pairnet.designs import Kind, Precision
-from pairnet.exporting import export
-from pairnet.recipes import Recipe
-from pairnet.runs import Run, train_and_save
-from pairnet.sources import Dataset, load
-from pairnet.variants import find
+from pairnet.artifact.design import Kind, Precision
+from pairnet.data.sources import Dataset, load_dataset
+from pairnet.exporting.export import export
+from pairnet.models.recipes import Recipe
+from pairnet.models.variants import find_variant
+from pairnet.study.runs import Run, train_and_save
 
 
 @pytest.fixture(scope="session")
 def digits5k() -> Dataset:
-    return load("mnist5k")
+    return load_dataset("mnist5k")
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +26,7 @@ def trained(digits5k: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Call
 
     @cache
     def folder(name: str) -> Path:
-        run = Run(row=name, variant=find(name), recipe=Recipe(epochs=1, batch=20), pairs=200)
+        run = Run(row=name, variant=find_variant(name), recipe=Recipe(epochs=1, batch=20), pairs=200)
         return train_and_save(run, digits5k, out).folder
 
     return folder
@@ -41,7 +41,7 @@ def models(
 
     @cache
     def made(name: str, kind: Kind, precision: Precision) -> Path:
-        row, path = find(name), folder / f"{name}-{kind}-{precision}.onnx"
+        row, path = find_variant(name), folder / f"{name}-{kind}-{precision}.onnx"
         options = {"digits": row.classifies_digits, "split": row.shared and not row.net}
         export(trained(name), digits5k, path, kind=kind, precision=precision, max_drop=10, **options)
         return path

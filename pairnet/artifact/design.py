@@ -6,8 +6,8 @@ from errno import EEXIST
 from pathlib import Path
 from typing import Literal
 
-from pairnet import notation
-from pairnet.variants import CLASSES, IMAGE, PAIR, Variant
+from pairnet.models import notation
+from pairnet.models.variants import CLASSES, IMAGE, PAIR, Variant
 
 Part = Literal["joint", "encoder", "head"]
 """The whole net; one image -> features; two images' features -> probability."""

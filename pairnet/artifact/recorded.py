@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairnet import _core
-from pairnet.designs import SIDE, Kind
-from pairnet.images import Pool
-from pairnet.pairs import Moments, Pairs, draw_pairs
-from pairnet.sources import Dataset
+from pairnet.artifact.design import SIDE, Kind
+from pairnet.data.images import Pool
+from pairnet.data.pairs import Moments, Pairs, accuracy, draw_pairs
+from pairnet.data.sources import Dataset
 
 
 def as_input(pairs: Pairs, images: Pool, moments: Moments, kind: Kind) -> NDArray[Any]:
@@ -48,4 +48,4 @@ def measure(
 ) -> float:
     """The fraction of right answers on the recorded test draw, e.g. of Predictor.probability; compare test_accuracy."""
     inputs, targets = test_draw(metadata, dataset)
-    return float(((probability(inputs) > 0.5) == targets).mean())
+    return accuracy(probability(inputs), targets)

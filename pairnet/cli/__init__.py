@@ -36,7 +36,7 @@ def options(
     """
     # --debug is acted on in common.run_app, where an error arrives
     if version:
-        from pairnet.records import revision
+        from pairnet.host import revision
 
         console().print(f"pairnet {__version__}, revision {revision()}")
         raise typer.Exit

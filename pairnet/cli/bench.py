@@ -17,7 +17,7 @@ def bench_report(
     as_json: Json = False,
 ) -> None:
     """Show the last benchmark results of this machine, with their change against the commit measured before."""
-    from pairnet import benchmarks
+    from pairnet.cli import bench_results as benchmarks
 
     found = benchmarks.shown(benchmarks.read(results, machine=machine), bench)
     if as_json:

@@ -12,6 +12,8 @@ from typing import Any, Literal
 from rich.markup import escape
 from rich.table import Table
 
+from pairnet.errors import ResultsError
+
 CHARTED = "Charted"
 """Stands in the names of benchmarks whose figures get better upwards (bench/common.py)."""
 
@@ -20,10 +22,6 @@ NOTEWORTHY = 0.1
 
 
 RESULT_KEYS = ("env_name", "date", "commit_hash", "result_columns", "results")
-
-
-class ResultsError(ValueError):
-    """Results that are not there, or not asv's."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,9 +20,9 @@ def calibration(
 
     Takes all records of each row in OUT, whose held-out pairs are pooled: first run `pairnet reproduce`.
     """
-    from pairnet.calibration import expected_calibration_error, pooled
-    from pairnet.records import read
-    from pairnet.study import RECORDS
+    from pairnet.study.records import read
+    from pairnet.study.running import RECORDS
+    from pairnet.training.calibration import expected_calibration_error, pooled
 
     records = read(out / RECORDS)
     found = {row: [r.calibration for r in records if r.row == row and r.calibration and r.fold is None] for row in rows}
@@ -32,7 +32,7 @@ def calibration(
         raise ValueError(f"{out / RECORDS} has no finished run of {', '.join(missing)}; {there}")
     bins = {row: pooled(runs) for row, runs in found.items()}
     if figure is not None:
-        from pairnet.figures import reliability_diagram, save
+        from pairnet.reporting.figures import reliability_diagram, save
 
         save(reliability_diagram(bins), figure)
         console(stderr=True).print(f"wrote {escape(str(figure))}")

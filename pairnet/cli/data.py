@@ -13,7 +13,7 @@ from pairnet.cli.common import DataDir, Json, console, print_json
 
 def data_list(data_dir: DataDir = None, as_json: Json = False) -> None:
     """List the sources of images and whether they are ready."""
-    from pairnet.sources import available
+    from pairnet.data.sources import available
 
     found = available(data_dir=data_dir)
     if as_json:
@@ -29,7 +29,7 @@ def data_fetch(source: Annotated[str, typer.Argument(help="mnist: the only one t
     """Download full MNIST into the cache; what broke off is resumed, and every file is checked."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-    from pairnet.sources import fetch_mnist
+    from pairnet.data.sources import fetch_mnist
 
     if source != "mnist":
         raise ValueError(f'only mnist is fetched, not "{source}"; `pairnet data list` shows the other sources')
@@ -53,10 +53,10 @@ def data_info(
     as_json: Json = False,
 ) -> None:
     """Load one source and describe it: sizes, classes, checksum, images of each class."""
-    from pairnet.records import cores
-    from pairnet.sources import describe, load
+    from pairnet.data.sources import describe, load_dataset
+    from pairnet.host import cores
 
-    dataset = load(source, data_dir=data_dir)
+    dataset = load_dataset(source, data_dir=data_dir)
     counts = {
         part: images.counts(dataset.classes, cores()).tolist()
         for part, images in (("train", dataset.train), ("test", dataset.test))
@@ -88,13 +88,13 @@ def data_pictures(
     import numpy as np
     from PIL import Image
 
-    from pairnet.sources import load
+    from pairnet.data.sources import load_dataset
 
     if count < 1:
         raise ValueError(f"--count must be at least 1, not {count}")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ValueError(f"{output} is not an empty folder: name another --output")
-    dataset = load(source, data_dir=data_dir)
+    dataset = load_dataset(source, data_dir=data_dir)
     pixels, labels = dataset.test.take(np.arange(len(dataset.test)))
     output.mkdir(parents=True, exist_ok=True)
     for label in range(dataset.classes):

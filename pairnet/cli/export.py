@@ -9,16 +9,16 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from pairnet.artifact.design import DEFAULT_MAX_DROP, DEFAULT_OPSET, NEWEST_OPSET, OLDEST_OPSET, plan
 from pairnet.cli.common import Data, DataDir, Json, Out, console, print_json
-from pairnet.designs import DEFAULT_MAX_DROP, DEFAULT_OPSET, NEWEST_OPSET, OLDEST_OPSET, plan
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pairnet.exporting import Exported
-    from pairnet.records import RunRecord
-    from pairnet.sources import Dataset
-    from pairnet.variants import Variant
+    from pairnet.data.sources import Dataset
+    from pairnet.exporting.export import Exported
+    from pairnet.models.variants import Variant
+    from pairnet.study.records import RunRecord
 
 
 def export(
@@ -48,20 +48,20 @@ def export(
     Without --run it takes the newest run of the variant that `train` or `export` kept in --out (with --data: on these
     images), or trains one. A study keeps records, no nets.
     """
-    from pairnet.exporting import Exported
-    from pairnet.exporting import export as export_run
-    from pairnet.runs import load_record, newest
-    from pairnet.sources import load
-    from pairnet.variants import VARIANTS, find
+    from pairnet.data.sources import load_dataset
+    from pairnet.exporting.export import Exported
+    from pairnet.exporting.export import export as export_run
+    from pairnet.models.variants import VARIANTS, find_variant
+    from pairnet.study.runs import load_record, newest
 
     if (model is not None) + (run is not None) + every != 1:
         raise ValueError("expected one of --model NAME, --run FOLDER and --all")
     notes, results = console(stderr=True), list[Exported]()
-    images = cache(partial(load, data_dir=data_dir))  # each source once
+    images = cache(partial(load_dataset, data_dir=data_dir))  # each source once
 
-    names = [variant.name for variant in VARIANTS] if every else [find(model).name if model else ""]
+    names = [variant.name for variant in VARIANTS] if every else [find_variant(model).name if model else ""]
     for name in names:
-        variant = find(load_record(run).variant if run else name)
+        variant = find_variant(load_record(run).variant if run else name)
         options: Any = {
             "kind": input_kind,
             "precision": precision,
@@ -92,9 +92,9 @@ def _told(record: "RunRecord") -> str:
 
 def _train(variant: "Variant", dataset: "Dataset", out: Path, notes: "Console") -> Path:
     """A fresh run with the variant's own recipe."""
-    from pairnet.live import RunDisplay
-    from pairnet.runs import Run, train_and_save
-    from pairnet.sources import describe
+    from pairnet.cli.progress import RunDisplay
+    from pairnet.data.sources import describe
+    from pairnet.study.runs import Run, train_and_save
 
     notes.print(f"{variant.name}: no net kept in {escape(str(out))}, so one is trained now")
     notes.print(f"data   {escape(describe(dataset))}")

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pairnet.pictures import Picture
-    from pairnet.predictor import Predictor
+    from pairnet.serving.pictures import Picture
+    from pairnet.serving.predictor import Predictor
 
 DRAWN = 8  # pairs or images that are drawn in the terminal; more are counted
 
@@ -38,8 +38,8 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Say of pairs of digits whether the first is equal or less than the second; with ONNX Runtime alone."""
-    from pairnet import pictures
-    from pairnet.predictor import Predictor
+    from pairnet.serving import pictures
+    from pairnet.serving.predictor import Predictor
 
     if test == bool(files):
         raise ValueError("expected pictures to answer for, or --test")
@@ -61,11 +61,11 @@ def predict(
 
 
 def _test(predictor: "Predictor", data: str | None, data_dir: Path | None, *, as_json: bool) -> None:
-    from pairnet.recorded import measure
-    from pairnet.sources import load
+    from pairnet.artifact.recorded import measure
+    from pairnet.data.sources import load_dataset
 
     about = predictor.metadata
-    dataset = load(data or about["data_source"], data_dir=data_dir)
+    dataset = load_dataset(data or about["data_source"], data_dir=data_dir)
     accuracy, recorded = measure(predictor.probability, about, dataset), about["test_accuracy"]
     if as_json:
         print_json({"accuracy": accuracy, "recorded": float(recorded), "pairs": int(about["pairs"])})
@@ -120,7 +120,7 @@ def _rank(predictor: "Predictor", read: "Sequence[Picture]", notes: list[str], *
 
 def _as_taken(predictor: "Predictor", images: "NDArray[np.uint8]") -> "NDArray[Any]":
     """Grey levels as the file takes them: pooled and normalised where it was exported with --input pairs."""
-    from pairnet.pairs import Moments, pool_and_normalise
+    from pairnet.data.pairs import Moments, pool_and_normalise
 
     if predictor.takes == "images":
         return images
@@ -144,6 +144,6 @@ def _paired(arrays: "list[NDArray[np.uint8]]") -> "NDArray[np.uint8]":
 
 
 def _drawn(image: "NDArray[np.uint8]", colour: bool) -> Any:
-    from pairnet.pictures import drawn
+    from pairnet.serving.pictures import drawn
 
     return drawn(image, colour=colour)

@@ -18,9 +18,9 @@ from rich.progress import (
 )
 
 if TYPE_CHECKING:  # these bring torch with them, and a --help is not to wait for it
-    from pairnet.records import Epoch
-    from pairnet.runs import Run
-    from pairnet.study import Progress as Step
+    from pairnet.study.running import Progress as Step
+    from pairnet.study.runs import Run
+    from pairnet.training.history import Epoch
 
 
 def _bars(console: Console) -> Progress:

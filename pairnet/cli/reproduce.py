@@ -29,13 +29,13 @@ def reproduce(
 
     Each finished run is kept at once: interrupt it whenever you like, and the same command goes on from there.
     """
-    from pairnet import report
-    from pairnet.live import StudyDisplay
-    from pairnet.records import cores
-    from pairnet.sources import describe, load
-    from pairnet.study import RECORDS, carry_out_all
-    from pairnet.tables import PAPER, plan, studies
-    from pairnet.training import resolve_device
+    from pairnet.cli.progress import StudyDisplay
+    from pairnet.data.sources import describe, load_dataset
+    from pairnet.host import cores
+    from pairnet.reporting import report
+    from pairnet.study.running import RECORDS, carry_out_all
+    from pairnet.study.tables import PAPER, plan, studies
+    from pairnet.training.loop import resolve_device
 
     known = studies()
     table = {"I": "1", "II": "2", "III": "3"}.get(table, table)
@@ -45,7 +45,7 @@ def reproduce(
     device = resolve_device(device)
     jobs = jobs if jobs is not None else (cores() if device == "cpu" else 1)
     plans = {study.name: plan(study, repeats=repeats, epochs=epochs, pairs=pairs, device=device) for study in chosen}
-    dataset = load(data, data_dir=data_dir)
+    dataset = load_dataset(data, data_dir=data_dir)
     notes, printed = console(stderr=True), console()
     notes.print(f"data   {escape(describe(dataset))}")
     results: dict[str, Any] = {}

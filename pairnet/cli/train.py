@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pairnet.cli.common import Data, DataDir, Device, Epochs, Json, Out, Pairs, console, print_json
-from pairnet.live import RunDisplay
+from pairnet.cli.progress import RunDisplay
 
 
 def train(
@@ -25,15 +25,15 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train one network, and save its weights and its record in a folder of their own."""
-    from pairnet.runs import Run, train_and_save
-    from pairnet.sources import describe, load
-    from pairnet.training import resolve_device
-    from pairnet.variants import find
+    from pairnet.data.sources import describe, load_dataset
+    from pairnet.models.variants import find_variant
+    from pairnet.study.runs import Run, train_and_save
+    from pairnet.training.loop import resolve_device
 
-    row = find(variant)
+    row = find_variant(variant)
     recipe = row.recipe if epochs is None else replace(row.recipe, epochs=epochs)
     run = Run(row=row.name, variant=row, recipe=recipe, pairs=pairs, seed=seed, device=resolve_device(device))
-    dataset = load(data, data_dir=data_dir)
+    dataset = load_dataset(data, data_dir=data_dir)
     notes = console(stderr=True)
     notes.print(f"data   {escape(describe(dataset))}")
     with RunDisplay(notes, run) as display:
@@ -55,11 +55,11 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Load a saved network and measure it on its recorded test draw; exits with 1 when the accuracy is another one."""
-    from pairnet.runs import evaluate_saved, load_record
-    from pairnet.sources import load
+    from pairnet.data.sources import load_dataset
+    from pairnet.study.runs import evaluate_saved, load_record
 
     record = load_record(run)
-    dataset = load(data or record.data["source"], data_dir=data_dir)
+    dataset = load_dataset(data or record.data["source"], data_dir=data_dir)
     accuracy = evaluate_saved(run, dataset, any_images=data is not None)
     if as_json:
         print_json({"run": str(run), "data": dataset.name, "accuracy": accuracy, "recorded": record.accuracy})
@@ -74,8 +74,8 @@ def variants(
     as_json: Json = False,
 ) -> None:
     """List the networks: parameters, the paper's count, multiply-adds, structure."""
-    from pairnet import paper
-    from pairnet.variants import VARIANTS, check, count_multiply_adds, count_parameters
+    from pairnet.models import paper
+    from pairnet.models.variants import VARIANTS, check, count_multiply_adds, count_parameters
 
     for variant in VARIANTS:
         check(variant)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pairnet.idx import DataError
+from pairnet.errors import DataError
 
 if TYPE_CHECKING:
     import requests

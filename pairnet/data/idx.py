@@ -13,19 +13,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pairnet.errors import IdxError
+
 OTHER_TYPES = {0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
 GZIP_MAGIC = b"\x1f\x8b"
 MAX_RANK = 64  # NumPy 2's
 CHUNK = 1 << 24  # bytes read at a time: memory grows with what a file holds, never with what its header claims
 COPY_AGAIN = "copy or download the file again"
-
-
-class DataError(ValueError):
-    """Images that cannot be had or cannot be used; its text is one line and says what to do."""
-
-
-class IdxError(DataError):
-    """A file that is not a sound 8-bit IDX file, or that cannot be read or written."""
 
 
 def header(shape: tuple[int, ...]) -> bytes:

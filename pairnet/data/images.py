@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairnet import _core
-from pairnet.idx import header
+from pairnet.data.idx import header
 
 GLYPH_SIDE = 28
 CHUNK = 1 << 16  # glyphs that are held at once where all are looked at

@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pairnet import _core
-from pairnet.pairs import Batch, Moments, Pairs
-from pairnet.recipes import Warp
+from pairnet.data.pairs import Batch, Moments, Pairs
+from pairnet.models.recipes import Warp
 
 if TYPE_CHECKING:
     import torch

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairnet import _core
-from pairnet.images import Pool
+from pairnet.data.images import Pool
 
 CHUNK = 8192  # pairs whose whole images are held at once
 
@@ -108,6 +108,15 @@ def pool_and_normalise(images: NDArray[np.uint8], moments: Moments) -> NDArray[n
     *axes, height, width = images.shape
     sums = images.reshape(*axes, height // 2, 2, width // 2, 2).sum((-3, -1), dtype=np.uint16)
     return _core.normalise(sums, moments.mean, moments.std)
+
+
+def accuracy(probability: NDArray[Any], targets: NDArray[Any]) -> float:
+    """Fraction of pairs that are decided correctly.
+
+    probability [n]: P(first <= second), decided at 0.5; targets [n]: 1 or true where
+    the first digit is equal or less than the second.
+    """
+    return float(((probability > 0.5) == (targets.astype(np.float32) > 0.5)).mean())
 
 
 def folds(count: int, k: int, seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:

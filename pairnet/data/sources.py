@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pairnet.fetching import MNIST_SHA256, cache_folder, fetch_mnist
-from pairnet.idx import DataError, read_idx
-from pairnet.images import Glyphs, Images, Pool, checksum, sha256
+from pairnet.data.download import MNIST_SHA256, cache_folder, fetch_mnist
+from pairnet.data.idx import read_idx
+from pairnet.data.images import Glyphs, Images, Pool, checksum, sha256
+from pairnet.errors import DataError
 
-__all__ = ["Available", "DataError", "Dataset", "available", "describe", "fetch_mnist", "load"]
+__all__ = ["Available", "DataError", "Dataset", "available", "describe", "fetch_mnist", "load_dataset"]
 
 SPECS = {
     "auto": "auto",
@@ -37,7 +38,7 @@ class Dataset:
     """Images to draw training pairs from, others to draw test pairs from, and what a record says about them."""
 
     name: str  # "mnist", "mnist5k", "glyphs", "idx:<folder's name>"
-    source: str  # what `load` takes to find it again: the name, with a glyph stream's size and seed, or a whole path
+    source: str  # what `load_dataset` takes to find it again: the name, with a glyph stream's size and seed, or a whole path
     train: Pool
     test: Pool
     classes: int  # 2 to 10; the order of the labels is the order of the classes
@@ -55,7 +56,7 @@ class Available:
     images: str
 
 
-def load(spec: str = "auto", *, data_dir: Path | None = None) -> Dataset:
+def load_dataset(spec: str = "auto", *, data_dir: Path | None = None) -> Dataset:
     """The images that `spec` names: auto, mnist, mnist5k, glyphs[:SIZE[:SEED]] or idx:FOLDER.
 
     `mnist` is read from `data_dir`, else from the folder in PAIRNET_DATA, else from the cache; `auto` is `mnist` where
@@ -93,7 +94,7 @@ def describe(dataset: Dataset) -> str:
 
 
 def available(*, data_dir: Path | None = None) -> tuple[Available, ...]:
-    """What `load` would find, without reading any image (and so without verifying a checksum)."""
+    """What `load_dataset` would find, without reading any image (and so without verifying a checksum)."""
     from importlib.util import find_spec
 
     try:

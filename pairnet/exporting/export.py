@@ -17,18 +17,21 @@ import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 
-from pairnet import graphs, records
-from pairnet.checking import BATCHES, TOLERANCE, AccuracyError, Arrays, check, cpu_session, weights_digest
-from pairnet.designs import DEFAULT_MAX_DROP, DEFAULT_OPSET, FORMAT, Design, Kind, Precision, path_of, plan
-from pairnet.nets import JointNet, TwinNet
-from pairnet.pairs import Moments, draw_pairs, pool_and_normalise
-from pairnet.quantising import quantise
-from pairnet.recorded import as_input
-from pairnet.records import RecordError, RunRecord
-from pairnet.runs import draw_test, load_net
-from pairnet.sources import Dataset
-from pairnet.training import predict, single_thread
-from pairnet.variants import find
+from pairnet.artifact.design import DEFAULT_MAX_DROP, DEFAULT_OPSET, FORMAT, Design, Kind, Precision, path_of, plan
+from pairnet.artifact.recorded import as_input
+from pairnet.artifact.sessions import cpu_session
+from pairnet.data.pairs import Moments, draw_pairs, pool_and_normalise
+from pairnet.data.sources import Dataset
+from pairnet.errors import AccuracyError, RecordError
+from pairnet.exporting import graph as graphs
+from pairnet.exporting.quantise import quantise
+from pairnet.exporting.validate import BATCHES, TOLERANCE, Arrays, check, weights_digest
+from pairnet.host import revision
+from pairnet.models.networks import JointNet, TwinNet
+from pairnet.models.variants import find_variant
+from pairnet.study.records import RunRecord
+from pairnet.study.runs import draw_test, load_net
+from pairnet.training.loop import predict, single_thread
 
 TOLERANCES = {"fp32": (TOLERANCE, TOLERANCE), "fp16": (0.02, 0.002), "int8": (1.0, 0.1)}
 """Of a single value and of the root mean square, by precision.
@@ -88,7 +91,7 @@ def export(
     """
     trained = load_trained(folder, dataset, kind)
     groups = plan(
-        find(trained.record.variant),
+        find_variant(trained.record.variant),
         output,
         kind=kind,
         precision=precision,
@@ -168,7 +171,7 @@ def describe(
         "run_accuracy": repr(record.accuracy),
         "test_accuracy": repr(accuracy),
         "versions": json.dumps({"trained": record.environment.versions, "exported": versions}),
-        "revision": records.revision(),
+        "revision": revision(),
         "run_revision": record.environment.revision,
         "weights_sha256": weights_digest(model),
     }

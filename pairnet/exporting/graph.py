@@ -14,22 +14,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from pairnet import __version__, notation
-from pairnet.designs import Axes, Design, Port
-from pairnet.notation import (
-    BatchNorm,
-    Conv,
-    Dropout,
-    GlobalPool,
-    Layer,
-    Linear,
-    Order,
-    Pool,
-    Shape,
-    Softmax,
-)
-from pairnet.pairs import Moments
-from pairnet.variants import CLASSES, IMAGE, PAIR, Variant
+from pairnet import __version__
+from pairnet.artifact.design import Axes, Design, Port
+from pairnet.data.pairs import Moments
+from pairnet.models import notation
+from pairnet.models.notation import BatchNorm, Conv, Dropout, GlobalPool, Layer, Linear, Order, Pool, Shape, Softmax
+from pairnet.models.variants import CLASSES, IMAGE, PAIR, Variant
 
 Weights = Mapping[str, NDArray[Any]]
 """A net's state, by torch's names (tower.conv1.weight)."""

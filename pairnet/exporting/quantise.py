@@ -22,7 +22,7 @@ import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from pairnet.checking import Arrays
+from pairnet.exporting.validate import Arrays
 
 OPERATORS = ("Conv", "Gemm", "MaxPool", "Relu", "Reshape")
 SCORES = ("score", "digit_scores")

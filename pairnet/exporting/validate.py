@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from numpy.typing import NDArray
 
-from pairnet.designs import Port
+from pairnet.artifact.design import Port
+from pairnet.artifact.sessions import cpu_session
+from pairnet.errors import AxesError, CheckerError, NamesError, ShapesError, ValuesError, WeightsError
 
 BATCHES = (1, 2, 7, 1000)
 """Batch sizes that are run; nothing in a file is made with any of them."""
@@ -20,38 +21,6 @@ TOLERANCE = 1e-5
 """Of a float32 file's values: sums are made in another order than in PyTorch, no more."""
 
 Arrays = Mapping[str, NDArray[Any]]
-
-
-class ExportError(RuntimeError):
-    """A file that is not what it should be. What was expected, what was found, what to do."""
-
-
-class CheckerError(ExportError):
-    """ONNX's own checker refuses the model, or the file is no model."""
-
-
-class WeightsError(ExportError):
-    """The weights are not those whose checksum stands in the metadata."""
-
-
-class NamesError(ExportError):
-    """Inputs or outputs have other names."""
-
-
-class AxesError(ExportError):
-    """An input or output is declared with another type or other axes."""
-
-
-class ShapesError(ExportError):
-    """A run fails, or gives something of another shape or type."""
-
-
-class ValuesError(ExportError):
-    """A run gives other values than PyTorch."""
-
-
-class AccuracyError(ExportError):
-    """The file answers worse than it may."""
 
 
 def check(
@@ -180,14 +149,6 @@ def check_shapes(path: Path, outputs: tuple[Port, ...], feeds: Arrays) -> list[d
                     f"found {_show(value.dtype.name, value.shape)}"
                 )
     return runs
-
-
-def cpu_session(model: bytes) -> ort.InferenceSession:
-    """A session on one thread of the CPU: for answers, not for speed."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3  # errors
-    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def check_values(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pairnet.notation import (
+from pairnet.models.notation import (
     BatchNorm,
     Conv,
     Dropout,
@@ -21,7 +21,7 @@ from pairnet.notation import (
     output_shape,
     shapes,
 )
-from pairnet.variants import IMAGE, PAIR, Variant, check
+from pairnet.models.variants import IMAGE, PAIR, Variant, check
 
 _SEEDING = threading.Lock()
 """Guards torch's global generator, while initial weights are drawn from it."""

@@ -25,15 +25,13 @@ import math
 import re
 from dataclasses import dataclass
 
+from pairnet.errors import NotationError
+
 LARGEST_SIZE = 1_000_000
 """Of a channel, feature or kernel count in the notation: a typing error is not to take all memory."""
 
 Shape = tuple[int, ...]
 """[C,H,W] of one image stack, or [F] after a fully-connected layer; the batch axis is left out."""
-
-
-class NotationError(ValueError):
-    """A structure that cannot be read, or whose layers do not fit one another."""
 
 
 class _Counted:

@@ -4,9 +4,10 @@ import difflib
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from pairnet import notation
-from pairnet.notation import Conv, Layer, Linear, NotationError, Order, Softmax
-from pairnet.recipes import Recipe, Warp
+from pairnet.errors import NotationError
+from pairnet.models import notation
+from pairnet.models.notation import Conv, Layer, Linear, Order, Softmax
+from pairnet.models.recipes import Recipe, Warp
 
 PAIR = (2, 14, 14)
 IMAGE = (1, 14, 14)
@@ -175,7 +176,7 @@ VARIANTS = (
 )
 
 
-def find(name: str) -> Variant:
+def find_variant(name: str) -> Variant:
     """The row called `name`.  ValueError with the nearest names where there is none."""
     for variant in VARIANTS:
         if variant.name == name:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from pairnet.calibration import Bin, expected_calibration_error
+from pairnet.training.calibration import Bin, expected_calibration_error
 
 FORMATS = (".svg", ".png", ".pdf")
 

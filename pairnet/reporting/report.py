@@ -10,9 +10,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from pairnet import paper
-from pairnet.records import RunRecord
-from pairnet.tables import Row, Study
+from pairnet.models import paper
+from pairnet.study.records import RunRecord
+from pairnet.study.tables import Row, Study
 
 PAIRS = 1000
 """Drawn in the paper, for training and for testing."""

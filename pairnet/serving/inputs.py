@@ -6,9 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-
-class InputError(ValueError):
-    """Images that a model does not take; its text is one line: what was expected, what came, what to do."""
+from pairnet.errors import InputError
 
 
 def checked(images: NDArray[Any], name: str, dtype: type[Any], shape: tuple[int, ...]) -> NDArray[Any]:

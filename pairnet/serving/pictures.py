@@ -10,16 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.text import Text
 
-from pairnet.idx import DataError, is_idx, read_idx
+from pairnet.data.idx import is_idx, read_idx
+from pairnet.errors import PictureError
 
 SIDE = 28
 INK = 20  # MNIST's digits were scaled to 20x20, then centred by their mass in 28x28
 CONTRAST = 0.15  # of black to white; below it there is no ink to be seen
 SHADES = " ·:-=+*#%@"
-
-
-class PictureError(DataError):
-    """A file that holds no usable picture; one line: what was expected, what came, what to do."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

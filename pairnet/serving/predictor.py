@@ -20,9 +20,10 @@ from typing import Any, NamedTuple, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pairnet.inputs import InputError, check_answers, checked, show
-from pairnet.records import cores
-from pairnet.sessions import Feeds, Model, ModelError, Outputs, ProviderError
+from pairnet.errors import InputError, ModelError, ProviderError
+from pairnet.host import cores
+from pairnet.serving.inputs import check_answers, checked, show
+from pairnet.serving.model import Feeds, Model, Outputs
 
 __all__ = ["InputError", "ModelError", "Predictor", "ProviderError", "Ranking"]
 

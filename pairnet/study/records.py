@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, asdict, dataclass, fields
@@ -13,31 +12,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from pairnet import __version__
+from pairnet.errors import RecordError
+from pairnet.host import hardware, revision
+from pairnet.training.history import Epoch
 
 SCHEMA = 1
 """Raised when the meaning of a record changes, so that an older run is not taken for a newer one."""
-
-
-class RecordError(ValueError):
-    """A record file that cannot be read, or that another program is writing."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Epoch:
-    """One epoch: losses are means per pair (auxiliary: both digits summed), accuracies fractions of 1.
-
-    Training figures are taken as the batches go by (dropout on, weights moving), validation figures at the epoch's end
-    on the pairs held out from training, and are None after an epoch that was not measured (the last one always is).
-    Auxiliary figures are None for a variant that classifies no digits.
-    """
-
-    train_loss: float
-    train_auxiliary_loss: float | None
-    train_accuracy: float
-    validation_loss: float | None
-    validation_auxiliary_loss: float | None
-    validation_accuracy: float | None
-    validation_digit_accuracy: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,37 +164,3 @@ def environment(device: str) -> Environment:
 @cache
 def _versions() -> dict[str, str]:
     return {"pairnet": __version__, **{name: metadata.version(name) for name in ("torch", "numpy")}}
-
-
-@cache
-def hardware() -> str:
-    """The CPU's name and the number of cores this process may use, e.g. "AMD EPYC 9654, 2 cores"."""
-    name = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = (line.partition(":") for line in info.read_text().splitlines())
-        values = {key.strip(): value.strip() for key, _, value in lines}
-        name = values.get("model name", name)
-        if "cpu family" in values:
-            name += f" (family {values['cpu family']} model {values.get('model', '?')})"
-    return f"{name}, {cores()} cores"
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@cache
-def revision() -> str:
-    """The git revision of the code: of the checkout it runs in, else the one built into the wheel, else "unknown"."""
-    checkout = Path(__file__).parent.parent
-    if (checkout / ".git").exists() and (checkout / "csrc").exists():
-        command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-        try:
-            return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-        except (OSError, subprocess.CalledProcessError):
-            pass
-    from pairnet import _core
-
-    return _core.revision

@@ -15,13 +15,14 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
-from pairnet import records
-from pairnet.grouping import carry_out_together
-from pairnet.pairs import Pairs
-from pairnet.records import Environment, Epoch, RecordError, RunRecord
-from pairnet.runs import Run, carry_out, check, draw, facts, fingerprint
-from pairnet.sources import Dataset
-from pairnet.training import TrainingError
+from pairnet.data.pairs import Pairs
+from pairnet.data.sources import Dataset
+from pairnet.errors import RecordError, TrainingError
+from pairnet.study import records
+from pairnet.study.engines.stacked import carry_out_together
+from pairnet.study.records import Environment, RunRecord
+from pairnet.study.runs import Run, carry_out, check, draw, facts, fingerprint
+from pairnet.training.history import Epoch
 
 RECORDS = "records.jsonl"
 

@@ -10,16 +10,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pairnet import records
-from pairnet.calibration import reliability
-from pairnet.nets import JointNet, TwinNet, build
-from pairnet.notation import Dropout, show
-from pairnet.pairs import Moments, Pairs, draw_pairs, folds
-from pairnet.recipes import Recipe
-from pairnet.records import Environment, Epoch, RecordError, RunRecord
-from pairnet.sources import Dataset
-from pairnet.training import Trained, predict, train
-from pairnet.variants import Variant, find
+from pairnet.data.pairs import Moments, Pairs, accuracy, draw_pairs, folds
+from pairnet.data.sources import Dataset
+from pairnet.errors import RecordError
+from pairnet.models.networks import JointNet, TwinNet, build
+from pairnet.models.notation import Dropout, show
+from pairnet.models.recipes import Recipe
+from pairnet.models.variants import Variant, find_variant
+from pairnet.study import records
+from pairnet.study.records import Environment, RunRecord
+from pairnet.training.calibration import reliability
+from pairnet.training.history import Epoch
+from pairnet.training.loop import Trained, predict, train_network
 
 WEIGHTS = "weights.safetensors"
 RECORD = "record.json"
@@ -115,9 +117,9 @@ def carry_out(
     held_out: Pairs,
     on_epoch: Callable[[int, Epoch], None] | None = None,
 ) -> tuple[Trained, RunRecord]:
-    """Trains, and makes the record.  What `train` raises passes through."""
+    """Trains, and makes the record.  What `train_network` raises passes through."""
     began = time.perf_counter()
-    trained = train(
+    trained = train_network(
         run.variant,
         pairs,
         held_out,
@@ -156,7 +158,7 @@ def record_of(
         mean=trained.moments.mean,
         std=trained.moments.std,
         epochs=trained.epochs,
-        accuracy=float(((trained.probability.numpy() > 0.5) == (held_out.targets > 0.5)).mean()),
+        accuracy=accuracy(trained.probability.numpy(), held_out.targets),
         seconds=seconds,
         environment=environment,
         calibration=reliability(trained.probability.numpy(), held_out.targets),
@@ -242,7 +244,7 @@ def load_net(folder: Path) -> tuple[RunRecord, JointNet | TwinNet]:
     from safetensors.torch import load_file
 
     record = load_record(folder)
-    variant = find(record.variant)
+    variant = find_variant(record.variant)
     if variant.structure != record.structure:
         raise RecordError(
             f"{folder} was trained as {record.variant} = {record.structure}; the table now has {variant.structure}"
@@ -284,4 +286,4 @@ def evaluate_saved(folder: Path, dataset: Dataset, *, any_images: bool = False) 
         )
     pairs = draw_test(dataset, pairs=record.pairs, seed=record.seeds["test_draw"])
     probability = predict(net, pairs, Moments(mean=record.mean, std=record.std)).numpy()
-    return float(((probability > 0.5) == (pairs.targets > 0.5)).mean())
+    return accuracy(probability, pairs.targets)

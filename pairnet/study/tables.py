@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, replace
 
-from pairnet import paper
-from pairnet.recipes import Recipe, Warp
-from pairnet.runs import Run, with_dropout
-from pairnet.variants import Variant, count_parameters, find
+from pairnet.models import paper
+from pairnet.models.recipes import Recipe, Warp
+from pairnet.models.variants import Variant, count_parameters, find_variant
+from pairnet.study.runs import Run, with_dropout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,15 +41,15 @@ DROPOUT_RATES = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6)
 
 
 def _of_variants(figures: dict[str, paper.Figure], *extra: str) -> tuple[Row, ...]:
-    rows = [Row(label=n, variant=find(n), paper=f, explained=_EXPLAINED.get(n, "")) for n, f in figures.items()]
-    return (*rows, *(Row(label=name, variant=find(name), paper=None) for name in extra))
+    rows = [Row(label=n, variant=find_variant(n), paper=f, explained=_EXPLAINED.get(n, "")) for n, f in figures.items()]
+    return (*rows, *(Row(label=name, variant=find_variant(name), paper=None) for name in extra))
 
 
 def _of_loss_ratios() -> tuple[Row, ...]:
     return tuple(
         Row(
             label=f"a_w_net, loss ratio {ratio:g}",
-            variant=find("a_w_net"),
+            variant=find_variant("a_w_net"),
             paper=figure,
             loss_ratio=ratio,
             explained=_THREE_QUARTERS,
@@ -59,7 +59,7 @@ def _of_loss_ratios() -> tuple[Row, ...]:
 
 
 def _of_dropout_rates() -> tuple[Row, ...]:
-    rows = (with_dropout(find("final_model"), rate) for rate in DROPOUT_RATES)
+    rows = (with_dropout(find_variant("final_model"), rate) for rate in DROPOUT_RATES)
     return tuple(
         Row(label=f"final_model, dropout {rate:g}", variant=variant, paper=None)
         for rate, variant in zip(DROPOUT_RATES, rows, strict=True)
@@ -89,14 +89,14 @@ PAPER = ("1", "2", "3", "dropout")
 
 def _of_order_nets() -> tuple[Row, ...]:
     names = ("final_model", "order_net", "order_net_s", "order_net_xs", "order_net_fast")
-    return tuple(Row(label=name, variant=find(name), paper=paper.TABLE_III.get(name)) for name in names)
+    return tuple(Row(label=name, variant=find_variant(name), paper=paper.TABLE_III.get(name)) for name in names)
 
 
 def _of_steps() -> tuple[Row, ...]:
     """From final_model to order_net, one change a row; each row keeps what the rows above it changed."""
-    start, goal = find("final_model"), find("order_net")
+    start, goal = find_variant("final_model"), find_variant("order_net")
     classifier = f"{start.auxiliary} softmax"
-    with_bn = find("final_model_bn").tower
+    with_bn = find_variant("final_model_bn").tower
     recipe = replace(goal.recipe, epochs=25, warp=None, recalibrate=False)
     affine = Warp()
     steps: tuple[tuple[str, str, Recipe], ...] = (

@@ -18,22 +18,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pairnet.loader import PairLoader
-from pairnet.nets import JointNet, MaskedDropout, Scores, TwinNet, build
-from pairnet.optimising import make_optimiser, set_learning_rate
-from pairnet.pairs import Batch, Moments, Pairs, moments, normalise
-from pairnet.recipes import Recipe
-from pairnet.records import Epoch
-from pairnet.variants import Variant
+from pairnet.data.loader import PairLoader
+from pairnet.data.pairs import Batch, Moments, Pairs, moments, normalise
+from pairnet.errors import TrainingError
+from pairnet.models.networks import JointNet, MaskedDropout, Scores, TwinNet, build
+from pairnet.models.recipes import Recipe
+from pairnet.models.variants import Variant
+from pairnet.training.history import Epoch
+from pairnet.training.optimiser import make_optimiser, set_learning_rate
 
 EVALUATION_BATCH = 100
 """Pairs that are evaluated at once; their activations stay in a core's cache."""
 MEASUREMENTS = 5
 """How often a run measures its held-out pairs; after each of 25 epochs it would spend a quarter of its time on it."""
-
-
-class TrainingError(RuntimeError):
-    """A run that cannot go on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +74,7 @@ def loss_of(scores: Scores, target: Tensor, digits: Tensor, loss_ratio: float | 
     return main if auxiliary is None else loss_ratio * main + auxiliary
 
 
-def train(
+def train_network(
     variant: Variant,
     pairs: Pairs,
     held_out: Pairs,

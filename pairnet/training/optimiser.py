@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pairnet.recipes import Recipe
+from pairnet.models.recipes import Recipe
 
 
 def make_optimiser(

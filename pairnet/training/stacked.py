@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from pairnet.loader import PairLoader
-from pairnet.nets import MaskedDropout, Scores, build
-from pairnet.optimising import make_optimiser
-from pairnet.pairs import Batch, Pairs, moments, normalise
-from pairnet.recipes import Recipe
-from pairnet.records import Epoch
-from pairnet.training import (
+from pairnet.data.loader import PairLoader
+from pairnet.data.pairs import Batch, Pairs, moments, normalise
+from pairnet.models.networks import MaskedDropout, Scores, build
+from pairnet.models.recipes import Recipe
+from pairnet.models.variants import Variant
+from pairnet.training.history import Epoch
+from pairnet.training.loop import (
     EVALUATION_BATCH,
     MEASUREMENTS,
     Trained,
@@ -35,7 +35,7 @@ from pairnet.training import (
     to_device,
     worths,
 )
-from pairnet.variants import Variant
+from pairnet.training.optimiser import make_optimiser
 
 WARM_UP = 3
 """Steps before a CUDA graph is captured; they are taken back."""

@@ -19,7 +19,7 @@ import pytest
 from asv_results import write_file
 from PIL import Image
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 from bench.common import DRAWN  # noqa: E402

@@ -17,12 +17,12 @@ from pathlib import Path
 import pytest
 from asv_results import write_results
 
-from pairnet import benchmarks
 from pairnet.cli import app
+from pairnet.cli import bench_results as benchmarks
 from pairnet.cli.common import run_app
-from pairnet.exporting import export
+from pairnet.exporting.export import export
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 import bench  # noqa: E402
@@ -114,7 +114,7 @@ def test_the_fixture_trains_exports_and_measures(made):
 
 @pytest.mark.parametrize("name", ["null", "order_net_fast"])
 def test_its_files_answer(made, name):
-    from pairnet.predictor import Predictor
+    from pairnet.serving.predictor import Predictor
 
     with Predictor(made.file(name, "fp32"), provider="cpu", threads=1) as predictor:
         answer = predictor.probability(common.images(3))
@@ -191,13 +191,13 @@ def test_without_a_gpu_its_rows_are_skipped_with_a_reason(made):
 
 
 def test_seeds_scale_and_long_recipes_get_a_third(monkeypatch):
-    from pairnet.variants import find
+    from pairnet.models.variants import find_variant
 
     monkeypatch.setenv("PAIRNET_BENCH_REPEATS", "6")
-    assert [len(fixture.seeds(find(name))) for name in ("fc_1", "order_net")] == [6, 2]
+    assert [len(fixture.seeds(find_variant(name))) for name in ("fc_1", "order_net")] == [6, 2]
     monkeypatch.setenv("PAIRNET_BENCH_REPEATS", "0")
     with pytest.raises(ValueError, match="PAIRNET_BENCH_REPEATS must be at least 1"):
-        fixture.seeds(find("fc_1"))
+        fixture.seeds(find_variant("fc_1"))
 
 
 @pytest.mark.parametrize(("change", "function"), list(zip(plant.CHANGES, ("probability", "score"), strict=True)))

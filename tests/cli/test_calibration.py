@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_records import record
+from record_examples import record
 
-from pairnet.calibration import BINS, expected_calibration_error, pooled, reliability
 from pairnet.cli import app
 from pairnet.cli.common import run_app
-from pairnet.records import append
-from pairnet.study import RECORDS
+from pairnet.study.records import append
+from pairnet.study.running import RECORDS
+from pairnet.training.calibration import BINS, expected_calibration_error, pooled, reliability
 
 
 def test_every_pair_falls_into_the_bin_of_its_probability():

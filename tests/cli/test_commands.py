@@ -10,9 +10,9 @@ import pytest
 
 from pairnet.cli import app
 from pairnet.cli.common import run_app
-from pairnet.pictures import read
-from pairnet.sources import load
-from pairnet.variants import VARIANTS
+from pairnet.data.sources import load_dataset
+from pairnet.models.variants import VARIANTS
+from pairnet.serving.pictures import read
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ def test_pictures_of_each_class_to_try_a_net_on(pairnet):
     assert (status, out) == (0, "20 pictures are in some\n")
     found = sorted(path.name for path in Path("some").iterdir())
     assert [name[0] for name in found] == [digit for digit in "0123456789" for _ in range(2)]
-    test = load("glyphs:400").test
+    test = load_dataset("glyphs:400").test
     pixels, labels = test.take(np.array([int(found[5][2:7])]))
     assert labels.tolist() == [2]
     assert (read(Path("some") / found[5]).pixels == pixels).all()

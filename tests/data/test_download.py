@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from pairnet.fetching import CHUNK, MNIST_SHA256, cache_folder, fetch_mnist
-from pairnet.sources import DataError, load
+from pairnet.data.download import CHUNK, MNIST_SHA256, cache_folder, fetch_mnist
+from pairnet.data.sources import load_dataset
+from pairnet.errors import DataError
 
 FIRST = "train-images-idx3-ubyte"
 
@@ -108,7 +109,7 @@ def test_fetched_once_then_found(mirror: Mirror, small_mnist: Path, capfd: pytes
         assert (folder / name).stat().st_mode & 0o777 == 0o644
         size = len(mirror.archives[f"{name}.gz"])
         assert [step for step in seen if step[0] == f"{name}.gz"][-1] == (f"{name}.gz", size, size)
-    assert load("auto").origin == f"full MNIST from {folder}"
+    assert load_dataset("auto").origin == f"full MNIST from {folder}"
     fetch_mnist(mirrors=[mirror.url])
     assert len(mirror.asked) == 4
     assert capfd.readouterr() == ("", "")
@@ -119,7 +120,7 @@ def test_a_damaged_file_in_the_cache_is_fetched_anew(mirror: Mirror) -> None:
     (folder / FIRST).write_bytes(b"damaged")
     fetch_mnist(mirrors=[mirror.url])
     assert [name for name, _ in mirror.asked[4:]] == [f"{FIRST}.gz"]
-    load("mnist")
+    load_dataset("mnist")
 
 
 def test_mirrors_and_cache_from_the_settings(

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pairnet.idx import DataError, IdxError, header, read_idx, write_idx
+from pairnet.data.idx import header, read_idx, write_idx
+from pairnet.errors import DataError, IdxError
 
 THREE = bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 8, 9])  # the array [7, 8, 9]
 

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pairnet import _core
-from pairnet.loader import Batch, PairLoader, Warp
-from pairnet.pairs import Moments, Pairs, normalise
+from pairnet.data.loader import Batch, PairLoader, Warp
+from pairnet.data.pairs import Moments, Pairs, normalise
 
 IDENTITY = Moments(mean=0.0, std=0.25)  # leaves the pixels of numbered pairs as they are
 
@@ -265,8 +265,8 @@ def test_ctrl_c_ends_an_endless_loop() -> None:
     program = """
 import os, signal, threading
 import numpy as np
-from pairnet.loader import PairLoader
-from pairnet.pairs import Moments, Pairs
+from pairnet.data.loader import PairLoader
+from pairnet.data.pairs import Moments, Pairs
 pairs = Pairs(pixels=np.zeros((100, 2, 14, 14), np.uint16), digits=np.zeros((100, 2), np.uint8),
               indices=np.zeros((100, 2), np.int64))
 loader = PairLoader(pairs, Moments(mean=0.0, std=1.0), output="numpy")
@@ -282,4 +282,7 @@ except KeyboardInterrupt:
 
 
 def test_importing_the_loader_does_not_import_torch() -> None:
-    assert run("import sys, pairnet.loader; print('torch' in sys.modules, 'sklearn' in sys.modules)") == "False False\n"
+    assert (
+        run("import sys, pairnet.data.loader; print('torch' in sys.modules, 'sklearn' in sys.modules)")
+        == "False False\n"
+    )

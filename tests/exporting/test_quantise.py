@@ -6,8 +6,8 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from pairnet.quantising import pool_first
-from pairnet.variants import VARIANTS
+from pairnet.exporting.quantise import pool_first
+from pairnet.models.variants import VARIANTS
 
 pytest_plugins = ("trained_runs",)
 

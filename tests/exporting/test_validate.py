@@ -5,19 +5,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from pairnet import checking, exporting
-from pairnet.checking import (
-    AxesError,
-    CheckerError,
-    ExportError,
-    NamesError,
-    ShapesError,
-    ValuesError,
-    WeightsError,
-    check,
-    weights_digest,
-)
-from pairnet.designs import Port
+from pairnet.artifact.design import Port
+from pairnet.errors import AxesError, CheckerError, ExportError, NamesError, ShapesError, ValuesError, WeightsError
+from pairnet.exporting import export as exporting
+from pairnet.exporting import validate as checking
+from pairnet.exporting.validate import check, weights_digest
 
 pytest_plugins = ("trained_runs",)
 
@@ -130,8 +122,8 @@ def test_6_values_are_compared_at_every_batch_size(tmp_path):
 
 @pytest.mark.parametrize("forged", [False, True], ids=["damaged", "with its checksum"])
 def test_a_weight_corrupted_after_export_fails(forged, models, trained, digits5k, tmp_path):
-    from pairnet.designs import Design
-    from pairnet.variants import find
+    from pairnet.artifact.design import Design
+    from pairnet.models.variants import find_variant
 
     model = onnx.load(models("final_model"))
     weight = next(tensor for tensor in model.graph.initializer if tensor.name == "tower.conv2.weight")
@@ -143,7 +135,7 @@ def test_a_weight_corrupted_after_export_fails(forged, models, trained, digits5k
     path = tmp_path / "m.onnx"
     onnx.save(model, path)
     run = exporting.load_trained(trained("final_model"), digits5k, "images")
-    design = Design(variant=find("final_model"), digits=True)
+    design = Design(variant=find_variant("final_model"), digits=True)
     feeds = {"pair": exporting._enough(run.testing)}
     with pytest.raises(ValuesError if forged else WeightsError):
         check(path, design.inputs, design.outputs, feeds=feeds, expected=lambda f: exporting._expected(design, run, f))

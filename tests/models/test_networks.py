@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from pairnet.nets import TwinNet, build, count_parameters
-from pairnet.variants import VARIANTS, find
+from pairnet.models.networks import TwinNet, build, count_parameters
+from pairnet.models.variants import VARIANTS, find_variant
 
 EACH = pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
 
@@ -54,7 +54,7 @@ def test_the_same_seed_gives_the_same_weights_and_leaves_torchs_generator_alone(
 
 @pytest.mark.parametrize("name", ["w_net", "a_w_net", "final_model", "final_model_bn"])
 def test_a_shared_tower_sees_both_images_alike(name):
-    net = build(find(name), seed=0).eval()
+    net = build(find_variant(name), seed=0).eval()
     assert isinstance(net, TwinNet)
     left, right = torch.randn(2, 5, 1, 14, 14)
     features = torch.cat((net.encode(left), net.encode(right)), dim=1)
@@ -63,7 +63,7 @@ def test_a_shared_tower_sees_both_images_alike(name):
 
 @pytest.mark.parametrize("name", ["no_w_net", "a_net"])
 def test_towers_of_their_own_see_the_images_differently(name):
-    net = build(find(name), seed=0).eval()
+    net = build(find_variant(name), seed=0).eval()
     image = torch.randn(5, 1, 14, 14)
     assert isinstance(net, TwinNet)
     assert net.other_tower is not None
@@ -71,25 +71,25 @@ def test_towers_of_their_own_see_the_images_differently(name):
 
 
 def test_the_auxiliary_classifier_is_one_for_both_images():
-    net = build(find("a_w_net"), seed=0).eval()
+    net = build(find_variant("a_w_net"), seed=0).eval()
     image = torch.randn(4, 1, 14, 14)
     digits = net(torch.cat((image, image), dim=1)).digits
     torch.testing.assert_close(digits[:, 0], digits[:, 1])
 
 
 def test_dropout_is_off_when_the_net_is_used():
-    net = build(find("final_model"), seed=0)
+    net = build(find_variant("final_model"), seed=0)
     pair = torch.randn(4, 2, 14, 14)
     assert torch.equal(net.eval()(pair).main, net(pair).main)
     assert not torch.equal(net.train()(pair).main, net(pair).main)
 
 
 def test_a_relu_follows_every_layer_but_the_scores_and_stands_before_bn():
-    names = list(dict(build(find("cnn_base")).layers.named_children()))
+    names = list(dict(build(find_variant("cnn_base")).layers.named_children()))
     assert names[:4] == ["conv1", "relu1", "norm1", "pool1"]
     assert names[-3:] == ["fc5", "relu5", "fc6"]
 
 
 def test_a_net_without_a_classifier_says_so():
     with pytest.raises(ValueError, match="no auxiliary classifier"):
-        build(find("w_net")).classify(torch.zeros(1, 128))
+        build(find_variant("w_net")).classify(torch.zeros(1, 128))

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairnet.notation import (
+from pairnet.errors import NotationError
+from pairnet.models.notation import (
     BatchNorm,
     Conv,
     Dropout,
     GlobalPool,
     Linear,
-    NotationError,
     Order,
     Pool,
     Softmax,

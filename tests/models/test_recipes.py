@@ -2,7 +2,7 @@
 
 import pytest
 
-from pairnet.recipes import Recipe, Warp
+from pairnet.models.recipes import Recipe, Warp
 
 
 def test_the_defaults_are_the_papers():

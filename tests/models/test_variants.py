@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from pairnet import paper
-from pairnet.notation import NotationError
-from pairnet.variants import VARIANTS, Variant, check, count_multiply_adds, count_parameters, find
+from pairnet.errors import NotationError
+from pairnet.models import paper
+from pairnet.models.variants import VARIANTS, Variant, check, count_multiply_adds, count_parameters, find_variant
 
 RECONSTRUCTED = {
     "fc_1": 96_433,
@@ -36,7 +36,7 @@ def test_every_row_fits_and_counts_as_it_claims(variant):
     check(variant)
     assert count_parameters(variant) == variant.parameters
     assert count_multiply_adds(variant) >= 65_000
-    assert find(variant.name) is variant
+    assert find_variant(variant.name) is variant
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
@@ -50,9 +50,9 @@ def test_counts_equal_the_papers_but_for_its_slip(variant):
 
 def test_a_wrong_name_is_told_the_nearest():
     with pytest.raises(ValueError, match='no variant is called "fina-model"; did you mean final_model'):
-        find("fina-model")
+        find_variant("fina-model")
     with pytest.raises(ValueError, match="there are fc_1, fc_2"):
-        find("zzz")
+        find_variant("zzz")
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_wrong_name_is_told_the_nearest():
 )
 def test_a_row_that_does_not_fit_is_told_where(changes, message):
     with pytest.raises(NotationError) as error:
-        check(replace(find("final_model"), **changes))
+        check(replace(find_variant("final_model"), **changes))
     assert message in str(error.value)
 
 

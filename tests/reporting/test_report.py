@@ -4,23 +4,23 @@ import io
 from dataclasses import replace
 
 import pytest
+from record_examples import record
 from rich.console import Console
-from test_records import record
 
-from pairnet import report
-from pairnet.paper import Figure
-from pairnet.tables import Row, Study
-from pairnet.variants import find
+from pairnet.models.paper import Figure
+from pairnet.models.variants import find_variant
+from pairnet.reporting import report
+from pairnet.study.tables import Row, Study
 
 STUDY = Study(
     name="x",
     title="Table X",
     rows=(
-        Row(label="fc_1", variant=find("fc_1"), paper=Figure(mean=0.75, std=0.03)),
-        Row(label="fc_2", variant=find("fc_2"), paper=Figure(mean=0.5, std=0.01)),
-        Row(label="fc_3", variant=find("fc_3"), paper=Figure(mean=0.5, std=0.01), explained="for a reason"),
-        Row(label="conv_1", variant=find("conv_1"), paper=None),
-        Row(label="conv_2", variant=find("conv_2"), paper=None),
+        Row(label="fc_1", variant=find_variant("fc_1"), paper=Figure(mean=0.75, std=0.03)),
+        Row(label="fc_2", variant=find_variant("fc_2"), paper=Figure(mean=0.5, std=0.01)),
+        Row(label="fc_3", variant=find_variant("fc_3"), paper=Figure(mean=0.5, std=0.01), explained="for a reason"),
+        Row(label="conv_1", variant=find_variant("conv_1"), paper=None),
+        Row(label="conv_2", variant=find_variant("conv_2"), paper=None),
     ),
 )
 

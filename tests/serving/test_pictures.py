@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from pairnet.idx import DataError, write_idx
-from pairnet.pictures import PictureError, drawn, is_dark_on_light, read
+from pairnet.data.idx import write_idx
+from pairnet.errors import DataError, PictureError
+from pairnet.serving.pictures import drawn, is_dark_on_light, read
 
 TURNED = "dark on light, so turned to light on dark"
 

@@ -10,15 +10,16 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from pairnet import predictor as module
-from pairnet import sessions
+from pairnet.artifact import sessions
+from pairnet.artifact.recorded import measure, test_draw
 from pairnet.cli import app
 from pairnet.cli.common import run_app
-from pairnet.predictor import InputError, ModelError, Predictor, ProviderError
-from pairnet.recorded import measure, test_draw
-from pairnet.runs import evaluate_saved, load_record
-from pairnet.sources import load
-from pairnet.variants import VARIANTS
+from pairnet.data.sources import load_dataset
+from pairnet.errors import InputError, ModelError, ProviderError
+from pairnet.models.variants import VARIANTS
+from pairnet.serving import predictor as module
+from pairnet.serving.predictor import Predictor
+from pairnet.study.runs import evaluate_saved, load_record
 
 pytest_plugins = ("trained_runs",)
 
@@ -31,12 +32,12 @@ class NoTorch:
         if name.split(".")[0] in ("torch", "onnx", "onnxscript", "rich", "typer", "matplotlib", "sklearn", "PIL"):
             raise ModuleNotFoundError(f"{name} is not in this environment", name=name)
 sys.meta_path.insert(0, NoTorch())
-from pairnet.predictor import Predictor
+from pairnet.serving.predictor import Predictor
 assert not {name.split(".")[0] for name in sys.modules} & {"torch", "mlxtend", "pooch", "requests"}, "predictor imports"
-from pairnet.recorded import measure
-from pairnet.sources import load
+from pairnet.artifact.recorded import measure
+from pairnet.data.sources import load_dataset
 with Predictor(sys.argv[1]) as predictor:
-    print(repr(measure(predictor.probability, predictor.metadata, load(predictor.metadata["data_source"]))))
+    print(repr(measure(predictor.probability, predictor.metadata, load_dataset(predictor.metadata["data_source"]))))
 """
 
 
@@ -71,7 +72,7 @@ def test_every_variant_answers_as_recorded(variant, kind, models, trained, digit
 
 def test_the_draw_is_refused_on_other_images(final):
     with pytest.raises(ValueError, match="measured on mnist5k, sha256 ee4e028074c4; these images"):
-        test_draw(final.metadata, load("glyphs:500"))
+        test_draw(final.metadata, load_dataset("glyphs:500"))
 
 
 @pytest.mark.parametrize("count", [1, 2, 15, 16, 17, 64, 65, 150])

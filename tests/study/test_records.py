@@ -7,40 +7,11 @@ import subprocess
 import sys
 
 import pytest
+from record_examples import record
 
-from pairnet.records import Epoch, RecordError, RunRecord, append, environment, locked, read, revision
-
-EPOCH = Epoch(
-    train_loss=0.5,
-    train_auxiliary_loss=None,
-    train_accuracy=0.75,
-    validation_loss=0.1 + 0.2,
-    validation_auxiliary_loss=None,
-    validation_accuracy=0.7,
-    validation_digit_accuracy=None,
-)
-
-
-def record(number=0):
-    return RunRecord(
-        fingerprint=f"f{number}",
-        row="fc_1",
-        variant="fc_1",
-        structure="fc(392,1)",
-        parameters=393,
-        recipe={"epochs": 1},
-        data={"name": "mnist5k", "origin": "“embedded”"},
-        pairs=1000,
-        seeds={"train_draw": 0, "test_draw": 1, "weights": 0, "order": 0},
-        fold=None,
-        folds=4,
-        mean=33.3,
-        std=75.1,
-        epochs=(EPOCH, EPOCH),
-        accuracy=0.7,
-        seconds=1.5,
-        environment=environment("cpu"),
-    )
+from pairnet.errors import RecordError
+from pairnet.host import revision
+from pairnet.study.records import RunRecord, append, environment, locked, read
 
 
 def test_a_record_is_one_line_and_comes_back_whole():
@@ -119,7 +90,7 @@ def test_fields_of_a_newer_version_are_passed_over():
 def test_one_writer_at_a_time(tmp_path):
     code = f"""
 from pathlib import Path
-from pairnet.records import locked
+from pairnet.study.records import locked
 with locked(Path({str(tmp_path)!r})):
     print("in")
 """

@@ -11,19 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from pairnet import paper, records
-from pairnet.records import RecordError
-from pairnet.study import RECORDS, carry_out_all
-from pairnet.tables import Row, Study, plan
-from pairnet.training import TrainingError
-from pairnet.variants import find
+from pairnet.errors import RecordError, TrainingError
+from pairnet.models import paper
+from pairnet.models.variants import find_variant
+from pairnet.study import records
+from pairnet.study.running import RECORDS, carry_out_all
+from pairnet.study.tables import Row, Study, plan
 
 SMALL = Study(
     name="small",
     title="small",
     rows=(
-        Row(label="conv_1", variant=find("conv_1"), paper=None),
-        Row(label="final_model", variant=find("final_model"), paper=None),
+        Row(label="conv_1", variant=find_variant("conv_1"), paper=None),
+        Row(label="final_model", variant=find_variant("final_model"), paper=None),
     ),
 )
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pairnet.recipes import Recipe
-from pairnet.records import RecordError
-from pairnet.runs import (
+from pairnet.errors import RecordError
+from pairnet.models.recipes import Recipe
+from pairnet.models.variants import find_variant
+from pairnet.study.runs import (
     RECORD,
     WEIGHTS,
     Run,
@@ -21,17 +22,16 @@ from pairnet.runs import (
     train_and_save,
     with_dropout,
 )
-from pairnet.variants import find
 
-RUN = Run(row="conv_1", variant=find("conv_1"), recipe=Recipe(epochs=1), pairs=100)
+RUN = Run(row="conv_1", variant=find_variant("conv_1"), recipe=Recipe(epochs=1), pairs=100)
 
 
 @pytest.mark.parametrize(
     "changes",
     [
         {"row": "other"},
-        {"variant": find("conv_3")},
-        {"variant": replace(find("conv_1"), net="fc(392,1)")},
+        {"variant": find_variant("conv_3")},
+        {"variant": replace(find_variant("conv_1"), net="fc(392,1)")},
         {"recipe": Recipe(epochs=2)},
         {"recipe": Recipe(epochs=1, loss_ratio=1.0)},
         {"pairs": 99},
@@ -52,7 +52,7 @@ def test_other_images_have_another_fingerprint_and_the_same_ones_the_same(glyph_
 
 def test_rows_of_one_seed_share_their_draws_and_seeds_do_not(glyph_set):
     ours, test = draw(RUN, glyph_set)
-    theirs, same_test = draw(replace(RUN, variant=find("fc_1"), row="fc_1"), glyph_set)
+    theirs, same_test = draw(replace(RUN, variant=find_variant("fc_1"), row="fc_1"), glyph_set)
     assert np.array_equal(ours.indices, theirs.indices)
     assert np.array_equal(test.indices, same_test.indices)
     assert len(ours) == len(test) == 100
@@ -101,11 +101,11 @@ def test_too_few_images_are_told_the_option(glyph_set):
 
 
 def test_dropout_is_set_in_the_tower():
-    changed = with_dropout(find("final_model"), 0.25)
+    changed = with_dropout(find_variant("final_model"), 0.25)
     assert changed.tower.endswith("P(2) D(0.25)")
-    assert with_dropout(find("final_model"), 0.4) == find("final_model")
+    assert with_dropout(find_variant("final_model"), 0.4) == find_variant("final_model")
     with pytest.raises(ValueError, match="a_w_net has no dropout"):
-        with_dropout(find("a_w_net"), 0.1)
+        with_dropout(find_variant("a_w_net"), 0.1)
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +168,9 @@ def test_weights_that_do_not_fit_are_told(glyph_set, saved, tmp_path, damage):
     elif damage == "empty":
         (folder / WEIGHTS).write_bytes(b"")
     else:
-        other = train_and_save(replace(RUN, variant=find("conv_3"), row="conv_3"), glyph_set, tmp_path / "other")
+        other = train_and_save(
+            replace(RUN, variant=find_variant("conv_3"), row="conv_3"), glyph_set, tmp_path / "other"
+        )
         (folder / WEIGHTS).write_bytes((other.folder / WEIGHTS).read_bytes())
     with pytest.raises(RecordError, match="does not hold the weights of conv_1"):
         load_net(folder)

@@ -4,9 +4,9 @@ from itertools import pairwise
 
 import pytest
 
-from pairnet import paper
-from pairnet.tables import PAPER, plan, studies
-from pairnet.variants import check, find
+from pairnet.models import paper
+from pairnet.models.variants import check, find_variant
+from pairnet.study.tables import PAPER, plan, studies
 
 
 def test_tables_hold_the_papers_rows_and_figures():
@@ -37,8 +37,8 @@ def test_all_stands_for_the_papers_tables():
 
 def test_the_ablation_goes_from_final_model_to_order_net():
     rows = studies()["ablation"].rows
-    assert rows[0].variant == find("final_model")
-    assert rows[-1].variant == find("order_net")
+    assert rows[0].variant == find_variant("final_model")
+    assert rows[-1].variant == find_variant("order_net")
     for row in rows:
         check(row.variant)
 

@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch.nn import functional
 
-from pairnet.loader import PairLoader
-from pairnet.nets import MaskedDropout, Scores, build
-from pairnet.pairs import draw_pairs, moments, normalise
-from pairnet.recipes import Recipe, Warp
-from pairnet.training import (
-    TrainingError,
+from pairnet.data.loader import PairLoader
+from pairnet.data.pairs import draw_pairs, moments, normalise
+from pairnet.errors import TrainingError
+from pairnet.models.networks import MaskedDropout, Scores, build
+from pairnet.models.recipes import Recipe, Warp
+from pairnet.models.variants import VARIANTS, find_variant
+from pairnet.training.loop import (
     auxiliary_loss,
     is_measured,
     main_loss,
@@ -21,9 +22,8 @@ from pairnet.training import (
     score,
     single_thread,
     to_device,
-    train,
+    train_network,
 )
-from pairnet.variants import VARIANTS, find
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def draws(glyph_set):
 
 def run(variant, draws, **changes):
     recipe = Recipe(**{"epochs": 2, **changes})
-    return train(find(variant), *draws, recipe=recipe, weight_seed=3, order_seed=4)
+    return train_network(find_variant(variant), *draws, recipe=recipe, weight_seed=3, order_seed=4)
 
 
 def test_losses_are_the_papers():
@@ -54,8 +54,8 @@ def test_losses_are_the_papers():
 def test_one_step_is_adams_on_loss_ratio_times_bce_plus_both_cross_entropies(draws):
     pairs = draws[0].subset(np.arange(25))
     recipe = Recipe(epochs=1, loss_ratio=0.7)
-    trained = train(find("a_w_net"), pairs, draws[1], recipe=recipe, weight_seed=3, order_seed=4).net
-    by_hand = build(find("a_w_net"), seed=3)
+    trained = train_network(find_variant("a_w_net"), pairs, draws[1], recipe=recipe, weight_seed=3, order_seed=4).net
+    by_hand = build(find_variant("a_w_net"), seed=3)
     batch = to_device(normalise(pairs, moments(pairs)), "cpu")
     scores = by_hand(batch.pair)
     loss = 0.7 * functional.binary_cross_entropy_with_logits(scores.main, batch.target)
@@ -92,8 +92,8 @@ def test_several_steps_follow_the_recipe(draws, optimiser):
         epochs=2, learning_rate=0.01, optimiser=optimiser, weight_decay=0.3 * (optimiser == "adamw"), schedule="linear"
     )
     recipe = dataclasses.replace(recipe, warm_up=0.3, betas=(0.8, 0.9))
-    trained = train(find("w_net"), pairs, draws[1], recipe=recipe, weight_seed=3, order_seed=4).net
-    net = build(find("w_net"), seed=3).train()
+    trained = train_network(find_variant("w_net"), pairs, draws[1], recipe=recipe, weight_seed=3, order_seed=4).net
+    net = build(find_variant("w_net"), seed=3).train()
     kind = torch.optim.Adam if optimiser == "adam" else torch.optim.AdamW
     by_hand = [
         kind([p], lr=0.01, betas=(0.8, 0.9), weight_decay=recipe.weight_decay if p.dim() > 1 else 0.0)
@@ -117,7 +117,7 @@ def test_several_steps_follow_the_recipe(draws, optimiser):
 
 def test_recalibration_takes_statistics_of_the_training_pairs(draws):
     recipe = Recipe(epochs=1, recalibrate=True, warp=Warp())
-    trained = train(find("w_net"), *draws, recipe=recipe, weight_seed=3, order_seed=4)
+    trained = train_network(find_variant("w_net"), *draws, recipe=recipe, weight_seed=3, order_seed=4)
     images = torch.from_numpy(normalise(draws[0], trained.moments).pair).reshape(-1, 1, 14, 14)
     with torch.inference_mode():
         before_norm = trained.net.tower.relu1(trained.net.tower.conv1(images))
@@ -128,12 +128,12 @@ def test_recalibration_takes_statistics_of_the_training_pairs(draws):
 
 def test_an_epochs_losses_are_means_over_its_pairs(draws):
     pairs = draws[0].subset(np.arange(40))
-    (epoch,) = train(
-        find("a_w_net"), pairs, draws[1], recipe=Recipe(epochs=1, batch=40), weight_seed=3, order_seed=4
+    (epoch,) = train_network(
+        find_variant("a_w_net"), pairs, draws[1], recipe=Recipe(epochs=1, batch=40), weight_seed=3, order_seed=4
     ).epochs
     batch = to_device(normalise(pairs, moments(pairs)), "cpu")
     with torch.inference_mode():
-        scores = build(find("a_w_net"), seed=3)(batch.pair)
+        scores = build(find_variant("a_w_net"), seed=3)(batch.pair)
     assert epoch.train_loss == pytest.approx(main_loss(scores, batch.target).item(), rel=1e-4)
     assert epoch.train_auxiliary_loss == pytest.approx(auxiliary_loss(scores, batch.digits).item(), rel=1e-4)
 
@@ -174,7 +174,7 @@ def test_the_last_epochs_figures_are_the_nets_own(draws):
 
 
 def test_evaluation_counts_a_last_part_that_is_not_full(draws):
-    net = build(find("conv_1"), seed=0)
+    net = build(find_variant("conv_1"), seed=0)
     batch = to_device(normalise(draws[1].subset(np.arange(130)), moments(draws[0])), "cpu")
     with torch.inference_mode():
         torch.testing.assert_close(score(net, batch.pair).main, net.eval()(batch.pair).main)
@@ -203,7 +203,9 @@ def test_measurements_are_spread_over_a_run_and_the_last_is_at_its_end(draws, ep
 def test_epochs_between_measurements_tell_of_training_alone(draws):
     recipe = Recipe(epochs=4)
     small = [pairs.subset(np.arange(50)) for pairs in draws]
-    history = train(find("a_w_net"), *small, recipe=recipe, weight_seed=3, order_seed=4, measurements=2).epochs
+    history = train_network(
+        find_variant("a_w_net"), *small, recipe=recipe, weight_seed=3, order_seed=4, measurements=2
+    ).epochs
     assert [epoch.validation_accuracy is not None for epoch in history] == [False, True, False, True]
     assert all(epoch.train_loss > 0 and epoch.train_auxiliary_loss > 0 for epoch in history)
 
@@ -226,8 +228,8 @@ def test_a_loss_that_is_no_number_ends_the_run_with_a_reason(draws):
 
 def test_each_epoch_is_told(draws):
     told = []
-    train(
-        find("conv_1"),
+    train_network(
+        find_variant("conv_1"),
         *draws,
         recipe=Recipe(epochs=3),
         weight_seed=0,

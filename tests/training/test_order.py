@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pairnet.nets import OrderScore, Scores, TwinNet, build
-from pairnet.training import auxiliary_loss, main_loss
-from pairnet.variants import VARIANTS, find
+from pairnet.models.networks import OrderScore, Scores, TwinNet, build
+from pairnet.models.variants import VARIANTS, find_variant
+from pairnet.training.loop import auxiliary_loss, main_loss
 
 FAMILY = [variant for variant in VARIANTS if variant.orders]
 EACH = pytest.mark.parametrize("variant", FAMILY, ids=lambda variant: variant.name)
@@ -91,6 +91,6 @@ def test_swapping_the_images_keeps_the_symmetry(variant):
 
 
 def test_sizes_keep_their_bounds():
-    assert find("order_net").parameters <= 155_275
-    assert find("order_net_s").parameters <= 10_000
-    assert find("order_net_xs").parameters <= 3_000
+    assert find_variant("order_net").parameters <= 155_275
+    assert find_variant("order_net_s").parameters <= 10_000
+    assert find_variant("order_net_xs").parameters <= 3_000

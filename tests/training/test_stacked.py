@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from pairnet import batched
-from pairnet.batched import Member, train_together
-from pairnet.grouping import groups
-from pairnet.nets import build
-from pairnet.pairs import draw_pairs
-from pairnet.recipes import Warp
-from pairnet.runs import with_dropout
-from pairnet.tables import plan, studies
-from pairnet.training import TrainingError, train
-from pairnet.variants import VARIANTS, find
+from pairnet.data.pairs import draw_pairs
+from pairnet.errors import TrainingError
+from pairnet.models.networks import build
+from pairnet.models.recipes import Warp
+from pairnet.models.variants import VARIANTS, find_variant
+from pairnet.study.engines.stacked import groups
+from pairnet.study.runs import with_dropout
+from pairnet.study.tables import plan, studies
+from pairnet.training import stacked as batched
+from pairnet.training.loop import train_network
+from pairnet.training.stacked import Member, train_together
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def members(glyph_set):
 
 
 def alone(variant, member, recipe):
-    return train(
+    return train_network(
         *(variant, member.pairs, member.held_out),
         recipe=replace(recipe, loss_ratio=member.loss_ratio),
         weight_seed=member.weight_seed,
@@ -72,21 +73,21 @@ def test_each_net_gets_what_it_would_get_alone(variant, members):
 
 def test_nets_of_one_batch_differ_by_their_seeds_and_loss_ratios(members):
     alike = [replace(members[0], loss_ratio=ratio) for ratio in (0.5, 5.0)]
-    recipe = replace(find("a_w_net").recipe, epochs=1)
-    first, second = train_together(find("a_w_net"), alike, recipe=recipe, device="cpu")
+    recipe = replace(find_variant("a_w_net").recipe, epochs=1)
+    first, second = train_together(find_variant("a_w_net"), alike, recipe=recipe, device="cpu")
     assert first.epochs != second.epochs
     assert not torch.equal(first.probability, second.probability)
 
 
 def test_masks_and_batches_go_on_from_epoch_to_epoch(members):
-    recipe = replace(find("final_model").recipe, epochs=4)
-    (ours,) = train_together(find("final_model"), members[:1], recipe=recipe, device="cpu")
-    agree(ours, alone(find("final_model"), members[0], recipe), build(find("final_model"), seed=0))
+    recipe = replace(find_variant("final_model").recipe, epochs=4)
+    (ours,) = train_together(find_variant("final_model"), members[:1], recipe=recipe, device="cpu")
+    agree(ours, alone(find_variant("final_model"), members[0], recipe), build(find_variant("final_model"), seed=0))
 
 
 def test_every_recipe_holds(members):
     recipe = replace(
-        find("order_net_xs").recipe,
+        find_variant("order_net_xs").recipe,
         epochs=1,
         learning_rate=1e-3,
         warp=Warp(elastic=0.3),
@@ -94,17 +95,17 @@ def test_every_recipe_holds(members):
         optimiser="adamw",
         warm_up=0.3,
     )
-    (ours,) = train_together(find("w_net"), members[:1], recipe=recipe, device="cpu", measurements=1)
+    (ours,) = train_together(find_variant("w_net"), members[:1], recipe=recipe, device="cpu", measurements=1)
     agree(
         ours,
-        train(
-            *(find("w_net"), members[0].pairs, members[0].held_out),
+        train_network(
+            *(find_variant("w_net"), members[0].pairs, members[0].held_out),
             recipe=replace(recipe, loss_ratio=members[0].loss_ratio),
             weight_seed=0,
             order_seed=10,
             measurements=1,
         ),
-        build(find("w_net"), seed=0),
+        build(find_variant("w_net"), seed=0),
     )
 
 
@@ -118,11 +119,11 @@ def test_out_of_memory_halves_the_batch_and_goes_on(members, monkeypatch):
                 raise torch.OutOfMemoryError
             super().__init__(variant, members, *rest)
 
-    recipe = replace(find("conv_1").recipe, epochs=1)
-    whole = train_together(find("conv_1"), members, recipe=recipe, device="cpu")
+    recipe = replace(find_variant("conv_1").recipe, epochs=1)
+    whole = train_together(find_variant("conv_1"), members, recipe=recipe, device="cpu")
     monkeypatch.setattr(batched, "_Together", Small)
     parts = train_together(
-        find("conv_1"), members, recipe=recipe, device="cpu", on_epoch=lambda at, *_: told.append(at)
+        find_variant("conv_1"), members, recipe=recipe, device="cpu", on_epoch=lambda at, *_: told.append(at)
     )
     assert sizes == [3, 1, 2, 1, 1]
     assert told == [0, 1, 2]
@@ -130,21 +131,21 @@ def test_out_of_memory_halves_the_batch_and_goes_on(members, monkeypatch):
         torch.testing.assert_close(one.probability, other.probability, rtol=1e-3, atol=1e-4)
     most = 0
     with pytest.raises(torch.OutOfMemoryError):
-        train_together(find("conv_1"), members, recipe=recipe, device="cpu")
+        train_together(find_variant("conv_1"), members, recipe=recipe, device="cpu")
 
 
 def test_what_cannot_be_together_is_told(members):
-    recipe = replace(find("conv_1").recipe, epochs=1)
+    recipe = replace(find_variant("conv_1").recipe, epochs=1)
     odd = replace(members[0], pairs=members[0].pairs.subset(np.arange(90)))
     for those in ([members[0], odd], [odd]):
         with pytest.raises(ValueError, match="in full batches of 25"):
-            train_together(find("conv_1"), those, recipe=recipe, device="cpu")
+            train_together(find_variant("conv_1"), those, recipe=recipe, device="cpu")
 
 
 def test_a_loss_that_is_no_number_ends_the_batch_with_a_reason(members):
-    recipe = replace(find("fc_1").recipe, epochs=1, learning_rate=1e30)
+    recipe = replace(find_variant("fc_1").recipe, epochs=1, learning_rate=1e30)
     with pytest.raises(TrainingError, match=r"fc_1: the loss is .* in epoch 1"):
-        train_together(find("fc_1"), members, recipe=recipe, device="cpu")
+        train_together(find_variant("fc_1"), members, recipe=recipe, device="cpu")
 
 
 def test_a_tables_runs_fall_into_a_group_for_each_variant():
@@ -153,4 +154,4 @@ def test_a_tables_runs_fall_into_a_group_for_each_variant():
     assert [len(group) for group in groups(plan(tables["2"], repeats=2))] == [2 * 4 * len(tables["2"].rows)]
     dropouts = groups(plan(tables["dropout"], repeats=1))
     assert [len(group) for group in dropouts] == [4] * 6
-    assert dropouts[0][0].variant == with_dropout(find("final_model"), 0.0)
+    assert dropouts[0][0].variant == with_dropout(find_variant("final_model"), 0.0)

@@ -7,11 +7,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from pairnet.batched import Member, can_be_together, train_together
-from pairnet.pairs import Pairs
-from pairnet.records import Environment, Epoch, RunRecord
-from pairnet.runs import Run, carry_out, draw, facts, fingerprint, record_of
-from pairnet.sources import Dataset
+from pairnet.data.pairs import Pairs
+from pairnet.data.sources import Dataset
+from pairnet.study.records import Environment, RunRecord
+from pairnet.study.runs import Run, carry_out, draw, facts, fingerprint, record_of
+from pairnet.training.history import Epoch
+from pairnet.training.stacked import Member, can_be_together, train_together
 
 
 def groups(runs: Sequence[Run]) -> list[list[Run]]:

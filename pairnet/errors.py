@@ -1,0 +1,104 @@
+"""Every exception that pairnet raises on purpose: one tree, so that `except PairnetError` catches them all.
+
+A message is one line: what was expected, what was given, what to do. It names parameters in backticks (`pairs`), which
+the command line prints as its options (--pairs). An error that is also a ValueError is about what the caller gave; one
+that is also a RuntimeError is about something that failed. Anything else that escapes is a bug in pairnet.
+"""
+
+
+class PairnetError(Exception):
+    """Base of all of pairnet's errors."""
+
+
+# What the caller gave
+
+
+class ArgumentError(PairnetError, ValueError):
+    """An argument, or a combination of arguments, that is out of bounds or not understood."""
+
+
+class DataError(PairnetError, ValueError):
+    """Images that are missing or cannot be used."""
+
+
+class IdxError(DataError):
+    """A file that is not a valid 8-bit IDX file, or that cannot be read or written."""
+
+
+class PictureError(DataError):
+    """A file that holds no usable picture."""
+
+
+class NotationError(PairnetError, ValueError):
+    """A structure that cannot be read, or whose layers do not fit together."""
+
+
+class RecordError(PairnetError, ValueError):
+    """Records or saved runs that are damaged, inconsistent, or locked by another program."""
+
+
+class ModelError(PairnetError, ValueError):
+    """A file that ONNX Runtime cannot load, or that `pairnet export` did not write."""
+
+
+class InputError(PairnetError, ValueError):
+    """Arrays that a model does not accept."""
+
+
+class ResultsError(PairnetError, ValueError):
+    """Benchmark results that are missing, or that asv did not write."""
+
+
+# What failed
+
+
+class MissingExtraError(PairnetError, ImportError, RuntimeError):
+    """A part of pairnet whose optional dependencies are not installed."""
+
+
+class TrainingError(PairnetError, RuntimeError):
+    """A run that cannot continue, or a study with failed runs."""
+
+
+class WorkerError(PairnetError, RuntimeError):
+    """A worker process that ended before its run did."""
+
+
+class ProviderError(PairnetError, RuntimeError):
+    """A provider of ONNX Runtime, or a device of torch, that was asked for and cannot be used here."""
+
+
+class ClosedError(PairnetError, RuntimeError):
+    """An object that was used after its `close`."""
+
+
+class ExportError(PairnetError, RuntimeError):
+    """An exported file that failed a step of its validation."""
+
+
+class CheckerError(ExportError):
+    """ONNX's own checker rejects the model, or the file is not a model."""
+
+
+class WeightsError(ExportError):
+    """The weights are not those of the trained network, or not those whose checksum is in the metadata."""
+
+
+class NamesError(ExportError):
+    """Inputs or outputs have other names."""
+
+
+class AxesError(ExportError):
+    """An input or output is declared with another type or other axes."""
+
+
+class ShapesError(ExportError):
+    """A run fails, or returns another shape or type."""
+
+
+class ValuesError(ExportError):
+    """A run returns other values than PyTorch."""
+
+
+class AccuracyError(ExportError):
+    """The file's accuracy is lower than allowed."""

@@ -1,0 +1,129 @@
+"""An exported file that is ready to run: its session, its metadata, and CUDA graphs where a GPU runs it."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from pairnet.artifact.design import FORMAT, METADATA
+from pairnet.artifact.sessions import open_session, short_name
+from pairnet.errors import ModelError
+
+Feeds = Mapping[str, NDArray[Any]]
+Outputs = list[NDArray[Any]]
+
+
+class Model:
+    """An exported file with the session that runs it, and what it says of itself.
+
+    ModelError where it is not a file of `pairnet export`.
+    """
+
+    def __init__(
+        self,
+        source: str | Path | bytes,
+        provider: str = "auto",
+        *,
+        provider_options: Mapping[str, str] | None = None,
+        graph_batches: Sequence[int] = (),
+        threads_per_run: int = 1,
+    ) -> None:
+        name = "the given bytes" if isinstance(source, bytes) else str(source)
+        if not isinstance(source, bytes) and not Path(source).is_file():
+            raise ModelError(f"{name}: expected an ONNX file, found none: `pairnet export` writes one")
+        session = open_session(
+            source if isinstance(source, bytes) else Path(source),
+            provider,
+            provider_options=provider_options,
+            cuda_graphs=bool(graph_batches),
+            threads_per_run=threads_per_run,
+        )
+        self.metadata: dict[str, str] = dict(session.get_modelmeta().custom_metadata_map)
+        if self.metadata.get("pairnet") != FORMAT:
+            came = f"version {self.metadata['pairnet']}" if "pairnet" in self.metadata else "none"
+            raise ModelError(
+                f"{name}: expected pairnet's metadata, version {FORMAT}, came {came}: `pairnet export` writes it"
+            )
+        if lacking := [key for key in METADATA if key not in self.metadata]:
+            raise ModelError(f"{name}: its metadata lacks {', '.join(lacking)}: `pairnet export` writes it whole")
+        self.part = self.metadata["part"]
+        self.provider = short_name(session.get_providers()[0])
+        self.on_gpu = self.provider in ("cuda", "tensorrt")
+        self.inputs = {value.name: (_dtype(value), tuple(value.shape[1:])) for value in session.get_inputs()}
+        self.outputs = [value.name for value in session.get_outputs()]
+        self._session = session
+        self._gpu = CudaRunner(session, graph_batches) if self.provider == "cuda" else None
+
+    def run(self, feeds: Feeds) -> Outputs:
+        """All outputs, in the file's order, of one run; any number of threads at once."""
+        return self._gpu(feeds) if self._gpu is not None else list(self._session.run(None, feeds))
+
+
+class CudaRunner:
+    """Runs a session whose tensors lie on the GPU; one CUDA graph for each batch size named beforehand.
+
+    Between the copy in and the copy out nothing leaves the device. A graph replays a whole run as one launch, on the
+    very tensors it was captured with: `_lock` guards these. Not yet tried on a GPU; on `device` "cpu", where the same
+    calls copy from memory to memory, it is tested.
+    """
+
+    def __init__(
+        self, session: ort.InferenceSession, graph_batches: Sequence[int] = (), *, device: str = "cuda"
+    ) -> None:
+        self._session = session
+        self._device = device
+        self._outputs = [output.name for output in session.get_outputs()]
+        self._graphs = {size: self._capture(index, size) for index, size in enumerate(graph_batches, start=1)}
+        self._lock = threading.Lock()
+
+    def __call__(self, feeds: Feeds) -> Outputs:
+        """NumPy in, NumPy out."""
+        size = len(next(iter(feeds.values())))
+        if size in self._graphs:
+            return self._replay(size, feeds)
+        binding = self._session.io_binding()
+        for name, value in feeds.items():
+            resident = ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(value), self._device, 0)
+            binding.bind_ortvalue_input(name, resident)
+        for name in self._outputs:
+            binding.bind_output(name, self._device)
+        self._session.run_with_iobinding(binding, _with_graph(-1))
+        return list(binding.copy_outputs_to_cpu())
+
+    def _capture(self, index: int, size: int) -> tuple[Any, dict[str, Any], list[Any], Any]:
+        def empty(value: Any) -> Any:
+            return ort.OrtValue.ortvalue_from_shape_and_type([size, *value.shape[1:]], _dtype(value), self._device, 0)
+
+        binding, options = self._session.io_binding(), _with_graph(index)
+        inputs = {value.name: empty(value) for value in self._session.get_inputs()}
+        outputs = [empty(value) for value in self._session.get_outputs()]
+        for name, value in inputs.items():
+            binding.bind_ortvalue_input(name, value)
+        for name, value in zip(self._outputs, outputs, strict=True):
+            binding.bind_ortvalue_output(name, value)
+        for _ in range(3):  # the first runs allocate; the last is captured
+            self._session.run_with_iobinding(binding, options)
+        return binding, inputs, outputs, options
+
+    def _replay(self, size: int, feeds: Feeds) -> Outputs:
+        binding, inputs, outputs, options = self._graphs[size]
+        with self._lock:
+            for name, value in feeds.items():
+                inputs[name].update_inplace(np.ascontiguousarray(value))
+            self._session.run_with_iobinding(binding, options)
+            return [value.numpy() for value in outputs]
+
+
+def _dtype(value: Any) -> type[np.uint8] | type[np.float32]:
+    return np.uint8 if value.type == "tensor(uint8)" else np.float32
+
+
+def _with_graph(index: int) -> Any:
+    """Run options that capture or replay graph `index`; -1: none."""
+    options = ort.RunOptions()
+    options.add_run_config_entry("gpu_graph_id", str(index))
+    return options
