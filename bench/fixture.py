@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pairnet.data.sources import Dataset
     from pairnet.errors import ExportError
     from pairnet.exporting.export import Exported
-    from pairnet.study.runs import Saved
+    from pairnet.study.saved import SavedRun
 
 DATA = "mnist5k"
 LONG = 50  # epochs
@@ -100,26 +100,27 @@ def make(folder: Path) -> Made:
     """
     from pairnet.data.sources import load_dataset
     from pairnet.host import cores
-    from pairnet.study.runs import Run, train_and_save
+    from pairnet.study.runs import Run
+    from pairnet.study.saved import train_and_save
 
     dataset, runs = load_dataset(DATA), folder / "runs"
     tasks = [
-        partial(train_and_save, Run(row=variant.name, variant=variant, recipe=variant.recipe, seed=seed), dataset, runs)
+        partial(train_and_save, Run(variant=variant, seed=seed), dataset, runs)
         for variant in chosen()
         for seed in seeds(variant)
     ]
     write_null(folder / f"{NULL}-fp32.onnx")
     with Progress() as tell, ProcessPoolExecutor(min(cores(), len(tasks)), get_context("spawn")) as pool:
-        saved = _all(pool, tasks, lambda one: tell(f"{one.record.variant}: {100 * one.record.accuracy:.1f} %"))
-        first = {one.record.variant: one for one in saved if one.record.seeds["weights"] == 0}
+        saved = _all(pool, tasks, lambda one: tell(f"{one.record.variant.name}: {100 * one.record.accuracy:.1f} %"))
+        first = {one.record.variant.name: one for one in saved if one.record.seeds.weights == 0}
         files = _export(pool, first, dataset, folder, tell)
     return Made(
         folder=folder,
         nets={
             name: Net(
-                errors=tuple(100 * (1 - one.record.accuracy) for one in saved if one.record.variant == name),
+                errors=tuple(100 * (1 - one.record.accuracy) for one in saved if one.record.variant.name == name),
                 seconds_to_goal=tuple(
-                    seconds for one in saved if one.record.variant == name for seconds in _to_goal(one)
+                    seconds for one in saved if one.record.variant.name == name for seconds in _to_goal(one)
                 ),
                 files={file.precision: file for file in files if file.variant == name},
             )
@@ -129,7 +130,7 @@ def make(folder: Path) -> Made:
 
 
 def _export(
-    pool: ProcessPoolExecutor, runs: "dict[str, Saved]", dataset: "Dataset", folder: Path, tell: "Progress"
+    pool: ProcessPoolExecutor, runs: "dict[str, SavedRun]", dataset: "Dataset", folder: Path, tell: "Progress"
 ) -> list[File]:
     """Writes NAME-PRECISION.onnx for all."""
     from pairnet.errors import ExportError
@@ -182,7 +183,7 @@ def _all(
     return [outcome(future) for future in futures]
 
 
-def _to_goal(saved: "Saved") -> list[float]:
+def _to_goal(saved: "SavedRun") -> list[float]:
     """Seconds until a measurement, of five, found GOAL, at the mean pace of the run; nothing where none did."""
     record = saved.record
     reached = [number for number, epoch in enumerate(record.epochs, 1) if (epoch.validation_accuracy or 0.0) >= GOAL]

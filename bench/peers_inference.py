@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,7 +36,8 @@ from pairnet.models.recipes import Recipe
 from pairnet.models.variants import count_multiply_adds, find_variant
 from pairnet.serving.predictor import Predictor
 from pairnet.study.records import RunRecord
-from pairnet.study.runs import Run, load_net, newest, train_and_save
+from pairnet.study.runs import Run
+from pairnet.study.saved import load_run, newest, train_and_save
 
 VARIANT = "final_model"
 BATCHES = (1, 100, 1000)
@@ -236,10 +237,10 @@ def trained(runs: Path, scratch: Path) -> tuple[RunRecord, JointNet | TwinNet, P
     """The newest saved run of VARIANT with its data, or a hardly trained one on the embedded digits."""
     folder = newest(runs, VARIANT)
     if folder is None:
-        run = Run(row=VARIANT, variant=find_variant(VARIANT), recipe=Recipe(epochs=1))
+        run = Run(variant=replace(find_variant(VARIANT), recipe=Recipe(epochs=1)))
         folder = train_and_save(run, load_dataset("mnist5k"), scratch).folder
-    record, net = load_net(folder)
-    return record, net, folder, load_dataset(record.data["source"])
+    found = load_run(folder)
+    return found.record, found.network, folder, load_dataset(found.record.data.source)
 
 
 def main(
@@ -260,7 +261,7 @@ def main(
             peers += cuda_peers(net, files)
             peaks = matmul_peaks()
         test, found = dataset.test, Moments(mean=record.mean, std=record.std)
-        pairs = draw_pairs(test, count=max(BATCHES), seed=record.seeds["test_draw"])
+        pairs = draw_pairs(test, count=max(BATCHES), seed=record.seeds.test_draw)
         raw, ready = (as_input(pairs, test, found, kind) for kind in ("images", "pairs"))
         speeds = {batch: measured(peers, raw[:batch], ready[:batch], rounds) for batch in BATCHES}
         ranked, whole, same = rank_against_all_pairs(files["fp32"], dataset.test.take(np.arange(IMAGES))[0], rounds)

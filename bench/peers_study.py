@@ -23,7 +23,7 @@ from rich.table import Table
 from bench.plain import plain_loop
 from pairnet.data.sources import Dataset, load_dataset
 from pairnet.host import cores, hardware
-from pairnet.study.running import carry_out_all
+from pairnet.study.running import default_engine, run_study
 from pairnet.study.runs import draw
 from pairnet.study.tables import plan, studies
 from pairnet.training.loop import resolve_device
@@ -48,10 +48,10 @@ def measure(
     """Times the rows of the table both ways -> each, and all together."""
     table = studies()["3"]
     chosen = tuple(found for found in table.rows if found.label in rows)
-    runs = plan(replace(table, rows=chosen), repeats=repeats, epochs=epochs, device=device)
+    runs = plan(replace(table, rows=chosen), draws=repeats, epochs=epochs, device=device)
     plain: dict[str, list[tuple[float, float]]] = {row: [] for row in rows}  # seconds, accuracy
     for row in rows:
-        drawn = [draw(run, dataset) for run in runs if run.row == row][:plain_repeats]
+        drawn = [draw(run, dataset) for run in runs if run.label == row][:plain_repeats]
         plain_loop(row, *drawn[0], seed=0, epochs=1, device=device)
         for number, each in enumerate(drawn):
             began = time.perf_counter()
@@ -59,16 +59,16 @@ def measure(
             plain[row].append((time.perf_counter() - began, accuracy))
     with tempfile.TemporaryDirectory() as out:
         began = time.perf_counter()
-        records = carry_out_all(runs, dataset, Path(out), jobs=cores(), on_progress=lambda _: None)
+        records = run_study(runs, dataset, Path(out), engine=default_engine(runs, dataset, workers=cores())).finished
         wall = time.perf_counter() - began
     jobs = cores() if device == "cpu" else 1
     timings = [
         Timing(
             row=row,
             plain=statistics.fmean(seconds for seconds, _ in plain[row]),
-            study=statistics.fmean(record.seconds / jobs for record in records if record.row == row),
+            study=statistics.fmean(record.seconds / jobs for record in records if record.label == row),
             plain_accuracies=tuple(accuracy for _, accuracy in plain[row]),
-            accuracies=tuple(record.accuracy for record in records if record.row == row),
+            accuracies=tuple(record.accuracy for record in records if record.label == row),
         )
         for row in rows
     ]

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.plain import plain_loop
+from pairnet.data.pairs import accuracy
 from pairnet.data.sources import Dataset, load_dataset
 from pairnet.host import cores, hardware
 from pairnet.models.variants import find_variant
@@ -39,7 +40,7 @@ class Timing:
 def seconds_of(name: str, dataset: Dataset, draws: int, once: Callable[[Run], float]) -> Timing:
     """Runs `once` for each draw, after a run that is thrown away."""
     variant = find_variant("order_net_fast")
-    runs = [Run(row=name, variant=variant, recipe=variant.recipe, seed=seed) for seed in range(draws)]
+    runs = [Run(label=name, variant=variant, seed=seed) for seed in range(draws)]
     once(runs[-1])
     seconds, accuracies = [], []
     for run in runs:
@@ -56,9 +57,9 @@ def measure(dataset: Dataset, *, draws: int, plain_draws: int) -> list[Timing]:
         pairs, test = draw(run, dataset)
         recipe, seeds = run.recipe, run.seeds
         trained = train_network(
-            run.variant, pairs, test, recipe=recipe, weight_seed=seeds["weights"], order_seed=seeds["order"]
+            run.variant, pairs, test, recipe=recipe, weight_seed=seeds.weights, order_seed=seeds.order
         )
-        return float(((trained.probability.numpy() > 0.5) == (test.targets > 0.5)).mean())
+        return accuracy(trained.probability.numpy(), test.targets)
 
     def plain(run: Run) -> float:
         pairs, test = draw(run, dataset)

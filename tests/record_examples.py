@@ -1,6 +1,10 @@
-"""A record of a finished run, for tests of what reads records."""
+"""Records of finished runs, for tests of everything that reads records."""
 
-from pairnet.study.records import RunRecord, environment
+from dataclasses import replace
+
+from pairnet.models.variants import find_variant
+from pairnet.study.environment import environment
+from pairnet.study.records import DataFacts, RunRecord, Seeds, fingerprint_of
 from pairnet.training.history import Epoch
 
 EPOCH = Epoch(
@@ -14,23 +18,27 @@ EPOCH = Epoch(
 )
 
 
-def record(number=0):
-    return RunRecord(
-        fingerprint=f"f{number}",
-        row="fc_1",
-        variant="fc_1",
-        structure="fc(392,1)",
-        parameters=393,
-        recipe={"epochs": 1},
-        data={"name": "mnist5k", "origin": "“embedded”"},
+def record(number=0, **changes):
+    """A valid record of fc_1 for seed `number`, with some fields changed."""
+    made = RunRecord(
+        fingerprint="to be computed",
+        label="fc_1",
+        variant=find_variant("fc_1"),
+        parameters=96_433,
+        data=DataFacts(name="mnist5k", source="mnist5k", origin="“embedded”", checksum="c" * 64, classes=10),
         pairs=1000,
-        seeds={"train_draw": 0, "test_draw": 1, "weights": 0, "order": 0},
+        test_pairs=1000,
+        seeds=Seeds(train_draw=2 * number, test_draw=2 * number + 1, weights=number, order=number),
         fold=None,
         folds=4,
         mean=33.3,
         std=75.1,
         epochs=(EPOCH, EPOCH),
+        measurements=2,
         accuracy=0.7,
         seconds=1.5,
-        environment=environment("cpu"),
+        environment=environment("cpu", engine="processes"),
+        wrong=((3, 0.25),),
     )
+    made = replace(made, **changes)
+    return replace(made, fingerprint=fingerprint_of(made))

@@ -1,6 +1,7 @@
 """Fixtures for the tests of what is made of a trained run: hardly trained ones of every variant, on embedded digits."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from pairnet.data.sources import Dataset, load_dataset
 from pairnet.exporting.export import export
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import find_variant
-from pairnet.study.runs import Run, train_and_save
+from pairnet.study.runs import Run
+from pairnet.study.saved import train_and_save
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +28,7 @@ def trained(digits5k: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Call
 
     @cache
     def folder(name: str) -> Path:
-        run = Run(row=name, variant=find_variant(name), recipe=Recipe(epochs=1, batch=20), pairs=200)
+        run = Run(variant=replace(find_variant(name), recipe=Recipe(epochs=1, batch=20)), pairs=200)
         return train_and_save(run, digits5k, out).folder
 
     return folder

@@ -12,6 +12,7 @@ from pairnet.artifact.design import SIDE, Kind
 from pairnet.data.images import Pool
 from pairnet.data.pairs import Moments, Pairs, accuracy, draw_pairs
 from pairnet.data.sources import Dataset
+from pairnet.errors import RecordError
 
 
 def as_input(pairs: Pairs, images: Pool, moments: Moments, kind: Kind) -> NDArray[Any]:
@@ -49,3 +50,12 @@ def measure(
     """The fraction of right answers on the recorded test draw, e.g. of Predictor.probability; compare test_accuracy."""
     inputs, targets = test_draw(metadata, dataset)
     return accuracy(probability(inputs), targets)
+
+
+def require_same_images(dataset: Dataset, *, checksum: str, origin: str, of: str) -> None:
+    """RecordError unless `dataset` has the recorded checksum."""
+    if dataset.checksum != checksum:
+        raise RecordError(
+            f"expected the images of {of} ({origin}, SHA-256 {checksum[:12]}), got {dataset.origin}, "
+            f"{dataset.checksum[:12]}: name the same ones with `data` or `data_dir`"
+        )

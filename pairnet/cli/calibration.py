@@ -7,30 +7,32 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from pairnet.cli.common import Json, Out, console, print_json
+from pairnet.cli.common import Json, Runs, console, print_json
 
 
 def calibration(
     rows: Annotated[list[str], typer.Argument(help="Rows of the tables that have been reproduced.")],
-    out: Out = Path("runs"),
+    runs: Runs = Path("runs"),
     figure: Annotated[Path | None, typer.Option(help="Reliability diagram, .svg, .png or .pdf.")] = None,
     as_json: Json = False,
 ) -> None:
     """Show how far the probabilities of finished runs can be trusted: expected calibration error, reliability diagram.
 
-    Takes all records of each row in OUT, whose held-out pairs are pooled: first run `pairnet reproduce`.
+    Takes all records of each row in RUNS, whose held-out pairs are pooled: first run `pairnet reproduce`.
     """
-    from pairnet.study.records import read
-    from pairnet.study.running import RECORDS
+    from pairnet.errors import ArgumentError
+    from pairnet.study.store import RECORDS, read_records
     from pairnet.training.calibration import expected_calibration_error, pooled
 
-    records = read(out / RECORDS)
-    found = {row: [r.calibration for r in records if r.row == row and r.calibration and r.fold is None] for row in rows}
-    if missing := [row for row, runs in found.items() if not runs]:
-        known = sorted({record.row for record in records if record.calibration})
+    records = read_records(runs)
+    found = {
+        row: [r.calibration for r in records if r.label == row and r.calibration and r.fold is None] for row in rows
+    }
+    if missing := [row for row, each in found.items() if not each]:
+        known = sorted({record.label for record in records if record.calibration})
         there = f"there are {', '.join(known)}" if known else "`pairnet reproduce` makes them"
-        raise ValueError(f"{out / RECORDS} has no finished run of {', '.join(missing)}; {there}")
-    bins = {row: pooled(runs) for row, runs in found.items()}
+        raise ArgumentError(f"{runs / RECORDS} has no finished run of {', '.join(missing)}; {there}")
+    bins = {row: pooled(each) for row, each in found.items()}
     if figure is not None:
         from pairnet.reporting.figures import reliability_diagram, save
 

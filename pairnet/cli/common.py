@@ -15,7 +15,7 @@ WIDTH = 120
 Data = Annotated[str, typer.Option(help="auto, mnist, mnist5k, glyphs[:SIZE[:SEED]] or idx:FOLDER.")]
 DataDir = Annotated[Path | None, typer.Option(help="Folder with MNIST's four IDX files (or set PAIRNET_DATA).")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for another program to read.")]
-Out = Annotated[Path, typer.Option(help="Folder of the records and the trained nets.")]
+Runs = Annotated[Path, typer.Option(help="Folder of records and trained networks.")]
 Pairs = Annotated[int, typer.Option(help="Pairs drawn for training, and as many for testing.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Epochs = Annotated[int | None, typer.Option(help="Instead of the recipe's.", show_default="the recipe's")]

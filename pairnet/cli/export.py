@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pairnet.artifact.design import DEFAULT_MAX_DROP, DEFAULT_OPSET, NEWEST_OPSET, OLDEST_OPSET, plan
-from pairnet.cli.common import Data, DataDir, Json, Out, console, print_json
+from pairnet.cli.common import Data, DataDir, Json, Runs, console, print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,19 +40,19 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
     data: Data = "auto",
     data_dir: DataDir = None,
-    out: Out = Path("runs"),
+    runs: Runs = Path("runs"),
     as_json: Json = False,
 ) -> None:
     """Write a trained network as one self-contained ONNX file, validated before it appears.
 
-    Without --run it takes the newest run of the variant that `train` or `export` kept in --out (with --data: on these
+    Without --run it takes the newest run of the variant that `train` or `export` kept in `runs` (with --data: on these
     images), or trains one. A study keeps records, no nets.
     """
     from pairnet.data.sources import load_dataset
     from pairnet.exporting.export import Exported
     from pairnet.exporting.export import export as export_run
     from pairnet.models.variants import VARIANTS, find_variant
-    from pairnet.study.runs import load_record, newest
+    from pairnet.study.saved import load_record, newest
 
     if (model is not None) + (run is not None) + every != 1:
         raise ValueError("expected one of --model NAME, --run FOLDER and --all")
@@ -61,7 +61,7 @@ def export(
 
     names = [variant.name for variant in VARIANTS] if every else [find_variant(model).name if model else ""]
     for name in names:
-        variant = find_variant(load_record(run).variant if run else name)
+        variant = load_record(run).variant if run else find_variant(name)
         options: Any = {
             "kind": input_kind,
             "precision": precision,
@@ -74,10 +74,10 @@ def export(
         target = _target(output, variant.name, every=every)
         plan(variant, target, **options)  # before anything is trained for it
         wanted = images(data).checksum if data != "auto" or data_dir is not None else None
-        folder = run or newest(out, name, checksum=wanted) or _train(variant, images(data), out, notes)
+        folder = run or newest(runs, name, checksum=wanted) or _train(variant, images(data), runs, notes)
         record = load_record(folder)
-        notes.print(f"{record.variant}: from {escape(str(folder))}, {_told(record)}")
-        results += export_run(folder, images(record.data["source"]), target, **options)
+        notes.print(f"{record.variant.name}: from {escape(str(folder))}, {_told(record)}")
+        results += export_run(folder, images(record.data.source), target, **options)
     if as_json:
         print_json([{**asdict(each), "paths": list(map(str, each.paths))} for each in results])
     else:
@@ -86,21 +86,22 @@ def export(
 
 def _told(record: "RunRecord") -> str:
     """What makes one run another than its variant's other runs."""
-    epochs, data, seed = len(record.epochs), record.data["name"], record.seeds["weights"]
+    epochs, data, seed = len(record.epochs), record.data.name, record.seeds.weights
     return f"{epochs} epochs on {record.pairs:,} pairs of {data}, seed {seed}, test accuracy {record.accuracy:.4f}"
 
 
-def _train(variant: "Variant", dataset: "Dataset", out: Path, notes: "Console") -> Path:
+def _train(variant: "Variant", dataset: "Dataset", runs: Path, notes: "Console") -> Path:
     """A fresh run with the variant's own recipe."""
     from pairnet.cli.progress import RunDisplay
     from pairnet.data.sources import describe
-    from pairnet.study.runs import Run, train_and_save
+    from pairnet.study.runs import Run
+    from pairnet.study.saved import train_and_save
 
-    notes.print(f"{variant.name}: no net kept in {escape(str(out))}, so one is trained now")
+    notes.print(f"{variant.name}: no network kept in {escape(str(runs))}, so one is trained now")
     notes.print(f"data   {escape(describe(dataset))}")
-    run = Run(row=variant.name, variant=variant, recipe=variant.recipe)
+    run = Run(variant=variant)
     with RunDisplay(notes, run) as display:
-        return train_and_save(run, dataset, out, on_epoch=display).folder
+        return train_and_save(run, dataset, runs, on_epoch=display).folder
 
 
 def _target(output: Path | None, variant: str, *, every: bool) -> Path:

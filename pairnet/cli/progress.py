@@ -1,4 +1,4 @@
-"""How a study or a training shows itself while it goes on: bars with the time left in a terminal, lines elsewhere."""
+"""Progress of a study or a training: bars with the time left in a terminal, lines elsewhere."""
 
 import time
 from collections import Counter
@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,8 +18,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-if TYPE_CHECKING:  # these bring torch with them, and a --help is not to wait for it
-    from pairnet.study.running import Progress as Step
+if TYPE_CHECKING:  # some of these import torch, and --help must not wait for it
+    from pairnet.study.jobs import Event
+    from pairnet.study.records import RunRecord
+    from pairnet.study.running import Kept
     from pairnet.study.runs import Run
     from pairnet.training.history import Epoch
 
@@ -40,22 +43,23 @@ def _bars(console: Console) -> Progress:
 
 
 class StudyDisplay:
-    """One bar for each row of a table and one for the whole; counts epochs, so that the time left is honest."""
+    """One bar for each row of a table and one for the whole; counts epochs, so the time left is honest."""
 
     def __init__(self, console: Console, runs: "Sequence[Run]") -> None:
         self._console = console
         self._runs = len(runs)
         self._ended = 0
         self._kept = 0
-        self._began = time.monotonic()
-        self._done: Counter[Run] = Counter()  # epochs
+        self._start = time.monotonic()
+        self._epochs: Counter[str] = Counter()  # done, by fingerprint
         self._accuracies: dict[str, list[float]] = {}
         self._progress = _bars(console)
         epochs = Counter[str]()
         for run in runs:
-            epochs[run.row] += run.recipe.epochs
+            epochs[run.name] += run.recipe.epochs
         self._rows: dict[str, TaskID] = {
-            row: self._progress.add_task(row, total=total, accuracy="", start=False) for row, total in epochs.items()
+            row: self._progress.add_task(escape(row), total=total, accuracy="", start=False)
+            for row, total in epochs.items()
         }
         self._whole = self._progress.add_task("[bold]all", total=epochs.total(), accuracy="")
 
@@ -66,51 +70,78 @@ class StudyDisplay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._report_kept()
         self._progress.stop()
 
-    def __call__(self, step: "Step") -> None:
-        """Takes in one step of the study."""
-        row = self._rows[step.run.row]
-        if not step.kept and self._kept:
-            self._forget_what_was_kept()
-        gained = step.epoch - self._done[step.run]
-        self._done[step.run] = step.epoch
-        if self._progress.tasks[row].start_time is None:
-            self._progress.start_task(row)
-        self._progress.advance(row, gained)
-        self._progress.advance(self._whole, gained)
-        if step.record is not None:
-            self._ended += 1
-            seen = self._accuracies.setdefault(step.run.row, [])
-            seen.append(step.record.accuracy)
-            self._progress.update(row, accuracy=f"{sum(seen) / len(seen):.4f}")
-            if step.kept:
-                self._kept += 1
-            elif not self._console.is_terminal:
-                self._console.print(self._line(step))
+    def __call__(self, event: "Event | Kept") -> None:
+        """Shows one event of the study."""
+        from pairnet.study.jobs import EpochDone, Failed, Finished, Started
+        from pairnet.study.running import Kept
 
-    def _forget_what_was_kept(self) -> None:
-        """Says how many runs were there before, and keeps them out of the speed that the time left is reckoned from."""
+        run, fingerprint = event.job.run, event.job.fingerprint
+        if not isinstance(event, Kept):
+            self._report_kept()
+        match event:
+            case Started():
+                self._advance(run.name, 0)
+            case EpochDone(number=number):
+                self._advance(run.name, number - self._epochs[fingerprint])
+                self._epochs[fingerprint] = number
+            case Kept(record=record):
+                self._kept += 1
+                self._end(run, run.recipe.epochs, record)
+            case Finished(record=record):
+                self._end(run, run.recipe.epochs - self._epochs[fingerprint], record)
+                self._print(run, f"{record.accuracy:.4f} in {record.seconds:.1f} s")
+            case Failed(reason=reason):
+                self._end(run, run.recipe.epochs - self._epochs[fingerprint], None)
+                self._print(run, f"failed: {reason}", always=True)
+
+    def _advance(self, row: str, epochs: int) -> None:
+        task = self._rows[row]
+        if self._progress.tasks[task].start_time is None:
+            self._progress.start_task(task)
+        self._progress.advance(task, epochs)
+        self._progress.advance(self._whole, epochs)
+
+    def _end(self, run: "Run", epochs: int, record: "RunRecord | None") -> None:
+        """Counts a run as ended, with the epochs that have not been shown yet."""
+        self._advance(run.name, epochs)
+        self._ended += 1
+        if record is not None:
+            seen = self._accuracies.setdefault(run.name, [])
+            seen.append(record.accuracy)
+            self._progress.update(self._rows[run.name], accuracy=f"{sum(seen) / len(seen):.4f}")
+
+    def _report_kept(self) -> None:
+        """Prints how many runs were there before, and leaves them out of the speed that gives the time left."""
+        if not self._kept:
+            return
         self._console.print(f"{self._kept} of {self._runs} runs are kept from before")
         self._kept = 0
         for task in self._progress.tasks:
             self._progress.reset(task.id, start=task.started, completed=int(task.completed))
 
-    def _line(self, step: "Step") -> str:
-        run, record = step.run, step.record
+    def _print(self, run: "Run", outcome: str, *, always: bool = False) -> None:
+        """A line for a run that ended: to files and pipes, and to a terminal if it matters."""
+        if self._console.is_terminal and not always:
+            return
         fold = "" if run.fold is None else f" fold {run.fold + 1}/{run.folds}"
-        took = "" if record is None else f"{record.accuracy:.4f} in {record.seconds:.1f} s"
-        elapsed = time.monotonic() - self._began
-        return f"[{self._ended}/{self._runs}] {run.row}, draw {run.seed}{fold}: {took} ({elapsed:.0f} s so far)"
+        elapsed = time.monotonic() - self._start
+        self._console.print(
+            escape(
+                f"[{self._ended}/{self._runs}] {run.name}, draw {run.seed}{fold}: {outcome} ({elapsed:.0f} s so far)"
+            )
+        )
 
 
 class RunDisplay:
-    """One bar for a single training, an epoch a step; a line at the end elsewhere."""
+    """One bar for a single training, one step for each epoch; a line at the end if there is no terminal."""
 
     def __init__(self, console: Console, run: "Run") -> None:
         self._console = console
         self._run = run
-        self._began = time.monotonic()
+        self._start = time.monotonic()
         self._progress = _bars(console)
         self._task = self._progress.add_task(run.variant.name, total=run.recipe.epochs, accuracy="")
 
@@ -124,10 +155,10 @@ class RunDisplay:
         self._progress.stop()
 
     def __call__(self, epoch: int, last: "Epoch") -> None:
-        """Takes in one epoch."""
+        """Shows one more epoch."""
         self._progress.update(self._task, completed=epoch)
         if last.validation_accuracy is not None:
             self._progress.update(self._task, accuracy=f"{last.validation_accuracy:.4f}")
         if epoch == self._run.recipe.epochs and not self._console.is_terminal:
-            took = time.monotonic() - self._began
+            took = time.monotonic() - self._start
             self._console.print(f"{self._run.variant.name}: {epoch} epochs in {took:.1f} s")

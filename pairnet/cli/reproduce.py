@@ -2,26 +2,30 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from pairnet.cli.common import Data, DataDir, Device, Epochs, Json, Pairs, console, print_json
+from pairnet.cli.common import Data, DataDir, Device, Epochs, Json, Pairs, Runs, console, print_json
+
+if TYPE_CHECKING:
+    from pairnet.study.records import FailedRun
 
 
 def reproduce(
     table: Annotated[
         str, typer.Option(help="1, 2, 3 (the paper's I, II, III), dropout, all of these four, order or ablation.")
     ] = "3",
-    repeats: Annotated[int, typer.Option(help="Draws of pairs, each with fresh weights.")] = 10,
+    draws: Annotated[int, typer.Option(help="Number of draws of pairs, each with fresh weights.")] = 10,
     data: Data = "auto",
     data_dir: DataDir = None,
     epochs: Epochs = None,
     pairs: Pairs = 1000,
     jobs: Annotated[int | None, typer.Option(help="Runs at once.", show_default="one for each core")] = None,
     device: Device = "auto",
-    out: Annotated[Path, typer.Option(help="Folder of the records.")] = Path("runs"),
+    runs: Runs = Path("runs"),
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run again what failed before.")] = False,
     as_json: Json = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")] = False,
 ) -> None:
@@ -31,39 +35,53 @@ def reproduce(
     """
     from pairnet.cli.progress import StudyDisplay
     from pairnet.data.sources import describe, load_dataset
+    from pairnet.errors import ArgumentError, TrainingError
     from pairnet.host import cores
-    from pairnet.reporting import report
-    from pairnet.study.running import RECORDS, carry_out_all
+    from pairnet.reporting.markdown import markdown_table
+    from pairnet.reporting.summaries import by_row, measured_on, summarise, unlike_the_paper
+    from pairnet.reporting.terminal import study_table
+    from pairnet.study.running import default_engine, run_study
+    from pairnet.study.store import RECORDS
     from pairnet.study.tables import PAPER, plan, studies
     from pairnet.training.loop import resolve_device
 
     known = studies()
     table = {"I": "1", "II": "2", "III": "3"}.get(table, table)
     if table != "all" and table not in known:
-        raise ValueError(f'--table is {", ".join(known)} or all, not "{table}"')
+        raise ArgumentError(f'expected `table` to be {", ".join(known)} or all, got "{table}"')
     chosen = [known[name] for name in (PAPER if table == "all" else (table,))]
     device = resolve_device(device)
-    jobs = jobs if jobs is not None else (cores() if device == "cpu" else 1)
-    plans = {study.name: plan(study, repeats=repeats, epochs=epochs, pairs=pairs, device=device) for study in chosen}
+    plans = {study.name: plan(study, draws=draws, epochs=epochs, pairs=pairs, device=device) for study in chosen}
     dataset = load_dataset(data, data_dir=data_dir)
     notes, printed = console(stderr=True), console()
     notes.print(f"data   {escape(describe(dataset))}")
     results: dict[str, Any] = {}
+    failed: list[FailedRun] = []
     for study in chosen:
-        runs = plans[study.name]
-        notes.print(f"{study.title}: {len(runs)} runs, {jobs} at once on {device}, records in {out / RECORDS}")
-        with StudyDisplay(notes, runs) as display:
-            records = carry_out_all(runs, dataset, out, jobs=jobs, on_progress=display)
-        summaries = report.summarise(study, records)
+        planned = plans[study.name]
+        engine = default_engine(planned, dataset, workers=jobs)
+        at_once = f"{jobs or cores()} at once" if device == "cpu" else "stacked"
+        notes.print(escape(f"{study.title}: {len(planned)} runs, {at_once} on {device}, records in {runs / RECORDS}"))
+        with StudyDisplay(notes, planned) as display:
+            result = run_study(planned, dataset, runs, engine=engine, retry_failed=retry_failed, on_event=display)
+        failed += result.failures
+        rows = by_row(study, [run.name for run in planned], result.records)
+        summaries = summarise(study, rows)
         results[study.name] = [asdict(summary) for summary in summaries]
-        remark = report.unlike_the_paper(study, records)
+        remark = unlike_the_paper(study, rows)
         if markdown and not as_json:
-            text = report.markdown(study, summaries) + (f"\n\n{remark.capitalize()}." if remark else "")
+            text = markdown_table(summaries) + (f"\n\n{remark[0].upper()}{remark[1:]}." if remark else "")
             printed.print(text, soft_wrap=True, markup=False, highlight=False)
         elif not as_json:
-            printed.print(report.study_table(study, summaries))
+            printed.print(study_table(study, summaries))
             if remark:
                 printed.print(escape(remark), style="yellow")
-            printed.print(escape(f"measured on {report.measured_on(records)}\n"), style="dim")
+            if result.finished:
+                printed.print(escape(f"measured on {measured_on(result.finished)}\n"), style="dim")
     if as_json:
         print_json(results)
+    if failed:
+        raise TrainingError(
+            f"{len(failed)} of {sum(map(len, plans.values()))} runs failed, the first: {failed[0].label}: "
+            f"{failed[0].failure}; `retry_failed` runs them again"
+        )

@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from pairnet.cli.common import Data, DataDir, Device, Epochs, Json, Out, Pairs, console, print_json
+from pairnet.cli.common import Data, DataDir, Device, Epochs, Json, Pairs, Runs, console, print_json
 from pairnet.cli.progress import RunDisplay
 
 
@@ -20,24 +20,26 @@ def train(
     pairs: Pairs = 1000,
     seed: Annotated[int, typer.Option(help="Of the draw, the initial weights and the order of batches.")] = 0,
     device: Device = "auto",
-    out: Out = Path("runs"),
+    runs: Runs = Path("runs"),
     force: Annotated[bool, typer.Option("--force", help="Train again what is there already.")] = False,
     as_json: Json = False,
 ) -> None:
     """Train one network, and save its weights and its record in a folder of their own."""
     from pairnet.data.sources import describe, load_dataset
     from pairnet.models.variants import find_variant
-    from pairnet.study.runs import Run, train_and_save
+    from pairnet.study.runs import Run
+    from pairnet.study.saved import train_and_save
     from pairnet.training.loop import resolve_device
 
     row = find_variant(variant)
-    recipe = row.recipe if epochs is None else replace(row.recipe, epochs=epochs)
-    run = Run(row=row.name, variant=row, recipe=recipe, pairs=pairs, seed=seed, device=resolve_device(device))
+    if epochs is not None:
+        row = replace(row, recipe=replace(row.recipe, epochs=epochs))
+    run = Run(variant=row, pairs=pairs, seed=seed, device=resolve_device(device))
     dataset = load_dataset(data, data_dir=data_dir)
     notes = console(stderr=True)
     notes.print(f"data   {escape(describe(dataset))}")
     with RunDisplay(notes, run) as display:
-        saved = train_and_save(run, dataset, out, force=force, on_epoch=display)
+        saved = train_and_save(run, dataset, runs, force=force, on_epoch=display)
     if not saved.fresh:
         notes.print(f"{escape(str(saved.folder))} holds this very run already; --force trains it again")
     if as_json:
@@ -56,15 +58,17 @@ def evaluate(
 ) -> None:
     """Load a saved network and measure it on its recorded test draw; exits with 1 when the accuracy is another one."""
     from pairnet.data.sources import load_dataset
-    from pairnet.study.runs import evaluate_saved, load_record
+    from pairnet.study.saved import evaluate as evaluate_run
+    from pairnet.study.saved import load_run
 
-    record = load_record(run)
-    dataset = load_dataset(data or record.data["source"], data_dir=data_dir)
-    accuracy = evaluate_saved(run, dataset, any_images=data is not None)
+    trained = load_run(run)
+    record = trained.record
+    dataset = load_dataset(data or record.data.source, data_dir=data_dir)
+    accuracy = evaluate_run(trained, dataset, any_images=data is not None)
     if as_json:
         print_json({"run": str(run), "data": dataset.name, "accuracy": accuracy, "recorded": record.accuracy})
     else:
-        console().print(f"{record.variant} on {dataset.name}: {accuracy:.4f} (recorded {record.accuracy:.4f})")
+        console().print(f"{record.variant.name} on {dataset.name}: {accuracy:.4f} (recorded {record.accuracy:.4f})")
     if data is None and accuracy != record.accuracy:
         raise typer.Exit(1)
 

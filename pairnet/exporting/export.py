@@ -5,7 +5,7 @@ import platform
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib import metadata as packages
 from pathlib import Path
@@ -28,9 +28,8 @@ from pairnet.exporting.quantise import quantise
 from pairnet.exporting.validate import BATCHES, TOLERANCE, Arrays, check, weights_digest
 from pairnet.host import revision
 from pairnet.models.networks import JointNet, TwinNet
-from pairnet.models.variants import find_variant
 from pairnet.study.records import RunRecord
-from pairnet.study.runs import draw_test, load_net
+from pairnet.study.saved import load_run
 from pairnet.training.loop import predict, single_thread
 
 TOLERANCES = {"fp32": (TOLERANCE, TOLERANCE), "fp16": (0.02, 0.002), "int8": (1.0, 0.1)}
@@ -91,7 +90,7 @@ def export(
     """
     trained = load_trained(folder, dataset, kind)
     groups = plan(
-        find_variant(trained.record.variant),
+        trained.record.variant,
         output,
         kind=kind,
         precision=precision,
@@ -123,16 +122,17 @@ def _folder_beside(output: Path) -> Iterator[str]:
 
 def load_trained(folder: Path, dataset: Dataset, kind: Kind) -> Trained:
     """The run in `folder` with its own draws.  RecordError where `dataset` is not the one it was trained on."""
-    record, net = load_net(folder)
-    if dataset.checksum != record.data["checksum"]:
+    saved = load_run(folder)
+    record, net = saved.record, saved.network
+    if dataset.checksum != record.data.checksum:
         raise RecordError(
-            f"{folder} was trained on {record.data['origin']}, sha256 {record.data['checksum'][:12]}, and its files "
+            f"{folder} was trained on {record.data.origin}, sha256 {record.data.checksum[:12]}, and its files "
             f"are validated on the same; these have {dataset.checksum[:12]}: name the run's own with --data-dir"
         )
     moments = Moments(mean=record.mean, std=record.std)
     seeds, train = record.seeds, dataset.train
-    training = draw_pairs(train, count=record.pairs, seed=seeds["train_draw"])
-    testing = draw_test(dataset, pairs=record.pairs, seed=seeds["test_draw"])
+    training = draw_pairs(train, count=record.pairs, seed=seeds.train_draw)
+    testing = draw_pairs(dataset.test, count=record.test_pairs, seed=seeds.test_draw)
     return Trained(
         record=record,
         net=net,
@@ -150,23 +150,23 @@ def describe(
     exporters = ("pairnet", "numpy", "onnx", "torch")
     versions = {"python": platform.python_version(), "onnxruntime": ort.__version__}
     versions |= {name: packages.version(name) for name in exporters}
-    folder_of_the_users = record.data["source"].startswith("idx:")  # its path is nobody else's business
+    folder_of_the_users = record.data.source.startswith("idx:")  # its path is nobody else's business
     return {
         "pairnet": FORMAT,
-        "variant": record.variant,
-        "structure": record.structure,
+        "variant": record.variant.name,
+        "structure": record.variant.structure,
         "parameters": str(record.parameters),
         "part": design.part,
         "input": design.kind,
         "precision": precision,
-        "data": record.data["name"],
-        "data_source": "idx:FOLDER" if folder_of_the_users else record.data["source"],
-        "data_checksum": record.data["checksum"],
+        "data": record.data.name,
+        "data_source": "idx:FOLDER" if folder_of_the_users else record.data.source,
+        "data_checksum": record.data.checksum,
         "pairs": str(record.pairs),
-        "seeds": json.dumps(record.seeds),
+        "seeds": json.dumps(asdict(record.seeds)),
         "mean": repr(record.mean),
         "std": repr(record.std),
-        "recipe": json.dumps(record.recipe),
+        "recipe": json.dumps(record.recipe.to_dict()),
         "run": record.fingerprint,
         "run_accuracy": repr(record.accuracy),
         "test_accuracy": repr(accuracy),

@@ -1,166 +1,220 @@
-"""Frozen result records, one JSON line each: what a run was, on what, and what came out."""
+"""The record of a run: what was run, on what, and what came out; one line of JSON, validated whole when it is read."""
 
+import hashlib
 import json
-import os
-import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import MISSING, asdict, dataclass, fields
-from functools import cache
-from importlib import metadata
-from pathlib import Path
-from typing import Any, Self
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated, Any
 
-from pairnet import __version__
-from pairnet.errors import RecordError
-from pairnet.host import hardware, revision
+import msgspec
+from msgspec import Meta
+
+from pairnet.errors import NotationError, RecordError
+from pairnet.models.notation import show
+from pairnet.models.recipes import Recipe
+from pairnet.models.variants import Variant
 from pairnet.training.history import Epoch
 
-SCHEMA = 1
-"""Raised when the meaning of a record changes, so that an older run is not taken for a newer one."""
+SCHEMA = 2
+"""Raised when the meaning of a record changes. Records of schema 1 are still read; see schema1.py."""
+
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+Count = Annotated[int, Meta(ge=1)]
+Name = Annotated[str, Meta(min_length=1)]
+Checksum = Annotated[str, Meta(min_length=1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFacts:
+    """The images that a run drew its pairs from."""
+
+    name: str  # "mnist", "mnist5k", "glyphs" or "idx:<name of the folder>"
+    source: str  # what load_dataset takes to find them again
+    origin: str  # for people
+    checksum: Checksum  # SHA-256 of both pools
+    classes: Annotated[int, Meta(ge=2)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seeds:
+    """Every seed of a run, each an unsigned 63-bit integer."""
+
+    train_draw: Annotated[int, Meta(ge=0)]
+    test_draw: Annotated[int, Meta(ge=0)]
+    weights: Annotated[int, Meta(ge=0)]
+    order: Annotated[int, Meta(ge=0)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gpu:
+    """A card, without which no time measured on it can be compared."""
+
+    name: str  # e.g. "NVIDIA H100 80GB HBM3"
+    driver: str  # version of the driver
+    cuda: str  # version of CUDA that torch was built with
 
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """Where a run ran."""
+    """Where and with what a run was computed. None of it is chosen for the run, all of it is recorded."""
 
-    versions: dict[str, str]
-    hardware: str
-    device: str
-    revision: str
+    versions: dict[str, str]  # of Python and the packages that compute
+    hardware: str  # CPU and cores
+    device: str  # "cpu" or "cuda"
+    revision: str  # git revision of pairnet
+    gpu: Gpu | None = None
+    node: str = ""  # name of the machine
+    engine: str = ""  # "processes", "stacked" or "single"
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """One finished run."""
+    """One finished run.
 
-    fingerprint: str  # of everything that decides the result; see runs.fingerprint
-    row: str  # the line of a table that the run counts for
-    variant: str
-    structure: str
-    parameters: int
-    recipe: dict[str, Any]
-    data: dict[str, Any]  # name, origin, checksum, classes
-    pairs: int  # drawn for training, and as many for testing
-    seeds: dict[str, int]  # train_draw, test_draw, weights, order
-    fold: int | None  # held out of `folds` for validation; None: the test draw is held out
-    folds: int
-    mean: float  # of the training pairs' pixels, grey levels
-    std: float
-    epochs: tuple[Epoch, ...]
-    accuracy: float  # on the held-out pairs after the last epoch
-    seconds: float  # wall time of training and evaluation; of runs trained as one, each one's share
+    `variant` holds the whole network and the recipe that it was trained with, so a record never depends on the present
+    state of the table of variants.
+    """
+
+    fingerprint: Name  # of everything that is chosen for a run; see `fingerprint`
+    label: str  # display name of the table row that the run was first computed for
+    variant: Variant  # with the run's own recipe
+    parameters: Annotated[int, Meta(ge=0)]
+    data: DataFacts
+    pairs: Count  # drawn for training
+    test_pairs: Count  # drawn for testing
+    seeds: Seeds
+    fold: Annotated[int, Meta(ge=0)] | None  # held out of `folds`; None: the test draw is held out
+    folds: Annotated[int, Meta(ge=2)]
+    mean: float  # of the training pairs' pixels, in grey levels 0..255
+    std: Annotated[float, Meta(gt=0)]
+    epochs: Annotated[tuple[Epoch, ...], Meta(min_length=1)]
+    measurements: Count  # number of epochs after which the held-out pairs were evaluated
+    accuracy: Fraction  # on the held-out pairs after the last epoch
+    seconds: Annotated[float, Meta(ge=0)]  # wall time; of stacked runs, each one's share
     environment: Environment
-    calibration: tuple[tuple[int, float, int], ...] = ()  # reliability bins on the held-out pairs, see calibration.py
-    note: str = ""  # the variant's: where it came from, how it was chosen
+    calibration: tuple[tuple[int, float, int], ...] = ()  # reliability bins on the held-out pairs; see calibration.py
+    wrong: tuple[tuple[int, float], ...] | None = None  # held-out pairs decided wrongly: (index, probability)
+    answers_sha256: str = ""  # of the float32 probabilities of all held-out pairs
+    weights_sha256: str = ""  # of the weights, where they were saved; see saved.py
+    schema: int = SCHEMA
+
+    @property
+    def recipe(self) -> Recipe:
+        """How the network was trained."""
+        return self.variant.recipe
+
+    def to_json(self) -> str:
+        """One line of JSON, without the line break."""
+        return json.dumps(asdict(self), allow_nan=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailedRun:
+    """One run that ended with an error of its own, such as a loss that stopped being finite."""
+
+    fingerprint: Name
+    label: str
+    failure: Name  # the reason, one line
+    environment: Environment
     schema: int = SCHEMA
 
     def to_json(self) -> str:
-        """One line of JSON, without the line's end."""
+        """One line of JSON, without the line break."""
         return json.dumps(asdict(self), allow_nan=False)
 
-    @classmethod
-    def from_json(cls, line: str) -> Self:
-        """The inverse of to_json.  RecordError says what is missing or of the wrong kind."""
-        try:
-            values = json.loads(line)
-            known = {field.name for field in fields(cls)}
-            needed = {field.name for field in fields(cls) if field.default is MISSING}
-            if not isinstance(values, dict) or (missing := sorted(needed - values.keys())):
-                raise RecordError(f"a record lacks {', '.join(missing) if isinstance(values, dict) else 'its fields'}")
-            values = {name: value for name, value in values.items() if name in known}
-            _check(values)
-            values["calibration"] = tuple(tuple(found) for found in values.get("calibration", ()))
-            values["epochs"] = tuple(Epoch(**epoch) for epoch in values["epochs"])
-            values["environment"] = Environment(**values["environment"])
-            return cls(**values)
-        except (json.JSONDecodeError, TypeError, AttributeError) as error:
-            raise RecordError(f"not a run record: {error}") from None
+
+@dataclass(frozen=True, kw_only=True)
+class _Kind:
+    """The fields that tell how to read a line."""
+
+    schema: int = 1
+    failure: str | None = None
 
 
-def _check(values: dict[str, Any]) -> None:
-    """RecordError where a record holds what no run writes."""
-    if values.get("schema", SCHEMA) > SCHEMA:
-        raise RecordError(f"schema {values['schema']} is newer than this pairnet's, {SCHEMA}: update pairnet")
-    kinds = {"row": str, "variant": str, "fingerprint": str, "data": dict, "seeds": dict, "recipe": dict}
-    for name, kind in kinds.items():
-        if not isinstance(values[name], kind):
-            raise RecordError(f"not a run record: {name} is {values[name]!r}")
-    if not 0 <= values["accuracy"] <= 1 or not values["epochs"]:
-        raise RecordError(f"not a run record: accuracy {values['accuracy']!r}, {len(values['epochs'])} epochs")
-    if lacking := {"train_draw", "test_draw", "weights", "order"} - values["seeds"].keys():
-        raise RecordError(f"not a run record: seeds lack {', '.join(sorted(lacking))}")
+def fingerprint(
+    *,
+    variant: Variant,
+    pairs: int,
+    test_pairs: int,
+    seeds: Seeds,
+    fold: int | None,
+    folds: int,
+    data_checksum: str,
+    device: str,
+) -> str:
+    """24 hexadecimal digits over everything that is chosen for a run: runs with the same fingerprint are the same run.
 
-
-def read(path: Path) -> list[RunRecord]:
-    """The records of a JSON Lines file, in its order; none where there is no file.
-
-    A last line without its end is what a killed run leaves: it is passed over. Any other bad line is a RecordError.
+    What it runs on and with (hardware, versions, revision) is recorded, not chosen. Names and labels change no result
+    and are left out, so two tables can share a run; so is the number of measurements.
     """
-    if not path.exists():
-        return []
-    *lines, _unfinished = path.read_bytes().split(b"\n")
-    found = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            found.append(RunRecord.from_json(line.decode()))
-        except (RecordError, UnicodeDecodeError) as error:
-            raise RecordError(f"{path}, line {number}: {error}; mend or remove the line and start again") from None
-    return found
+    identity = {
+        "schema": SCHEMA,
+        "structure": [show(part) for part in (variant.net_layers, variant.tower_layers, variant.head_layers)],
+        "auxiliary": show(variant.auxiliary_layers),
+        "shared": variant.shared,
+        "recipe": variant.recipe.identity(),
+        "pairs": pairs,
+        "test_pairs": test_pairs if fold is None else None,
+        "seeds": asdict(seeds),
+        "fold": None if fold is None else [fold, folds],
+        "data": data_checksum,
+        "device": device,
+    }
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
 
 
-def append(path: Path, record: RunRecord) -> None:
-    """Adds one line and returns when it is on the disk.  What a killed run left of its last line is cut off first."""
-    with path.open("ab+") as file:
-        _cut_unfinished_line(file.fileno())
-        file.write(record.to_json().encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _cut_unfinished_line(descriptor: int) -> None:
-    end = os.fstat(descriptor).st_size
-    kept = end
-    while kept > 0:
-        start = max(0, kept - 65536)
-        newline = os.pread(descriptor, kept - start, start).rfind(b"\n")
-        if newline >= 0:
-            kept = start + newline + 1
-            break
-        kept = start
-    if kept < end:
-        os.ftruncate(descriptor, kept)
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Holds `folder` (made where missing) for one writer at a time.  RecordError where another program holds it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        import fcntl
-    except ImportError:  # no such lock on Windows: one writer is then the user's own care
-        yield
-        return
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise RecordError(
-                f"{folder} is being written by another run; wait for it or choose another --out"
-            ) from None
-        yield
-
-
-def environment(device: str) -> Environment:
-    """This process's versions, hardware and revision of pairnet."""
-    return Environment(
-        versions={"python": platform.python_version(), **_versions()},
-        hardware=hardware(),
-        device=device,
-        revision=revision(),
+def fingerprint_of(record: RunRecord) -> str:
+    """The fingerprint that follows from a record's own content."""
+    return fingerprint(
+        variant=record.variant,
+        pairs=record.pairs,
+        test_pairs=record.test_pairs,
+        seeds=record.seeds,
+        fold=record.fold,
+        folds=record.folds,
+        data_checksum=record.data.checksum,
+        device=record.environment.device,
     )
 
 
-@cache
-def _versions() -> dict[str, str]:
-    return {"pairnet": __version__, **{name: metadata.version(name) for name in ("torch", "numpy")}}
+def read_record(line: bytes | str) -> RunRecord | FailedRun:
+    """The record in one JSON text, of this schema or an older one.  RecordError says what is wrong with it.
+
+    Everything is checked: types, bounds, and that the fingerprint is the one that the content has.
+    """
+    try:
+        kind = msgspec.json.decode(line, type=_Kind)
+        if kind.schema > SCHEMA:
+            raise RecordError(f"expected schema {SCHEMA} or older, got {kind.schema}: update pairnet")
+        if kind.schema == 1:
+            from pairnet.study.schema1 import upgrade
+
+            return upgrade(line)
+        if kind.failure is not None:
+            return msgspec.json.decode(line, type=FailedRun)
+        record = msgspec.json.decode(line, type=RunRecord)
+        expected = fingerprint_of(record)
+    except (msgspec.MsgspecError, NotationError, UnicodeDecodeError, RecursionError) as error:
+        raise RecordError(f"expected a record of a run, got something else: {one_line(error)}") from None
+    if record.fingerprint != expected:
+        raise RecordError(
+            f"expected fingerprint {expected}, which its settings have, got {record.fingerprint}: it was edited"
+        )
+    if not record.epochs[-1].measured:
+        raise RecordError("expected the last epoch to be measured, got one without validation figures")
+    return record
+
+
+def one_line(error: BaseException) -> str:
+    """The text of an error without line breaks, at most 300 characters."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else f"{text[:297]}..."
+
+
+def with_label(record: RunRecord, label: str) -> RunRecord:
+    """The same run under another display name."""
+    return replace(record, label=label)
+
+
+def to_plain(record: RunRecord) -> dict[str, Any]:
+    """A record as plain values, for JSON output."""
+    return asdict(record)

@@ -1,7 +1,6 @@
 """Calibration: bins and their error against hand arithmetic, the command, the figure."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +8,7 @@ from record_examples import record
 
 from pairnet.cli import app
 from pairnet.cli.common import run_app
-from pairnet.study.records import append
-from pairnet.study.running import RECORDS
+from pairnet.study.store import append
 from pairnet.training.calibration import BINS, expected_calibration_error, pooled, reliability
 
 
@@ -46,15 +44,15 @@ def test_pooled_bins_are_those_of_all_pairs():
 @pytest.fixture
 def study(tmp_path):
     bins = reliability(np.array([0.95, 0.9], np.float32), np.array([1, 0], np.float32))
-    for row in ("final_model", "order_net"):
-        append(tmp_path / RECORDS, replace(record(), row=row, calibration=bins))
-    append(tmp_path / RECORDS, replace(record(), row="old"))
+    for number, name in enumerate(("final_model", "order_net")):
+        append(tmp_path, record(number, label=name, calibration=bins))
+    append(tmp_path, record(2, label="old"))
     return tmp_path
 
 
 def test_the_command_prints_and_draws(study, capsys):
     figure = study / "reliability.svg"
-    command = ["calibration", "final_model", "order_net", "--out", str(study)]
+    command = ["calibration", "final_model", "order_net", "--runs", str(study)]
     assert run_app(app, [*command, "--figure", str(figure), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["order_net"]["expected_calibration_error"] == pytest.approx(0.475)
@@ -72,5 +70,5 @@ def test_the_command_prints_and_draws(study, capsys):
     ],
 )
 def test_bad_input_is_told(study, capsys, arguments, reason):
-    assert run_app(app, ["calibration", *arguments, "--out", str(study)]) == 2
+    assert run_app(app, ["calibration", *arguments, "--runs", str(study)]) == 2
     assert reason in capsys.readouterr().err

@@ -8,8 +8,12 @@ from record_examples import record
 from rich.console import Console
 
 from pairnet.models.paper import Figure
+from pairnet.models.recipes import Recipe
 from pairnet.models.variants import find_variant
-from pairnet.reporting import report
+from pairnet.reporting.markdown import markdown_table
+from pairnet.reporting.summaries import by_row, measured_on, summarise, unlike_the_paper
+from pairnet.reporting.terminal import study_table
+from pairnet.study.records import Seeds
 from pairnet.study.tables import Row, Study
 
 STUDY = Study(
@@ -25,25 +29,26 @@ STUDY = Study(
 )
 
 
-def records_of(label, *accuracies, fold=None):
+def records_of(*accuracies, folds=1):
+    """One record for each accuracy, `folds` of them in a draw."""
+    draws = [number // folds for number in range(len(accuracies))]
     return [
-        replace(
-            record(), row=label, accuracy=accuracy, seeds={**record().seeds, "train_draw": number // (4 if fold else 1)}
-        )
-        for number, accuracy in enumerate(accuracies)
+        replace(record(), accuracy=a, seeds=Seeds(train_draw=2 * d, test_draw=2 * d + 1, weights=d, order=d))
+        for a, d in zip(accuracies, draws, strict=True)
     ]
 
 
-RECORDS = [
-    *records_of("fc_1", 0.70, 0.78),
-    *records_of("fc_2", 0.70, 0.72),
-    *records_of("fc_3", 0.70, 0.72),
-    *records_of("conv_1", 0.9),
-]
+ROWS = {
+    "fc_1": records_of(0.70, 0.78),
+    "fc_2": records_of(0.70, 0.72),
+    "fc_3": records_of(0.70, 0.72),
+    "conv_1": records_of(0.9),
+}
+SUMMARIES = summarise(STUDY, ROWS)
 
 
 def test_means_deviations_and_differences():
-    fc_1, fc_2, fc_3, conv_1 = report.summarise(STUDY, RECORDS)
+    fc_1, fc_2, fc_3, conv_1 = SUMMARIES
     assert (fc_1.label, fc_1.draws, fc_1.parameters, fc_1.paper_parameters) == ("fc_1", 2, 96_433, 96_433)
     assert fc_1.mean == pytest.approx(0.74)
     assert fc_1.std == pytest.approx(0.08 / 2**0.5)  # over two draws, unbiased
@@ -53,31 +58,45 @@ def test_means_deviations_and_differences():
 
 
 def test_a_cross_validated_draw_counts_once_with_the_mean_of_its_folds():
-    (summary,) = report.summarise(STUDY, records_of("conv_2", 0.6, 0.7, 0.8, 0.9, 0.7, 0.7, 0.8, 0.8, fold=True))
+    folds = records_of(0.6, 0.7, 0.8, 0.9, 0.7, 0.7, 0.8, 0.8, folds=4)
+    (summary,) = summarise(STUDY, {"conv_2": folds})
     assert summary.draws == 2
     assert summary.mean == pytest.approx(0.75)
     assert summary.std == pytest.approx(0.0, abs=1e-12)
 
 
-def shown(width=120):
+def test_records_are_assigned_by_the_run_and_not_by_their_own_label():
+    first, second = records_of(0.7, 0.8)
+    rows = by_row(STUDY, ["fc_2", "fc_1", "fc_3"], [first, second, None])
+    assert rows == {"fc_1": [second], "fc_2": [first]}
+
+
+def printed(width=120):
     console = Console(width=width, record=True, file=io.StringIO())
-    console.print(report.study_table(STUDY, report.summarise(STUDY, RECORDS)))
+    console.print(study_table(STUDY, SUMMARIES))
     return console.export_text()
 
 
 @pytest.mark.parametrize("width", [120, 80])
-def test_the_table_marks_rows_that_disagree_and_says_why(width):
-    lines = {line.split()[0]: line for line in shown(width).splitlines() if line.strip()}
+def test_the_table_marks_rows_that_disagree_and_gives_the_reason(width):
+    lines = {line.split()[0]: line for line in printed(width).splitlines() if line.strip()}
     assert "0.740 ± 0.057" in lines["fc_1"]
     assert "agrees" in lines["fc_1"]
     assert "DIFFERS" in lines["fc_2"]
     assert "differs*" in lines["fc_3"]
-    assert "* fc_3: for a reason" in shown(width)
-    assert "…" not in shown(width)
+    assert "* fc_3: for a reason" in printed(width)
+    assert "…" not in printed(width)
 
 
-def test_markdown_says_the_same():
-    text = report.markdown(STUDY, report.summarise(STUDY, RECORDS))
+def test_a_label_is_never_markup():
+    study = replace(STUDY, rows=(replace(STUDY.rows[3], label="[red]mine[/]"),))
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(study_table(study, summarise(study, {"[red]mine[/]": records_of(0.9)})))
+    assert "[red]mine[/]" in console.export_text()
+
+
+def test_markdown_has_the_same_figures():
+    text = markdown_table(SUMMARIES)
     assert "| fc_1 | 96,433 | 0.7400 ± 0.0566 | 0.7500 ± 0.0300 | -0.2 | agrees |" in text
     assert "| conv_1 | 2,571 | 0.9000 | – |  |  |" in text
     assert text.endswith("\\* fc_3: for a reason.")
@@ -86,6 +105,18 @@ def test_markdown_says_the_same():
 def test_the_line_below_a_table_names_all_machines():
     first = record()
     other = replace(first, environment=replace(first.environment, hardware="another CPU, 64 cores"))
-    line = report.measured_on([first, other])
+    line = measured_on([first, other])
     assert f"{first.environment.hardware}, cpu / another CPU, 64 cores, cpu" in line
     assert "torch " in line
+
+
+def test_settings_unlike_the_papers_are_named():
+    usual = record(variant=replace(find_variant("fc_1"), recipe=Recipe()), data=replace(record().data, name="mnist"))
+    assert unlike_the_paper(STUDY, {"fc_1": [usual]}) == ""
+    short = replace(usual, variant=replace(usual.variant, recipe=Recipe(epochs=1)), pairs=20, test_pairs=20)
+    other = replace(short, data=replace(short.data, name="mnist5k"))
+    assert unlike_the_paper(STUDY, {"fc_1": [other]}) == (
+        "not the paper's setting: 1 epoch instead of the recipe's; 20 pairs instead of 1,000; "
+        "images of mnist5k instead of full MNIST"
+    )
+    assert "50 test pairs instead of 1,000" in unlike_the_paper(STUDY, {"fc_1": [replace(usual, test_pairs=50)]})

@@ -1,124 +1,131 @@
-"""Records: round trip, what a killed run leaves, and two writers."""
+"""Records: round trip, validation of everything that is read, fingerprints."""
 
 import dataclasses
 import json
-import os
-import subprocess
-import sys
+from dataclasses import replace
 
 import pytest
 from record_examples import record
 
 from pairnet.errors import RecordError
 from pairnet.host import revision
-from pairnet.study.records import RunRecord, append, environment, locked, read
+from pairnet.models.variants import VARIANTS
+from pairnet.study.environment import environment
+from pairnet.study.records import FailedRun, fingerprint_of, read_record
 
 
-def test_a_record_is_one_line_and_comes_back_whole():
+def edited(**changes):
+    """The JSON of a valid record with some values replaced."""
+    return json.dumps({**dataclasses.asdict(record()), **changes})
+
+
+def test_a_record_is_one_line_and_survives_the_round_trip():
     line = record().to_json()
     assert "\n" not in line
-    assert RunRecord.from_json(line) == record()
+    assert read_record(line) == read_record(line.encode()) == record()
 
 
-def test_records_come_back_in_their_order(tmp_path):
-    path = tmp_path / "records.jsonl"
-    assert read(path) == []
-    for number in range(3):
-        append(path, record(number))
-    assert read(path) == [record(0), record(1), record(2)]
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
+def test_a_record_carries_the_whole_network(variant):
+    made = record(variant=variant)
+    assert read_record(made.to_json()).variant == variant
 
 
-@pytest.mark.parametrize("lost", [1, 5, 200, 100_000])
-def test_a_half_written_last_line_is_passed_over_and_cut_off_by_the_next(tmp_path, lost):
-    path = tmp_path / "records.jsonl"
-    append(path, record(0))
-    whole = path.read_bytes()
-    path.write_bytes(whole + record(1).to_json().encode()[:-lost] + b"x" * (lost > 1000) * 70_000)
-    assert read(path) == [record(0)]
-    append(path, record(2))
-    assert read(path) == [record(0), record(2)]
+def test_a_failed_run_survives_the_round_trip():
+    failed = FailedRun(
+        fingerprint="f", label="fc_1", failure="the loss is nan", environment=environment("cpu", engine="processes")
+    )
+    assert read_record(failed.to_json()) == failed
 
 
-def test_a_last_line_without_its_end_is_unfinished(tmp_path):
-    path = tmp_path / "records.jsonl"
-    path.write_text(record(0).to_json())
-    assert read(path) == []
-    append(path, record(1))
-    assert read(path) == [record(1)]
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({"accuracy": 7}, "accuracy"),
+        ({"accuracy": "x"}, "accuracy"),
+        ({"accuracy": None}, "accuracy"),
+        ({"seconds": "x"}, "seconds"),
+        ({"seconds": -1}, "seconds"),
+        ({"seeds": 3}, "seeds"),
+        ({"seeds": {}}, "train_draw"),
+        ({"seeds": []}, "seeds"),
+        ({"data": []}, "data"),
+        ({"data": {}}, "name"),
+        ({"epochs": []}, "epochs"),
+        ({"epochs": 5}, "epochs"),
+        ({"epochs": [5]}, "epochs"),
+        ({"epochs": [{"loss": 1}]}, "train_loss"),
+        ({"variant": {}}, "name"),
+        ({"variant": {"name": "fc_1", "parameters": 1, "net": "fc(1,", "recipe": {}}}, "fc(1,"),
+        ({"variant": {"name": "fc_1", "parameters": 1, "net": "fc(392,1)", "recipe": {"epochs": 0}}}, "epochs"),
+        (
+            {"variant": {"name": "fc_1", "parameters": 1, "net": "fc(392,1)", "recipe": {"optimiser": "magic"}}},
+            "optimiser",
+        ),
+        ({"std": 0}, "std"),
+        ({"pairs": 0}, "pairs"),
+        ({"wrong": [["a", 1]]}, "wrong"),
+        ({"environment": {"versions": 3}}, "environment"),
+        ({"schema": 99}, "schema 2 or older, got 99"),
+        ({"schema": "x"}, "schema"),
+    ],
+)
+def test_a_value_that_no_run_writes_is_refused_and_named(change, where):
+    with pytest.raises(RecordError) as error:
+        read_record(edited(**change))
+    assert where in str(error.value)
+    assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("line", ["{", "[]", "{}", '"x"', "3", "null", "\xff", '{"epochs": 3}'])
-def test_any_other_bad_line_is_told_with_its_number(tmp_path, line):
-    path = tmp_path / "records.jsonl"
-    append(path, record(0))
-    with path.open("a", encoding="latin-1") as file:
-        file.write(line + "\n")
-    with pytest.raises(RecordError, match=r"records.jsonl, line 2: .*mend or remove the line"):
-        read(path)
-
-
-def test_epochs_of_the_wrong_kind_are_no_record():
-    values = dataclasses.asdict(record())
-    for bad in (5, [5], [{"loss": 1}], None):
-        with pytest.raises(RecordError, match="not a run record"):
-            RunRecord.from_json(json.dumps({**values, "epochs": bad}))
+@pytest.mark.parametrize(
+    "text",
+    [b"{", b"[]", b"{}", b'"x"', b"3", b"null", b"\xff", b'{"epochs": 3}', b"", b"[" * 100_000, b'{"x":' * 100_000],
+    ids=lambda text: repr(text[:12]),
+)
+def test_anything_else_is_refused_in_one_line(text):
+    with pytest.raises(RecordError) as error:
+        read_record(text)
+    assert len(str(error.value).splitlines()) == 1
+    assert len(str(error.value)) < 400
 
 
 @pytest.mark.parametrize(
     "change",
-    [
-        {"accuracy": 7},
-        {"accuracy": "x"},
-        {"accuracy": None},
-        {"seeds": 3},
-        {"seeds": {}},
-        {"data": []},
-        {"epochs": []},
-        {"recipe": None},
-        {"schema": 99},
-    ],
+    [{"pairs": 999}, {"fold": 1}, {"seeds": {"train_draw": 2, "test_draw": 1, "weights": 0, "order": 0}}],
+    ids=["pairs", "fold", "seeds"],
 )
-def test_values_that_no_run_writes_are_no_record(change):
-    with pytest.raises(RecordError):
-        RunRecord.from_json(json.dumps({**dataclasses.asdict(record()), **change}))
+def test_settings_that_were_edited_do_not_fit_the_fingerprint(change):
+    with pytest.raises(RecordError, match="it was edited"):
+        read_record(edited(**change))
 
 
-def test_fields_of_a_newer_version_are_passed_over():
-    assert RunRecord.from_json(json.dumps({**dataclasses.asdict(record()), "novel": 1})) == record()
+def test_an_unmeasured_last_epoch_is_refused():
+    last = dataclasses.asdict(record().epochs[-1])
+    with pytest.raises(RecordError, match="last epoch"):
+        read_record(edited(epochs=[{**last, "validation_accuracy": None}]))
 
 
-def test_one_writer_at_a_time(tmp_path):
-    code = f"""
-from pathlib import Path
-from pairnet.study.records import locked
-with locked(Path({str(tmp_path)!r})):
-    print("in")
-"""
-    with locked(tmp_path):
-        second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        assert "is being written by another run" in second.stderr
-    third = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert third.stdout == "in\n"
+def test_fields_of_a_newer_version_are_ignored():
+    assert read_record(edited(novel=1)) == record()
 
 
-def test_a_full_disk_passes_through_and_loses_no_earlier_record(tmp_path, monkeypatch):
-    path = tmp_path / "records.jsonl"
-    append(path, record(0))
-
-    def full(descriptor):
-        assert os.fstat(descriptor).st_size > len(record(0).to_json())  # flushed before it is synced
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match="No space left"):
-            append(path, record(1))
-    assert record(0) in read(path)
+def test_names_and_labels_do_not_change_the_fingerprint():
+    one = record()
+    assert fingerprint_of(replace(one, label="another")) == one.fingerprint
+    assert fingerprint_of(replace(one, variant=replace(one.variant, name="mine"))) == one.fingerprint
+    assert fingerprint_of(replace(one, variant=replace(one.variant, note="a note"))) == one.fingerprint
 
 
-def test_the_environment_names_versions_hardware_and_revision():
-    found = environment("cpu")
+def test_spaces_in_a_structure_do_not_change_the_fingerprint():
+    one = record()
+    spaced = replace(one.variant, net=one.variant.net.replace(" ", "   ").replace(",", ", "))
+    assert fingerprint_of(replace(one, variant=spaced)) == one.fingerprint
+
+
+def test_the_environment_names_versions_hardware_node_and_revision():
+    found = environment("cpu", engine="processes")
     assert {"python", "pairnet", "torch", "numpy"} <= found.versions.keys()
     assert found.hardware.endswith("cores")
-    assert found.device == "cpu"
+    assert (found.device, found.engine, found.gpu) == ("cpu", "processes", None)
+    assert found.node
     assert revision()

@@ -1,4 +1,4 @@
-"""Studies: the paper's tables as runs; many at once, killed, interrupted and gone on with."""
+"""Studies: resumed, killed, interrupted, with failing runs and shared runs; the result does not depend on how."""
 
 import json
 import os
@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from pairnet.errors import RecordError, TrainingError
+from pairnet.errors import ArgumentError, RecordError
 from pairnet.models import paper
 from pairnet.models.variants import find_variant
-from pairnet.study import records
-from pairnet.study.running import RECORDS, carry_out_all
+from pairnet.study.engines.processes import Processes
+from pairnet.study.jobs import EpochDone, Failed, Finished, Started
+from pairnet.study.running import Kept, run_study
+from pairnet.study.store import RECORDS, locked, read_records, read_stored
 from pairnet.study.tables import Row, Study, plan
 
 SMALL = Study(
@@ -29,91 +31,125 @@ SMALL = Study(
 
 
 def small_runs(**changes):
-    return plan(SMALL, **{"repeats": 2, "epochs": 1, "pairs": 60, **changes})
+    return plan(SMALL, **{"draws": 2, "epochs": 1, "pairs": 60, **changes})
 
 
-def carry_out(runs, dataset, out, jobs=2):
-    steps = []
-    return carry_out_all(runs, dataset, out, jobs=jobs, on_progress=steps.append), steps
+def study(runs, dataset, folder, workers=2, **options):
+    """A study in processes -> (records, events)."""
+    events = []
+    engine = Processes(dataset=dataset, workers=workers)
+    result = run_study(runs, dataset, folder, engine=engine, on_event=events.append, **options)
+    return result, events
+
+
+def computed(events):
+    return [event for event in events if isinstance(event, Finished)]
 
 
 def without_times(record):
     return replace(record, seconds=0.0)
 
 
-def test_results_do_not_depend_on_jobs_and_come_in_the_runs_order(glyph_set, tmp_path):
+def test_results_do_not_depend_on_the_number_of_workers(glyph_set, tmp_path):
     runs = small_runs()
-    alone, _ = carry_out(runs, glyph_set, tmp_path / "one", jobs=1)
-    together, steps = carry_out(runs, glyph_set, tmp_path / "two", jobs=2)
-    assert [*map(without_times, alone)] == [*map(without_times, together)]
-    assert [(record.row, record.seeds["weights"]) for record in together] == [(run.row, run.seed) for run in runs]
-    assert sum(step.record is not None for step in steps) == len(runs)
-    assert len(records.read(tmp_path / "two" / RECORDS)) == len(runs)
+    one, _ = study(runs, glyph_set, tmp_path / "one", workers=1)
+    two, events = study(runs, glyph_set, tmp_path / "two", workers=2)
+    assert [*map(without_times, one.records)] == [*map(without_times, two.records)]
+    assert [(record.label, record.seeds.weights) for record in two.records] == [(run.label, run.seed) for run in runs]
+    assert len(read_records(tmp_path / "two")) == len(computed(events)) == len(runs)
+    for run in runs:
+        mine = [event for event in events if event.job.run == run]
+        assert [type(event) for event in mine] == [Started, EpochDone, Finished]
 
 
-def test_runs_of_a_variant_trained_as_one_give_what_each_gives_alone(glyph_set, tmp_path):
-    runs = small_runs(epochs=2, pairs=100)
-    alone, _ = carry_out(runs, glyph_set, tmp_path / "alone")
-    steps = []
-    as_one = carry_out_all(runs, glyph_set, tmp_path / "one", jobs=1, on_progress=steps.append, together=True)
-    for ours, theirs in zip(as_one, alone, strict=True):
-        assert (ours.fingerprint, ours.row, ours.mean) == (theirs.fingerprint, theirs.row, theirs.mean)
-        assert ours.accuracy == pytest.approx(theirs.accuracy, abs=0.021)  # two pairs of a hundred
-        assert ours.epochs[-1].train_loss == pytest.approx(theirs.epochs[-1].train_loss, rel=1e-3)
-    assert [step.epoch for step in steps if step.run == runs[0] and step.record is None] == [1, 2]
-    assert len(records.read(tmp_path / "one" / RECORDS)) == len(runs)
+def test_finished_runs_are_not_repeated_and_new_ones_are_added(glyph_set, tmp_path):
+    first, _ = study(small_runs(draws=1), glyph_set, tmp_path)
+    both, events = study(small_runs(draws=2), glyph_set, tmp_path)
+    assert [record for record in both.records if record.seeds.weights == 0] == list(first.records)
+    assert len(computed(events)) == 2
+    assert len([event for event in events if isinstance(event, Kept)]) == 2
+    assert len(read_records(tmp_path)) == 4
+    longer, _ = study(small_runs(draws=1, epochs=2), glyph_set, tmp_path)
+    assert {r.fingerprint for r in longer.records}.isdisjoint(r.fingerprint for r in both.records)
 
 
-def test_what_is_done_is_not_repeated_and_more_is_added(glyph_set, tmp_path):
-    first, _ = carry_out(small_runs(repeats=1), glyph_set, tmp_path)
-    both, steps = carry_out(small_runs(repeats=2), glyph_set, tmp_path)
-    assert [record for record in both if record.seeds["weights"] == 0] == first
-    assert sum(step.record is None for step in steps) <= 2  # epochs of the two new runs only
-    assert len(records.read(tmp_path / RECORDS)) == 4
-    other, _ = carry_out(small_runs(repeats=1, epochs=2), glyph_set, tmp_path)
-    assert {record.fingerprint for record in other}.isdisjoint(record.fingerprint for record in both)
+def test_a_run_that_two_rows_share_is_computed_once_and_found_by_both(glyph_set, tmp_path):
+    run = small_runs(draws=1)[0]
+    result, events = study([run, replace(run, label="the same")], glyph_set, tmp_path)
+    assert len(computed(events)) == 1
+    assert result.records[0] == result.records[1]
+    assert [event.job.run.name for event in events if isinstance(event, Kept)] == ["the same"]
+    again, events = study([replace(run, label="a third name")], glyph_set, tmp_path)
+    assert computed(events) == []
+    assert again.records == result.records[:1]
+
+
+def test_a_run_is_repeated_if_more_measurements_are_asked_for(glyph_set, tmp_path):
+    few = [replace(run, measurements=1) for run in small_runs(draws=1, epochs=3)[:1]]
+    study(few, glyph_set, tmp_path)
+    more, events = study([replace(few[0], measurements=3)], glyph_set, tmp_path)
+    assert len(computed(events)) == 1
+    assert more.records[0].measurements == 3
+    fewer, events = study(few, glyph_set, tmp_path)
+    assert computed(events) == []
+    assert fewer.records == more.records
 
 
 def test_cross_validation_leaves_the_test_draw_alone(glyph_set, tmp_path):
-    runs = plan(replace(SMALL, rows=SMALL.rows[:1], cross_validated=True), repeats=1, epochs=1, pairs=60)
-    found, _ = carry_out(runs, glyph_set, tmp_path)
-    assert [record.fold for record in found] == [0, 1, 2, 3]
-    assert len({record.mean for record in found}) == 4  # each fold's own training pairs
+    runs = plan(replace(SMALL, rows=SMALL.rows[:1], cross_validated=True), draws=1, epochs=1, pairs=60)
+    result, _ = study(runs, glyph_set, tmp_path)
+    assert [record.fold for record in result.records] == [0, 1, 2, 3]
+    assert len({record.mean for record in result.records}) == 4  # each fold's own training pairs
 
 
-def test_two_studies_in_one_folder_are_told(glyph_set, tmp_path):
-    with records.locked(tmp_path):
+def test_a_run_that_diverges_does_not_stop_the_others_and_is_retried_on_request(glyph_set, tmp_path):
+    runs = small_runs(draws=1)
+    variant = runs[0].variant
+    bad = replace(runs[0], label="bad", variant=replace(variant, recipe=replace(variant.recipe, learning_rate=1e30)))
+    result, events = study([bad, *runs], glyph_set, tmp_path)
+    assert [record and record.label for record in result.records] == [None, "conv_1", "final_model"]
+    (failure,) = result.failures
+    assert (failure.label, len(result.finished)) == ("bad", 2)
+    assert "the loss is" in failure.failure
+    assert [event.reason for event in events if isinstance(event, Failed)] == [failure.failure]
+    again, events = study([bad, *runs], glyph_set, tmp_path)
+    assert (again.failures, again.records) == (result.failures, result.records)
+    assert all(isinstance(event, Kept) for event in events)
+    retried, events = study([bad, *runs], glyph_set, tmp_path, retry_failed=True)
+    assert [type(event) for event in events if not isinstance(event, Kept | EpochDone)] == [Started, Failed]
+    assert len(retried.failures) == 1
+
+
+def test_invalid_records_are_refused_before_anything_runs(glyph_set, tmp_path):
+    (tmp_path / RECORDS).write_text("{}\n")
+    events = []
+    with pytest.raises(RecordError, match="line 1"):
+        run_study(small_runs(), glyph_set, tmp_path, on_event=events.append)
+    assert events == []
+
+
+def test_a_run_that_does_not_fit_is_refused_before_anything_runs(glyph_set, tmp_path):
+    events = []
+    with pytest.raises(ArgumentError, match="choose `pairs` of at most 1000"):
+        run_study([*small_runs(), *small_runs(pairs=2000)], glyph_set, tmp_path, on_event=events.append)
+    assert events == []
+
+
+def test_two_studies_in_one_folder_are_refused(glyph_set, tmp_path):
+    with locked(tmp_path):
         pid = os.fork()
         if pid == 0:
             try:
-                carry_out(small_runs(), glyph_set, tmp_path)
+                run_study(small_runs(), glyph_set, tmp_path)
             except RecordError:
                 os._exit(3)
             os._exit(0)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
 
 
-def test_nonsense_jobs_are_refused(glyph_set, tmp_path):
-    with pytest.raises(ValueError, match="--jobs must be at least 1, not 0"):
-        carry_out(small_runs(), glyph_set, tmp_path, jobs=0)
-
-
 COMMAND = [
-    *(
-        sys.executable,
-        "-m",
-        "pairnet",
-        "reproduce",
-        "--table",
-        "1",
-        "--repeats",
-        "3",
-        "--epochs",
-        "2",
-        "--pairs",
-        "200",
-    ),
-    *("--data", "glyphs:1000", "--jobs", "2", "--json"),
+    *(sys.executable, "-m", "pairnet", "reproduce", "--table", "1", "--draws", "3", "--epochs", "2"),
+    *("--pairs", "200", "--data", "glyphs:1000", "--jobs", "2", "--json"),
 ]
 
 
@@ -121,54 +157,10 @@ def lines_in(path):
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
-@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
-def test_a_study_that_is_stopped_goes_on_and_repeats_nothing(tmp_path, sent):
-    out = tmp_path / "study"
-    command = [*COMMAND, "--out", str(out)]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while lines_in(out / RECORDS) < 3 and child.poll() is None and time.monotonic() < deadline:
+def wait_for_records(child, folder, count):
+    deadline = time.monotonic() + 100
+    while lines_in(folder / RECORDS) < count and child.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
-    child.send_signal(sent)
-    _, errors = child.communicate(timeout=60)
-    before = records.read(out / RECORDS)
-    assert 3 <= len(before) < 21
-    if sent == signal.SIGINT:
-        assert child.returncode == 130
-        assert errors.splitlines()[-1] == "pairnet: interrupted; what had finished is kept"
-        assert "Traceback" not in errors
-    again = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
-    after = records.read(out / RECORDS)
-    assert after[: len(before)] == before
-    assert len(after) == len({record.fingerprint for record in after}) == 21
-    table = json.loads(again.stdout)["1"]
-    assert [row["label"] for row in table] == list(paper.TABLE_I)
-    assert {row["draws"] for row in table} == {3}
-
-
-@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
-def test_ctrl_c_in_a_terminal_reaches_everybody_at_once_and_is_still_one_line(tmp_path):
-    command = [*COMMAND, "--out", str(tmp_path / "study")]
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
-    seen = b""
-    while b"records in" not in seen:
-        seen += child.stderr.read1()
-    time.sleep(0.7)  # the workers are importing torch
-    os.killpg(child.pid, signal.SIGINT)
-    _, errors = child.communicate(timeout=60)
-    assert child.returncode == 130
-    assert b"Traceback" not in seen + errors
-    assert errors.splitlines()[-1] == b"pairnet: interrupted; what had finished is kept"
-
-
-def test_a_run_that_diverges_does_not_stop_the_others(glyph_set, tmp_path):
-    runs = small_runs(repeats=1)
-    bad = replace(runs[0], row="bad", recipe=replace(runs[0].recipe, learning_rate=1e30))
-    with pytest.raises(TrainingError, match="1 of 3 runs failed, the others are kept; the first: conv_1: the loss"):
-        carry_out([bad, *runs], glyph_set, tmp_path)
-    assert [record.row for record in records.read(tmp_path / RECORDS)] != []
-    assert len(records.read(tmp_path / RECORDS)) == 2
 
 
 def runs_still(pid):
@@ -178,17 +170,85 @@ def runs_still(pid):
         return False
 
 
+def children_of(pid):
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
+def test_a_study_that_is_stopped_resumes_and_repeats_nothing(tmp_path, sent):
+    folder = tmp_path / "study"
+    command = [*COMMAND, "--runs", str(folder)]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for_records(child, folder, 3)
+    child.send_signal(sent)
+    _, errors = child.communicate(timeout=60)
+    before = read_records(folder)
+    assert 3 <= len(before) < 21
+    if sent == signal.SIGINT:
+        assert child.returncode == 130
+        assert "finished runs are kept" in errors
+        assert "Traceback" not in errors
+    again = subprocess.run(command, capture_output=True, text=True, timeout=110, check=True)
+    after = read_records(folder)
+    assert after[: len(before)] == before
+    assert len(after) == len({record.fingerprint for record in after}) == 21
+    table = json.loads(again.stdout)["1"]
+    assert [row["label"] for row in table] == list(paper.TABLE_I)
+    assert {row["draws"] for row in table} == {3}
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
+@pytest.mark.parametrize("times", [1, 3])
+def test_ctrl_c_in_a_terminal_reaches_everybody_and_prints_no_traceback(tmp_path, times):
+    command = [*COMMAND, "--runs", str(tmp_path / "study")]
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+    seen = b""
+    while b"records in" not in seen:
+        seen += child.stderr.read1()
+    time.sleep(0.7)  # the workers are importing torch
+    for _ in range(times):
+        os.killpg(child.pid, signal.SIGINT)
+    _, errors = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert b"Traceback" not in seen + errors
+    assert b"finished runs are kept" in errors
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+def test_one_ctrl_c_ends_a_study_whose_worker_is_stopped(tmp_path):
+    folder = tmp_path / "study"
+    child = subprocess.Popen([*COMMAND, "--runs", str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    wait_for_records(child, folder, 1)
+    workers = children_of(child.pid)
+    for worker in workers:
+        os.kill(int(worker), signal.SIGSTOP)
+    child.send_signal(signal.SIGINT)
+    _, errors = child.communicate(timeout=30)
+    assert child.returncode == 130
+    assert b"Traceback" not in errors
+    assert not any(map(runs_still, workers))
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
 def test_workers_end_with_their_parent(tmp_path):
-    out = tmp_path / "study"
-    child = subprocess.Popen([*COMMAND, "--out", str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while lines_in(out / RECORDS) < 1 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    workers = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
+    folder = tmp_path / "study"
+    command = [*COMMAND, "--runs", str(folder)]
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for_records(child, folder, 1)
+    workers = children_of(child.pid)
     child.kill()
     child.wait()
     assert len(workers) >= 2
+    deadline = time.monotonic() + 60
     while any(map(runs_still, workers)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(map(runs_still, workers))
+
+
+def test_failures_are_stored_like_records(glyph_set, tmp_path):
+    variant = find_variant("conv_1")
+    bad = replace(small_runs()[0], variant=replace(variant, recipe=replace(variant.recipe, learning_rate=1e30)))
+    study([bad], glyph_set, tmp_path)
+    assert read_records(tmp_path) == []
+    assert len(read_stored(tmp_path).failures) == 1

@@ -1,9 +1,10 @@
-"""The tables: the paper's rows and figures, what is cross-validated, and single steps that are single."""
+"""The tables: the paper's rows and figures, cross-validation, and the steps of the ablation."""
 
 from itertools import pairwise
 
 import pytest
 
+from pairnet.errors import ArgumentError
 from pairnet.models import paper
 from pairnet.models.variants import check, find_variant
 from pairnet.study.tables import PAPER, plan, studies
@@ -21,16 +22,17 @@ def test_tables_hold_the_papers_rows_and_figures():
 def test_plans_count_draws_folds_and_settings():
     tables = studies()
     assert len(plan(tables["3"])) == 80
-    assert len(plan(tables["2"], repeats=3)) == 5 * 3 * 4
+    assert len(plan(tables["2"], draws=3)) == 5 * 3 * 4
     ratios = {run.recipe.loss_ratio for run in plan(tables["2"])}
     assert ratios == set(paper.TABLE_II)
     assert {run.recipe.epochs for run in plan(tables["1"], epochs=3)} == {3}
-    assert "D(0.2)" in {run.row: run for run in plan(tables["dropout"])}["final_model, dropout 0.2"].variant.tower
-    with pytest.raises(ValueError, match="--repeats must be at least 1"):
-        plan(tables["1"], repeats=0)
+    assert "D(0.2)" in {run.label: run for run in plan(tables["dropout"])}["final_model, dropout 0.2"].variant.tower
+    assert {(run.pairs, run.tested) for run in plan(tables["1"], pairs=50, test_pairs=40)} == {(50, 40)}
+    with pytest.raises(ArgumentError, match="`draws` of at least 1, got 0"):
+        plan(tables["1"], draws=0)
 
 
-def test_all_stands_for_the_papers_tables():
+def test_all_means_the_papers_tables():
     assert PAPER == ("1", "2", "3", "dropout")
     assert set(PAPER) < set(studies())
 

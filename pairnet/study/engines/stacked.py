@@ -1,85 +1,133 @@
-"""A list of runs, carried out as few programs of many nets: what a GPU wants, see batched.py."""
+"""The engine for GPUs: runs of one variant become one program of stacked networks; see training/stacked.py."""
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any
+from queue import SimpleQueue
+from threading import Event as Flag
+from threading import Thread
 
 from pairnet.data.pairs import Pairs
 from pairnet.data.sources import Dataset
-from pairnet.study.records import Environment, RunRecord
-from pairnet.study.runs import Run, carry_out, draw, facts, fingerprint, record_of
+from pairnet.errors import TrainingError
+from pairnet.study.environment import environment
+from pairnet.study.execution import execute, record_of
+from pairnet.study.jobs import EpochDone, Event, Failed, Finished, Job, Started
+from pairnet.study.records import Environment, one_line
+from pairnet.study.runs import Run, draw
 from pairnet.training.history import Epoch
 from pairnet.training.stacked import Member, can_be_together, train_together
 
 
-def groups(runs: Sequence[Run]) -> list[list[Run]]:
-    """Runs that differ in draw, fold, seeds and loss ratio alone, together; in the order of each group's first."""
-    found: dict[str, list[Run]] = {}
-    for run in runs:
-        alike = replace(run.recipe, loss_ratio=0.0).to_dict()
-        split = None if run.fold is None else run.folds
-        key = json.dumps([run.variant.structure, alike, run.pairs, split, run.device], sort_keys=True)
-        found.setdefault(key, []).append(run)
-    return list(found.values())
+@dataclass(frozen=True, kw_only=True)
+class Stacked:
+    """Runs jobs in this process, a group of stacked networks after the other."""
 
+    dataset: Dataset
+    name: str = "stacked"
 
-def carry_out_together(
-    runs: Sequence[Run],
-    dataset: Dataset,
-    environment: Environment,
-    on_epoch: Callable[[Run, int, Epoch], None],
-) -> Iterator[tuple[Run, RunRecord]]:
-    """Each run with its record, as its group ends.  What training raises passes through."""
-    about = facts(dataset)
-    for group in groups(runs):
-        drawn = [draw(run, dataset) for run in group]
-        members = [_member(run, *pairs) for run, pairs in zip(group, drawn, strict=True)]
-        if not can_be_together(members, group[0].recipe):
-            yield from _one_by_one(group, dataset, about, environment, on_epoch)
-            continue
-        began = time.perf_counter()
-        trained = train_together(
-            group[0].variant,
+    def run(self, jobs: Sequence[Job]) -> Generator[Event]:
+        """Events of all jobs; see jobs.Engine. A thread computes, so that events arrive as they happen."""
+        if not jobs:
+            return
+        events: SimpleQueue[Event | BaseException | None] = SimpleQueue()
+        stop = Flag()
+        thread = Thread(target=self._compute, args=(jobs, events, stop), daemon=True)
+        thread.start()
+        try:
+            while (event := events.get()) is not None:
+                if isinstance(event, BaseException):
+                    raise event
+                yield event
+        finally:
+            stop.set()  # heard at the end of the epoch
+            thread.join()
+
+    def _compute(self, jobs: Sequence[Job], events: "SimpleQueue[Event | BaseException | None]", stop: Flag) -> None:
+        try:
+            for group in groups(jobs):
+                self._compute_group(group, events, stop)
+            events.put(None)
+        except _Stopped:
+            pass
+        except BaseException as error:
+            events.put(error)
+
+    def _compute_group(
+        self, group: Sequence[Job], events: "SimpleQueue[Event | BaseException | None]", stop: Flag
+    ) -> None:
+        first = group[0].run
+        place = environment(first.device, engine=self.name)
+        drawn = [draw(job.run, self.dataset) for job in group]
+        for job in group:
+            events.put(Started(job=job))
+
+        def report(at: int, number: int, epoch: Epoch) -> None:
+            if stop.is_set():
+                raise _Stopped
+            events.put(EpochDone(job=group[at], number=number, epoch=epoch))
+
+        members = [_member(job.run, *pairs) for job, pairs in zip(group, drawn, strict=True)]
+        if not can_be_together(members, first.recipe):
+            self._compute_singly(group, drawn, place, events, report)
+            return
+        start = time.perf_counter()
+        results = train_together(
+            first.variant,
             members,
-            recipe=group[0].recipe,
-            device=group[0].device,
-            on_epoch=partial(_tell, group, on_epoch),
+            recipe=first.recipe,
+            device=first.device,
+            measurements=first.measurements,
+            on_epoch=report,
         )
-        share = (time.perf_counter() - began) / len(group)
-        for run, (_, held_out), each in zip(group, drawn, trained, strict=True):
-            yield run, record_of(run, about, environment, fingerprint(run, dataset), held_out, each, share)
+        share = (time.perf_counter() - start) / len(group)
+        for job, (_, held_out), result in zip(group, drawn, results, strict=True):
+            if isinstance(result, TrainingError):
+                events.put(Failed(job=job, reason=one_line(result)))
+            else:
+                events.put(Finished(job=job, record=record_of(job, place, held_out, result, share)))
+
+    def _compute_singly(
+        self,
+        group: Sequence[Job],
+        drawn: Sequence[tuple[Pairs, Pairs]],
+        place: Environment,
+        events: "SimpleQueue[Event | BaseException | None]",
+        report: Callable[[int, int, Epoch], None],
+    ) -> None:
+        """One network after the other, for sizes that cannot be stacked."""
+        for at, (job, (pairs, held_out)) in enumerate(zip(group, drawn, strict=True)):
+            try:
+                _, record = execute(job, place, pairs, held_out, partial(report, at))
+                events.put(Finished(job=job, record=record))
+            except TrainingError as error:
+                events.put(Failed(job=job, reason=one_line(error)))
 
 
-def _one_by_one(
-    group: Sequence[Run],
-    dataset: Dataset,
-    about: dict[str, Any],
-    environment: Environment,
-    on_epoch: Callable[[Run, int, Epoch], None],
-) -> Iterator[tuple[Run, RunRecord]]:
-    for run in group:
-        pairs, held_out = draw(run, dataset)
-        _, record = carry_out(
-            *(run, about, environment, fingerprint(run, dataset), pairs, held_out),
-            partial(on_epoch, run),
-        )
-        yield run, record
+class _Stopped(Exception):
+    """Nobody waits for events any more."""
 
 
-def _tell(
-    group: Sequence[Run], on_epoch: Callable[[Run, int, Epoch], None], at: int, number: int, epoch: Epoch
-) -> None:
-    on_epoch(group[at], number, epoch)
+def groups(jobs: Sequence[Job]) -> list[list[Job]]:
+    """Jobs that differ only in draw, fold, seeds and loss ratio, together; in the order of each group's first."""
+    found: dict[str, list[Job]] = {}
+    for job in jobs:
+        run = job.run
+        recipe = asdict(replace(run.recipe, loss_ratio=0.0))
+        split = None if run.fold is None else run.folds
+        size = [run.pairs, run.tested, split, run.measurements]
+        key = json.dumps([run.variant.structure, recipe, size, run.device], sort_keys=True)
+        found.setdefault(key, []).append(job)
+    return list(found.values())
 
 
 def _member(run: Run, pairs: Pairs, held_out: Pairs) -> Member:
     return Member(
         pairs=pairs,
         held_out=held_out,
-        weight_seed=run.seeds["weights"],
-        order_seed=run.seeds["order"],
+        weight_seed=run.seeds.weights,
+        order_seed=run.seeds.order,
         loss_ratio=run.recipe.loss_ratio,
     )

@@ -1,0 +1,144 @@
+"""The figures of a study as values: mean and deviation over draws, next to the paper's."""
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pairnet.models import paper
+from pairnet.models.variants import count_parameters
+from pairnet.study.records import RunRecord
+from pairnet.study.tables import Row, Study
+
+PAPER_PAIRS = 1000
+"""Number of pairs that the paper draws, for training and for testing."""
+
+AGREES_WITHIN = 2.0
+"""Largest difference from the paper that counts as agreement, in combined standard deviations."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """One line of a finished table; accuracies as fractions of 1.
+
+    `std` is over draws and None for a single one; a cross-validated draw counts once, with the mean of its folds.
+    `difference` is (measured - paper) / sqrt(std^2 + paper std^2), None if there is nothing to compare.
+    """
+
+    label: str
+    structure: str
+    parameters: int
+    draws: int
+    mean: float
+    std: float | None
+    seconds: float  # mean wall time of a run
+    paper_mean: float | None
+    paper_std: float | None
+    paper_parameters: int | None
+    difference: float | None
+    explained: str
+
+    @property
+    def agrees(self) -> bool | None:
+        """Whether measured and printed lie within AGREES_WITHIN; None if the paper has no figure."""
+        return None if self.difference is None else abs(self.difference) <= AGREES_WITHIN
+
+
+def by_row(study: Study, labels: Sequence[str], records: Sequence[RunRecord | None]) -> dict[str, list[RunRecord]]:
+    """The records of each row of a study that has any.
+
+    labels: the row of each run, in the order of `records`; None stands for a run that failed. A record's own label
+    does not count: two tables can share a run.
+    """
+    found: dict[str, list[RunRecord]] = {row.label: [] for row in study.rows}
+    for label, record in zip(labels, records, strict=True):
+        if record is not None:
+            found[label].append(record)
+    return {label: each for label, each in found.items() if each}
+
+
+def summarise(study: Study, rows: dict[str, list[RunRecord]]) -> list[Summary]:
+    """The table of a study from the records of its rows; rows without a record are left out."""
+    return [_summary(row, rows[row.label]) for row in study.rows if row.label in rows]
+
+
+def _summary(row: Row, records: Sequence[RunRecord]) -> Summary:
+    by_draw = defaultdict(list)
+    for record in records:
+        by_draw[record.seeds.train_draw].append(record.accuracy)
+    accuracies = [statistics.fmean(folds) for folds in by_draw.values()]
+    mean = statistics.fmean(accuracies)
+    std = statistics.stdev(accuracies) if len(accuracies) > 1 else None
+    difference = None
+    if row.paper is not None and std is not None:
+        difference = (mean - row.paper.mean) / math.hypot(std, row.paper.std)
+    return Summary(
+        label=row.label,
+        structure=row.variant.structure,
+        parameters=count_parameters(row.variant),
+        draws=len(accuracies),
+        mean=mean,
+        std=std,
+        seconds=statistics.fmean(record.seconds for record in records),
+        paper_mean=row.paper.mean if row.paper else None,
+        paper_std=row.paper.std if row.paper else None,
+        paper_parameters=paper.PARAMETERS.get(row.variant.name),
+        difference=difference,
+        explained=row.explained,
+    )
+
+
+def measured_on(records: Sequence[RunRecord]) -> str:
+    """Data, hardware and versions of a table's records, on one line; if there are several of a kind, all are named."""
+    origins = {record.data.origin for record in records}
+    machines = {f"{record.environment.hardware}, {record.environment.device}" for record in records}
+    versions = {f"torch {record.environment.versions.get('torch', '?')}" for record in records}
+    revisions = {f"pairnet {record.environment.revision}" for record in records}
+    return "; ".join(" / ".join(sorted(found)) for found in (origins, machines, versions, revisions))
+
+
+def unlike_the_paper(study: Study, rows: dict[str, list[RunRecord]]) -> str:
+    """Settings of these records that are not the paper's, on one line; empty if there are none."""
+    epochs = {row.label: row.variant.recipe.epochs for row in study.rows}
+    records = [record for each in rows.values() for record in each]
+    found = []
+    if other := {r.recipe.epochs for label, each in rows.items() for r in each if r.recipe.epochs != epochs[label]}:
+        found.append(f"{_counted(other, 'epoch')} instead of the recipe's")
+    if other := {r.pairs for r in records if r.pairs != PAPER_PAIRS}:
+        found.append(f"{_counted(other, 'pair')} instead of {PAPER_PAIRS:,}")
+    if other := {r.test_pairs for r in records if r.test_pairs not in (PAPER_PAIRS, r.pairs)}:
+        found.append(f"{_counted(other, 'test pair')} instead of {PAPER_PAIRS:,}")
+    if names := {r.data.name for r in records if r.data.name != "mnist"}:
+        found.append(f"images of {'/'.join(sorted(names))} instead of full MNIST")
+    return f"not the paper's setting: {'; '.join(found)}" if found else ""
+
+
+def _counted(numbers: set[int], noun: str) -> str:
+    """ "1 epoch", "2/5 epochs"."""
+    return f"{'/'.join(f'{number:,}' for number in sorted(numbers))} {noun}{'' if numbers == {1} else 's'}"
+
+
+def reasons(summaries: Sequence[Summary]) -> list[str]:
+    """Why rows may differ from the paper, each known reason once with the rows that it holds for."""
+    rows: dict[str, list[str]] = {}
+    for summary in summaries:
+        if summary.explained and summary.agrees is False:
+            rows.setdefault(summary.explained, []).append(summary.label)
+    return [f"{'; '.join(labels)}: {reason}" for reason, labels in rows.items()]
+
+
+def verdict(summary: Summary) -> str:
+    """ "agrees", "DIFFERS", or "differs*" if a reason is known; empty if the paper has no figure."""
+    if summary.agrees is None:
+        return ""
+    if summary.agrees:
+        return "agrees"
+    return "differs*" if summary.explained else "DIFFERS"
+
+
+def accuracy_text(mean: float | None, std: float | None, places: int = 4) -> str:
+    """0.9512 ± 0.0090; "–" if there is none."""
+    if mean is None:
+        return "–"
+    return f"{mean:.{places}f}" if std is None else f"{mean:.{places}f} ± {std:.{places}f}"

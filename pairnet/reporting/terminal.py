@@ -1,0 +1,48 @@
+"""The table of a study for a terminal, with rich."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from pairnet.reporting.summaries import AGREES_WITHIN, Summary, accuracy_text, reasons, verdict
+from pairnet.study.tables import Study
+
+_STYLES = {"agrees": "green", "differs*": "yellow", "DIFFERS": "bold red"}
+
+
+def study_table(study: Study, summaries: Sequence[Summary]) -> Table:
+    """Measured figures next to the paper's; rows that disagree are marked."""
+    table = Table(
+        title=study.title,
+        title_justify="left",
+        caption=_caption(study, summaries),
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("row")
+    for heading in ("parameters", "validation" if study.cross_validated else "test", "paper", "diff/std"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for summary in summaries:
+        mark = verdict(summary)
+        table.add_row(
+            Text(summary.label),
+            f"{summary.parameters:,}",
+            accuracy_text(summary.mean, summary.std, 3),
+            accuracy_text(summary.paper_mean, summary.paper_std, 3),
+            "" if summary.difference is None else f"{summary.difference:+.1f}",
+            Text(mark, style=_STYLES.get(mark, "")),
+        )
+    return table
+
+
+def _caption(study: Study, summaries: Sequence[Summary]) -> str:
+    draws = max((summary.draws for summary in summaries), default=0)
+    how = "4-fold cross-validation on the training pairs of" if study.cross_validated else "mean and std over"
+    lines = [f"{how} {draws} draw{'' if draws == 1 else 's'}"]
+    if any(summary.difference is not None for summary in summaries):
+        lines[0] += f"; diff/std: (measured - paper) / combined std, marked beyond {AGREES_WITHIN:g}"
+    return "\n".join([*lines, *(f"* {reason}" for reason in reasons(summaries))])

@@ -1,0 +1,163 @@
+"""The engine for CPUs: one process and one thread per run, as many at once as there are workers.
+
+Results therefore do not depend on the number of workers. Workers are long-lived, since importing torch takes seconds.
+They hold no state of their own: the parent draws the pairs and stores the records, so killing a worker loses nothing
+but the run it was computing, and that is how the engine stops.
+"""
+
+import multiprocessing
+import signal
+import sys
+import traceback
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from types import ModuleType
+from typing import Any
+
+from pairnet.data.sources import Dataset
+from pairnet.errors import ArgumentError, TrainingError, WorkerError
+from pairnet.study.jobs import EpochDone, Event, Failed, Finished, Job, Started
+from pairnet.study.records import one_line
+from pairnet.study.runs import draw
+
+
+@dataclass(frozen=True, kw_only=True)
+class Processes:
+    """Runs jobs in `workers` processes.  ArgumentError unless `workers` is at least 1."""
+
+    dataset: Dataset
+    workers: int
+    name: str = "processes"
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ArgumentError(f"expected `workers` of at least 1, got {self.workers}")
+
+    def run(self, jobs: Sequence[Job]) -> Generator[Event]:
+        """Events of all jobs; see jobs.Engine."""
+        waiting = list(reversed(jobs))
+        workers: list[_Worker] = []
+        try:
+            for _ in range(min(self.workers, len(jobs))):
+                workers.append(_start())
+            while waiting or any(worker.job for worker in workers):
+                ready = wait([*(worker.pipe for worker in workers), *(worker.process.sentinel for worker in workers)])
+                for worker in workers:
+                    if worker.pipe in ready:
+                        yield from self._receive(worker, waiting)
+                    elif worker.process.sentinel in ready:
+                        raise _ended(worker)
+        finally:
+            for worker in workers:
+                worker.process.kill()
+            for worker in workers:
+                worker.process.join()
+                worker.pipe.close()
+
+    def _receive(self, worker: "_Worker", waiting: list[Job]) -> Iterator[Event]:
+        """The event that a worker reports; a worker without a job gets the next one."""
+        try:
+            kind, *content = worker.pipe.recv()
+        except (EOFError, OSError):
+            raise _ended(worker) from None
+        job = worker.job
+        if kind == "bug":
+            raise RuntimeError(f"{job.run.name if job else 'a worker'} failed:\n{content[0]}")
+        if job is not None:
+            if kind == "epoch":
+                yield EpochDone(job=job, number=content[0], epoch=content[1])
+                return
+            worker.job = None
+            yield (Finished(job=job, record=content[0]) if kind == "record" else Failed(job=job, reason=content[0]))
+        if waiting:
+            worker.job = job = waiting.pop()
+            try:
+                worker.pipe.send((job, *draw(job.run, self.dataset)))
+            except OSError:
+                raise _ended(worker) from None
+            yield Started(job=job)
+
+
+@dataclass(kw_only=True)
+class _Worker:
+    """One worker process as its parent sees it."""
+
+    process: BaseProcess
+    pipe: Connection
+    job: Job | None = None  # what it is computing
+
+
+def _start() -> _Worker:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_work, args=(theirs,), daemon=True)
+    with _interrupts_blocked(), _main_module_hidden():  # the worker inherits the first: Ctrl-C is for the parent
+        process.start()
+    theirs.close()
+    return _Worker(process=process, pipe=ours)
+
+
+def _ended(worker: _Worker) -> WorkerError:
+    worker.process.join(1)
+    code = worker.process.exitcode
+    how = f"was killed by signal {-code}" if code is not None and code < 0 else f"exited with status {code}"
+    what = f"the worker process that computed {worker.job.run.name}" if worker.job else "a worker process"
+    return WorkerError(f"{what} {how} (out of memory?): finished runs are kept; start again with fewer `workers`")
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Holds Ctrl-C back until the end of the block."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _main_module_hidden() -> Iterator[None]:
+    """Keeps a worker from importing the caller's script, which would run everything in it once more.
+
+    multiprocessing imports it for functions that are defined there; a worker needs none. So a script or a notebook
+    that calls run_study needs no `if __name__ == "__main__"`.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _work(pipe: "Connection[Any, Any]") -> None:
+    """The main loop of a worker: jobs from the pipe, events into it, until its other end is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        from pairnet.study.environment import environment
+        from pairnet.study.execution import execute
+
+        pipe.send(("ready",))
+        while True:
+            job, pairs, held_out = pipe.recv()
+            try:
+                _, record = execute(
+                    job,
+                    environment(job.run.device, engine="processes"),
+                    pairs,
+                    held_out,
+                    lambda number, epoch: pipe.send(("epoch", number, epoch)),
+                )
+                pipe.send(("record", record))
+            except TrainingError as error:
+                pipe.send(("failed", one_line(error)))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass  # the parent is gone
+    except BaseException:
+        pipe.send(("bug", traceback.format_exc()))

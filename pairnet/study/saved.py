@@ -1,0 +1,256 @@
+"""Trained networks: a run trained in this process, kept in a folder of its own, found and loaded again."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pairnet.artifact.recorded import require_same_images
+from pairnet.data.pairs import Moments, accuracy, draw_pairs
+from pairnet.data.sources import Dataset
+from pairnet.errors import RecordError
+from pairnet.models.networks import JointNet, TwinNet, build
+from pairnet.study.environment import environment
+from pairnet.study.execution import execute
+from pairnet.study.jobs import job_of
+from pairnet.study.records import FailedRun, RunRecord, one_line, read_record
+from pairnet.study.runs import Run, check_size, draw, fingerprint
+from pairnet.training.history import Epoch
+from pairnet.training.loop import predict
+
+WEIGHTS = "weights.safetensors"
+RECORD = "record.json"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainedRun:
+    """A run with its trained network, on the CPU and in evaluation mode."""
+
+    record: RunRecord
+    network: JointNet | TwinNet
+
+    def __repr__(self) -> str:
+        return f"TrainedRun({self.record.variant.name}, accuracy {self.record.accuracy:.4f})"
+
+    @property
+    def moments(self) -> Moments:
+        """Mean and standard deviation of the training pairs' pixels, which normalise the network's inputs."""
+        return Moments(mean=self.record.mean, std=self.record.std)
+
+    def save(self, folder: Path | str) -> Path:
+        """Writes weights and record into `folder` and returns it.
+
+        The folder appears whole, and replaces one of that name. A kill at any moment leaves the old one, the new one,
+        or the old one under a hidden name, from which the next use of the folder restores it. OSError names the path.
+        """
+        folder = Path(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _restore(folder)
+        new = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            _write(new, self)
+            new.chmod(0o755)
+            if folder.exists():
+                folder.rename(_old(folder))
+            new.rename(folder)
+        except BaseException:
+            shutil.rmtree(new, ignore_errors=True)
+            _restore(folder)
+            raise
+        shutil.rmtree(_old(folder), ignore_errors=True)
+        return folder
+
+
+def train(run: Run, dataset: Dataset, *, on_epoch: Callable[[int, Epoch], None] | None = None) -> TrainedRun:
+    """Trains one network in this process and evaluates it on the held-out pairs.
+
+    `on_epoch` is called with the number of epochs done and the figures of the last one. The result is the same, bit for
+    bit, as that of a study's worker. ArgumentError if the images are too few, TrainingError if the loss stops being
+    finite.
+    """
+    pairs, held_out = draw(run, dataset)
+    place = environment(run.device, engine="single")
+    trained, record = execute(job_of(run, dataset), place, pairs, held_out, on_epoch)
+    return TrainedRun(record=record, network=trained.net.cpu().eval())
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedRun:
+    """The folder of a trained network."""
+
+    folder: Path
+    record: RunRecord
+    fresh: bool  # False: the folder had been there before
+
+
+def train_and_save(
+    run: Run,
+    dataset: Dataset,
+    runs: Path,
+    *,
+    force: bool = False,
+    on_epoch: Callable[[int, Epoch], None] | None = None,
+) -> SavedRun:
+    """Trains one network and keeps it in a folder of `runs`.
+
+    If this very run is there already, nothing is trained, unless `force` asks to train it again.
+    """
+    check_size(run, dataset)
+    wanted = fingerprint(run, dataset)
+    there = next((found for found in _saved(runs, run.variant.name) if found[1].fingerprint == wanted), None)
+    if there is not None and not force:
+        return SavedRun(folder=there[0], record=there[1], fresh=False)
+    runs.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=runs).close()  # nothing is trained that could not be kept
+    trained = train(run, dataset, on_epoch=on_epoch)
+    folder = there[0] if there is not None else runs / f"{run.variant.name}-{wanted[:8]}"
+    trained.save(folder)
+    return SavedRun(folder=folder, record=load_record(folder), fresh=True)
+
+
+def load_record(folder: Path | str) -> RunRecord:
+    """The record of a saved run.  RecordError if `folder` is not one, or its record was edited."""
+    folder = Path(folder)
+    _restore(folder)
+    path = folder / RECORD
+    if not path.is_file() or not (folder / WEIGHTS).is_file():
+        raise RecordError(
+            f"{folder} is not a saved run: expected {RECORD} and {WEIGHTS} in it; `pairnet train` writes them"
+        )
+    content = path.read_bytes()
+    try:
+        record = read_record(content)
+    except RecordError as error:
+        raise RecordError(f"{path}: {error}") from None
+    if isinstance(record, FailedRun):
+        raise RecordError(f"{path}: expected a finished run, got one that failed: {record.failure}")
+    return record
+
+
+def load_run(folder: Path | str) -> TrainedRun:
+    """A saved run with its network.
+
+    RecordError if the folder is not one, if the weights are not those of the record, or if either was changed.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    folder = Path(folder)
+    record = load_record(folder)
+    path = folder / WEIGHTS
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, RuntimeError) as error:
+        raise RecordError(f"{path}: expected the weights of a network, got something else: {one_line(error)}") from None
+    _check_pair(folder, record, metadata, weights)
+    network = build(record.variant)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise RecordError(f"{path}: expected the weights of {record.variant.name}, got others: {reason}") from None
+    return TrainedRun(record=record, network=network.eval())
+
+
+def evaluate(trained: TrainedRun, dataset: Dataset, *, any_images: bool = False) -> float:
+    """Accuracy on the run's recorded test draw.
+
+    RecordError if `dataset` is not the one it was recorded on, unless `any_images` allows that.
+    """
+    record = trained.record
+    if not any_images:
+        require_same_images(dataset, checksum=record.data.checksum, origin=record.data.origin, of="the run")
+    pairs = draw_pairs(dataset.test, count=record.test_pairs, seed=record.seeds.test_draw)
+    return accuracy(predict(trained.network, pairs, trained.moments).numpy(), pairs.targets)
+
+
+def newest(runs: Path, variant: str, *, checksum: str | None = None) -> Path | None:
+    """The folder in `runs` with the network of `variant` that was saved last; None if there is none.
+
+    `checksum` keeps only those that were trained on one data set. A damaged folder is skipped with a warning.
+    """
+    found = [folder for folder, record in _saved(runs, variant) if checksum is None or record.data.checksum == checksum]
+    return max(found, key=lambda folder: (folder / RECORD).stat().st_mtime_ns, default=None)
+
+
+def _saved(runs: Path, variant: str) -> Iterator[tuple[Path, RunRecord]]:
+    """Saved runs of a variant in `runs`, by name of their folder."""
+    if not runs.is_dir():
+        return
+    for hidden in runs.glob(f".{variant}-*.old"):
+        _restore(hidden.with_name(hidden.name.removeprefix(".").removesuffix(".old")))
+    for path in sorted(runs.glob(f"{variant}-*/{RECORD}")):
+        try:
+            record = load_record(path.parent)
+        except RecordError as error:
+            warnings.warn(f"skipped {path.parent}: {error}", stacklevel=3)
+            continue
+        if record.variant.name == variant:
+            yield path.parent, record
+
+
+def _old(folder: Path) -> Path:
+    """Where the previous content of `folder` waits while it is replaced."""
+    return folder.with_name(f".{folder.name}.old")
+
+
+def _restore(folder: Path) -> None:
+    """Undoes a replacement of `folder` that was killed halfway."""
+    old = _old(folder)
+    if old.is_dir():
+        if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            old.rename(folder)
+
+
+def _write(folder: Path, trained: TrainedRun) -> None:
+    """Record and weights, each with the digest of the other."""
+    from safetensors.torch import save_file
+
+    weights = {name: value.contiguous().cpu() for name, value in trained.network.state_dict().items()}
+    record = replace(trained.record, weights_sha256=weights_digest(weights))
+    text = json.dumps(asdict(record), indent=1, allow_nan=False) + "\n"
+    metadata = {"fingerprint": record.fingerprint, "record_sha256": hashlib.sha256(text.encode()).hexdigest()}
+    try:
+        save_file(weights, folder / WEIGHTS, metadata=metadata)
+        (folder / RECORD).write_text(text)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(folder)) from None
+
+
+def _check_pair(folder: Path, record: RunRecord, metadata: Mapping[str, str], weights: Mapping[str, Tensor]) -> None:
+    """RecordError unless record and weights were written together and neither was changed since."""
+    if record.schema == 1:  # which wrote fewer digests
+        found = json.loads((folder / RECORD).read_bytes())["fingerprint"]
+        if metadata.get("fingerprint", found) != found:
+            raise RecordError(f"{folder}: {WEIGHTS} belongs to another run than {RECORD}: train it again")
+        return
+    if metadata.get("fingerprint") != record.fingerprint:
+        raise RecordError(f"{folder}: {WEIGHTS} belongs to another run than {RECORD}: train it again")
+    if (digest := weights_digest(weights)) != record.weights_sha256:
+        raise RecordError(
+            f"{folder}: expected weights of SHA-256 {record.weights_sha256[:12]}, as in {RECORD}, got {digest[:12]}: "
+            "they were changed; train the run again"
+        )
+    if hashlib.sha256((folder / RECORD).read_bytes()).hexdigest() != metadata.get("record_sha256"):
+        raise RecordError(f"{folder}: {RECORD} was edited after training, {WEIGHTS} names another: train it again")
+
+
+def weights_digest(weights: Mapping[str, Tensor]) -> str:
+    """SHA-256 over name, type, shape and bytes of every tensor, in the order of their names."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        value = weights[name].contiguous().cpu()
+        digest.update(f"{name} {value.dtype} {list(value.shape)}\n".encode())
+        digest.update(np.ascontiguousarray(value.reshape(-1).view(torch.uint8).numpy()).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,122 @@
+"""The records of a folder: one JSON Lines file that survives kills, one writer at a time."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pairnet.errors import RecordError
+from pairnet.study.records import FailedRun, RunRecord, read_record
+
+RECORDS = "records.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """What a folder holds, by fingerprint, in the order of the file."""
+
+    records: dict[str, RunRecord]
+    failures: dict[str, FailedRun]  # runs that failed and did not succeed later
+
+
+def read_records(folder: Path | str) -> list[RunRecord]:
+    """Records of the finished runs in `folder`, in the order in which they finished; none if it holds none.
+
+    Everything is validated. RecordError names the file, the line and what is wrong with it.
+    """
+    return list(read_stored(Path(folder)).records.values())
+
+
+def read_stored(folder: Path) -> Stored:
+    """Records and failures in `folder`.
+
+    A last line without its line break is what a killed run leaves: it is ignored. Any other invalid line is a
+    RecordError, and so are two different records of one run. Of two that differ only in how often the held-out pairs
+    were measured, the one with more measurements counts.
+    """
+    path = folder / RECORDS
+    records: dict[str, RunRecord] = {}
+    failures: dict[str, FailedRun] = {}
+    lines: dict[str, int] = {}
+    for number, record in _lines(path):
+        if isinstance(record, FailedRun):
+            failures[record.fingerprint] = record
+            continue
+        failures.pop(record.fingerprint, None)
+        before = records.get(record.fingerprint)
+        if before is not None and not _agree(before, record):
+            raise RecordError(
+                f"{path}: lines {lines[record.fingerprint]} and {number} are different results of one run "
+                f"({record.variant.name}, fingerprint {record.fingerprint}): remove the line that is wrong"
+            )
+        if before is None or record.measurements > before.measurements:
+            records[record.fingerprint] = record
+            lines[record.fingerprint] = number
+    return Stored(records=records, failures=failures)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, RunRecord | FailedRun]]:
+    if not path.exists():
+        return
+    *lines, _unfinished = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        try:
+            yield number, read_record(line)
+        except RecordError as error:
+            raise RecordError(f"{path}, line {number}: {error}; correct or remove this line") from None
+
+
+def _agree(one: RunRecord, other: RunRecord) -> bool:
+    """Whether two records of the same run can stand side by side: the same result, or not measured equally often."""
+    same = one.accuracy == other.accuracy and one.epochs[-1] == other.epochs[-1]
+    return same or one.measurements != other.measurements
+
+
+def append(folder: Path, record: RunRecord | FailedRun) -> None:
+    """Adds one line and returns once it is on the disk. What a killed run left of its last line is removed first.
+
+    OSError names the file.
+    """
+    path = folder / RECORDS
+    try:
+        with path.open("ab+") as file:
+            _remove_unfinished_line(file.fileno())
+            file.write(record.to_json().encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def _remove_unfinished_line(descriptor: int) -> None:
+    end = os.fstat(descriptor).st_size
+    kept = end
+    while kept > 0:
+        start = max(0, kept - 65536)
+        newline = os.pread(descriptor, kept - start, start).rfind(b"\n")
+        if newline >= 0:
+            kept = start + newline + 1
+            break
+        kept = start
+    if kept < end:
+        os.ftruncate(descriptor, kept)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds `folder` (created if missing) for one writer at a time.  RecordError if another program holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such lock: there, one writer at a time is the user's own responsibility
+        yield
+        return
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RecordError(
+                f"{folder} is being written by another study: wait for it, or choose another folder for `runs`"
+            ) from None
+        yield

@@ -1,0 +1,226 @@
+"""Trained networks: how they are kept, found, replaced and loaded again, and what is refused."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from pairnet.errors import RecordError
+from pairnet.models.recipes import Recipe
+from pairnet.models.variants import Variant, find_variant
+from pairnet.study import saved as saved_module
+from pairnet.study.runs import Run
+from pairnet.study.saved import (
+    RECORD,
+    WEIGHTS,
+    evaluate,
+    load_record,
+    load_run,
+    newest,
+    train,
+    train_and_save,
+)
+
+
+def run_of(name, **changes):
+    return Run(variant=replace(find_variant(name), recipe=Recipe(epochs=1)), pairs=100, **changes)
+
+
+RUN = run_of("conv_1")
+
+
+@pytest.fixture(scope="module")
+def saved(glyph_set, tmp_path_factory):
+    return train_and_save(RUN, glyph_set, tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture
+def copy(saved, tmp_path):
+    """A copy of the saved run that a test may damage."""
+    folder = tmp_path / "runs" / saved.folder.name
+    shutil.copytree(saved.folder, folder)
+    return folder
+
+
+def test_a_loaded_network_scores_exactly_as_it_did(glyph_set, saved):
+    assert saved.fresh
+    trained = load_run(saved.folder)
+    assert evaluate(trained, glyph_set) == saved.record.accuracy
+    assert trained.record == load_record(saved.folder) == saved.record
+    assert not trained.network.training
+
+
+def test_training_gives_a_record_a_network_and_a_folder(glyph_set, tmp_path):
+    trained = train(RUN, glyph_set)
+    folder = trained.save(tmp_path / "anywhere")
+    loaded = load_run(str(folder))
+    assert loaded.record == replace(trained.record, weights_sha256=loaded.record.weights_sha256)
+    for name, value in trained.network.state_dict().items():
+        assert torch.equal(value, loaded.network.state_dict()[name])
+    assert "conv_1" in repr(trained)
+
+
+def test_a_network_of_the_users_own_trains_saves_and_evaluates(glyph_set, tmp_path):
+    own = Variant(name="mine", parameters=5_473, tower="conv(1,16,3) BN P(2) conv(16,32,3) BN P(2)", head="fc(576,1)")
+    run = Run(variant=replace(own, recipe=Recipe(epochs=1)), pairs=50)
+    folder = train(run, glyph_set).save(tmp_path / "mine")
+    loaded = load_run(folder)
+    assert loaded.record.variant == run.variant
+    assert evaluate(loaded, glyph_set) == loaded.record.accuracy
+
+
+def test_the_same_run_is_not_trained_twice_unless_forced(glyph_set, saved):
+    again = train_and_save(replace(RUN, label="another label"), glyph_set, saved.folder.parent)
+    assert (again.fresh, again.folder, again.record) == (False, saved.folder, saved.record)
+    forced = train_and_save(RUN, glyph_set, saved.folder.parent, force=True)
+    assert forced.fresh
+    assert forced.record.epochs == saved.record.epochs
+    assert sorted(path.name for path in saved.folder.parent.iterdir()) == [saved.folder.name]
+
+
+def test_the_newest_run_of_a_variant_is_found(glyph_set, saved, tmp_path):
+    assert newest(saved.folder.parent, "conv_1") == saved.folder
+    assert newest(saved.folder.parent, "conv_2") is None
+    assert newest(tmp_path / "none", "conv_1") is None
+    runs = tmp_path / "runs"
+    for age, seed in ((30, 0), (10, 1), (20, 2)):
+        folder = train_and_save(replace(RUN, seed=seed), glyph_set, runs).folder
+        os.utime(folder / RECORD, (1e9 - age, 1e9 - age))
+    assert load_record(newest(runs, "conv_1")).seeds.weights == 1
+    assert newest(runs, "conv_1", checksum=glyph_set.checksum) == newest(runs, "conv_1")
+    assert newest(runs, "conv_1", checksum="other") is None
+
+
+def test_a_damaged_folder_is_skipped_with_a_warning(saved, copy):
+    (copy / RECORD).write_text("{")
+    with pytest.warns(UserWarning, match=rf"skipped .*{copy.name}"):
+        assert newest(copy.parent, "conv_1") is None
+
+
+def test_other_images_are_refused_unless_allowed(glyph_set, saved):
+    other, trained = replace(glyph_set, checksum="0" * 64), load_run(saved.folder)
+    with pytest.raises(RecordError, match="000000"):
+        evaluate(trained, other)
+    assert evaluate(trained, other, any_images=True) > 0
+
+
+def test_a_folder_that_is_not_a_run_names_what_is_missing(copy, tmp_path):
+    with pytest.raises(RecordError, match=r"is not a saved run: expected record.json and weights.safetensors"):
+        load_run(tmp_path)
+    (copy / RECORD).write_text("{")
+    with pytest.raises(RecordError, match=r"record.json: expected a record of a run"):
+        load_run(copy)
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe", b"[" * 100_000, b"", b"null"], ids=["not UTF-8", "deep", "empty", "null"]
+)
+def test_a_damaged_record_is_refused_in_one_line(copy, content):
+    (copy / RECORD).write_bytes(content)
+    with pytest.raises(RecordError, match=r"record.json: ") as error:
+        load_run(copy)
+    assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "rubbish"])
+def test_damaged_weights_are_refused(copy, damage):
+    weights = (copy / WEIGHTS).read_bytes()
+    (copy / WEIGHTS).write_bytes({"truncated": weights[:-10], "empty": b"", "rubbish": b"x" * 100}[damage])
+    with pytest.raises(RecordError, match=r"weights.safetensors: expected the weights of a network"):
+        load_run(copy)
+
+
+def metadata_of(path):
+    """The metadata of a safetensors file."""
+    content = path.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    return json.loads(content[8 : 8 + size])["__metadata__"]
+
+
+def test_weights_of_another_run_are_refused(glyph_set, copy, tmp_path):
+    other = train_and_save(replace(RUN, seed=5), glyph_set, tmp_path / "other")
+    shutil.copy(other.folder / WEIGHTS, copy / WEIGHTS)
+    with pytest.raises(RecordError, match="belongs to another run"):
+        load_run(copy)
+
+
+def test_weights_that_were_changed_are_refused(copy):
+    weights, metadata = load_file(copy / WEIGHTS), metadata_of(copy / WEIGHTS)
+    name = next(iter(weights))
+    weights[name] = weights[name] + 0.001
+    save_file(weights, copy / WEIGHTS, metadata=metadata)
+    with pytest.raises(RecordError, match="they were changed"):
+        load_run(copy)
+
+
+def test_a_record_whose_accuracy_was_edited_is_refused(copy):
+    values = json.loads((copy / RECORD).read_text())
+    (copy / RECORD).write_text(json.dumps({**values, "accuracy": 0.99}, indent=1) + "\n")
+    with pytest.raises(RecordError, match=r"record.json was edited after training"):
+        load_run(copy)
+
+
+def test_a_record_of_another_structure_is_refused(copy):
+    values = json.loads((copy / RECORD).read_text())
+    values["variant"]["net"] = "fc(392,1)"
+    (copy / RECORD).write_text(json.dumps(values))
+    with pytest.raises(RecordError, match="it was edited"):
+        load_run(copy)
+
+
+def test_saving_that_fails_leaves_nothing_and_names_the_folder(glyph_set, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    with pytest.raises(OSError, match="No space left") as error:
+        train_and_save(RUN, glyph_set, tmp_path / "out")
+    assert str(tmp_path / "out") in str(error.value.filename)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from pairnet.study import saved
+rename, calls = Path.rename, []
+def counting(self, target):
+    if len(calls) == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    calls.append(target)
+    return rename(self, target)
+Path.rename = counting
+trained = saved.load_run(sys.argv[1])
+trained.save(sys.argv[1])
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+@pytest.mark.parametrize("renames", [0, 1, 2])
+def test_a_kill_while_a_run_is_replaced_loses_neither_all(saved, copy, renames):
+    """The old folder is moved away, the new one gets its name: killed before, between and after."""
+    child = subprocess.run([sys.executable, "-c", KILLED, str(copy), str(renames)], capture_output=True)
+    assert child.returncode == (0 if renames == 2 else -signal.SIGKILL)
+    assert newest(copy.parent, "conv_1") == copy
+    assert load_run(copy).record == saved.record
+    assert [path.name for path in copy.parent.glob(".*.old")] == []
+
+
+def test_an_error_while_a_run_is_replaced_restores_it(saved, copy, monkeypatch):
+    trained = load_run(copy)
+    monkeypatch.setattr(saved_module, "_write", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+    with pytest.raises(OSError, match="No space left"):
+        trained.save(copy)
+    assert load_run(copy).record == saved.record
+    assert [path.name for path in copy.parent.iterdir()] == [copy.name]
+
+
+def test_the_written_record_is_the_one_that_is_read(saved):
+    assert json.loads((saved.folder / RECORD).read_text()) == json.loads(json.dumps(asdict(saved.record)))

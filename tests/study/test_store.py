@@ -1,0 +1,118 @@
+"""The file of records: order, interrupted writes, damaged lines, duplicates, two writers."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from record_examples import EPOCH, record
+
+from pairnet.errors import RecordError
+from pairnet.study.environment import environment
+from pairnet.study.records import FailedRun
+from pairnet.study.store import RECORDS, append, locked, read_records, read_stored
+
+
+def failed(like):
+    return FailedRun(
+        fingerprint=like.fingerprint,
+        label=like.label,
+        failure="the loss is nan",
+        environment=environment("cpu", engine="processes"),
+    )
+
+
+def test_records_are_read_in_their_order(tmp_path):
+    assert read_records(tmp_path) == []
+    for number in range(3):
+        append(tmp_path, record(number))
+    assert read_records(tmp_path) == read_records(str(tmp_path)) == [record(0), record(1), record(2)]
+
+
+@pytest.mark.parametrize("lost", [1, 5, 200, 100_000])
+def test_a_half_written_last_line_is_ignored_and_removed_by_the_next_write(tmp_path, lost):
+    append(tmp_path, record(0))
+    path = tmp_path / RECORDS
+    path.write_bytes(path.read_bytes() + record(1).to_json().encode()[:-lost] + b"x" * (lost > 1000) * 70_000)
+    assert read_records(tmp_path) == [record(0)]
+    append(tmp_path, record(2))
+    assert read_records(tmp_path) == [record(0), record(2)]
+
+
+def test_a_last_line_without_a_line_break_is_unfinished(tmp_path):
+    (tmp_path / RECORDS).write_text(record(0).to_json())
+    assert read_records(tmp_path) == []
+    append(tmp_path, record(1))
+    assert read_records(tmp_path) == [record(1)]
+
+
+@pytest.mark.parametrize("line", ["{", "[]", "{}", '"x"', "3", "null", "\xff", '{"epochs": 3}', ""])
+def test_any_other_invalid_line_is_refused_with_its_number(tmp_path, line):
+    append(tmp_path, record(0))
+    with (tmp_path / RECORDS).open("a", encoding="latin-1") as file:
+        file.write(line + "\n")
+    with pytest.raises(RecordError, match=r"records.jsonl, line 2: .*correct or remove this line"):
+        read_records(tmp_path)
+
+
+def test_the_same_record_twice_counts_once(tmp_path):
+    append(tmp_path, record(0))
+    append(tmp_path, record(0))
+    assert read_records(tmp_path) == [record(0)]
+
+
+def test_two_different_results_of_one_run_are_refused(tmp_path):
+    append(tmp_path, record(0))
+    append(tmp_path, record(1))
+    append(tmp_path, record(0, accuracy=0.9))
+    with pytest.raises(RecordError, match=r"lines 1 and 3 are different results of one run \(fc_1"):
+        read_records(tmp_path)
+
+
+def test_the_record_with_more_measurements_counts(tmp_path):
+    unmeasured = replace(EPOCH, validation_loss=None, validation_accuracy=None)
+    few = record(0, epochs=(unmeasured, EPOCH), measurements=1)
+    for first, second in ((few, record(0)), (record(0), few)):
+        (tmp_path / RECORDS).unlink(missing_ok=True)
+        append(tmp_path, first)
+        append(tmp_path, second)
+        assert read_records(tmp_path) == [record(0)]
+
+
+def test_a_failure_is_kept_until_the_run_succeeds(tmp_path):
+    append(tmp_path, failed(record(0)))
+    assert read_records(tmp_path) == []
+    assert read_stored(tmp_path).failures == {record(0).fingerprint: failed(record(0))}
+    append(tmp_path, record(0))
+    assert read_records(tmp_path) == [record(0)]
+    assert read_stored(tmp_path).failures == {}
+
+
+def test_one_writer_at_a_time(tmp_path):
+    code = f"""
+from pathlib import Path
+from pairnet.study.store import locked
+with locked(Path({str(tmp_path)!r})):
+    print("in")
+"""
+    with locked(tmp_path):
+        second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert "is being written by another study" in second.stderr
+    third = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert third.stdout == "in\n"
+
+
+def test_a_full_disk_names_the_file_and_loses_no_earlier_record(tmp_path, monkeypatch):
+    append(tmp_path, record(0))
+
+    def full(descriptor):
+        assert os.fstat(descriptor).st_size > len(record(0).to_json())  # flushed before it is synced
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left") as error:
+            append(tmp_path, record(1))
+    assert error.value.filename == str(tmp_path / RECORDS)
+    assert record(0) in read_records(tmp_path)
