@@ -13,7 +13,7 @@ from typing import Any
 from pairnet.data.pairs import Moments, Pairs, accuracy, draw_pairs, folds
 from pairnet.data.sources import Dataset
 from pairnet.errors import RecordError
-from pairnet.models.networks import JointNet, TwinNet, build
+from pairnet.models.networks import JointNetwork, TwinNetwork, build
 from pairnet.models.notation import Dropout, show
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import Variant, find_variant
@@ -215,7 +215,7 @@ def save(folder: Path, trained: Trained, record: RunRecord) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        weights = {name: value.contiguous().cpu() for name, value in trained.net.state_dict().items()}
+        weights = {name: value.contiguous().cpu() for name, value in trained.network.state_dict().items()}
         save_file(weights, building / WEIGHTS, metadata={"fingerprint": record.fingerprint})
         (building / RECORD).write_text(json.dumps(asdict(record), indent=1) + "\n")
         building.chmod(0o755)
@@ -238,7 +238,7 @@ def load_record(folder: Path) -> RunRecord:
         raise RecordError(f"{path}: {error}") from None
 
 
-def load_net(folder: Path) -> tuple[RunRecord, JointNet | TwinNet]:
+def load_net(folder: Path) -> tuple[RunRecord, JointNetwork | TwinNetwork]:
     """A saved run's record and its trained net, on the CPU.  RecordError where they do not belong together."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file

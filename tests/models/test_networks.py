@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pairnet.models.networks import TwinNet, build, count_parameters
+from pairnet.models.networks import TwinNetwork, build, count_parameters
 from pairnet.models.variants import VARIANTS, find_variant
 
 EACH = pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
@@ -55,7 +55,7 @@ def test_the_same_seed_gives_the_same_weights_and_leaves_torchs_generator_alone(
 @pytest.mark.parametrize("name", ["w_net", "a_w_net", "final_model", "final_model_bn"])
 def test_a_shared_tower_sees_both_images_alike(name):
     net = build(find_variant(name), seed=0).eval()
-    assert isinstance(net, TwinNet)
+    assert isinstance(net, TwinNetwork)
     left, right = torch.randn(2, 5, 1, 14, 14)
     features = torch.cat((net.encode(left), net.encode(right)), dim=1)
     torch.testing.assert_close(net(torch.cat((left, right), dim=1)).main, net.compare(features))
@@ -65,7 +65,7 @@ def test_a_shared_tower_sees_both_images_alike(name):
 def test_towers_of_their_own_see_the_images_differently(name):
     net = build(find_variant(name), seed=0).eval()
     image = torch.randn(5, 1, 14, 14)
-    assert isinstance(net, TwinNet)
+    assert isinstance(net, TwinNetwork)
     assert net.other_tower is not None
     assert not torch.allclose(net.tower(image), net.other_tower(image))
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pairnet.models.networks import OrderScore, Scores, TwinNet, build
+from pairnet.models.networks import OrderScore, Scores, TwinNetwork, build
 from pairnet.models.variants import VARIANTS, find_variant
 from pairnet.training.loop import auxiliary_loss, main_loss
 
@@ -74,7 +74,7 @@ def test_saturated_scores_give_numbers_and_gradients(size):
 @EACH
 def test_the_head_has_no_parameters_and_the_tower_gives_distributions(variant):
     net = build(variant, seed=0).eval()
-    assert isinstance(net, TwinNet)
+    assert isinstance(net, TwinNetwork)
     assert not list(net.head.parameters())
     features = net.encode(torch.randn(6, 1, 14, 14))
     torch.testing.assert_close(features.exp().sum(1), torch.ones(6))

@@ -9,10 +9,11 @@ from typing import Any
 
 from pairnet.data.pairs import Pairs
 from pairnet.data.sources import Dataset
+from pairnet.errors import TrainingError
 from pairnet.study.records import Environment, RunRecord
 from pairnet.study.runs import Run, carry_out, draw, facts, fingerprint, record_of
 from pairnet.training.history import Epoch
-from pairnet.training.stacked import Member, can_be_together, train_together
+from pairnet.training.stacked import Member, can_stack, train_stacked
 
 
 def groups(runs: Sequence[Run]) -> list[list[Run]]:
@@ -32,16 +33,16 @@ def carry_out_together(
     environment: Environment,
     on_epoch: Callable[[Run, int, Epoch], None],
 ) -> Iterator[tuple[Run, RunRecord]]:
-    """Each run with its record, as its group ends.  What training raises passes through."""
-    about = facts(dataset)
+    """Each run with its record, as its group ends.  TrainingError at the end if runs failed."""
+    about, failed = facts(dataset), list[TrainingError]()
     for group in groups(runs):
         drawn = [draw(run, dataset) for run in group]
         members = [_member(run, *pairs) for run, pairs in zip(group, drawn, strict=True)]
-        if not can_be_together(members, group[0].recipe):
+        if not can_stack(members, group[0].recipe):
             yield from _one_by_one(group, dataset, about, environment, on_epoch)
             continue
         began = time.perf_counter()
-        trained = train_together(
+        trained = train_stacked(
             group[0].variant,
             members,
             recipe=group[0].recipe,
@@ -50,7 +51,12 @@ def carry_out_together(
         )
         share = (time.perf_counter() - began) / len(group)
         for run, (_, held_out), each in zip(group, drawn, trained, strict=True):
+            if isinstance(each, TrainingError):
+                failed.append(each)
+                continue
             yield run, record_of(run, about, environment, fingerprint(run, dataset), held_out, each, share)
+    if failed:
+        raise TrainingError(f"{len(failed)} of {len(runs)} runs failed, the others are kept; the first: {failed[0]}")
 
 
 def _one_by_one(
