@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pairnet.models import paper
+from pairnet.models.variants import count_parameters
 from pairnet.study.records import RunRecord
 from pairnet.study.tables import Row, Study
 
@@ -68,7 +69,7 @@ def _summary(row: Row, records: Sequence[RunRecord]) -> Summary:
     return Summary(
         label=row.label,
         structure=row.variant.structure,
-        parameters=row.variant.parameters,
+        parameters=count_parameters(row.variant),
         draws=len(accuracies),
         mean=mean,
         std=std,

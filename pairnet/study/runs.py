@@ -16,7 +16,7 @@ from pairnet.errors import RecordError
 from pairnet.models.networks import JointNetwork, TwinNetwork, build
 from pairnet.models.notation import Dropout, show
 from pairnet.models.recipes import Recipe
-from pairnet.models.variants import Variant, find_variant
+from pairnet.models.variants import Variant, count_parameters, find_variant
 from pairnet.study import records
 from pairnet.study.records import Environment, RunRecord
 from pairnet.training.calibration import reliability
@@ -148,7 +148,7 @@ def record_of(
         row=run.row,
         variant=run.variant.name,
         structure=run.variant.structure,
-        parameters=run.variant.parameters,
+        parameters=count_parameters(run.variant),
         recipe=run.recipe.to_dict(),
         data=dataset_facts,
         pairs=run.pairs,

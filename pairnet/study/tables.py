@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from pairnet.models import paper
 from pairnet.models.recipes import Recipe, Warp
-from pairnet.models.variants import Variant, count_parameters, find_variant
+from pairnet.models.variants import Variant, find_variant
 from pairnet.study.runs import Run, with_dropout
 
 
@@ -112,8 +112,7 @@ def _of_steps() -> tuple[Row, ...]:
     )
     rows = [Row(label="final_model", variant=start, paper=paper.TABLE_III["final_model"])]
     for label, tower, changed in steps:
-        variant = replace(goal, tower=tower, recipe=changed, parameters=0)
-        variant = replace(variant, parameters=count_parameters(variant))
+        variant = replace(goal, tower=tower, recipe=changed, parameters=None)
         rows.append(Row(label=f"+ {label}", variant=variant, paper=None))
     return (*rows, Row(label="order_net", variant=goal, paper=None))
 
