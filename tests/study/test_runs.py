@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pairnet.data.pairs import moments
 from pairnet.errors import RecordError
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import find_variant
@@ -22,6 +23,8 @@ from pairnet.study.runs import (
     train_and_save,
     with_dropout,
 )
+from pairnet.training.calibration import BINS
+from pairnet.training.loop import predict
 
 RUN = Run(row="conv_1", variant=find_variant("conv_1"), recipe=Recipe(epochs=1), pairs=100)
 
@@ -119,6 +122,16 @@ def test_a_saved_net_scores_exactly_as_it_did(glyph_set, saved):
     record, net = load_net(saved.folder)
     assert record == load_record(saved.folder) == saved.record
     assert not net.training
+
+
+def test_recorded_bins_count_the_targets_of_the_held_out_pairs(glyph_set, saved):
+    _, held_out = draw(RUN, glyph_set)
+    probability = predict(load_net(saved.folder)[1], held_out, moments(draw(RUN, glyph_set)[0])).numpy()
+    in_order = [0] * BINS
+    for p, target in zip(probability, held_out.targets, strict=True):
+        in_order[min(int(p * BINS), BINS - 1)] += int(target)
+    assert [bin_[2] for bin_ in saved.record.calibration] == in_order
+    assert sum(in_order) != len(held_out) - sum(in_order)
 
 
 def test_the_same_run_is_not_trained_twice_unless_forced(glyph_set, saved):
