@@ -34,7 +34,7 @@ from pairnet.host import hardware, revision
 from pairnet.models.networks import build
 from pairnet.models.recipes import Warp
 from pairnet.models.variants import find_variant
-from pairnet.training.loop import auxiliary_loss, main_loss
+from pairnet.training.metrics import auxiliary_loss, main_loss
 
 LEAST = 0.2  # seconds that one measurement lasts at least
 MOMENTS = Moments(mean=33.0, std=77.0)

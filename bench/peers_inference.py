@@ -31,7 +31,7 @@ from pairnet.data.pairs import Moments, draw_pairs
 from pairnet.data.sources import Dataset, load_dataset
 from pairnet.exporting.export import export
 from pairnet.host import cores, hardware
-from pairnet.models.networks import JointNet, TwinNet
+from pairnet.models.networks import JointNetwork, TwinNetwork
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import count_multiply_adds, find_variant
 from pairnet.serving.predictor import Predictor
@@ -101,7 +101,7 @@ def measured(peers: list[Peer], raw: Pixels, ready: NDArray[np.float32], rounds:
     return speeds
 
 
-def torch_peers(net: JointNet | TwinNet) -> Iterator[Peer]:
+def torch_peers(net: JointNetwork | TwinNetwork) -> Iterator[Peer]:
     """Eager and compiled, on all cores."""
     torch.set_num_threads(cores())
 
@@ -164,7 +164,7 @@ def openvino_peers(files: dict[Precision, Path]) -> Iterator[Peer]:
         yield Peer(name=f"{name}, in chunks of {chunk}", answer=parted(parts))
 
 
-def cuda_peers(net: JointNet | TwinNet, files: dict[Precision, Path]) -> Iterator[Peer]:
+def cuda_peers(net: JointNetwork | TwinNetwork, files: dict[Precision, Path]) -> Iterator[Peer]:
     """PyTorch and our predictor on the GPU, host memory to host memory.  Written for a GPU, untried on one."""
 
     def answer(net: Any, dtype: torch.dtype, *, tf32: bool) -> Answer:
@@ -233,7 +233,7 @@ def rank_against_all_pairs(path: Path, images: Pixels, rounds: int) -> tuple[flo
     return float(np.median(seconds)), whole, bool(np.abs(score - expected).max() < 1e-4)
 
 
-def trained(runs: Path, scratch: Path) -> tuple[RunRecord, JointNet | TwinNet, Path, Dataset]:
+def trained(runs: Path, scratch: Path) -> tuple[RunRecord, JointNetwork | TwinNetwork, Path, Dataset]:
     """The newest saved run of VARIANT with its data, or a hardly trained one on the embedded digits."""
     folder = newest(runs, VARIANT)
     if folder is None:

@@ -79,9 +79,9 @@ def variants(
 ) -> None:
     """List the networks: parameters, the paper's count, multiply-adds, structure."""
     from pairnet.models import paper
-    from pairnet.models.variants import VARIANTS, check, count_multiply_adds, count_parameters
+    from pairnet.models.variants import check, count_multiply_adds, count_parameters, list_variants
 
-    for variant in VARIANTS:
+    for variant in list_variants():
         check(variant)
     rows = [
         {
@@ -91,7 +91,7 @@ def variants(
             "paper_parameters": paper.PARAMETERS.get(variant.name),
             "multiply_adds": count_multiply_adds(variant),
         }
-        for variant in VARIANTS
+        for variant in list_variants()
     ]
     if as_json:
         print_json(rows)

@@ -27,7 +27,7 @@ from pairnet.exporting import graph as graphs
 from pairnet.exporting.quantise import quantise
 from pairnet.exporting.validate import BATCHES, TOLERANCE, Arrays, check, weights_digest
 from pairnet.host import revision
-from pairnet.models.networks import JointNet, TwinNet
+from pairnet.models.networks import JointNetwork, TwinNetwork
 from pairnet.study.records import RunRecord
 from pairnet.study.saved import load_run
 from pairnet.training.loop import predict, single_thread
@@ -58,7 +58,7 @@ class Trained:
     """A saved run with the pairs that its files are calibrated on (training) and measured on (testing)."""
 
     record: RunRecord
-    net: JointNet | TwinNet
+    net: JointNetwork | TwinNetwork
     training: NDArray[Any]  # as the file takes them: uint8 [n,2,28,28] or float32 [n,2,14,14]
     testing: NDArray[Any]
     targets: NDArray[np.bool_]  # of testing
@@ -258,7 +258,7 @@ def _expected(design: Design, trained: Trained, feeds: Arrays) -> dict[str, NDAr
     """What PyTorch makes of the same."""
     net, inputs = trained.net, [torch.from_numpy(_normalised(value, trained.moments)) for value in feeds.values()]
     with single_thread():
-        if isinstance(net, JointNet) or design.part == "joint":
+        if isinstance(net, JointNetwork) or design.part == "joint":
             scores = net(inputs[0])
             found = {"probability": scores.main.sigmoid()}
             if design.digits:

@@ -17,8 +17,8 @@ from onnx import TensorProto, helper, numpy_helper
 from pairnet import __version__
 from pairnet.artifact.design import Axes, Design, Port
 from pairnet.data.pairs import Moments
-from pairnet.models import notation
 from pairnet.models.notation import BatchNorm, Conv, Dropout, GlobalPool, Layer, Linear, Order, Pool, Shape, Softmax
+from pairnet.models.steps import steps
 from pairnet.models.variants import CLASSES, IMAGE, PAIR, Variant
 
 Weights = Mapping[str, NDArray[Any]]
@@ -203,38 +203,37 @@ def _stack(
     scores: bool = False,
     number: int = 0,
 ) -> str:
-    """Nodes for `layers`, called as in nets.stack (conv1, relu1, norm1, pool1); `number` layers came before."""
-    last = max((index for index, layer in enumerate(layers) if isinstance(layer, Conv | Linear)), default=-1)
-    for index, (layer, before) in enumerate(zip(layers, notation.shapes(layers, shape), strict=False)):
+    """Nodes for `layers`, named by `steps` as PyTorch's modules are (conv1, relu1, norm1, pool1, ...).
+
+    `number` is the number of conv and fc layers that were added before.
+    """
+    for index, step in enumerate(steps(layers, shape, scores=scores, number=number)):
+        layer, name = step.layer, f"{prefix}.{step.name}"
         match layer:
             case Conv():
-                number += 1
-                name = f"{prefix}.conv{number}"
-                x = graph.add(
-                    "Conv", [x, *_trained(graph, name, weights)], name, _conv(layer, layers[index + 1 :], before)
-                )
+                attributes = _conv(layer, layers[index + 1 :], step.before)
+                x = graph.add("Conv", [x, *_trained(graph, name, weights)], name, attributes)
             case Linear():
-                number += 1
-                name = f"{prefix}.fc{number}"
-                if len(before) == 3:
-                    x = graph.add("Flatten", [x], f"{prefix}.flatten{number}", {"axis": 1})
+                if step.flattens:
+                    x = graph.add("Flatten", [x], f"{prefix}.flatten{step.number}", {"axis": 1})
                 x = graph.add("Gemm", [x, *_trained(graph, name, weights)], name, _FC)
             case BatchNorm():
-                name = f"{prefix}.norm{number}"
                 parts = ("weight", "bias", "running_mean", "running_var")
                 x = graph.add("BatchNormalization", [x, *_trained(graph, name, weights, parts)], name)
             case Pool(size):
-                sizes = {"kernel_shape": [size, size], "strides": [size, size]}
-                x = graph.add("MaxPool", [x], f"{prefix}.pool{number}", sizes)
+                x = graph.add("MaxPool", [x], name, {"kernel_shape": [size, size], "strides": [size, size]})
             case GlobalPool():
-                x = graph.add("GlobalAveragePool", [x], f"{prefix}.pool{number}")
-                x = graph.add("Flatten", [x], f"{prefix}.mean{number}", {"axis": 1})
+                pool = f"{prefix}.pool{step.number}"
+                if any(node.name == pool for node in graph.nodes):  # a P(k) before it
+                    pool = f"{prefix}.global_pool{step.number}"
+                x = graph.add("GlobalAveragePool", [x], pool)
+                x = graph.add("Flatten", [x], name, {"axis": 1})
             case Softmax():
-                x = graph.add("Softmax", [x], f"{prefix}.softmax", {"axis": -1})
+                x = graph.add("Softmax", [x], name, {"axis": -1})
             case Dropout():
-                pass  # does nothing once training is over
-        if isinstance(layer, Conv | Linear) and not (index == last and (scores or isinstance(layers[-1], Softmax))):
-            x = graph.add("Relu", [x], f"{prefix}.relu{number}")
+                pass  # has no effect after training
+        if step.relu:
+            x = graph.add("Relu", [x], f"{prefix}.relu{step.number}")
     return x
 
 

@@ -1,48 +1,49 @@
-"""The paper's notation for layers, "conv(2,10,5)* BN P(2) fc(128,64)": parsing, shape checking, counting.
+"""The paper's notation for layers, such as "conv(2,10,5)* BN P(2) fc(128,64)": parsing, shape checks, and counts.
 
 | token         | layer                                                                                  |
 |---------------|----------------------------------------------------------------------------------------|
 | conv(i,o,k)   | convolution, i to o channels, k x k kernel, padded to keep the size; `*`: not padded   |
-| conv(i,o,k)*s | not padded, and moved by s pixels at a time                                            |
-| fc(a,b)       | fully-connected, a to b features; whatever comes in is flattened                       |
-| BN            | batch normalisation of the channels before it                                          |
+| conv(i,o,k)*s | not padded, with stride s                                                              |
+| fc(a,b)       | fully-connected, a to b features; the input is flattened                               |
+| BN            | batch normalisation of each channel                                                    |
 | P(k)          | k x k max-pooling with stride k                                                        |
 | D(p)          | dropout with probability p                                                             |
 
-and, beyond the paper,
+Extensions of the paper:
 
 | token         | layer                                                                                  |
 |---------------|----------------------------------------------------------------------------------------|
 | G             | global average pooling: the mean of each channel                                       |
-| softmax       | class scores -> class probabilities (their logarithms, while training)                 |
+| softmax       | class scores -> class probabilities (in training: their logarithms)                    |
 | order(c)      | two images' probabilities of c ordered classes -> P(first <= second), no parameters    |
 
-A ReLU follows each conv and fc without being noted (before BN, as in the paper), except the last layer of what ends in
-scores, or in a softmax of them; that is for `nets.py` to know.
+The notation leaves out the ReLU that follows each conv and fc (before BN, as in the paper), except the last one before
+scores or a softmax; see steps.py.
 """
 
 import math
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 
 from pairnet.errors import NotationError
 
 LARGEST_SIZE = 1_000_000
-"""Of a channel, feature or kernel count in the notation: a typing error is not to take all memory."""
+"""Largest number of channels, features or kernel pixels, so that a typing error does not fill the memory."""
 
 Shape = tuple[int, ...]
-"""[C,H,W] of one image stack, or [F] after a fully-connected layer; the batch axis is left out."""
+"""[C,H,W] of an image stack, or [F] after a fully-connected layer, without the batch axis."""
 
 
 class _Counted:
-    """What holds for a layer that has nothing to train and nothing to multiply."""
+    """Counts of a layer without parameters and multiplications, the default of all layers."""
 
     def parameters(self, shape: Shape) -> int:
-        """Trainable values for inputs of `shape`."""
+        """Number of trainable values for inputs of `shape`."""
         return 0
 
     def multiply_adds(self, shape: Shape) -> int:
-        """Multiplications, each with its addition, for one input of `shape`, as the trained net is used."""
+        """Number of multiplications (each with its addition) for one input of `shape` in inference."""
         return 0
 
 
@@ -64,12 +65,14 @@ class Conv(_Counted):
         """[inputs,H,W] -> [outputs,H',W']."""
         channels, height, width = _image(self, shape)
         if channels != self.inputs:
-            raise NotationError(f"{self} receives {channels} channels ({_show(shape)}), not {self.inputs}")
+            raise NotationError(
+                f"{self}: expected {self.inputs} channels, got {channels} ({_show(shape)}): change its first number"
+            )
         if self.padded and self.kernel % 2 == 0:
-            raise NotationError(f"{self}: an even kernel cannot keep the size; write {self}*")
+            raise NotationError(f"{self}: expected an odd kernel with padding, got {self.kernel}: write {self}*")
         lost = 0 if self.padded else self.kernel - 1
         if min(height, width) <= lost:
-            raise NotationError(f"{self} needs images of at least {self.kernel}x{self.kernel}, not {height}x{width}")
+            raise NotationError(_too_small(self, self.kernel, shape))
         return self.outputs, (height - lost - 1) // self.stride + 1, (width - lost - 1) // self.stride + 1
 
     def parameters(self, shape: Shape) -> int:
@@ -77,7 +80,7 @@ class Conv(_Counted):
         return self.outputs * (self.inputs * self.kernel**2 + 1)
 
     def multiply_adds(self, shape: Shape) -> int:
-        """Each output takes a kernel over all input channels."""
+        """One per output, input channel and kernel pixel."""
         return math.prod(self.output(shape)) * self.inputs * self.kernel**2
 
 
@@ -94,7 +97,10 @@ class Linear(_Counted):
     def output(self, shape: Shape) -> Shape:
         """Any shape of `inputs` values -> [outputs]."""
         if math.prod(shape) != self.inputs:
-            raise NotationError(f"{self} receives {math.prod(shape)} inputs ({_show(shape)}), not {self.inputs}")
+            got = math.prod(shape)
+            raise NotationError(
+                f"{self}: expected {self.inputs} inputs, got {got} ({_show(shape)}): change its first number"
+            )
         return (self.outputs,)
 
     def parameters(self, shape: Shape) -> int:
@@ -102,13 +108,13 @@ class Linear(_Counted):
         return self.outputs * (self.inputs + 1)
 
     def multiply_adds(self, shape: Shape) -> int:
-        """Each output takes all inputs."""
+        """One per output and input."""
         return self.inputs * self.outputs
 
 
 @dataclass(frozen=True)
 class BatchNorm(_Counted):
-    """BN, with a scale and a shift for each channel."""
+    """BN: batch normalisation with a scale and a shift for each channel."""
 
     def __str__(self) -> str:
         return "BN"
@@ -118,17 +124,17 @@ class BatchNorm(_Counted):
         return _image(self, shape)
 
     def parameters(self, shape: Shape) -> int:
-        """Scale and shift; the running statistics are not trained and not counted."""
+        """Scale and shift; running statistics are not trained and not counted."""
         return 2 * shape[0]
 
     def multiply_adds(self, shape: Shape) -> int:
-        """One for each value."""
+        """One per value."""
         return math.prod(shape)
 
 
 @dataclass(frozen=True)
 class Pool(_Counted):
-    """P(size): max-pooling; what does not fill a window at the right or lower edge is dropped."""
+    """P(size): max-pooling; rows and columns at the lower and right edge that do not fill a window are dropped."""
 
     size: int
 
@@ -139,7 +145,7 @@ class Pool(_Counted):
         """[C,H,W] -> [C,H//size,W//size]."""
         channels, height, width = _image(self, shape)
         if min(height, width) < self.size:
-            raise NotationError(f"{self} needs images of at least {self.size}x{self.size}, not {height}x{width}")
+            raise NotationError(_too_small(self, self.size, shape))
         return channels, height // self.size, width // self.size
 
 
@@ -150,18 +156,20 @@ class Dropout(_Counted):
     probability: float
 
     def __str__(self) -> str:
-        return f"D({self.probability:g})"
+        return f"D({Decimal(repr(self.probability)).normalize():f})"  # never 1e-05, which cannot be parsed
 
     def output(self, shape: Shape) -> Shape:
         """The same shape."""
         if not 0 <= self.probability < 1:
-            raise NotationError(f"{self}: a dropout probability lies in [0, 1)")
+            raise NotationError(
+                f"{self}: expected a probability in [0, 1), got {self.probability:g}: choose another one"
+            )
         return shape
 
 
 @dataclass(frozen=True)
 class GlobalPool(_Counted):
-    """G: the mean over each channel's pixels."""
+    """G: global average pooling, the mean of each channel."""
 
     def __str__(self) -> str:
         return "G"
@@ -171,13 +179,13 @@ class GlobalPool(_Counted):
         return (_image(self, shape)[0],)
 
     def multiply_adds(self, shape: Shape) -> int:
-        """One for each value."""
+        """One per value."""
         return math.prod(shape)
 
 
 @dataclass(frozen=True)
 class Softmax(_Counted):
-    """softmax over the scores before it."""
+    """softmax: class scores -> class probabilities."""
 
     def __str__(self) -> str:
         return "softmax"
@@ -185,11 +193,11 @@ class Softmax(_Counted):
     def output(self, shape: Shape) -> Shape:
         """[C] -> [C]."""
         if len(shape) != 1:
-            raise NotationError(f"softmax needs scores [C], but images come in ({_show(shape)})")
+            raise NotationError(f"softmax: expected scores [C], got images ({_show(shape)}): add an fc or G before it")
         return shape
 
     def multiply_adds(self, shape: Shape) -> int:
-        """One for each value."""
+        """One per value."""
         return shape[0]
 
 
@@ -205,11 +213,14 @@ class Order(_Counted):
     def output(self, shape: Shape) -> Shape:
         """[2*classes] -> [1]."""
         if math.prod(shape) != 2 * self.classes:
-            raise NotationError(f"{self} receives {math.prod(shape)} inputs, not twice {self.classes} probabilities")
+            raise NotationError(
+                f"{self}: expected {2 * self.classes} probabilities, got {math.prod(shape)} inputs: "
+                f"end the tower in {self.classes} classes"
+            )
         return (1,)
 
     def multiply_adds(self, shape: Shape) -> int:
-        """One for each pair of classes in order."""
+        """One per pair of classes in order."""
         return self.classes * (self.classes + 1) // 2
 
 
@@ -220,10 +231,10 @@ _BARE: dict[str, Layer] = {"BN": BatchNorm(), "G": GlobalPool(), "softmax": Soft
 
 
 def parse(text: str) -> tuple[Layer, ...]:
-    """The layers that `text` names.  NotationError names the first part that cannot be read, and what could be."""
+    """The layers in `text`. Raises NotationError with the first token that is not valid, and the valid ones."""
     tokens = re.sub(r"\(([^()]*)\)", lambda inner: re.sub(r"\s", "", inner[0]), text).split()
     if not tokens:
-        raise NotationError("a structure needs at least one layer")
+        raise NotationError("expected at least one layer, got an empty structure: add one, such as fc(392,1)")
     return tuple(_layer(token) for token in tokens)
 
 
@@ -234,12 +245,14 @@ def _layer(token: str) -> Layer:
     if match and match[2]:
         try:
             numbers = [float(number) if match[1] == "D" else int(number) for number in match[2].split(",")]
-        except ValueError:
-            numbers = []
-        sizes = [int(number) for number in numbers]
-        stride = int(match[3][1:] or 1) if match[3] else 1
+            sizes = [int(number) for number in numbers]
+            stride = int(match[3][1:] or 1) if match[3] else 1
+        except (ValueError, OverflowError):  # 1.5 channels, or thousands of digits
+            numbers, sizes, stride = [], [], 1
         if match[1] != "D" and not all(1 <= size <= LARGEST_SIZE for size in (*sizes, stride)):
-            raise NotationError(f"{token}: sizes lie in 1..{LARGEST_SIZE:,}")
+            raise NotationError(
+                f"{_quoted(token)}: expected sizes in 1..{LARGEST_SIZE:,}: change the number out of bounds"
+            )
         match match[1], sizes, match[3]:
             case "conv", [inputs, outputs, kernel], star:
                 return Conv(inputs, outputs, kernel, padded=star is None, stride=stride)
@@ -252,8 +265,8 @@ def _layer(token: str) -> Layer:
             case "D", [_], None:
                 return Dropout(numbers[0])
     raise NotationError(
-        f'"{token}" is no layer: expected conv(i,o,k), conv(i,o,k)*, conv(i,o,k)*s, fc(a,b), BN, P(k), D(p), '
-        "G, softmax or order(c)"
+        f"expected conv(i,o,k), conv(i,o,k)*, conv(i,o,k)*s, fc(a,b), BN, P(k), D(p), G, softmax or order(c), "
+        f"got {_quoted(token)}: correct it, and separate layers with spaces"
     )
 
 
@@ -263,7 +276,7 @@ def show(layers: tuple[Layer, ...]) -> str:
 
 
 def shapes(layers: tuple[Layer, ...], shape: Shape) -> list[Shape]:
-    """The input `shape` and then the shape after each layer.  NotationError names the first layer that does not fit."""
+    """The input `shape`, followed by the shape after each layer. Raises NotationError with the first misfit."""
     found = [shape]
     for layer in layers:
         found.append(layer.output(found[-1]))
@@ -271,24 +284,34 @@ def shapes(layers: tuple[Layer, ...], shape: Shape) -> list[Shape]:
 
 
 def output_shape(layers: tuple[Layer, ...], shape: Shape) -> Shape:
-    """The shape that comes out of the last layer."""
+    """The output shape of the last layer."""
     return shapes(layers, shape)[-1]
 
 
 def count_parameters(layers: tuple[Layer, ...], shape: Shape) -> int:
-    """Trainable values of `layers` on an input of `shape`."""
+    """Number of trainable values of `layers` on inputs of `shape`."""
     return sum(layer.parameters(before) for layer, before in zip(layers, shapes(layers, shape), strict=False))
 
 
 def count_multiply_adds(layers: tuple[Layer, ...], shape: Shape) -> int:
-    """Multiply-adds of one pass of one input of `shape`."""
+    """Number of multiply-adds of `layers` for one input of `shape`."""
     return sum(layer.multiply_adds(before) for layer, before in zip(layers, shapes(layers, shape), strict=False))
 
 
 def _image(layer: Layer, shape: Shape) -> tuple[int, int, int]:
     if len(shape) != 3:
-        raise NotationError(f"{layer} needs images [C,H,W], but {_show(shape)} features come in")
+        raise NotationError(f"{layer}: expected images [C,H,W], got {_show(shape)} features: move it before fc or G")
     return shape[0], shape[1], shape[2]
+
+
+def _too_small(layer: Layer, size: int, shape: Shape) -> str:
+    given = f"{shape[1]}x{shape[2]}"
+    return f"{layer}: expected images of at least {size}x{size}, got {given}: use a smaller window or less pooling"
+
+
+def _quoted(token: str) -> str:
+    """A token in one short line, with control characters escaped."""
+    return '"' + (ascii(token)[1:-1] if len(token) <= 40 else ascii(token[:40])[1:-1] + "...") + '"'
 
 
 def _show(shape: Shape) -> str:

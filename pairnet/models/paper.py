@@ -1,4 +1,4 @@
-"""The paper's numbers (Tables I to III), and nothing else.
+"""The numbers printed in the paper (Tables I to III and parameter counts).
 
 L. Kong, J. Wu, P. H. Thong: EE559 Project 1, "Classification, Weight Sharing, Auxiliary Losses", EPFL.
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """An accuracy in the paper: mean and standard deviation, both as fractions of 1."""
+    """An accuracy printed in the paper: mean and standard deviation, both as fractions of 1."""
 
     mean: float
     std: float
@@ -23,7 +23,7 @@ TABLE_I = {
     "conv_3": Figure(mean=0.804, std=0.006),
     "cnn_base": Figure(mean=0.826, std=0.011),
 }
-"""Baselines, by variant."""
+"""Accuracies of the baselines, by variant."""
 
 TABLE_II = {
     2.0: Figure(mean=0.910, std=0.005),
@@ -32,7 +32,7 @@ TABLE_II = {
     0.5: Figure(mean=0.936, std=0.0019),
     0.1: Figure(mean=0.904, std=0.009),
 }
-"""a_w_net, by loss ratio."""
+"""Accuracies of a_w_net, by loss ratio."""
 
 TABLE_III = {
     "cnn_base": Figure(mean=0.826, std=0.011),
@@ -42,10 +42,10 @@ TABLE_III = {
     "a_w_net": Figure(mean=0.936, std=0.0019),
     "final_model": Figure(mean=0.952, std=0.007),
 }
-"""The main results, by variant."""
+"""Accuracies of the main results, by variant."""
 
 BEST_DROPOUT = 0.4
-"""The rate that section VII settles on; the paper prints no figures for the others."""
+"""The dropout rate chosen in section VII; the paper prints no accuracies of other rates."""
 
 PARAMETERS = {
     "fc_1": 96_433,
@@ -61,4 +61,4 @@ PARAMETERS = {
     "a_w_net": 155_275,
     "final_model": 155_275,
 }
-"""Parameter counts as printed."""
+"""Printed parameter counts, by variant."""

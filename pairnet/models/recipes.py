@@ -1,83 +1,96 @@
-"""What training does to a variant: the paper's recipe is the default of each field."""
+"""Training settings of a variant. The default of each field is the paper's recipe."""
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+
+from pairnet.errors import ArgumentError
+
+Optimiser = Literal["adam", "adamw"]
+Schedule = Literal["constant", "cosine", "linear"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Warp:
-    """The largest magnitudes of small random warps of the 14x14 images, drawn anew for each image in each epoch."""
+    """Largest magnitudes of small random warps of the 14x14 images, drawn again for each image in each epoch.
+
+    Raises ArgumentError for a value that is negative or not finite.
+    """
 
     rotation: float = 12.0  # degrees
-    scale: float = 0.12  # the factor of each axis lies in 1 - scale .. 1 + scale
+    scale: float = 0.12  # the factor of each axis is in 1 - scale .. 1 + scale
     shear: float = 0.1
     shift: float = 1.0  # pixels, in x and in y
-    elastic: float = 0.0  # pixels: standard deviation of a smooth displacement, from a 4x4 grid of normal ones
+    elastic: float = 0.0  # pixels: standard deviation of a smooth displacement, from a 4x4 grid of normal samples
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"{name} of a warp must be finite and not negative, not {value}")
+            _require(math.isfinite(value) and value >= 0, name, "finite and at least 0", value)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How one net is trained (paper, section III).
+    """How one network is trained. Paper, section III.
 
-    loss_ratio weighs the main loss against the auxiliary one: loss_ratio * BCE + CE(first) + CE(second), each a mean
-    over the batch. It has no part where a variant classifies no digits: the loss is then BCE alone. The fields from
-    `optimiser` on go beyond the paper.
+    `loss_ratio` weights the main loss against the auxiliary loss: loss_ratio * BCE + CE(first) + CE(second), each a
+    mean over the batch. It has no effect on a variant that does not classify digits: the loss is then only BCE. The
+    fields from `optimiser` on extend the paper.
+
+    Raises ArgumentError for a value out of bounds.
     """
 
     epochs: int = 25
-    batch: int = 25  # not stated in the paper; with 25 its accuracies come out, with 100 they do not
-    learning_rate: float = 1e-3  # the largest one, where a schedule changes it
+    batch: int = 25  # not stated in the paper; its accuracies are reproduced with 25, but not with 100
+    learning_rate: float = 1e-3  # the largest one, if a schedule changes it
     loss_ratio: float = 0.5
-    optimiser: Literal["adam", "adamw"] = "adam"
-    weight_decay: float = 0.0  # of kernels and matrices; biases and BN are left alone
+    optimiser: Optimiser = "adam"
+    weight_decay: float = 0.0  # of kernels and matrices; not of biases and BN
     betas: tuple[float, float] = (0.9, 0.999)
-    schedule: Literal["constant", "cosine", "linear"] = "constant"  # how the learning rate falls to 0
-    warm_up: float = 0.0  # fraction of the steps in which the learning rate rises from 0
+    schedule: Schedule = "constant"  # how the learning rate decreases to 0
+    warm_up: float = 0.0  # fraction of the steps in which the learning rate increases from 0
     warp: Warp | None = None
-    recalibrate: bool = False  # at the end, BN's statistics are taken anew over all training pairs, not warped
+    recalibrate: bool = False  # at the end, compute BN's statistics again from all training pairs, without warps
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be above 0, not {self.learning_rate}")
+            _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        rate = self.learning_rate
+        _require(math.isfinite(rate) and rate > 0, "learning_rate", "finite and above 0", rate)
         for name in ("loss_ratio", "weight_decay"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must not be negative, not {getattr(self, name)}")
-        if not 0 <= self.warm_up < 1:
-            raise ValueError(f"warm_up is a fraction in [0, 1), not {self.warm_up}")
-        for name, known in (("optimiser", ("adam", "adamw")), ("schedule", ("constant", "cosine", "linear"))):
-            if getattr(self, name) not in known:
-                raise ValueError(f'{name} is one of {", ".join(known)}, not "{getattr(self, name)}"')
+            value = getattr(self, name)
+            _require(math.isfinite(value) and value >= 0, name, "finite and at least 0", value)
+        betas = self.betas
+        _require(len(betas) == 2 and all(0 <= beta < 1 for beta in betas), "betas", "two values in [0, 1)", betas)
+        _require(0 <= self.warm_up < 1, "warm_up", "a fraction in [0, 1)", self.warm_up)
+        for name, known in (("optimiser", get_args(Optimiser)), ("schedule", get_args(Schedule))):
+            _require(getattr(self, name) in known, name, f"one of {', '.join(known)}", f'"{getattr(self, name)}"')
 
     def learning_rate_at(self, progress: float) -> float:
-        """The learning rate at `progress`, the fraction of all steps that are done, in [0, 1)."""
+        """The learning rate at `progress`, the finished fraction of all steps, in [0, 1)."""
         if progress < self.warm_up:
             return self.learning_rate * progress / self.warm_up
-        left = (1 - progress) / (1 - self.warm_up)  # 1 -> 0
+        remaining = (1 - progress) / (1 - self.warm_up)  # 1 -> 0
         match self.schedule:
             case "cosine":
-                return self.learning_rate * (1 - math.cos(math.pi * left)) / 2
+                return self.learning_rate * (1 - math.cos(math.pi * remaining)) / 2
             case "linear":
-                return self.learning_rate * left
+                return self.learning_rate * remaining
         return self.learning_rate
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for a record."""
+        """Plain values for a record."""
         return {**asdict(self), "betas": list(self.betas)}
 
     def identity(self) -> dict[str, Any]:
-        """What tells recipes apart: the paper's settings, and the others where they are in use.
+        """The settings that distinguish recipes: those of the paper, and each other one that is not at its default.
 
-        So a record stays valid when a field is added here whose default changes nothing.
+        So records stay valid when a field is added whose default changes nothing.
         """
         usual = Recipe().to_dict()
         always = ("epochs", "batch", "learning_rate", "loss_ratio")
         return {name: value for name, value in self.to_dict().items() if name in always or value != usual[name]}
+
+
+def _require(valid: bool, name: str, expected: str, given: object) -> None:
+    if not valid:
+        raise ArgumentError(f"expected `{name}` to be {expected}, got {given}: choose another value")

@@ -1,10 +1,11 @@
-"""THE table: one literal row per variant, in the paper's notation.  A new variant is a new row."""
+"""THE table of variants: one literal row per network, in the paper's notation. A new variant is a new row."""
 
 import difflib
+import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from pairnet.errors import NotationError
+from pairnet.errors import ArgumentError, NotationError
 from pairnet.models import notation
 from pairnet.models.notation import Conv, Layer, Linear, Order, Softmax
 from pairnet.models.recipes import Recipe, Warp
@@ -14,20 +15,21 @@ IMAGE = (1, 14, 14)
 CLASSES = 10
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Variant:
-    """A network of the paper, or of yours.
+    """The structure and recipe of one network, from the paper or the user's own.
 
-    Either `net` takes the pair as one image of two channels, [2,14,14] -> 1 score; or a `tower` turns each image into
-    features, [1,14,14] -> F, and a `head` turns both images' features into the score, 2F -> 1. The tower is one for
-    both images (`shared`, the paper's weight sharing) or one for each. An `auxiliary` classifier, one for both images,
-    turns an image's features into digit scores, F -> 10, and gives training its auxiliary loss.
+    Either `net` maps the pair, as one image of two channels, to a score: [2,14,14] -> 1. Or a `tower` maps each image
+    to features, [1,14,14] -> F, and a `head` maps the features of both images to a score, 2F -> 1. Both images share
+    one tower (`shared`, the paper's weight sharing), or each has its own. An `auxiliary` classifier, always shared,
+    maps the features of an image to digit scores, F -> 10, for the auxiliary loss.
 
-    `parameters` is what the row claims; `check` holds it against the layers.
+    `parameters` is the expected number of trainable values, which `check` compares with the layers; None is not
+    checked. The number itself is `count_parameters(variant)`.
     """
 
     name: str
-    parameters: int
+    parameters: int | None = None
     net: str = ""
     tower: str = ""
     head: str = ""
@@ -36,39 +38,42 @@ class Variant:
     recipe: Recipe = field(default_factory=Recipe)
     note: str = ""
 
+    def __repr__(self) -> str:
+        return f"Variant({self.name!r})"
+
     @cached_property
     def net_layers(self) -> tuple[Layer, ...]:
-        """Layers over the pair; empty where there is a tower."""
+        """Layers over the pair; empty for a variant with a tower."""
         return notation.parse(self.net) if self.net else ()
 
     @cached_property
     def tower_layers(self) -> tuple[Layer, ...]:
-        """Layers over one image; empty where there is a net."""
+        """Layers over one image; empty for a variant with a `net`."""
         return notation.parse(self.tower) if self.tower else ()
 
     @cached_property
     def head_layers(self) -> tuple[Layer, ...]:
-        """Layers over both images' features."""
+        """Layers over the features of both images; empty for a variant with a `net`."""
         return notation.parse(self.head) if self.head else ()
 
     @cached_property
     def auxiliary_layers(self) -> tuple[Layer, ...]:
-        """Layers from one image's features to digit scores; empty without an auxiliary classifier."""
+        """Layers from the features of one image to digit scores; empty without an auxiliary classifier."""
         return notation.parse(self.auxiliary) if self.auxiliary else ()
 
     @property
     def orders(self) -> bool:
-        """Whether the tower gives digit probabilities, and the head just puts them in order."""
+        """Whether the tower outputs digit probabilities, which the head order(10) compares."""
         return bool(self.head) and isinstance(self.head_layers[-1], Order)
 
     @property
     def classifies_digits(self) -> bool:
-        """Whether an auxiliary loss exists."""
+        """Whether the network has digit scores, and so an auxiliary loss."""
         return bool(self.auxiliary) or self.orders
 
     @property
     def structure(self) -> str:
-        """The whole network on one line."""
+        """The whole network on one line, as it is recorded."""
         if self.net:
             return self.net
         towers = f"both images: [{self.tower}]" if self.shared else f"each image its own: [{self.tower}]"
@@ -94,7 +99,7 @@ _ORDER = Recipe(
 )
 
 VARIANTS = (
-    # Table I: only fully-connected, only convolutional, both
+    # Table I: fully-connected layers, convolutions, or both
     Variant(name="fc_1", net="fc(392,196) fc(196,98) fc(98,1)", parameters=96_433),
     Variant(name="fc_2", net="fc(392,196) fc(196,196) fc(196,98) fc(98,98) fc(98,1)", parameters=144_747),
     Variant(name="fc_3", net="fc(392,784) fc(784,784) fc(784,1)", parameters=924_337),
@@ -125,10 +130,10 @@ VARIANTS = (
         note="the printed count leaves no room for BN; a_w_net_bn has it",
     ),
     Variant(name="final_model", tower=f"{_TOWER} D(0.4)", head=_HEAD, auxiliary=_AUXILIARY, parameters=155_275),
-    # the two rows whose printed counts say "without BN" while the paper's text says "with"
+    # the two rows whose printed counts are without BN, although the paper's text is about networks with BN
     Variant(name="a_w_net_bn", tower=_TOWER_BN, head=_HEAD, auxiliary=_AUXILIARY, parameters=155_723),
     Variant(name="final_model_bn", tower=f"{_TOWER_BN} D(0.4)", head=_HEAD, auxiliary=_AUXILIARY, parameters=155_723),
-    # beyond the paper: weights shared to the end; structures and recipes chosen by cross-validation on training pairs
+    # extensions: all weights are shared; structures and recipes chosen by cross-validation on training pairs
     Variant(
         name="order_net",
         tower="conv(1,32,3) BN conv(32,32,3) BN P(2) conv(32,64,3) BN conv(64,64,3) BN P(2) conv(64,96,3) BN G "
@@ -176,89 +181,108 @@ VARIANTS = (
 )
 
 
-def find_variant(name: str) -> Variant:
-    """The row called `name`.  ValueError with the nearest names where there is none."""
-    for variant in VARIANTS:
-        if variant.name == name:
-            return variant
+def list_variants() -> tuple[Variant, ...]:
+    """All rows of the table. Raises ArgumentError if two rows have the same name."""
     names = [variant.name for variant in VARIANTS]
-    near = difflib.get_close_matches(name.lower().replace("-", "_"), names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names)}"
-    raise ValueError(f'no variant is called "{name}"; {hint}')
+    for name in names:
+        if names.count(name) > 1:
+            raise ArgumentError(f'expected different names in VARIANTS, got "{name}" more than once: rename a row')
+    return VARIANTS
+
+
+def find_variant(name: str) -> Variant:
+    """The row with this name. Raises ArgumentError, with the most similar names, if there is none."""
+    rows = {variant.name: variant for variant in list_variants()}
+    if name in rows:
+        return rows[name]
+    near = difflib.get_close_matches(name.lower().replace("-", "_"), rows, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"choose one of {', '.join(rows)}"
+    raise ArgumentError(f'expected the name of a variant, got "{name}": {hint}')
 
 
 def count_parameters(variant: Variant) -> int:
-    """Trainable values, counted from the layers (an independent count comes from the built module in the tests)."""
+    """Number of trainable values, computed from the layers. (The tests compare it with the built modules.)"""
     if variant.net:
         return notation.count_parameters(variant.net_layers, PAIR)
     features = notation.output_shape(variant.tower_layers, IMAGE)
     towers = (1 if variant.shared else 2) * notation.count_parameters(variant.tower_layers, IMAGE)
-    head = notation.count_parameters(variant.head_layers, _doubled(features))
+    head = notation.count_parameters(variant.head_layers, (2 * math.prod(features),))
     return towers + head + notation.count_parameters(variant.auxiliary_layers, features)
 
 
 def count_multiply_adds(variant: Variant) -> int:
-    """Multiply-adds for one pair as it is served: the auxiliary classifier is left out, as in the paper's testing."""
+    """Multiply-adds for one pair in inference, without the auxiliary classifier, as in the paper's testing."""
     if variant.net:
         return notation.count_multiply_adds(variant.net_layers, PAIR)
     features = notation.output_shape(variant.tower_layers, IMAGE)
-    head = notation.count_multiply_adds(variant.head_layers, _doubled(features))
+    head = notation.count_multiply_adds(variant.head_layers, (2 * math.prod(features),))
     return 2 * notation.count_multiply_adds(variant.tower_layers, IMAGE) + head
 
 
 def check(variant: Variant) -> None:
-    """NotationError, with the row's name, where layers do not fit, end in the wrong shape, or the count is off."""
+    """Raise NotationError, with the variant's name, if the layers do not fit or the stated count is not theirs."""
     try:
-        _check_shapes(variant)
+        _check_structure(variant)
     except NotationError as error:
         raise NotationError(f"{variant.name}: {error}") from None
-    if (counted := count_parameters(variant)) != variant.parameters:
+    if variant.parameters is not None and (count := count_parameters(variant)) != variant.parameters:
         raise NotationError(
-            f"{variant.name}: the row claims {variant.parameters:,} parameters, its layers hold {counted:,}"
+            f"{variant.name}: expected {variant.parameters:,} parameters as stated, got {count:,} in its layers: "
+            "correct one of them"
         )
 
 
-def _check_shapes(variant: Variant) -> None:
-    if bool(variant.net) == bool(variant.tower and variant.head):
-        raise NotationError("a row has either a net, or a tower and a head")
+def _check_structure(variant: Variant) -> None:
+    parts = (bool(variant.net), bool(variant.tower), bool(variant.head))
+    if parts not in ((True, False, False), (False, True, True)):
+        given = ", ".join(part for part in ("net", "tower", "head") if getattr(variant, part)) or "none of them"
+        raise NotationError(f"expected either a net, or a tower and a head, got {given}: add or remove a part")
     for layers in (variant.net_layers, variant.tower_layers, variant.head_layers, variant.auxiliary_layers):
         _check_repeats(layers)
+    _check_order(variant)
     if variant.net:
-        _expect("net", notation.output_shape(variant.net_layers, PAIR), 1)
+        _check_size("net", notation.output_shape(variant.net_layers, PAIR), 1)
         if variant.auxiliary:
-            raise NotationError("an auxiliary classifier needs a tower: a net never sees one image alone")
+            raise NotationError(
+                "expected a tower for the auxiliary classifier, got a net, which has no features of a single image: "
+                "remove one of the two"
+            )
         return
-    features = notation.output_shape(variant.tower_layers, IMAGE)
-    _expect("head", notation.output_shape(variant.head_layers, _doubled(features)), 1)
-    if variant.orders and not isinstance(variant.tower_layers[-1], Softmax):
-        raise NotationError(f"{variant.head} needs probabilities: the tower has to end in softmax")
-    if variant.orders and variant.auxiliary:
-        raise NotationError("a tower that ends in softmax classifies digits itself: leave the auxiliary classifier out")
+    features = math.prod(notation.output_shape(variant.tower_layers, IMAGE))
+    _check_size("head", notation.output_shape(variant.head_layers, (2 * features,)), 1)
     if variant.auxiliary:
-        _expect("auxiliary classifier", notation.output_shape(variant.auxiliary_layers, features), CLASSES)
+        _check_size("auxiliary classifier", notation.output_shape(variant.auxiliary_layers, (features,)), CLASSES)
+
+
+def _check_order(variant: Variant) -> None:
+    """Softmax and order(10) are used together: at the end of the tower, and as the whole head."""
+    order, softmax = variant.head_layers == (Order(CLASSES),), variant.tower_layers[-1:] == (Softmax(),)
+    others = (*variant.net_layers, *variant.auxiliary_layers)
+    others += variant.tower_layers[:-1] if softmax else variant.tower_layers
+    others += () if order else variant.head_layers
+    if order != softmax or any(isinstance(layer, Softmax | Order) for layer in others):
+        raise NotationError(
+            f"expected softmax only at the end of the tower, with the head order({CLASSES}), and order only there: "
+            "use both or neither"
+        )
+    if order and variant.auxiliary:
+        raise NotationError(
+            "expected no auxiliary classifier for a tower that ends in softmax, got one: the tower classifies digits; "
+            "remove it"
+        )
 
 
 def _check_repeats(layers: tuple[Layer, ...]) -> None:
-    """Layers are named after the conv or fc before them (norm1, pool1): each kind stands there once."""
+    """Layers are named by the number of the last conv or fc (norm1, pool1), so each kind occurs once after it."""
     seen: set[type[Layer]] = set()
     for layer in layers:
         if isinstance(layer, Conv | Linear):
             seen.clear()
         elif type(layer) in seen:
-            raise NotationError(f"{layer} is the second of its kind after one conv or fc; leave one out")
+            raise NotationError(f"expected one {layer} at most after a conv or fc, got a second one: remove it")
         seen.add(type(layer))
 
 
-def _doubled(features: notation.Shape) -> notation.Shape:
-    size = 1
-    for extent in features:
-        size *= extent
-    return (2 * size,)
-
-
-def _expect(part: str, shape: notation.Shape, values: int) -> None:
-    size = 1
-    for extent in shape:
-        size *= extent
-    if size != values:
-        raise NotationError(f"the {part} ends in {size} values, not {values}")
+def _check_size(part: str, shape: notation.Shape, expected: int) -> None:
+    if (size := math.prod(shape)) != expected:
+        raise NotationError(f"expected {expected} values from the {part}, got {size}: change its last layer")

@@ -17,7 +17,7 @@ from pairnet.artifact.recorded import require_same_images
 from pairnet.data.pairs import Moments, accuracy, draw_pairs
 from pairnet.data.sources import Dataset
 from pairnet.errors import RecordError
-from pairnet.models.networks import JointNet, TwinNet, build
+from pairnet.models.networks import JointNetwork, TwinNetwork, build
 from pairnet.study.environment import environment
 from pairnet.study.execution import execute
 from pairnet.study.jobs import job_of
@@ -35,7 +35,7 @@ class TrainedRun:
     """A run with its trained network, on the CPU and in evaluation mode."""
 
     record: RunRecord
-    network: JointNet | TwinNet
+    network: JointNetwork | TwinNetwork
 
     def __repr__(self) -> str:
         return f"TrainedRun({self.record.variant.name}, accuracy {self.record.accuracy:.4f})"
@@ -79,7 +79,7 @@ def train(run: Run, dataset: Dataset, *, on_epoch: Callable[[int, Epoch], None] 
     pairs, held_out = draw(run, dataset)
     place = environment(run.device, engine="single")
     trained, record = execute(job_of(run, dataset), place, pairs, held_out, on_epoch)
-    return TrainedRun(record=record, network=trained.net.cpu().eval())
+    return TrainedRun(record=record, network=trained.network.cpu().eval())
 
 
 @dataclass(frozen=True, kw_only=True)

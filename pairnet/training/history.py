@@ -1,15 +1,16 @@
-"""The history of one run: losses and accuracies, epoch by epoch; no torch."""
+"""The history of one run: losses and accuracies of each epoch. Does not import torch."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """One epoch: losses are means per pair (auxiliary: both digits summed), accuracies fractions of 1.
+    """The metrics of one epoch. Losses are means over pairs, and accuracies are fractions of 1.
 
-    Training figures are collected as the batches go by (dropout on, weights moving), validation figures at the end of
-    the epoch on the pairs held out from training, and are None after an epoch that was not measured (the last one
-    always is). Auxiliary figures are None for a variant that classifies no digits.
+    The auxiliary loss is the sum over both digits. Training metrics are collected during the epoch, with dropout and
+    while the weights change. Validation metrics are measured at the end of the epoch on the held-out pairs, and are
+    None after an epoch without a measurement (the last epoch always has one). Auxiliary metrics are None for a variant
+    that does not classify digits.
     """
 
     train_loss: float

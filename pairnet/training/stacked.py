@@ -1,12 +1,13 @@
-"""Many runs of one variant as one program: a GPU is far too large for one of these nets, and just right for dozens.
+"""Many runs of one variant as one program: a GPU is far too large for one of these networks, but suits dozens of them.
 
-The nets' parameters are stacked, each step is one `vmap` over them, and each net sees the batches, the dropout masks
-and the steps of Adam that it would see alone; only the order in which sums are rounded differs. On a GPU a step is
-captured in a CUDA graph and replayed: it finds its batch, its masks and its learning rate by a counter that lies on the
-device, so that nothing has to be said to the device between the beginning and the end of an epoch.
+The parameters of the networks are stacked, and each step is one `vmap` over them. Each network gets the same batches,
+dropout masks and Adam steps as when it is trained by itself; only the order of summation differs. On a GPU, a step is
+captured in a CUDA graph and replayed. It selects its batch, masks and learning rate with a counter that is stored on
+the device, so the host sends nothing to the device between the start and the end of an epoch.
 """
 
 import copy
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from pairnet.data.loader import PairLoader
 from pairnet.data.pairs import Batch, Pairs, moments, normalise
+from pairnet.errors import ArgumentError, TrainingError
 from pairnet.models.networks import MaskedDropout, Scores, build
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import Variant
@@ -24,26 +26,24 @@ from pairnet.training.loop import (
     EVALUATION_BATCH,
     MEASUREMENTS,
     Trained,
-    Worth,
-    check_finite,
-    epoch_of,
+    check_measurements,
     is_measured,
-    loss_of,
     mask_generator,
     recalibrate,
+    resolve_device,
     single_thread,
     to_device,
-    worths,
 )
+from pairnet.training.metrics import Metrics, check_finite, compute_metrics, make_epoch, total_loss
 from pairnet.training.optimiser import make_optimiser
 
 WARM_UP = 3
-"""Steps before a CUDA graph is captured; they are taken back."""
+"""Steps before a CUDA graph is captured; their effects are undone."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """One of the runs that are trained together: what tells it from the others."""
+    """One of the runs that are trained together: everything in which it may differ from the others."""
 
     pairs: Pairs
     held_out: Pairs
@@ -52,13 +52,13 @@ class Member:
     loss_ratio: float
 
 
-def can_be_together(members: Sequence[Member], recipe: Recipe) -> bool:
-    """Whether all have as many pairs to train on, and as many held out, and each batch is a full one."""
+def can_stack(members: Sequence[Member], recipe: Recipe) -> bool:
+    """Whether all members have equal numbers of training pairs and of held-out pairs, and only full batches."""
     sizes = {(len(member.pairs), len(member.held_out)) for member in members}
     return len(sizes) == 1 and len(members[0].pairs) % recipe.batch == 0
 
 
-def train_together(
+def train_stacked(
     variant: Variant,
     members: Sequence[Member],
     *,
@@ -66,109 +66,151 @@ def train_together(
     device: str,
     measurements: int = MEASUREMENTS,
     on_epoch: Callable[[int, int, Epoch], None] | None = None,
-) -> list[Trained]:
-    """What `training.train` gives for each member, with its loss ratio in place of the recipe's.
+) -> list[Trained | TrainingError]:
+    """For each member the result of `train_network`, with the member's loss ratio in place of the recipe's.
 
-    `on_epoch` is called with a member's place, the epochs done and the last one's figures. Where the device's memory
-    does not hold all, its halves are trained one after the other, from their beginning. TrainingError when a loss stops
-    being finite; ValueError for members that cannot be together.
+    A member whose loss is no longer finite gets a TrainingError in place of a result; the others are not affected.
+    `on_epoch` is called with a member's position, the number of finished epochs and the metrics of the last one; not
+    for a member that has failed. If the device runs out of memory, the members are trained again from the start in two
+    halves, one after the other; a single member that does not fit gets a TrainingError.
+
+    Raises ArgumentError for members that cannot be stacked or another argument out of bounds, NotationError if the
+    layers of `variant` do not fit, and ProviderError if the device is not available.
     """
-    if not can_be_together(members, recipe):
-        raise ValueError(
-            f"{len(members)} runs can be trained as one where all have as many pairs, in full batches of {recipe.batch}"
+    if not members:
+        raise ArgumentError("expected at least 1 run in `members`, got 0: pass the runs to train")
+    if not can_stack(members, recipe):
+        raise ArgumentError(
+            f"expected `members` with equal numbers of pairs, in full batches of {recipe.batch}: "
+            "train these runs one by one"
         )
+    for member in members:
+        check_measurements(member.held_out, measurements)
+    device = resolve_device(device)
     try:
-        return _Together(variant, members, recipe, device).train(measurements, on_epoch)
+        return _Stack(variant, members, recipe, device).train(measurements, on_epoch)
     except torch.OutOfMemoryError:
         if len(members) == 1:
-            raise
-    torch.cuda.empty_cache()
-    found: list[Trained] = []
-    for part in (members[: len(members) // 2], members[len(members) // 2 :]):
-        start = len(found)
-        tell = None if on_epoch is None else lambda at, *rest, start=start: on_epoch(start + at, *rest)
-        found += train_together(variant, part, recipe=recipe, device=device, measurements=measurements, on_epoch=tell)
-    return found
+            return [TrainingError(f"{variant.name}: the memory of {device} is too small: set `device` to cpu")]
+    torch.cuda.empty_cache()  # outside the handler: its traceback holds the tensors
+    results: list[Trained | TrainingError] = []
+    for half in (members[: len(members) // 2], members[len(members) // 2 :]):
+        results += train_stacked(
+            variant,
+            half,
+            recipe=recipe,
+            device=device,
+            measurements=measurements,
+            on_epoch=None if on_epoch is None else _shifted(on_epoch, len(results)),
+        )
+    return results
 
 
-class _Together:
-    """R stacked nets, an epoch's batches on their device, and one step over all.  S steps an epoch, N pairs each."""
+def _shifted(on_epoch: Callable[[int, int, Epoch], None], start: int) -> Callable[[int, int, Epoch], None]:
+    """`on_epoch` for members whose positions are counted from `start`."""
+    return lambda position, number, epoch: on_epoch(start + position, number, epoch)
+
+
+class _Stack:
+    """R stacked networks, the batches of one epoch on their device, and a step that trains all of them.
+
+    Letters in shapes: R networks, S steps per epoch, N pairs per batch, n held-out pairs.
+    """
 
     def __init__(self, variant: Variant, members: Sequence[Member], recipe: Recipe, device: str) -> None:
         self._variant, self._members, self._recipe, self._device = variant, members, recipe, torch.device(device)
         self._moments = [moments(member.pairs) for member in members]
-        self._nets = [build(variant, seed=member.weight_seed).to(device) for member in members]
-        self._parameters, self._buffers = stack_module_state(list(self._nets))  # name -> [R,...]
-        self._plan: nn.Module = copy.deepcopy(self._nets[0]).to("meta")
+        self._networks = [build(variant, seed=member.weight_seed).to(device) for member in members]
+        self._parameters, self._buffers = stack_module_state(list(self._networks))  # name -> [R,...]
+        self._template: nn.Module = copy.deepcopy(self._networks[0]).to("meta")
         self._steps = len(members[0].pairs) // recipe.batch
         self._loaders = [
-            PairLoader(*(member.pairs, found), batch=recipe.batch, seed=member.order_seed, threads=1, warp=recipe.warp)
-            for member, found in zip(members, self._moments, strict=True)
+            PairLoader(*(member.pairs, own), batch=recipe.batch, seed=member.order_seed, threads=1, warp=recipe.warp)
+            for member, own in zip(members, self._moments, strict=True)
         ]
-        self._generators = [mask_generator(member.weight_seed) for member in members]
-        self._ratios = torch.tensor([member.loss_ratio for member in members], device=device)  # [R]
+        self._mask_streams = [mask_generator(member.weight_seed) for member in members]
+        self._loss_ratios = torch.tensor([member.loss_ratio for member in members], device=device)  # [R]
         self._step = torch.zeros(1, dtype=torch.int64, device=device)  # of the epoch
         self._rate = torch.tensor(recipe.learning_rate, device=device)
         self._rates = torch.zeros(self._steps, device=device)  # [S]
-        self._optimiser = make_optimiser([(p, p.dim() > 2) for p in self._parameters.values()], recipe, self._rate)
+        parameters = [(parameter, parameter.dim() > 2) for parameter in self._parameters.values()]
+        self._optimiser = make_optimiser(parameters, recipe, self._rate, in_graph=True)
         batches, masks = self._next_epoch()
         self._batches = Batch(*(part.to(device) for part in batches))  # [S,R,N,...]
         self._masks = {name: mask.to(device) for name, mask in masks.items()}  # [S,R,2N,...]
         shape = (self._steps, len(members), recipe.batch)
         digits = torch.zeros(*shape, 2, 10, device=device) if variant.classifies_digits else None
-        self._scores = Scores(torch.zeros(shape, device=device), digits)
+        self._scores = Scores(torch.zeros(shape, device=device), digits)  # [S,R,N], [S,R,N,2,10]
 
-    def train(self, measurements: int, on_epoch: Callable[[int, int, Epoch], None] | None) -> list[Trained]:
-        """All epochs of all members."""
+    def train(
+        self, measurements: int, on_epoch: Callable[[int, int, Epoch], None] | None
+    ) -> list[Trained | TrainingError]:
+        """Train all members for all epochs, or until every member has failed."""
         recipe, histories = self._recipe, [list[Epoch]() for _ in self._members]
+        failures: dict[int, TrainingError] = {}
         held_out = self._held_out()
         with single_thread():
-            take_step = self._take_step if self._device.type == "cpu" else self._captured()
+            take_step = self._take_step if self._device.type == "cpu" else self._captured_step()
             for number in range(1, recipe.epochs + 1):
-                self._begin(number)
+                self._begin_epoch(number)
                 for _ in range(self._steps):
                     take_step()
-                ahead = self._next_epoch() if number < recipe.epochs else None  # while the device is at work
-                trained = self._worths(*self._seen())
-                if ahead is not None:
-                    self._receive(ahead)
+                following = self._next_epoch() if number < recipe.epochs else None  # while the device computes
+                training = self._metrics(*self._training_scores())
+                if following is not None:
+                    self._load_epoch(following)
                 elif recipe.recalibrate:
                     self._recalibrate()
-                measured: Sequence[Worth | None] = [None] * len(self._members)
+                validation: Sequence[Metrics | None] = [None] * len(self._members)
                 if is_measured(number, recipe.epochs, measurements):
                     scores = self._evaluate(held_out.pair)
-                    measured = self._worths(scores, held_out)
-                for at, history in enumerate(histories):
-                    history.append(epoch_of(trained[at], measured[at]))
-                    check_finite(self._variant, number, history[-1])
+                    validation = self._metrics(scores, held_out)
+                for position, history in enumerate(histories):
+                    if position in failures:
+                        continue
+                    history.append(make_epoch(training[position], validation[position]))
+                    try:
+                        check_finite(self._variant, number, history[-1])
+                    except TrainingError as error:
+                        failures[position] = error
+                        continue
                     if on_epoch is not None:
-                        on_epoch(at, number, history[-1])
+                        on_epoch(position, number, history[-1])
+                if len(failures) == len(self._members):
+                    return [failures[position] for position in range(len(self._members))]
         self._unstack()
+        probabilities = scores.main.sigmoid().cpu()  # [R,n]
         return [
-            Trained(net=net, moments=found, epochs=tuple(history), probability=probability)
-            for net, found, history, probability in zip(
-                self._nets, self._moments, histories, scores.main.sigmoid().cpu(), strict=True
+            failures.get(position)
+            or Trained(
+                network=self._networks[position],
+                moments=self._moments[position],
+                epochs=tuple(history),
+                probability=probabilities[position],
             )
+            for position, history in enumerate(histories)
         ]
 
     def _take_step(self) -> None:
-        """loss_ratio * BCE + CE + CE, Adam: for all nets, on batch `_step` of the epoch."""
+        """loss_ratio * BCE + CE + CE, Adam: for all networks, on batch `_step` of the epoch."""
         now = self._step
         self._rate.copy_(self._rates.index_select(0, now)[0])
         pair, target, digits = (part.index_select(0, now)[0] for part in self._batches)
         masks = {name: mask.index_select(0, now)[0] for name, mask in self._masks.items()}
         self._optimiser.zero_grad(set_to_none=False)
-        losses, *scores = vmap(self._one_step)(
-            self._parameters, self._buffers, masks, pair, target, digits, self._ratios
+        losses, *scores = vmap(self._forward)(
+            self._parameters, self._buffers, masks, pair, target, digits, self._loss_ratios
         )
-        losses.sum().backward()  # type: ignore[no-untyped-call]  # none depends on another's parameters: each net gets its own gradient
+        # no loss depends on the parameters of another network, so the gradient of the sum is that of each by itself,
+        # and one that is not finite stays in its own network
+        losses.sum().backward()  # type: ignore[no-untyped-call]
         self._optimiser.step()
-        for seen, part in zip(self._scores, scores, strict=False):
-            if seen is not None:
-                seen.index_copy_(0, now, part.detach()[None])
+        for stored, part in zip(self._scores, scores, strict=False):
+            if stored is not None:
+                stored.index_copy_(0, now, part.detach()[None])
         now.add_(1)
 
-    def _one_step(
+    def _forward(
         self,
         parameters: dict[str, Tensor],
         buffers: dict[str, Tensor],
@@ -178,17 +220,19 @@ class _Together:
         digits: Tensor,
         loss_ratio: Tensor,
     ) -> tuple[Tensor, ...]:
-        """One net's loss and scores."""
-        scores: Scores = functional_call(self._plan, (parameters, buffers, masks), (pair,))
-        return (loss_of(scores, target, digits, loss_ratio), *(part for part in scores if part is not None))
+        """Loss and scores of one network."""
+        scores: Scores = functional_call(self._template, (parameters, buffers, masks), (pair,))
+        return (total_loss(scores, target, digits, loss_ratio), *(part for part in scores if part is not None))
 
-    def _captured(self) -> Callable[[], None]:
-        """A step as a CUDA graph; what the steps before its capture have changed is put back."""
+    def _captured_step(self) -> Callable[[], None]:
+        """`_take_step` as a CUDA graph. The changes made by the steps before its capture are undone."""
         state = [*self._parameters.values(), *self._buffers.values(), self._step]
         before = [value.detach().clone() for value in state]
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
+        with torch.cuda.stream(stream), warnings.catch_warnings():
+            # these steps are not captured, of which the optimiser warns
+            warnings.filterwarnings("ignore", message="This instance was constructed with capturable=True")
             for _ in range(WARM_UP):
                 self._step.zero_()
                 self._take_step()
@@ -199,93 +243,96 @@ class _Together:
         with torch.no_grad():
             for value, old in zip(state, before, strict=True):
                 value.copy_(old)
-            for moments_ in self._optimiser.state.values():
-                for value in moments_.values():
+            for averages in self._optimiser.state.values():
+                for value in averages.values():
                     value.zero_()
         return graph.replay
 
     @torch.no_grad()
     def _evaluate(self, pair: Tensor) -> Scores:
-        """Normalised pairs [R,n,2,14,14], dropout off -> scores [R,n], [R,n,2,10]."""
+        """Scores [R,n], [R,n,2,10] of normalised pairs [R,n,2,14,14], without dropout."""
 
         def one(parameters: dict[str, Tensor], buffers: dict[str, Tensor], part: Tensor) -> tuple[Tensor, ...]:
-            scores: Scores = functional_call(self._plan, (parameters, buffers), (part,))
-            return tuple(found for found in scores if found is not None)
+            scores: Scores = functional_call(self._template, (parameters, buffers), (part,))
+            return tuple(values for values in scores if values is not None)
 
-        self._plan.eval()
+        self._template.eval()
         parts = [
             vmap(one)(self._parameters, self._buffers, part) for part in torch.split(pair, EVALUATION_BATCH, dim=1)
         ]
-        self._plan.train()
-        main, *digits = (torch.cat(found, dim=1) for found in zip(*parts, strict=True))
+        self._template.train()
+        main, *digits = (torch.cat(values, dim=1) for values in zip(*parts, strict=True))
         return Scores(main, digits[0] if digits else None)
 
-    def _seen(self) -> tuple[Scores, Batch]:
-        """What training said of each net's pairs in this epoch, and the truth -> [R,S*N,...]."""
+    def _training_scores(self) -> tuple[Scores, Batch]:
+        """The scores that each network gave during this epoch, with targets and digits, all [R,S*N,...].
 
-        def by_net(part: Tensor) -> Tensor:  # [S,R,N,...] -> [R,S*N,...]
+        The batch holds the pairs as they were, since metrics do not need them.
+        """
+
+        def by_network(part: Tensor) -> Tensor:  # [S,R,N,...] -> [R,S*N,...]
             return part.transpose(0, 1).flatten(1, 2)
 
         main, digits = self._scores
-        scores = Scores(by_net(main), None if digits is None else by_net(digits))
-        return scores, Batch(*(by_net(part) if part.dim() < 5 else part for part in self._batches))
+        scores = Scores(by_network(main), None if digits is None else by_network(digits))
+        return scores, Batch(*(by_network(part) if part.dim() < 5 else part for part in self._batches))
 
-    def _worths(self, scores: Scores, truth: Batch) -> list[Worth]:
-        """Each net's: scores [R,n], [R,n,2,10]; truth [R,n,...]."""
-        classified = [None] * len(self._members) if scores.digits is None else list(scores.digits)
-        each = zip(scores.main, classified, truth.target, truth.digits, strict=True)
-        return worths([(Scores(main, found), target, digits) for main, found, target, digits in each])
+    def _metrics(self, scores: Scores, truth: Batch) -> list[Metrics]:
+        """The metrics of each network: scores [R,n], [R,n,2,10]; targets [R,n] and digits [R,n,2] in `truth`."""
+        digit_scores = [None] * len(self._members) if scores.digits is None else list(scores.digits)
+        rows = zip(scores.main, digit_scores, truth.target, truth.digits, strict=True)
+        return compute_metrics([(Scores(main, classes), target, digits) for main, classes, target, digits in rows])
 
-    def _begin(self, number: int) -> None:
-        """Sets the counter and the learning rates of epoch `number`."""
+    def _begin_epoch(self, number: int) -> None:
+        """Set the step counter and the learning rates of epoch `number`."""
         epochs = self._recipe.epochs
-        done = [(number - 1 + (step + 0.5) / self._steps) / epochs for step in range(self._steps)]
-        self._rates.copy_(torch.tensor([self._recipe.learning_rate_at(at) for at in done]))
+        progress = [(number - 1 + (step + 0.5) / self._steps) / epochs for step in range(self._steps)]
+        self._rates.copy_(torch.tensor([self._recipe.learning_rate_at(at) for at in progress]))
         self._step.zero_()
 
     def _next_epoch(self) -> tuple[Batch, dict[str, Tensor]]:
-        """The batches and the masks of the next epoch, on the host -> [S,R,N,...], name -> [S,R,2N,...]."""
-        by_net = [list(loader) for loader in self._loaders]
-        batches = Batch(*(self._stacked([[batch[part] for batch in own] for own in by_net]) for part in range(3)))
-        dropouts = {f"{name}.mask": m for name, m in self._plan.named_modules() if isinstance(m, MaskedDropout)}
+        """Batches [S,R,N,...] and masks by name [S,R,2N,...] of the next epoch, on the host."""
+        by_network = [list(loader) for loader in self._loaders]
+        batches = Batch(*(self._gather([[batch[part] for batch in own] for own in by_network]) for part in range(3)))
+        dropouts = {f"{name}.mask": m for name, m in self._template.named_modules() if isinstance(m, MaskedDropout)}
         drawn = [
             [[dropout.draw(2 * self._recipe.batch, own) for dropout in dropouts.values()] for _ in range(self._steps)]
-            for own in self._generators
+            for own in self._mask_streams
         ]
-        masks = {name: self._stacked([[step[k] for step in own] for own in drawn]) for k, name in enumerate(dropouts)}
+        masks = {name: self._gather([[step[k] for step in own] for own in drawn]) for k, name in enumerate(dropouts)}
         return batches, masks
 
-    def _stacked(self, parts: Sequence[Sequence[Tensor]]) -> Tensor:
-        """R lists of S tensors -> [S,R,...], where the device can fetch it."""
+    def _gather(self, parts: Sequence[Sequence[Tensor]]) -> Tensor:
+        """R lists of S tensors -> [S,R,...], in pinned memory if the device is a GPU."""
         stacked = torch.stack([torch.stack(list(own)) for own in parts], dim=1)
         return stacked if self._device.type == "cpu" else stacked.pin_memory()
 
-    def _receive(self, epoch: tuple[Batch, dict[str, Tensor]]) -> None:
-        """Puts an epoch's batches and masks where the steps look for them."""
+    def _load_epoch(self, epoch: tuple[Batch, dict[str, Tensor]]) -> None:
+        """Copy the batches and masks of an epoch to the memory that the steps read."""
         batches, masks = epoch
-        for place, part in zip(self._batches, batches, strict=True):
-            place.copy_(part, non_blocking=True)
+        for memory, part in zip(self._batches, batches, strict=True):
+            memory.copy_(part, non_blocking=True)
         for name, mask in masks.items():
             self._masks[name].copy_(mask, non_blocking=True)
 
     def _held_out(self) -> Batch:
-        """All held-out pairs, each net's normalised with its own moments -> [R,n,...]."""
-        each = zip(self._members, self._moments, strict=True)
-        batches = [to_device(normalise(member.held_out, found), str(self._device)) for member, found in each]
+        """All held-out pairs [R,n,...], those of each network normalised with its own moments."""
+        rows = zip(self._members, self._moments, strict=True)
+        batches = [to_device(normalise(member.held_out, own), str(self._device)) for member, own in rows]
         return Batch(*(torch.stack(parts) for parts in zip(*batches, strict=True)))
 
     def _recalibrate(self) -> None:
-        """BN's statistics taken anew, net by net."""
+        """Compute the statistics of BN again, one network after the other."""
         self._unstack()
-        for net, member, found in zip(self._nets, self._members, self._moments, strict=True):
-            recalibrate(net, to_device(normalise(member.pairs, found), str(self._device)))
+        for network, member, own in zip(self._networks, self._members, self._moments, strict=True):
+            recalibrate(network, to_device(normalise(member.pairs, own), str(self._device)))
         for name, stacked in self._buffers.items():
-            stacked.copy_(torch.stack([net.get_buffer(name) for net in self._nets]))
+            stacked.copy_(torch.stack([network.get_buffer(name) for network in self._networks]))
 
     @torch.no_grad()
     def _unstack(self) -> None:
-        """Gives each net its own parameters and buffers again."""
-        for at, net in enumerate(self._nets):
-            own = {name: value[at] for name, value in {**self._parameters, **self._buffers}.items()}
-            for name, value in [*net.named_parameters(), *net.named_buffers()]:
+        """Copy the stacked parameters and buffers back to the networks."""
+        for position, network in enumerate(self._networks):
+            own = {name: value[position] for name, value in {**self._parameters, **self._buffers}.items()}
+            for name, value in [*network.named_parameters(), *network.named_buffers()]:
                 value.copy_(own[name])

@@ -1,24 +1,27 @@
-"""Built networks: every row of the table, against its count and against its meaning."""
+"""Built networks: parameters, shapes, seeds and sharing, for every row of the table."""
 
 import pytest
 import torch
 
-from pairnet.models.networks import TwinNet, build, count_parameters
-from pairnet.models.variants import VARIANTS, find_variant
+from pairnet.errors import ArgumentError
+from pairnet.models import variants
+from pairnet.models.networks import TwinNetwork, build, count_parameters, stack
+from pairnet.models.notation import parse
+from pairnet.models.variants import VARIANTS, Variant, find_variant
 
 EACH = pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
 
 
 @EACH
-def test_holds_the_parameters_that_the_row_claims(variant):
-    assert count_parameters(build(variant)) == variant.parameters
+def test_parameters_match_the_count_from_the_layers(variant):
+    assert count_parameters(build(variant)) == variants.count_parameters(variant)
 
 
 @EACH
 def test_scores_any_number_of_pairs(variant):
-    net = build(variant, seed=0).eval()
+    network = build(variant, seed=0).eval()
     for count in (1, 3):
-        scores = net(torch.randn(count, 2, 14, 14))
+        scores = network(torch.randn(count, 2, 14, 14))
         assert scores.main.shape == (count,)
         assert (scores.digits is not None) == variant.classifies_digits
         if scores.digits is not None:
@@ -26,22 +29,22 @@ def test_scores_any_number_of_pairs(variant):
 
 
 @EACH
-def test_a_pair_is_scored_alike_alone_and_among_others(variant):
-    net = build(variant, seed=0).eval()
+def test_scores_of_a_pair_do_not_depend_on_the_batch(variant):
+    network = build(variant, seed=0).eval()
     pair = torch.randn(4, 2, 14, 14)
-    torch.testing.assert_close(net(pair).main[2:3], net(pair[2:3]).main, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(network(pair).main[2:3], network(pair[2:3]).main, rtol=1e-4, atol=1e-5)
 
 
 @EACH
-def test_every_parameter_is_trained(variant):
-    net = build(variant, seed=0).train()
-    scores = net(torch.randn(8, 2, 14, 14))
+def test_every_parameter_has_a_gradient(variant):
+    network = build(variant, seed=0).train()
+    scores = network(torch.randn(8, 2, 14, 14))
     (scores.main.sum() + (0 if scores.digits is None else scores.digits.logsumexp(-1).sum())).backward()
-    assert all(parameter.grad is not None for parameter in net.parameters())
+    assert all(parameter.grad is not None for parameter in network.parameters())
 
 
 @EACH
-def test_the_same_seed_gives_the_same_weights_and_leaves_torchs_generator_alone(variant):
+def test_weights_depend_on_the_seed_only_and_torchs_generator_is_unchanged(variant):
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -53,43 +56,62 @@ def test_the_same_seed_gives_the_same_weights_and_leaves_torchs_generator_alone(
 
 
 @pytest.mark.parametrize("name", ["w_net", "a_w_net", "final_model", "final_model_bn"])
-def test_a_shared_tower_sees_both_images_alike(name):
-    net = build(find_variant(name), seed=0).eval()
-    assert isinstance(net, TwinNet)
+def test_a_shared_tower_encodes_both_images(name):
+    network = build(find_variant(name), seed=0).eval()
+    assert isinstance(network, TwinNetwork)
     left, right = torch.randn(2, 5, 1, 14, 14)
-    features = torch.cat((net.encode(left), net.encode(right)), dim=1)
-    torch.testing.assert_close(net(torch.cat((left, right), dim=1)).main, net.compare(features))
+    features = torch.cat((network.encode(left), network.encode(right)), dim=1)
+    torch.testing.assert_close(network(torch.cat((left, right), dim=1)).main, network.compare(features))
 
 
 @pytest.mark.parametrize("name", ["no_w_net", "a_net"])
-def test_towers_of_their_own_see_the_images_differently(name):
-    net = build(find_variant(name), seed=0).eval()
+def test_separate_towers_have_different_weights(name):
+    network = build(find_variant(name), seed=0).eval()
     image = torch.randn(5, 1, 14, 14)
-    assert isinstance(net, TwinNet)
-    assert net.other_tower is not None
-    assert not torch.allclose(net.tower(image), net.other_tower(image))
+    assert isinstance(network, TwinNetwork)
+    assert network.other_tower is not None
+    assert not torch.allclose(network.tower(image), network.other_tower(image))
 
 
-def test_the_auxiliary_classifier_is_one_for_both_images():
-    net = build(find_variant("a_w_net"), seed=0).eval()
+def test_the_auxiliary_classifier_is_shared():
+    network = build(find_variant("a_w_net"), seed=0).eval()
     image = torch.randn(4, 1, 14, 14)
-    digits = net(torch.cat((image, image), dim=1)).digits
+    digits = network(torch.cat((image, image), dim=1)).digits
     torch.testing.assert_close(digits[:, 0], digits[:, 1])
 
 
-def test_dropout_is_off_when_the_net_is_used():
-    net = build(find_variant("final_model"), seed=0)
+def test_dropout_is_applied_in_training_only():
+    network = build(find_variant("final_model"), seed=0)
     pair = torch.randn(4, 2, 14, 14)
-    assert torch.equal(net.eval()(pair).main, net(pair).main)
-    assert not torch.equal(net.train()(pair).main, net(pair).main)
+    assert torch.equal(network.eval()(pair).main, network(pair).main)
+    assert not torch.equal(network.train()(pair).main, network(pair).main)
 
 
-def test_a_relu_follows_every_layer_but_the_scores_and_stands_before_bn():
+def test_a_relu_follows_every_layer_except_the_scores_and_precedes_bn():
     names = list(dict(build(find_variant("cnn_base")).layers.named_children()))
     assert names[:4] == ["conv1", "relu1", "norm1", "pool1"]
     assert names[-3:] == ["fc5", "relu5", "fc6"]
 
 
-def test_a_net_without_a_classifier_says_so():
-    with pytest.raises(ValueError, match="no auxiliary classifier"):
+def test_a_network_without_a_classifier_refuses_to_classify():
+    with pytest.raises(ArgumentError, match="expected a network with an auxiliary classifier"):
         build(find_variant("w_net")).classify(torch.zeros(1, 128))
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_seeds_out_of_bounds_are_refused(seed):
+    with pytest.raises(ArgumentError, match=r"expected `seed` in 0\.\.2\*\*63-1, got"):
+        build(find_variant("conv_1"), seed=seed)
+
+
+@pytest.mark.parametrize("net", ["P(2) conv(2,1,7)*", "conv(2,1,3)* P(12)", "conv(2,4,3) P(2) G fc(4,1)"])
+def test_a_pooling_can_be_at_any_place(net):
+    network = build(Variant(name="pooled", net=net), seed=0).eval()
+    assert network(torch.randn(3, 2, 14, 14)).main.shape == (3,)
+
+
+def test_modules_are_named_as_in_the_paper():
+    layers = parse("conv(1,4,3) BN P(2) D(0.1) conv(4,6,3) P(2) fc(54,8) fc(8,1)")
+    names = [name for name, _ in stack(layers, (1, 14, 14), scores=True).named_children()]
+    expected = "conv1 relu1 norm1 pool1 dropout1 conv2 pool2 relu2 flatten3 fc3 relu3 fc4"
+    assert names == expected.split()

@@ -1,11 +1,12 @@
-"""The recipe: its defaults are the paper's, and nonsense is refused."""
+"""Recipes: the paper's defaults, identity, schedules, and values out of bounds."""
 
 import pytest
 
+from pairnet.errors import ArgumentError
 from pairnet.models.recipes import Recipe, Warp
 
 
-def test_the_defaults_are_the_papers():
+def test_the_defaults_are_those_of_the_paper():
     assert Recipe().to_dict() == {
         "epochs": 25,
         "batch": 25,
@@ -22,19 +23,19 @@ def test_the_defaults_are_the_papers():
     assert [Recipe().learning_rate_at(progress) for progress in (0.0, 0.5, 0.99)] == [1e-3] * 3
 
 
-def test_what_is_not_in_use_does_not_tell_recipes_apart():
+def test_unused_settings_are_not_part_of_the_identity():
     assert Recipe().identity() == {"epochs": 25, "batch": 25, "learning_rate": 1e-3, "loss_ratio": 0.5}
     assert Recipe(warp=Warp()).identity() != Recipe().identity()
     assert Recipe(betas=(0.9, 0.99)).identity()["betas"] == [0.9, 0.99]
 
 
 @pytest.mark.parametrize("value", [-1.0, float("inf"), float("nan")])
-def test_nonsense_warps_are_refused_by_name(value):
-    with pytest.raises(ValueError, match="shear of a warp must be finite and not negative"):
+def test_warps_out_of_bounds_are_refused(value):
+    with pytest.raises(ArgumentError, match="expected `shear` to be finite and at least 0, got"):
         Warp(shear=value)
 
 
-def test_the_learning_rate_rises_and_falls_as_scheduled():
+def test_the_learning_rate_follows_the_schedule():
     cosine = Recipe(learning_rate=2.0, schedule="cosine", warm_up=0.2)
     assert [round(cosine.learning_rate_at(progress), 6) for progress in (0.0, 0.1, 0.2, 0.6)] == [0.0, 1.0, 2.0, 1.0]
     assert cosine.learning_rate_at(0.999) < 1e-4
@@ -49,13 +50,17 @@ def test_the_learning_rate_rises_and_falls_as_scheduled():
         ("batch", 0),
         ("learning_rate", 0.0),
         ("learning_rate", float("nan")),
+        ("learning_rate", float("inf")),
         ("loss_ratio", -1.0),
+        ("loss_ratio", float("inf")),
+        ("betas", (0.9, 1.0)),
+        ("betas", (0.9,)),
         ("weight_decay", -0.1),
         ("warm_up", 1.0),
         ("optimiser", "sgd"),
         ("schedule", "step"),
     ],
 )
-def test_nonsense_is_refused_by_name(field, value):
-    with pytest.raises(ValueError, match=field):
+def test_values_out_of_bounds_are_refused(field, value):
+    with pytest.raises(ArgumentError, match=f"expected `{field}` to be .*, got .*: choose another value"):
         Recipe(**{field: value})

@@ -1,12 +1,21 @@
-"""The table: each row's count, shapes and name; and what a row of one's own is told."""
+"""The table of variants: counts, shapes, names, JSON, and errors of rows that do not fit."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
+import msgspec
 import pytest
 
-from pairnet.errors import NotationError
-from pairnet.models import paper
-from pairnet.models.variants import VARIANTS, Variant, check, count_multiply_adds, count_parameters, find_variant
+from pairnet.errors import ArgumentError, NotationError
+from pairnet.models import paper, variants
+from pairnet.models.variants import (
+    VARIANTS,
+    Variant,
+    check,
+    count_multiply_adds,
+    count_parameters,
+    find_variant,
+    list_variants,
+)
 
 RECONSTRUCTED = {
     "fc_1": 96_433,
@@ -24,55 +33,90 @@ RECONSTRUCTED = {
     "a_w_net_bn": 155_723,
     "final_model_bn": 155_723,
 }
-BEYOND = {"order_net": 121_930, "order_net_s": 9_382, "order_net_xs": 2_947, "order_net_fast": 10_354}
+EXTENSIONS = {"order_net": 121_930, "order_net_s": 9_382, "order_net_xs": 2_947, "order_net_fast": 10_354}
 
 
-def test_the_table_holds_the_papers_twelve_rows_the_two_with_bn_and_those_beyond():
-    assert {variant.name: variant.parameters for variant in VARIANTS} == RECONSTRUCTED | BEYOND
+EACH = pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
-def test_every_row_fits_and_counts_as_it_claims(variant):
+@pytest.mark.parametrize(("name", "count"), (RECONSTRUCTED | EXTENSIONS).items())
+def test_the_papers_rows_and_the_extensions_keep_their_counts(name, count):
+    assert find_variant(name).parameters == count_parameters(find_variant(name)) == count
+
+
+@EACH
+def test_every_row_fits_and_is_found_by_its_name(variant):
     check(variant)
-    assert count_parameters(variant) == variant.parameters
-    assert count_multiply_adds(variant) >= 65_000
+    assert count_parameters(variant) > 0
+    assert count_multiply_adds(variant) > 0
     assert find_variant(variant.name) is variant
+    assert list_variants() is VARIANTS
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
-def test_counts_equal_the_papers_but_for_its_slip(variant):
+@EACH
+def test_counts_equal_the_printed_ones(variant):
     printed = paper.PARAMETERS.get(variant.name)
-    if variant.name == "w_net":
-        assert printed == variant.parameters + 1
+    if variant.name == "w_net":  # a slip in the paper
+        assert printed == count_parameters(variant) + 1
     elif printed is not None:
-        assert printed == variant.parameters
+        assert printed == count_parameters(variant)
 
 
-def test_a_wrong_name_is_told_the_nearest():
-    with pytest.raises(ValueError, match='no variant is called "fina-model"; did you mean final_model'):
+@EACH
+def test_variants_survive_json(variant):
+    assert msgspec.json.decode(msgspec.json.encode(asdict(variant)), type=Variant) == variant
+
+
+@EACH
+def test_a_variant_is_shown_on_one_short_line(variant):
+    assert repr(variant) == f"Variant('{variant.name}')"
+
+
+def test_an_unknown_name_is_reported_with_the_nearest():
+    with pytest.raises(
+        ArgumentError, match='expected the name of a variant, got "fina-model": did you mean final_model'
+    ):
         find_variant("fina-model")
-    with pytest.raises(ValueError, match="there are fc_1, fc_2"):
+    with pytest.raises(ArgumentError, match=r"choose one of .*fc_1, "):
         find_variant("zzz")
+
+
+def test_two_rows_of_one_name_are_refused(monkeypatch):
+    monkeypatch.setattr(variants, "VARIANTS", (*VARIANTS, find_variant("fc_1")))
+    for search in (list_variants, lambda: find_variant("conv_1")):
+        with pytest.raises(ArgumentError, match='expected different names in VARIANTS, got "fc_1" more than once'):
+            search()
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"parameters": 5}, "final_model: the row claims 5 parameters, its layers hold 155,275"),
-        ({"head": "fc(256,2)"}, "final_model: the head ends in 2 values, not 1"),
-        ({"head": "fc(128,1)"}, "final_model: fc(128,1) receives 256 inputs (256), not 128"),
-        ({"auxiliary": "fc(128,9)"}, "final_model: the auxiliary classifier ends in 9 values, not 10"),
-        ({"head": ""}, "final_model: a row has either a net, or a tower and a head"),
-        ({"tower": "", "head": "", "net": "fc(392,1)"}, "final_model: an auxiliary classifier needs a tower"),
-        ({"tower": "conv(1,128,3) BN P(2) BN"}, "final_model: BN is the second of its kind after one conv or fc"),
-        ({"tower": "conv(1,8,3) Q(2)"}, 'final_model: "Q(2)" is no layer'),
+        ({"parameters": 5}, "final_model: expected 5 parameters as stated, got 155,275 in its layers"),
+        ({"head": "fc(256,2)"}, "final_model: expected 1 values from the head, got 2"),
+        ({"head": "fc(128,1)"}, "final_model: fc(128,1): expected 128 inputs, got 256 (256)"),
+        ({"auxiliary": "fc(128,9)"}, "final_model: expected 10 values from the auxiliary classifier, got 9"),
+        ({"auxiliary": "conv(128,10,1)"}, "final_model: conv(128,10,1): expected images [C,H,W], got 128 features"),
+        ({"head": ""}, "final_model: expected either a net, or a tower and a head, got tower: "),
+        (
+            {"net": "fc(392,1)", "head": ""},
+            "final_model: expected either a net, or a tower and a head, got net, tower: ",
+        ),
+        ({"tower": "", "head": "", "net": "fc(392,1)"}, "final_model: expected a tower for the auxiliary classifier"),
+        ({"tower": "conv(1,128,3) BN P(2) BN"}, "final_model: expected one BN at most after a conv or fc"),
+        ({"tower": "conv(1,8,3) Q(2)"}, 'got "Q(2)"'),
+        ({"tower": "fc(196,128) softmax"}, "final_model: expected softmax only at the end of the tower"),
+        ({"head": "fc(256,20) order(10)"}, "final_model: expected softmax only at the end of the tower"),
+        ({"tower": "fc(196,5) softmax", "head": "order(5)", "auxiliary": ""}, "with the head order(10)"),
+        ({"tower": "fc(196,10) softmax", "head": "order(10)"}, "final_model: expected no auxiliary classifier"),
     ],
 )
-def test_a_row_that_does_not_fit_is_told_where(changes, message):
+def test_errors_name_the_variant_and_the_part(changes, message):
     with pytest.raises(NotationError) as error:
         check(replace(find_variant("final_model"), **changes))
     assert message in str(error.value)
 
 
-def test_one_line_is_a_new_variant():
-    check(Variant(name="tiny", tower="conv(1,4,3) P(2) fc(196,8)", head="fc(16,1)", parameters=4 * 10 + 1576 + 17))
+def test_one_line_is_a_new_variant_and_the_count_is_optional():
+    tiny = Variant(name="tiny", tower="conv(1,4,3) P(2) fc(196,8)", head="fc(16,1)")
+    check(tiny)
+    assert count_parameters(tiny) == 4 * 10 + 1576 + 17

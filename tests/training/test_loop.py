@@ -1,4 +1,4 @@
-"""Training: the paper's losses, against torch by hand; what is measured; determinism; learning at all."""
+"""The training loop: the paper's losses and steps against plain torch, measurements, determinism, and learning."""
 
 import dataclasses
 
@@ -9,14 +9,14 @@ from torch.nn import functional
 
 from pairnet.data.loader import PairLoader
 from pairnet.data.pairs import draw_pairs, moments, normalise
-from pairnet.errors import TrainingError
+from pairnet.errors import ArgumentError, ProviderError, TrainingError
 from pairnet.models.networks import MaskedDropout, Scores, build
 from pairnet.models.recipes import Recipe, Warp
 from pairnet.models.variants import VARIANTS, find_variant
+from pairnet.training import loop
 from pairnet.training.loop import (
-    auxiliary_loss,
     is_measured,
-    main_loss,
+    mask_generator,
     predict,
     resolve_device,
     score,
@@ -24,6 +24,7 @@ from pairnet.training.loop import (
     to_device,
     train_network,
 )
+from pairnet.training.metrics import auxiliary_loss, main_loss
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def run(variant, draws, **changes):
     return train_network(find_variant(variant), *draws, recipe=recipe, weight_seed=3, order_seed=4)
 
 
-def test_losses_are_the_papers():
+def test_losses_are_those_of_the_paper():
     scores = Scores(torch.tensor([0.3, -2.0]), torch.randn(2, 2, 10))
     target, digits = torch.tensor([1.0, 1.0]), torch.tensor([[1, 2], [3, 4]])
     p = torch.sigmoid(scores.main)
@@ -51,10 +52,12 @@ def test_losses_are_the_papers():
     assert auxiliary_loss(Scores(scores.main, None), digits) is None
 
 
-def test_one_step_is_adams_on_loss_ratio_times_bce_plus_both_cross_entropies(draws):
+def test_one_step_equals_adam_on_the_weighted_losses(draws):
     pairs = draws[0].subset(np.arange(25))
     recipe = Recipe(epochs=1, loss_ratio=0.7)
-    trained = train_network(find_variant("a_w_net"), pairs, draws[1], recipe=recipe, weight_seed=3, order_seed=4).net
+    trained = train_network(
+        find_variant("a_w_net"), pairs, draws[1], recipe=recipe, weight_seed=3, order_seed=4
+    ).network
     by_hand = build(find_variant("a_w_net"), seed=3)
     batch = to_device(normalise(pairs, moments(pairs)), "cpu")
     scores = by_hand(batch.pair)
@@ -65,23 +68,23 @@ def test_one_step_is_adams_on_loss_ratio_times_bce_plus_both_cross_entropies(dra
     loss.backward()
     gradients = torch.cat([parameter.grad.flatten() for parameter in by_hand.parameters()])
     optimiser.step()
-    ours, theirs = (torch.cat([p.detach().flatten() for p in net.parameters()]) for net in (trained, by_hand))
+    ours, theirs = (torch.cat([p.detach().flatten() for p in network.parameters()]) for network in (trained, by_hand))
     clear = gradients.abs() > 1e-6  # Adam's first step is the gradient's sign: rounding decides where there is none
     assert clear.float().mean() > 0.3
     torch.testing.assert_close(ours[clear], theirs[clear], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["conv_1", "a_net", "final_model", "a_w_net_bn"])
-def test_the_same_seeds_give_the_same_net_whatever_torch_threads_are_set(name, draws):
+def test_results_depend_on_the_seeds_only(name, draws):
     threads = torch.get_num_threads()
     first = run(name, draws)
     torch.set_num_threads(2)
-    torch.manual_seed(99)  # dropout is not to see it
+    torch.manual_seed(99)  # dropout must not depend on it
     second = run(name, draws)
     assert torch.get_num_threads() == 2
     torch.set_num_threads(threads)
     assert first.epochs == second.epochs
-    for ours, theirs in zip(first.net.state_dict().values(), second.net.state_dict().values(), strict=True):
+    for ours, theirs in zip(first.network.state_dict().values(), second.network.state_dict().values(), strict=True):
         assert torch.equal(ours, theirs)
 
 
@@ -92,41 +95,45 @@ def test_several_steps_follow_the_recipe(draws, optimiser):
         epochs=2, learning_rate=0.01, optimiser=optimiser, weight_decay=0.3 * (optimiser == "adamw"), schedule="linear"
     )
     recipe = dataclasses.replace(recipe, warm_up=0.3, betas=(0.8, 0.9))
-    trained = train_network(find_variant("w_net"), pairs, draws[1], recipe=recipe, weight_seed=3, order_seed=4).net
-    net = build(find_variant("w_net"), seed=3).train()
+    trained = train_network(find_variant("w_net"), pairs, draws[1], recipe=recipe, weight_seed=3, order_seed=4).network
+    network = build(find_variant("w_net"), seed=3).train()
     kind = torch.optim.Adam if optimiser == "adam" else torch.optim.AdamW
     by_hand = [
         kind([p], lr=0.01, betas=(0.8, 0.9), weight_decay=recipe.weight_decay if p.dim() > 1 else 0.0)
-        for p in net.parameters()
+        for p in network.parameters()
     ]
     step = 0
     with PairLoader(pairs, moments(pairs), batch=25, seed=4) as batches, single_thread():
         for _ in range(2):
             for pair, target, _ in batches:
-                loss = functional.binary_cross_entropy_with_logits(net(pair).main, target)
-                net.zero_grad()
+                loss = functional.binary_cross_entropy_with_logits(network(pair).main, target)
+                network.zero_grad()
                 loss.backward()
                 done = (step + 0.5) / 6
                 for single in by_hand:
                     single.param_groups[0]["lr"] = 0.01 * (done / 0.3 if done < 0.3 else (1 - done) / 0.7)
                     single.step()
                 step += 1
-    for (name, ours), theirs in zip(trained.named_parameters(), net.parameters(), strict=True):
+    for (name, ours), theirs in zip(trained.named_parameters(), network.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4, msg=name)
 
 
-def test_recalibration_takes_statistics_of_the_training_pairs(draws):
+def test_recalibration_uses_the_training_pairs(draws):
     recipe = Recipe(epochs=1, recalibrate=True, warp=Warp())
     trained = train_network(find_variant("w_net"), *draws, recipe=recipe, weight_seed=3, order_seed=4)
     images = torch.from_numpy(normalise(draws[0], trained.moments).pair).reshape(-1, 1, 14, 14)
     with torch.inference_mode():
-        before_norm = trained.net.tower.relu1(trained.net.tower.conv1(images))
-    torch.testing.assert_close(trained.net.tower.norm1.running_mean, before_norm.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(trained.net.tower.norm1.running_var, before_norm.var((0, 2, 3)), rtol=1e-4, atol=1e-5)
-    assert trained.net.tower.norm1.momentum == 0.1
+        before_norm = trained.network.tower.relu1(trained.network.tower.conv1(images))
+    torch.testing.assert_close(
+        trained.network.tower.norm1.running_mean, before_norm.mean((0, 2, 3)), rtol=1e-4, atol=1e-5
+    )
+    torch.testing.assert_close(
+        trained.network.tower.norm1.running_var, before_norm.var((0, 2, 3)), rtol=1e-4, atol=1e-5
+    )
+    assert trained.network.tower.norm1.momentum == 0.1
 
 
-def test_an_epochs_losses_are_means_over_its_pairs(draws):
+def test_losses_of_an_epoch_are_means_over_its_pairs(draws):
     pairs = draws[0].subset(np.arange(40))
     (epoch,) = train_network(
         find_variant("a_w_net"), pairs, draws[1], recipe=Recipe(epochs=1, batch=40), weight_seed=3, order_seed=4
@@ -138,7 +145,7 @@ def test_an_epochs_losses_are_means_over_its_pairs(draws):
     assert epoch.train_auxiliary_loss == pytest.approx(auxiliary_loss(scores, batch.digits).item(), rel=1e-4)
 
 
-def test_training_leaves_torchs_generator_alone(draws):
+def test_training_does_not_use_torchs_generator(draws):
     torch.manual_seed(1)
     expected = torch.rand(2)
     torch.manual_seed(1)
@@ -147,7 +154,7 @@ def test_training_leaves_torchs_generator_alone(draws):
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
-def test_every_variant_trains_and_tells_what_it_measures(variant, draws):
+def test_every_variant_trains_and_has_its_metrics(variant, draws):
     small = tuple(pairs.subset(np.arange(60)) for pairs in draws)
     (epoch,) = run(variant.name, small, epochs=1).epochs
     for name, value in dataclasses.asdict(epoch).items():
@@ -156,37 +163,37 @@ def test_every_variant_trains_and_tells_what_it_measures(variant, draws):
         assert value is None or 0 <= value < 20, name
 
 
-def test_the_last_epochs_figures_are_the_nets_own(draws):
+def test_the_last_metrics_are_those_of_the_trained_network(draws):
     trained = run("a_w_net", draws)
     held_out = draws[1]
     last = trained.epochs[-1]
     with torch.inference_mode():
         batch = to_device(normalise(held_out, trained.moments), "cpu")
-        scores = trained.net.eval()(batch.pair)
+        scores = trained.network.eval()(batch.pair)
     right = (scores.main > 0) == (batch.target > 0)
     assert last.validation_accuracy == pytest.approx(right.float().mean().item())
     assert last.validation_loss == pytest.approx(main_loss(scores, batch.target).item(), rel=1e-4)
     assert last.validation_auxiliary_loss == pytest.approx(auxiliary_loss(scores, batch.digits).item(), rel=1e-4)
     digits_right = scores.digits.argmax(-1) == batch.digits
     assert last.validation_digit_accuracy == pytest.approx(digits_right.float().mean().item())
-    probability = predict(trained.net, held_out, trained.moments)
+    probability = predict(trained.network, held_out, trained.moments)
     torch.testing.assert_close(probability, scores.main.sigmoid(), rtol=1e-4, atol=1e-5)
 
 
-def test_evaluation_counts_a_last_part_that_is_not_full(draws):
-    net = build(find_variant("conv_1"), seed=0)
+def test_evaluation_includes_the_last_partial_batch(draws):
+    network = build(find_variant("conv_1"), seed=0)
     batch = to_device(normalise(draws[1].subset(np.arange(130)), moments(draws[0])), "cpu")
     with torch.inference_mode():
-        torch.testing.assert_close(score(net, batch.pair).main, net.eval()(batch.pair).main)
+        torch.testing.assert_close(score(network, batch.pair).main, network.eval()(batch.pair).main)
 
 
-def test_held_out_pairs_are_normalised_with_the_training_pairs_moments(draws):
+def test_held_out_pairs_are_normalised_with_the_moments_of_the_training_pairs(draws):
     trained = run("conv_1", draws, epochs=1)
     assert trained.moments == moments(draws[0])
     assert trained.moments != moments(draws[1])
 
 
-def test_it_learns(draws):
+def test_accuracy_increases(draws):
     history = run("final_model", draws, epochs=12).epochs
     before, after = (history[number - 1] for number in (3, 12))  # the first measured, and the last
     assert after.train_loss < 0.7 * before.train_loss
@@ -196,11 +203,11 @@ def test_it_learns(draws):
 @pytest.mark.parametrize(
     ("epochs", "measurements", "expected"), [(25, 5, [5, 10, 15, 20, 25]), (3, 5, [1, 2, 3]), (4, 1, [4]), (1, 5, [1])]
 )
-def test_measurements_are_spread_over_a_run_and_the_last_is_at_its_end(draws, epochs, measurements, expected):
+def test_measurements_are_evenly_spaced_and_the_last_is_at_the_end(draws, epochs, measurements, expected):
     assert [number for number in range(1, epochs + 1) if is_measured(number, epochs, measurements)] == expected
 
 
-def test_epochs_between_measurements_tell_of_training_alone(draws):
+def test_epochs_between_measurements_have_training_metrics_only(draws):
     recipe = Recipe(epochs=4)
     small = [pairs.subset(np.arange(50)) for pairs in draws]
     history = train_network(
@@ -210,7 +217,7 @@ def test_epochs_between_measurements_tell_of_training_alone(draws):
     assert all(epoch.train_loss > 0 and epoch.train_auxiliary_loss > 0 for epoch in history)
 
 
-def test_masks_are_those_of_the_runs_seed_and_scale_what_they_keep():
+def test_masks_follow_the_generator_and_scale_the_kept_values():
     dropout = MaskedDropout(0.4, (8, 1, 1))
     features = torch.ones(50, 8, 1, 1)
     dropout.mask = dropout.draw(60, torch.Generator().manual_seed(5))
@@ -221,29 +228,75 @@ def test_masks_are_those_of_the_runs_seed_and_scale_what_they_keep():
     assert torch.equal(dropout.eval()(features), features)
 
 
-def test_a_loss_that_is_no_number_ends_the_run_with_a_reason(draws):
-    with pytest.raises(TrainingError, match=r"fc_1: the loss is .* in epoch 1; lower the learning rate"):
+def test_a_loss_that_is_not_finite_ends_the_run(draws):
+    with pytest.raises(
+        TrainingError, match=r"fc_1: expected a finite loss, got .* in epoch 1: lower the learning rate"
+    ):
         run("fc_1", draws, learning_rate=1e30)
 
 
-def test_each_epoch_is_told(draws):
-    told = []
+def test_each_epoch_is_reported(draws):
+    reported = []
     train_network(
         find_variant("conv_1"),
         *draws,
         recipe=Recipe(epochs=3),
         weight_seed=0,
         order_seed=0,
-        on_epoch=lambda number, last: told.append((number, last)),
+        on_epoch=lambda number, last: reported.append((number, last)),
     )
-    assert [number for number, _ in told] == [1, 2, 3]
+    assert [number for number, _ in reported] == [1, 2, 3]
 
 
-def test_devices_are_chosen_openly():
+def test_training_pairs_are_warped(draws):
+    small = [pairs.subset(np.arange(75)) for pairs in draws]
+    still = {"epochs": 1, "learning_rate": 1e-12}  # weights stay, so the training loss depends on the images only
+    warp = Warp(rotation=30.0, elastic=1.0)
+    ours, plain = run("fc_1", small, warp=warp, **still), run("fc_1", small, **still)
+    network = build(find_variant("fc_1"), seed=3)
+    with PairLoader(small[0], moments(small[0]), batch=25, seed=4, warp=warp) as batches, torch.inference_mode():
+        losses = [main_loss(network(pair), target).item() for pair, target, _ in batches]
+    assert ours.epochs[0].train_loss == pytest.approx(np.mean(losses), rel=1e-5)
+    assert ours.epochs[0].train_loss != pytest.approx(plain.epochs[0].train_loss, rel=1e-4)
+    assert ours.epochs[0].validation_loss == pytest.approx(plain.epochs[0].validation_loss, rel=1e-4)
+
+
+def test_dropout_masks_depend_on_the_weight_seed(draws, monkeypatch):
+    small = [pairs.subset(np.arange(50)) for pairs in draws]
+    monkeypatch.setattr(loop, "build", lambda variant, seed: build(variant, seed=0))
+
+    def train(name, seed):
+        recipe = Recipe(epochs=1)
+        return train_network(find_variant(name), *small, recipe=recipe, weight_seed=seed, order_seed=4).epochs
+
+    assert train("final_model", 1) == train("final_model", 1)
+    assert train("final_model", 1) != train("final_model", 2)
+    assert train("a_w_net", 1) == train("a_w_net", 2)  # without dropout, the seed has no other effect
+
+
+def test_the_stream_of_masks_is_not_that_of_the_weights():
+    assert not torch.equal(
+        torch.rand(5, generator=mask_generator(3)), torch.rand(5, generator=torch.Generator().manual_seed(3))
+    )
+
+
+def test_arguments_out_of_bounds_are_refused(draws):
+    arguments = {"recipe": Recipe(epochs=1), "weight_seed": 0, "order_seed": 0}
+    with pytest.raises(ArgumentError, match="expected `measurements` of at least 1, got 0"):
+        train_network(find_variant("conv_1"), *draws, measurements=0, **arguments)
+    with pytest.raises(ArgumentError, match="expected at least 1 pair in `held_out`, got 0"):
+        train_network(find_variant("conv_1"), draws[0], draws[1].subset(np.arange(0)), **arguments)
+    with pytest.raises(ArgumentError, match='expected `device` to be auto, cpu or cuda, got "tpu"'):
+        train_network(find_variant("conv_1"), *draws, device="tpu", **arguments)
+
+
+def test_devices_are_resolved(monkeypatch):
     assert resolve_device("cpu") == "cpu"
-    assert resolve_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
-    with pytest.raises(ValueError, match='--device is auto, cpu or cuda, not "tpu"'):
+    with pytest.raises(ArgumentError, match='expected `device` to be auto, cpu or cuda, got "tpu"'):
         resolve_device("tpu")
-    if not torch.cuda.is_available():
-        with pytest.raises(ValueError, match="finds no CUDA device here; use --device cpu or auto"):
-            resolve_device("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert (resolve_device("auto"), resolve_device("cuda")) == ("cuda", "cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert resolve_device("auto") == "cpu"
+    with pytest.raises(ProviderError, match="set `device` to cpu or auto"):
+        resolve_device("cuda")

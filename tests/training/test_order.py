@@ -1,4 +1,4 @@
-"""The order head and the family built on it: exact probabilities, symmetry, and numbers that stay numbers."""
+"""The order head and its variants: exact probabilities, symmetry, and finite scores and gradients."""
 
 import itertools
 
@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pairnet.models.networks import OrderScore, Scores, TwinNet, build
-from pairnet.models.variants import VARIANTS, find_variant
-from pairnet.training.loop import auxiliary_loss, main_loss
+from pairnet.models.networks import OrderScore, Scores, TwinNetwork, build
+from pairnet.models.variants import VARIANTS, count_parameters, find_variant
+from pairnet.training.metrics import auxiliary_loss, main_loss
 
 FAMILY = [variant for variant in VARIANTS if variant.orders]
 EACH = pytest.mark.parametrize("variant", FAMILY, ids=lambda variant: variant.name)
@@ -33,7 +33,7 @@ SCORES = st.lists(st.floats(-60, 60, width=32), min_size=10, max_size=10)
 
 @settings(deadline=None)
 @given(SCORES, SCORES)
-def test_is_the_sum_over_classes_in_order(first, second):
+def test_probability_is_the_sum_over_classes_in_order(first, second):
     first, second = torch.tensor([first]), torch.tensor([second])
     torch.testing.assert_close(score(first, second).double(), by_counting(first, second), rtol=1e-4, atol=1e-6)
 
@@ -47,7 +47,7 @@ def test_symmetry(classes):
     torch.testing.assert_close(score(first, first), (1 + (p_same**2).sum(1)) / 2)
 
 
-def test_gradients_are_right():
+def test_gradients_are_correct():
     features = torch.randn(3, 20, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(OrderScore(10), (features,))
     saturated = (torch.randn(3, 20, dtype=torch.float64) * 30).requires_grad_()
@@ -55,7 +55,7 @@ def test_gradients_are_right():
 
 
 @pytest.mark.parametrize("size", [50.0, 1e3, 1e6, 1e30])
-def test_saturated_scores_give_numbers_and_gradients(size):
+def test_saturated_scores_have_finite_losses_and_gradients(size):
     logits = torch.zeros(4, 10)
     logits[0, 0] = logits[1, 9] = logits[2, 5] = size
     logits[3] = -size
@@ -72,25 +72,25 @@ def test_saturated_scores_give_numbers_and_gradients(size):
 
 
 @EACH
-def test_the_head_has_no_parameters_and_the_tower_gives_distributions(variant):
-    net = build(variant, seed=0).eval()
-    assert isinstance(net, TwinNet)
-    assert not list(net.head.parameters())
-    features = net.encode(torch.randn(6, 1, 14, 14))
+def test_the_head_has_no_parameters_and_the_tower_outputs_distributions(variant):
+    network = build(variant, seed=0).eval()
+    assert isinstance(network, TwinNetwork)
+    assert not list(network.head.parameters())
+    features = network.encode(torch.randn(6, 1, 14, 14))
     torch.testing.assert_close(features.exp().sum(1), torch.ones(6))
-    assert torch.equal(net.classify(features), features)
+    assert torch.equal(network.classify(features), features)
 
 
 @EACH
-def test_swapping_the_images_keeps_the_symmetry(variant):
-    net = build(variant, seed=0).eval()
+def test_swapping_the_images_gives_the_complementary_probability(variant):
+    network = build(variant, seed=0).eval()
     pair = torch.randn(8, 2, 14, 14)
-    there, back = net(pair), net(pair.flip(1))
+    there, back = network(pair), network(pair.flip(1))
     equal = there.digits.exp().prod(1).sum(1)
     torch.testing.assert_close(there.main.sigmoid() + back.main.sigmoid(), 1 + equal)
 
 
-def test_sizes_keep_their_bounds():
-    assert find_variant("order_net").parameters <= 155_275
-    assert find_variant("order_net_s").parameters <= 10_000
-    assert find_variant("order_net_xs").parameters <= 3_000
+def test_parameter_counts_are_within_their_bounds():
+    assert count_parameters(find_variant("order_net")) <= 155_275
+    assert count_parameters(find_variant("order_net_s")) <= 10_000
+    assert count_parameters(find_variant("order_net_xs")) <= 3_000

@@ -1,22 +1,21 @@
-"""Many nets as one program: each gets what it would get alone, for all variants; out of memory; what cannot be."""
+"""Stacked training: the same results as training one by one, failures of single members, and memory limits."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pairnet.data.pairs import draw_pairs
-from pairnet.errors import TrainingError
+from pairnet.errors import ArgumentError, TrainingError
 from pairnet.models.networks import build
-from pairnet.models.recipes import Warp
+from pairnet.models.recipes import Recipe, Warp
 from pairnet.models.variants import VARIANTS, find_variant
-from pairnet.study.engines.stacked import groups
-from pairnet.study.runs import with_dropout
-from pairnet.study.tables import plan, studies
-from pairnet.training import stacked as batched
-from pairnet.training.loop import train_network
-from pairnet.training.stacked import Member, train_together
+from pairnet.training import optimiser, stacked
+from pairnet.training.loop import Trained, train_network
+from pairnet.training.optimiser import make_optimiser
+from pairnet.training.stacked import Member, train_stacked
 
 
 @pytest.fixture(scope="module")
@@ -33,26 +32,28 @@ def members(glyph_set):
     ]
 
 
-def alone(variant, member, recipe):
+def train_single(variant, member, recipe, **options):
     return train_network(
         *(variant, member.pairs, member.held_out),
         recipe=replace(recipe, loss_ratio=member.loss_ratio),
         weight_seed=member.weight_seed,
         order_seed=member.order_seed,
+        **options,
     )
 
 
-def agree(ours, theirs, fresh):
-    """Sums are rounded in another order, so the nets end as near to one another as a tenth of the way that training
-    has led them from `fresh`; nets of two seeds end further apart than that way. (Where a channel is all but dead, BN
-    multiplies what is next to nothing by 300, and after some more steps no two ways of rounding agree that well.)
+def assert_close(ours, theirs, initial):
+    """Sums are rounded in another order. So the parameters may differ by a tenth of the distance that training has
+    moved them from their `initial` values; those of two seeds differ by more than that distance. (If a channel is
+    almost always zero, BN multiplies tiny values by 300, and after more steps rounding errors grow beyond this bound.)
     """
     assert ours.moments == theirs.moments
     mine, other, start = (
-        torch.cat([value.detach().flatten() for value in net.parameters()]) for net in (ours.net, theirs.net, fresh)
+        torch.cat([value.detach().flatten() for value in network.parameters()])
+        for network in (ours.network, theirs.network, initial)
     )
     assert (mine - other).norm() < 0.1 * (other - start).norm()
-    for (name, mine), other in zip(ours.net.named_buffers(), theirs.net.buffers(), strict=True):
+    for (name, mine), other in zip(ours.network.named_buffers(), theirs.network.buffers(), strict=True):
         torch.testing.assert_close(mine, other, rtol=0.02, atol=0.02, msg=name)
     torch.testing.assert_close(ours.probability, theirs.probability, rtol=0, atol=0.03)
     for one, other in zip(ours.epochs, theirs.epochs, strict=True):
@@ -61,97 +62,170 @@ def agree(ours, theirs, fresh):
         assert (one.validation_accuracy is None) == (other.validation_accuracy is None)
 
 
+def assert_identical(ours, theirs):
+    """Bit for bit: history, answers, parameters and statistics."""
+    assert ours.epochs == theirs.epochs
+    assert torch.equal(ours.probability, theirs.probability)
+    for mine, other in zip(ours.network.state_dict().values(), theirs.network.state_dict().values(), strict=True):
+        assert torch.equal(mine, other)
+
+
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
-def test_each_net_gets_what_it_would_get_alone(variant, members):
-    recipe = replace(variant.recipe, epochs=1, learning_rate=1e-3)
-    told = []
-    found = train_together(variant, members, recipe=recipe, device="cpu", on_epoch=lambda *step: told.append(step))
-    for ours, member in zip(found, members, strict=True):
-        agree(ours, alone(variant, member, recipe), build(variant, seed=member.weight_seed))
-    assert [(at, number) for at, number, _ in told] == [(0, 1), (1, 1), (2, 1)]
+def test_each_member_gets_the_result_of_training_it_by_itself(variant, members):
+    recipe = replace(variant.recipe, epochs=1, batch=25, learning_rate=1e-3)
+    calls = []
+    results = train_stacked(variant, members, recipe=recipe, device="cpu", on_epoch=lambda *call: calls.append(call))
+    for ours, member in zip(results, members, strict=True):
+        assert_close(ours, train_single(variant, member, recipe), build(variant, seed=member.weight_seed))
+    assert [(position, number) for position, number, _ in calls] == [(0, 1), (1, 1), (2, 1)]
 
 
-def test_nets_of_one_batch_differ_by_their_seeds_and_loss_ratios(members):
+def test_members_with_other_loss_ratios_get_other_results(members):
     alike = [replace(members[0], loss_ratio=ratio) for ratio in (0.5, 5.0)]
     recipe = replace(find_variant("a_w_net").recipe, epochs=1)
-    first, second = train_together(find_variant("a_w_net"), alike, recipe=recipe, device="cpu")
+    first, second = train_stacked(find_variant("a_w_net"), alike, recipe=recipe, device="cpu")
     assert first.epochs != second.epochs
     assert not torch.equal(first.probability, second.probability)
 
 
-def test_masks_and_batches_go_on_from_epoch_to_epoch(members):
-    recipe = replace(find_variant("final_model").recipe, epochs=4)
-    (ours,) = train_together(find_variant("final_model"), members[:1], recipe=recipe, device="cpu")
-    agree(ours, alone(find_variant("final_model"), members[0], recipe), build(find_variant("final_model"), seed=0))
+def test_masks_and_batches_continue_from_epoch_to_epoch(members):
+    variant = find_variant("final_model")
+    recipe = replace(variant.recipe, epochs=4)
+    (ours,) = train_stacked(variant, members[:1], recipe=recipe, device="cpu")
+    assert_close(ours, train_single(variant, members[0], recipe), build(variant, seed=0))
 
 
-def test_every_recipe_holds(members):
-    recipe = replace(
-        find_variant("order_net_xs").recipe,
+def test_every_setting_of_a_recipe_is_used(members):
+    variant = find_variant("w_net")
+    recipe = Recipe(
         epochs=1,
+        batch=25,
         learning_rate=1e-3,
-        warp=Warp(elastic=0.3),
-        weight_decay=0.3,
         optimiser="adamw",
+        weight_decay=0.3,
+        betas=(0.9, 0.99),
+        schedule="cosine",
         warm_up=0.3,
+        warp=Warp(elastic=0.3),
+        recalibrate=True,
     )
-    (ours,) = train_together(find_variant("w_net"), members[:1], recipe=recipe, device="cpu", measurements=1)
-    agree(
-        ours,
-        train_network(
-            *(find_variant("w_net"), members[0].pairs, members[0].held_out),
-            recipe=replace(recipe, loss_ratio=members[0].loss_ratio),
-            weight_seed=0,
-            order_seed=10,
-            measurements=1,
-        ),
-        build(find_variant("w_net"), seed=0),
-    )
+    (ours,) = train_stacked(variant, members[:1], recipe=recipe, device="cpu", measurements=1)
+    assert_close(ours, train_single(variant, members[0], recipe, measurements=1), build(variant, seed=0))
 
 
-def test_out_of_memory_halves_the_batch_and_goes_on(members, monkeypatch):
-    most, sizes, told = 1, [], []
+def test_training_pairs_are_warped(members):
+    recipe = Recipe(epochs=1, learning_rate=1e-12)  # weights stay, so the training loss depends on the images only
+    warped = replace(recipe, warp=Warp(rotation=30.0, elastic=1.0))
+    variant = find_variant("fc_1")
+    (plain,) = train_stacked(variant, members[:1], recipe=recipe, device="cpu")
+    (ours,) = train_stacked(variant, members[:1], recipe=warped, device="cpu")
+    expected = train_single(variant, members[0], warped).epochs[0].train_loss
+    assert ours.epochs[0].train_loss == pytest.approx(expected, rel=1e-5)
+    assert ours.epochs[0].train_loss != pytest.approx(plain.epochs[0].train_loss, rel=1e-4)
+    assert ours.epochs[0].validation_loss == pytest.approx(plain.epochs[0].validation_loss, rel=1e-4)
 
-    class Small(batched._Together):
+
+def test_dropout_masks_depend_on_the_weight_seed(members, monkeypatch):
+    monkeypatch.setattr(stacked, "build", lambda variant, seed: build(variant, seed=0))
+    alike = [replace(members[0], weight_seed=seed) for seed in (1, 1, 2)]
+    recipe = Recipe(epochs=1)
+    first, same, other = train_stacked(find_variant("final_model"), alike, recipe=recipe, device="cpu")
+    assert first.epochs[0].train_loss == pytest.approx(same.epochs[0].train_loss, rel=1e-6)
+    assert first.epochs[0].train_loss != pytest.approx(other.epochs[0].train_loss, rel=1e-6)
+
+
+def test_members_are_halved_when_memory_runs_out(members, monkeypatch):
+    limit, sizes, positions = 1, [], []
+
+    class Limited(stacked._Stack):
         def __init__(self, variant, members, *rest):
             sizes.append(len(members))
-            if len(members) > most:
+            if len(members) > limit:
                 raise torch.OutOfMemoryError
             super().__init__(variant, members, *rest)
 
-    recipe = replace(find_variant("conv_1").recipe, epochs=1)
-    whole = train_together(find_variant("conv_1"), members, recipe=recipe, device="cpu")
-    monkeypatch.setattr(batched, "_Together", Small)
-    parts = train_together(
-        find_variant("conv_1"), members, recipe=recipe, device="cpu", on_epoch=lambda at, *_: told.append(at)
+    variant, recipe = find_variant("conv_1"), Recipe(epochs=1)
+    whole = train_stacked(variant, members, recipe=recipe, device="cpu")
+    monkeypatch.setattr(stacked, "_Stack", Limited)
+    halves = train_stacked(
+        variant, members, recipe=recipe, device="cpu", on_epoch=lambda position, *_: positions.append(position)
     )
     assert sizes == [3, 1, 2, 1, 1]
-    assert told == [0, 1, 2]
-    for one, other in zip(parts, whole, strict=True):
+    assert positions == [0, 1, 2]
+    for one, other in zip(halves, whole, strict=True):
         torch.testing.assert_close(one.probability, other.probability, rtol=1e-3, atol=1e-4)
-    most = 0
-    with pytest.raises(torch.OutOfMemoryError):
-        train_together(find_variant("conv_1"), members, recipe=recipe, device="cpu")
+    limit = 0
+    results = train_stacked(variant, members, recipe=recipe, device="cpu")
+    assert [str(result) for result in results] == ["conv_1: the memory of cpu is too small: set `device` to cpu"] * 3
 
 
-def test_what_cannot_be_together_is_told(members):
-    recipe = replace(find_variant("conv_1").recipe, epochs=1)
+def test_members_that_cannot_be_stacked_are_refused(members):
     odd = replace(members[0], pairs=members[0].pairs.subset(np.arange(90)))
     for those in ([members[0], odd], [odd]):
-        with pytest.raises(ValueError, match="in full batches of 25"):
-            train_together(find_variant("conv_1"), those, recipe=recipe, device="cpu")
+        with pytest.raises(ArgumentError, match="in full batches of 25"):
+            train_stacked(find_variant("conv_1"), those, recipe=Recipe(epochs=1), device="cpu")
 
 
-def test_a_loss_that_is_no_number_ends_the_batch_with_a_reason(members):
-    recipe = replace(find_variant("fc_1").recipe, epochs=1, learning_rate=1e30)
-    with pytest.raises(TrainingError, match=r"fc_1: the loss is .* in epoch 1"):
-        train_together(find_variant("fc_1"), members, recipe=recipe, device="cpu")
+def test_an_empty_list_of_members_is_refused():
+    with pytest.raises(ArgumentError, match="expected at least 1 run in `members`, got 0"):
+        train_stacked(find_variant("conv_1"), [], recipe=Recipe(epochs=1), device="cpu")
 
 
-def test_a_tables_runs_fall_into_a_group_for_each_variant():
-    tables = studies()
-    assert [len(group) for group in groups(plan(tables["3"], repeats=10))] == [10] * 8
-    assert [len(group) for group in groups(plan(tables["2"], repeats=2))] == [2 * 4 * len(tables["2"].rows)]
-    dropouts = groups(plan(tables["dropout"], repeats=1))
-    assert [len(group) for group in dropouts] == [4] * 6
-    assert dropouts[0][0].variant == with_dropout(find_variant("final_model"), 0.0)
+def test_measurements_are_required(members):
+    with pytest.raises(ArgumentError, match="expected `measurements` of at least 1, got 0"):
+        train_stacked(find_variant("conv_1"), members, recipe=Recipe(epochs=1), device="cpu", measurements=0)
+
+
+@pytest.mark.parametrize(("name", "recalibrate"), [("final_model_bn", True), ("order_net_fast", False)])
+def test_a_diverging_member_fails_by_itself(members, name, recalibrate):
+    variant = find_variant(name)
+    recipe = Recipe(epochs=2, recalibrate=recalibrate)
+    poisoned = [members[0], replace(members[1], loss_ratio=1e39), members[2]]  # infinite in float32
+    calls = []
+    expected = train_stacked(variant, members, recipe=recipe, device="cpu")
+    results = train_stacked(
+        variant, poisoned, recipe=recipe, device="cpu", on_epoch=lambda *call: calls.append(call[:2])
+    )
+    assert isinstance(results[1], TrainingError)
+    assert str(results[1]).startswith(f"{name}: expected a finite loss, got ")
+    for position in (0, 2):
+        assert_identical(results[position], expected[position])
+        assert [number for at, number in calls if at == position] == [1, 2]
+    failed = [number for at, number in calls if at == 1]
+    assert failed == []
+
+
+def test_training_stops_when_all_members_have_failed(members):
+    recipe = Recipe(epochs=50, learning_rate=1e30)
+    calls = []
+    results = train_stacked(
+        find_variant("fc_1"), members, recipe=recipe, device="cpu", on_epoch=lambda *call: calls.append(call)
+    )
+    assert all(isinstance(result, TrainingError) for result in results)
+    assert all("fc_1: expected a finite loss, got" in str(result) for result in results)
+    assert not any(isinstance(result, Trained) for result in results)
+    assert calls == []
+
+
+@pytest.mark.parametrize(
+    ("device", "in_graph", "capturable"), [("cuda", True, True), ("cuda", False, False), ("cpu", True, False)]
+)
+def test_the_optimiser_is_capturable_only_for_a_graph_on_a_gpu(device, in_graph, capturable, monkeypatch):
+    monkeypatch.setattr(optimiser, "_into_block", lambda parameters: torch.nn.Parameter(torch.zeros(3)))
+    with FakeTensorMode():  # tensors without memory, so that no GPU is needed
+        parameters = [(torch.empty(3, 4, device=device), True), (torch.empty(3, device=device), False)]
+    recipe = Recipe(optimiser="adamw", weight_decay=0.1)
+    adam = make_optimiser(parameters, recipe, torch.tensor(1e-3), in_graph=in_graph)
+    assert [group["capturable"] for group in adam.param_groups] == [capturable] * 2
+
+
+def test_the_stacked_engine_asks_for_an_optimiser_that_can_be_captured(members, monkeypatch):
+    options = []
+
+    def recorded(*arguments, **keywords):
+        options.append(keywords)
+        return make_optimiser(*arguments, **keywords)
+
+    monkeypatch.setattr(stacked, "make_optimiser", recorded)
+    train_stacked(find_variant("fc_1"), members[:1], recipe=Recipe(epochs=1), device="cpu")
+    assert options == [{"in_graph": True}]

@@ -18,7 +18,7 @@ from pairnet.study.jobs import EpochDone, Event, Failed, Finished, Job, Started
 from pairnet.study.records import Environment, one_line
 from pairnet.study.runs import Run, draw
 from pairnet.training.history import Epoch
-from pairnet.training.stacked import Member, can_be_together, train_together
+from pairnet.training.stacked import Member, can_stack, train_stacked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +70,11 @@ class Stacked:
             events.put(EpochDone(job=group[at], number=number, epoch=epoch))
 
         members = [_member(job.run, *pairs) for job, pairs in zip(group, drawn, strict=True)]
-        if not can_be_together(members, first.recipe):
+        if not can_stack(members, first.recipe):
             self._compute_singly(group, drawn, place, events, report)
             return
         start = time.perf_counter()
-        results = train_together(
+        results = train_stacked(
             first.variant,
             members,
             recipe=first.recipe,
