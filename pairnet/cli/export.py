@@ -9,8 +9,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from pairnet.artifact.design import DEFAULT_MAX_DROP, DEFAULT_OPSET, NEWEST_OPSET, OLDEST_OPSET, plan
+from pairnet.artifact.design import DEFAULT_OPSET, NEWEST_OPSET, OLDEST_OPSET
 from pairnet.cli.common import Data, DataDir, Json, Out, console, print_json
+from pairnet.exporting.plan import DEFAULT_MAX_DROP, plan
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,9 +64,9 @@ def export(
     for name in names:
         variant = find_variant(load_record(run).variant if run else name)
         options: Any = {
-            "kind": input_kind,
+            "input_kind": input_kind,
             "precision": precision,
-            "digits": with_digits and (not every or variant.classifies_digits),
+            "with_digits": with_digits and (not every or variant.classifies_digits),
             "split": split and (not every or (variant.shared and not variant.net)),
             "opset": opset,
             "max_drop": max_drop,
