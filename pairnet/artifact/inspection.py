@@ -138,6 +138,8 @@ def inspect(content: bytes, name: str) -> FileMetadata:
         _check_weights(model, metadata)
     except ModelError as error:
         raise ModelError(f"{name}: {error}") from None
+    except UnicodeError:  # protobuf decodes a text when it is read
+        raise ModelError(f"{name}: expected text in UTF-8, got other bytes: export the run again") from None
     return metadata
 
 

@@ -158,7 +158,8 @@ def from_text(values: Mapping[str, str]) -> FileMetadata:
             f"expected all keys of pairnet's metadata, got none for {', '.join(missing)}: export the run again"
         )
     for key in METADATA:
-        _expect(key, values[key], f"at most {LONGEST_TEXT} characters", len(values[key]) <= LONGEST_TEXT)
+        text = values[key]  # bytes if a damaged file holds no UTF-8
+        _expect(key, text, f"at most {LONGEST_TEXT} characters", isinstance(text, str) and len(text) <= LONGEST_TEXT)
     readers: dict[str, Callable[[str, str], Any]] = {
         "parameters": _whole,
         "pairs": _whole,
@@ -207,7 +208,7 @@ def _versions(key: str, text: str) -> dict[str, dict[str, str]]:
 def _decoded(key: str, text: str, kind: type[T], expected: str) -> T:
     try:
         return msgspec.json.decode(text, type=kind)
-    except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError):
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
         raise ModelError(_message(key, text, expected)) from None
 
 
