@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pairnet.artifact.design import DEFAULT_OPSET, Precision
 from pairnet.models.paper import TABLE_III
@@ -204,7 +205,7 @@ def write_null(path: Path) -> None:
     from pairnet.artifact.metadata import FileMetadata, Seeds
     from pairnet.host import revision
 
-    constants = {
+    constants: dict[str, NDArray[Any]] = {
         "pair.shape": np.array([-1, 2 * 28 * 28], np.int64),
         "one": np.array([1, 2 * 28 * 28 - 1], np.int64),
         "zero": np.array(0, np.float32),
