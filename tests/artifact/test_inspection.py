@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import suppress
 
 import numpy as np
 import onnx
@@ -206,7 +207,7 @@ def many_nodes(model):
 
 
 def two_of_one_name(model):
-    model.graph.node[1].output[0] = model.graph.node[0].output[0]
+    model.graph.initializer.append(model.graph.initializer[0])
 
 
 def unused_value(model):
@@ -218,7 +219,7 @@ def text_weights(model):
 
 
 def wrong_dims(model):
-    model.graph.initializer[0].dims[0] = 10**12
+    next(tensor for tensor in model.graph.initializer if tensor.dims).dims[0] = 10**12
 
 
 def escape_in_a_name(model):
@@ -263,7 +264,7 @@ def wrong_shape(model):
         (wrong_dims, "expected "),
         (escape_in_a_name, "name: expected plain text"),
         (other_output, "expected "),
-        (fixed_batch, r"expected .*\(N,2,28,28\), got pair uint8 \(1,2,28,28\)|checker accepts"),
+        (fixed_batch, r"\(N,2,28,28\), got 'pair' uint8 \(1,2,28,28\)"),
         (wrong_shape, "checker accepts"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -271,11 +272,8 @@ def wrong_shape(model):
 def test_a_hostile_graph_is_refused(change, message, models):
     model = onnx.load(models("w_net"))
     change(model)
-    try:
-        helper.set_model_props(model, {entry.key: entry.value for entry in model.metadata_props})
+    with suppress(ModelError):  # weights that cannot be read have no checksum
         next(e for e in model.metadata_props if e.key == "weights_sha256").value = weights_digest(model)
-    except (ModelError, ValueError):
-        pass  # weights that cannot be read have no checksum
     with pytest.raises(ModelError, match=rf"^bad\.onnx: .*(?:{message})") as error:
         inspect(model.SerializeToString(), "bad.onnx")
     assert str(error.value).isprintable()
