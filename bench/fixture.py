@@ -6,6 +6,7 @@ minutes. PAIRNET_BENCH_VARIANTS, names with commas between them, leaves out the 
 each, longest first. Progress goes to the terminal and to .asv/fixture.log.
 """
 
+import hashlib
 import math
 import os
 import time
@@ -18,7 +19,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pairnet.artifact.design import DEFAULT_OPSET, FORMAT, METADATA, Precision
+import numpy as np
+from numpy.typing import NDArray
+
+from pairnet.artifact.design import DEFAULT_OPSET, Precision
 from pairnet.models.paper import TABLE_III
 from pairnet.models.variants import VARIANTS, Variant, count_multiply_adds, find_variant
 
@@ -139,7 +143,7 @@ def _export(
     wanted = [(name, precision) for name in runs for precision in PRECISIONS]
     paths = [folder / f"{name}-{precision}.onnx" for name, precision in wanted]
     tasks = [
-        partial(export, runs[name].folder, dataset, path, precision=precision, max_drop=100.0)
+        partial(export, runs[name].folder, path, dataset=dataset, precision=precision, max_drop=100.0)
         for (name, precision), path in zip(wanted, paths, strict=True)
     ]
 
@@ -191,25 +195,66 @@ def _to_goal(saved: "SavedRun") -> list[float]:
 
 
 def write_null(path: Path) -> None:
-    """A file that pairnet.Predictor takes for one of its own: pairs in, 0.5 out, no layer between."""
-    import onnx
-    from onnx import TensorProto, helper
+    """Writes a file that answers 0.5 for each pair and computes no layer: its latency is the overhead of the harness.
 
-    half = helper.make_tensor("half", TensorProto.FLOAT, [1], [0.5])
+    It consists of operators that `pairnet export` writes and has valid metadata, so it passes each check of a file. The
+    answer is computed from one pixel of each pair, times zero, since it needs to be as long as the batch.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    from pairnet.artifact.inspection import inspect, weights_digest
+    from pairnet.artifact.metadata import FileMetadata, Seeds
+    from pairnet.host import revision
+
+    constants: dict[str, NDArray[Any]] = {
+        "pair.shape": np.array([-1, 2 * 28 * 28], np.int64),
+        "one": np.array([1, 2 * 28 * 28 - 1], np.int64),
+        "zero": np.array(0, np.float32),
+        "score.shape": np.array([-1], np.int64),
+    }
     nodes = [
-        helper.make_node("Shape", ["pair"], ["count"], start=0, end=1),
-        helper.make_node("ConstantOfShape", ["count"], ["probability"], value=half),
+        helper.make_node("Reshape", ["pair", "pair.shape"], ["pixels"]),
+        helper.make_node("Split", ["pixels", "one"], ["first", "others"], axis=1),
+        helper.make_node("Cast", ["first"], ["grey"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["grey", "zero"], ["product"]),
+        helper.make_node("Reshape", ["product", "score.shape"], ["score"]),
+        helper.make_node("Sigmoid", ["score"], ["probability"]),
     ]
     graph = helper.make_graph(
         nodes,
         "null",
         [helper.make_tensor_value_info("pair", TensorProto.UINT8, ["N", 2, 28, 28])],
         [helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["N"])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", DEFAULT_OPSET)], ir_version=10)
-    helper.set_model_props(model, dict.fromkeys(METADATA, "") | {"pairnet": FORMAT, "part": "joint", "input": "images"})
-    onnx.checker.check_model(model)
-    path.write_bytes(model.SerializeToString())
+    metadata = FileMetadata(
+        variant=NULL,
+        structure="fc(392,1)",  # a layer whose weights are all zero: its products are omitted
+        parameters=393,
+        part="joint",
+        input_kind="images",
+        precision="fp32",
+        data=DATA,
+        data_source=DATA,
+        data_checksum=hashlib.sha256(DATA.encode()).hexdigest(),
+        pairs=1000,
+        seeds=Seeds(train_draw=0, test_draw=1, weights=0, order=0),
+        mean=0.0,
+        std=1.0,
+        recipe={},
+        run=NULL,
+        run_accuracy=0.5,
+        test_accuracy=0.5,
+        versions={},
+        revision=revision(),
+        run_revision=revision(),
+        weights_sha256=weights_digest(model),
+    )
+    helper.set_model_props(model, metadata.to_text())
+    content = model.SerializeToString()
+    inspect(content, path.name)
+    path.write_bytes(content)
 
 
 class Progress:

@@ -29,7 +29,7 @@ class Resident(OfTrainedNets):
     def setup(self, made: Made, variant: str, provider: str, precision: str, batch: int) -> None:
         path = made.file(variant, precision)
         try:
-            self.session = open_session(path, provider)
+            self.session = open_session(path.read_bytes(), provider)
         except ProviderError as error:
             raise NotImplementedError(str(error)) from None
         self.binding = self.session.io_binding()

@@ -254,7 +254,7 @@ def main(
         record, net, folder, dataset = trained(runs, Path(scratch))
         files: dict[Precision, Path] = {p: Path(scratch) / f"{p}.onnx" for p in ("fp32", "fp16", "int8")}
         for precision, path in files.items():
-            export(folder, dataset, path, precision=precision, split=precision == "fp32", max_drop=100)
+            export(folder, path, dataset=dataset, precision=precision, split=precision == "fp32", max_drop=100)
         peers = [*torch_peers(net), *our_peers(files), *openvino_peers(files)]
         peaks = dict[str, float]()
         if torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""Fixtures for the tests of what is made of a trained run: hardly trained ones of every variant, on embedded digits."""
+"""Fixtures for tests that need a trained run or an exported file: each variant, trained briefly on embedded digits."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pairnet.artifact.design import Kind, Precision
+from pairnet.artifact.design import InputKind, Precision
 from pairnet.data.sources import Dataset, load_dataset
 from pairnet.exporting.export import export
 from pairnet.models.recipes import Recipe
@@ -23,7 +23,7 @@ def digits5k() -> Dataset:
 
 @pytest.fixture(scope="session")
 def trained(digits5k: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The folder of a run of one epoch over 200 pairs, so that no weight and no statistic is what it was at first."""
+    """The folder of a run of one epoch over 200 pairs: no weight and no statistic has its initial value."""
     out = tmp_path_factory.mktemp("runs")
 
     @cache
@@ -38,17 +38,17 @@ def trained(digits5k: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Call
 def models(
     digits5k: Dataset, trained: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., Path]:
-    """An exported file, with encoder and head beside it where the variant has them, and digits where it gives them."""
+    """An exported file with all that the variant supports: digits, and encoder and head beside it."""
     folder = tmp_path_factory.mktemp("models")
 
     @cache
-    def made(name: str, kind: Kind, precision: Precision) -> Path:
+    def made(name: str, kind: InputKind, precision: Precision) -> Path:
         row, path = find_variant(name), folder / f"{name}-{kind}-{precision}.onnx"
-        options = {"digits": row.classifies_digits, "split": row.shared and not row.net}
-        export(trained(name), digits5k, path, kind=kind, precision=precision, max_drop=10, **options)
+        options = {"with_digits": row.classifies_digits, "split": row.shared and not row.net}
+        export(trained(name), path, dataset=digits5k, input_kind=kind, precision=precision, max_drop=10, **options)
         return path
 
-    def model(name: str = "final_model", kind: Kind = "images", precision: Precision = "fp32") -> Path:
+    def model(name: str = "final_model", kind: InputKind = "images", precision: Precision = "fp32") -> Path:
         return made(name, kind, precision)
 
     return model

@@ -1,61 +1,64 @@
-"""The test draw that an exported file was measured on, drawn again from its metadata; no torch."""
+"""The test draw on which an exported file was measured, drawn again from its metadata; no torch."""
 
-import json
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pairnet import _core
-from pairnet.artifact.design import SIDE, Kind
+from pairnet.artifact.design import SIDE, InputKind
+from pairnet.artifact.metadata import FileMetadata
 from pairnet.data.images import Pool
 from pairnet.data.pairs import Moments, Pairs, accuracy, draw_pairs
 from pairnet.data.sources import Dataset
-from pairnet.errors import RecordError
+from pairnet.errors import DataError
+
+T = TypeVar("T")
 
 
-def as_input(pairs: Pairs, images: Pool, moments: Moments, kind: Kind) -> NDArray[Any]:
+def as_input(pairs: Pairs, images: Pool, moments: Moments, kind: InputKind) -> NDArray[Any]:
     """Pairs drawn from `images` as a file takes them: uint8 [n,2,28,28] or float32 [n,2,14,14].
 
-    ValueError where 28x28 pixels are wanted and the source has none.
+    Raises DataError if raw pixels are wanted and the images are smaller than 28x28.
     """
     if kind == "pairs":
         return _core.normalise(pairs.pixels, moments.mean, moments.std)
     if images.side != SIDE:
-        raise ValueError(f"this source has no images of {SIDE}x{SIDE} to send: export with --input pairs")
+        raise DataError(
+            f"expected images of {SIDE}x{SIDE}, got {images.side}x{images.side}: export the run for input pairs, which "
+            "are pooled"
+        )
     return images.take(pairs.indices)[0]
 
 
-def test_draw(metadata: Mapping[str, str], dataset: Dataset) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+def require_same_images(dataset: Dataset, *, owner: str, name: str, checksum: str) -> None:
+    """Raises DataError unless `dataset` has the SHA-256 `checksum`, that of the images called `name`.
+
+    owner: the run or file that was made with them, for the message.
+    """
+    if dataset.checksum != checksum:
+        raise DataError(
+            f"{owner}: expected the images it was made with, {name}, SHA-256 {checksum[:12]}, got {dataset.origin}, "
+            f"SHA-256 {dataset.checksum[:12]}: choose the same images with `data` or `data_dir`"
+        )
+
+
+def recorded_draw(metadata: FileMetadata, dataset: Dataset) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """The recorded test pairs as the file takes them, and whether the first digit is equal or less: [n].
 
-    ValueError where `dataset` is not the one the file was made with.
+    Raises DataError if `dataset` is not the one that the file was made with.
     """
-    if dataset.checksum != metadata["data_checksum"]:
-        raise ValueError(
-            f"the file was measured on {metadata['data']}, sha256 {metadata['data_checksum'][:12]}; these images "
-            f"({dataset.origin}) have {dataset.checksum[:12]}: name the same ones with --data or --data-dir"
-        )
-    test, seed = dataset.test, json.loads(metadata["seeds"])["test_draw"]
-    pairs = draw_pairs(test, count=int(metadata["pairs"]), seed=seed)
-    moments = Moments(mean=float(metadata["mean"]), std=float(metadata["std"]))
-    kind: Kind = "images" if metadata["input"] == "images" else "pairs"
-    return as_input(pairs, test, moments, kind), pairs.targets > 0.5
+    require_same_images(dataset, owner=metadata.variant, name=metadata.data, checksum=metadata.data_checksum)
+    pairs = draw_pairs(dataset.test, count=metadata.test_pairs, seed=metadata.seeds.test_draw)
+    return as_input(pairs, dataset.test, metadata.moments, metadata.input_kind), pairs.targets > 0.5
 
 
-def measure(
-    probability: Callable[[NDArray[Any]], NDArray[Any]], metadata: Mapping[str, str], dataset: Dataset
-) -> float:
-    """The fraction of right answers on the recorded test draw, e.g. of Predictor.probability; compare test_accuracy."""
-    inputs, targets = test_draw(metadata, dataset)
-    return accuracy(probability(inputs), targets)
+def measure(probability: Callable[[T], NDArray[Any]], draw: tuple[T, NDArray[Any]]) -> float:
+    """Fraction of correct decisions on a draw of test pairs, for example with Predictor.probability.
 
-
-def require_same_images(dataset: Dataset, *, checksum: str, origin: str, of: str) -> None:
-    """RecordError unless `dataset` has the recorded checksum."""
-    if dataset.checksum != checksum:
-        raise RecordError(
-            f"expected the images of {of} ({origin}, SHA-256 {checksum[:12]}), got {dataset.origin}, "
-            f"{dataset.checksum[:12]}: name the same ones with `data` or `data_dir`"
-        )
+    draw: the pairs, as `probability` takes them, and for each whether its first digit is equal or less [n]; such as
+    `recorded_draw` returns. For an exported file, the fraction equals its `metadata.test_accuracy`.
+    """
+    pairs, targets = draw
+    return accuracy(probability(pairs), targets)

@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions: which provider really runs, with what settings, and what is missing where one does not run."""
+"""ONNX Runtime sessions: which provider runs a model, with which settings, and what is missing if it cannot run."""
 
 import ctypes
 import sys
@@ -16,60 +16,47 @@ PROVIDERS = {
     "cuda": "CUDAExecutionProvider",
     "cpu": "CPUExecutionProvider",
 }
-"""Short names, best first: `auto` tries them in turn. Other providers go by their own names."""
+"""Short names, best first: `auto` tries them in this order. Other providers are given by their full names."""
 
 GPU_WHEELS = "pip install 'onnxruntime-gpu[cuda,cudnn]'"
+ERRORS = 3
+"""ONNX Runtime's level for errors; the conditions it would warn about are raised here as exceptions."""
 
 
 def open_session(
-    model: Path | bytes,
+    model: bytes,
     provider: str = "auto",
     *,
+    name: str = "the given bytes",
     provider_options: Mapping[str, str] | None = None,
     cuda_graphs: bool = False,
     threads_per_run: int = 1,
 ) -> ort.InferenceSession:
-    """A session on the provider that was asked for; `auto` is the first of PROVIDERS that runs here.
+    """A session on the given provider; `auto` is the first of PROVIDERS that runs on this machine.
 
-    On a CPU each run stays on the thread that calls it: predictor.py parts a batch between threads, which was measured
-    to be quicker than ONNX Runtime's parting of each layer (`threads_per_run` of them, which spin while they wait).
-    ProviderError says what is missing; ModelError says what is wrong with the file.
+    model: a serialised ONNX model; `name` stands for it in messages. On a CPU each run stays on the calling thread:
+    the predictor splits a batch between threads, which is faster than ONNX Runtime's splitting of each layer
+    (between `threads_per_run` threads, which spin while they wait).
+    Raises ProviderError if the provider cannot run, and ModelError if ONNX Runtime cannot load the model.
     """
-    options: dict[str, Any] = {
-        "provider_options": provider_options,
-        "cuda_graphs": cuda_graphs,
-        "threads_per_run": threads_per_run,
-    }
-    if provider == "auto":
-        for name in PROVIDERS:
-            if not missing(PROVIDERS[name]):
-                try:
-                    return open_session(model, name, **options)
-                except ProviderError:
-                    continue
-    full = full_name(provider)
-    if reason := missing(full):
-        raise ProviderError(f'provider "{provider}" cannot run here: {reason}; or choose provider="auto"')
-    given = dict(provider_options or {})
-    if full == PROVIDERS["cuda"] and cuda_graphs:
-        given["enable_cuda_graph"] = "1"
-    session = _session(model, full, given, threads_per_run)
-    if session.get_providers()[0] != full:  # it fell back without raising
-        raise ProviderError(
-            f'provider "{provider}" was refused by ONNX Runtime {ort.__version__}, which fell back to '
-            f"{session.get_providers()[0]}: do its library, driver and GPU fit one another?"
-        )
-    return session
+    candidates = list(PROVIDERS) if provider == "auto" else [provider]
+    for candidate in candidates:
+        try:
+            return _checked_session(model, name, candidate, dict(provider_options or {}), cuda_graphs, threads_per_run)
+        except ProviderError:
+            if candidate == candidates[-1]:
+                raise
+    raise AssertionError("the last candidate returns or raises")
 
 
 def full_name(provider: str) -> str:
-    """ "cuda" -> "CUDAExecutionProvider"; the full name of any provider stands for itself."""
+    """ "cuda" -> "CUDAExecutionProvider"; the full name of a provider is returned unchanged."""
     if provider in PROVIDERS:
         return PROVIDERS[provider]
     if not provider.endswith("ExecutionProvider"):
         raise ProviderError(
-            f"provider is auto, {', '.join(PROVIDERS)} or the full name of one that is installed "
-            f'({", ".join(ort.get_available_providers())}), not "{provider}"'
+            f"`provider`: expected auto, {', '.join(PROVIDERS)} or the full name of an installed provider "
+            f"({', '.join(ort.get_available_providers())}), got {provider!r}"
         )
     return provider
 
@@ -80,30 +67,30 @@ def short_name(provider: str) -> str:
 
 
 def missing(provider: str) -> str:
-    """What `provider` (its full name) lacks on this machine, and what to do; empty where nothing is known to be."""
+    """What `provider` (a full name) lacks on this machine, with a remedy; empty if nothing is known to be missing."""
     if provider not in ort.get_available_providers():
         gpu = provider in (PROVIDERS["tensorrt"], PROVIDERS["cuda"])
-        remedy = GPU_WHEELS if gpu else "install the onnxruntime package that has it"
+        remedy = GPU_WHEELS if gpu else "install the onnxruntime package that contains it"
         return f"the installed onnxruntime {ort.__version__} was built without {provider}: {remedy}"
     if provider not in (PROVIDERS["tensorrt"], PROVIDERS["cuda"]):
         return ""
-    if reason := _unloadable("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"):
-        return f"there is no NVIDIA driver ({reason}): install one, on a machine with an NVIDIA GPU"
-    if find_spec("nvidia") is not None:  # NVIDIA's wheels: their libraries lie where no loader looks
+    if reason := _load_failure("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"):
+        return f"the NVIDIA driver is missing ({reason}): install it on a machine with an NVIDIA GPU"
+    if find_spec("nvidia") is not None:  # NVIDIA's wheels: their libraries are not on the loader's path
         ort.preload_dlls()
     folder = Path(ort.__file__).parent / "capi"
     name = "tensorrt" if provider == PROVIDERS["tensorrt"] else "cuda"
     library = f"onnxruntime_providers_{name}.dll" if sys.platform == "win32" else f"libonnxruntime_providers_{name}.so"
     if sys.platform != "win32":
-        _unloadable(str(folder / "libonnxruntime_providers_shared.so"), shared=True)  # the other one's symbols
-    if reason := _unloadable(str(folder / library)):
+        _load_failure(str(folder / "libonnxruntime_providers_shared.so"), shared=True)  # the next one needs its symbols
+    if reason := _load_failure(str(folder / library)):
         remedy = "install TensorRT (pip install tensorrt)" if name == "tensorrt" else GPU_WHEELS
         return f"a library is missing ({reason}): {remedy}"
     return ""
 
 
-def _unloadable(library: str, *, shared: bool = False) -> str:
-    """Why the dynamic linker refuses `library`; empty where it does not."""
+def _load_failure(library: str, *, shared: bool = False) -> str:
+    """Why the dynamic linker cannot load `library`; empty if it can."""
     try:
         ctypes.CDLL(library, mode=ctypes.RTLD_GLOBAL if shared else ctypes.DEFAULT_MODE)
     except OSError as error:
@@ -111,30 +98,40 @@ def _unloadable(library: str, *, shared: bool = False) -> str:
     return ""
 
 
+def _checked_session(
+    model: bytes, name: str, provider: str, options: dict[str, str], cuda_graphs: bool, threads_per_run: int
+) -> ort.InferenceSession:
+    """A session that really runs on `provider`."""
+    full = full_name(provider)
+    if reason := missing(full):
+        raise ProviderError(f"`provider`: expected one that runs on this machine, got {provider}: {reason}")
+    if full == PROVIDERS["cuda"] and cuda_graphs:
+        options["enable_cuda_graph"] = "1"
+    session = _session(model, name, full, options, threads_per_run)
+    if session.get_providers()[0] != full:  # it fell back without an exception
+        raise ProviderError(
+            f"`provider`: expected {provider} to run, got a fallback of ONNX Runtime {ort.__version__} to "
+            f"{session.get_providers()[0]}: check that its library, driver and GPU match"
+        )
+    return session
+
+
 def _session(
-    model: Path | bytes, provider: str, provider_options: dict[str, str], threads: int
+    model: bytes, name: str, provider: str, provider_options: dict[str, str], threads: int
 ) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors; what a warning would say is raised here
-    source = model if isinstance(model, bytes) else str(model)
+    options.log_severity_level = ERRORS
     chosen: list[Any] = [(provider, provider_options)]
     if provider == PROVIDERS["tensorrt"]:
-        chosen.append(PROVIDERS["cuda"])  # for what TensorRT does not take
+        chosen.append(PROVIDERS["cuda"])  # for the operators that TensorRT does not support
     try:
-        return ort.InferenceSession(source, options, providers=chosen)
+        return ort.InferenceSession(model, options, providers=chosen)
     except Exception as error:  # ONNX Runtime's exceptions have no common class
         reason = " ".join(str(error).split())
         if provider != PROVIDERS["cpu"]:
-            raise ProviderError(f'provider "{short_name(provider)}" cannot take this model: {reason}') from None
-        name = "the given bytes" if isinstance(model, bytes) else str(model)
-        raise ModelError(f"{name}: expected an ONNX model, ONNX Runtime says: {reason}") from None
-
-
-def cpu_session(model: bytes) -> ort.InferenceSession:
-    """A session on one thread of the CPU: for answers, not for speed."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3  # errors
-    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            raise ProviderError(
+                f"`provider`: expected {short_name(provider)} to load {name}, ONNX Runtime reports: {reason}"
+            ) from None
+        raise ModelError(f"{name}: expected a valid ONNX model, ONNX Runtime reports: {reason}") from None

@@ -9,8 +9,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from pairnet.artifact.design import DEFAULT_MAX_DROP, DEFAULT_OPSET, NEWEST_OPSET, OLDEST_OPSET, plan
+from pairnet.artifact.design import DEFAULT_OPSET, NEWEST_OPSET, OLDEST_OPSET
 from pairnet.cli.common import Data, DataDir, Json, Runs, console, print_json
+from pairnet.exporting.plan import DEFAULT_MAX_DROP, plan
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,9 +64,9 @@ def export(
     for name in names:
         variant = load_record(run).variant if run else find_variant(name)
         options: Any = {
-            "kind": input_kind,
+            "input_kind": input_kind,
             "precision": precision,
-            "digits": with_digits and (not every or variant.classifies_digits),
+            "with_digits": with_digits and (not every or variant.classifies_digits),
             "split": split and (not every or (variant.shared and not variant.net)),
             "opset": opset,
             "max_drop": max_drop,
@@ -77,7 +78,7 @@ def export(
         folder = run or newest(runs, name, checksum=wanted) or _train(variant, images(data), runs, notes)
         record = load_record(folder)
         notes.print(f"{record.variant.name}: from {escape(str(folder))}, {_told(record)}")
-        results += export_run(folder, images(record.data.source), target, **options)
+        results += export_run(folder, target, dataset=images(record.data.source), **options)
     if as_json:
         print_json([{**asdict(each), "paths": list(map(str, each.paths))} for each in results])
     else:

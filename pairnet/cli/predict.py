@@ -61,23 +61,23 @@ def predict(
 
 
 def _test(predictor: "Predictor", data: str | None, data_dir: Path | None, *, as_json: bool) -> None:
-    from pairnet.artifact.recorded import measure
+    from pairnet.artifact.recorded import measure, recorded_draw
     from pairnet.data.sources import load_dataset
 
     about = predictor.metadata
-    dataset = load_dataset(data or about["data_source"], data_dir=data_dir)
-    accuracy, recorded = measure(predictor.probability, about, dataset), about["test_accuracy"]
+    dataset = load_dataset(data or about.data_source, data_dir=data_dir)
+    accuracy, recorded = measure(predictor.probability, recorded_draw(about, dataset)), about.test_accuracy
     if as_json:
-        print_json({"accuracy": accuracy, "recorded": float(recorded), "pairs": int(about["pairs"])})
+        print_json({"accuracy": accuracy, "recorded": recorded, "pairs": about.pairs})
     else:
         console().print(
-            f"{about['variant']} on {about['pairs']} pairs of {about['data']}: {accuracy:.4f} "
-            f"(recorded {float(recorded):.4f}), {predictor.provider}"
+            f"{about.variant} on {about.pairs} pairs of {about.data}: {accuracy:.4f} "
+            f"(recorded {recorded:.4f}), {predictor.provider}"
         )
-    if accuracy != float(recorded):
-        turned = round(abs(accuracy - float(recorded)) * int(about["pairs"]))
+    if accuracy != recorded:
+        turned = round(abs(accuracy - recorded) * about.pairs)
         console(stderr=True).print(
-            f"expected the recorded accuracy, came {turned} of {about['pairs']} pairs more or less: a damaged file? "
+            f"expected the recorded accuracy, came {turned} of {about.pairs} pairs more or less: a damaged file? "
             "One or two may turn with another ONNX Runtime or kind of CPU"
         )
         raise typer.Exit(1)
@@ -120,12 +120,11 @@ def _rank(predictor: "Predictor", read: "Sequence[Picture]", notes: list[str], *
 
 def _as_taken(predictor: "Predictor", images: "NDArray[np.uint8]") -> "NDArray[Any]":
     """Grey levels as the file takes them: pooled and normalised where it was exported with --input pairs."""
-    from pairnet.data.pairs import Moments, pool_and_normalise
+    from pairnet.data.pairs import pool_and_normalise
 
-    if predictor.takes == "images":
+    if predictor.input_kind == "images":
         return images
-    about = predictor.metadata
-    return pool_and_normalise(images, Moments(mean=float(about["mean"]), std=float(about["std"])))
+    return pool_and_normalise(images, predictor.metadata.moments)
 
 
 def _paired(arrays: "list[NDArray[np.uint8]]") -> "NDArray[np.uint8]":

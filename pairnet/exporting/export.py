@@ -1,13 +1,13 @@
-"""A trained run -> one self-contained ONNX file, or three; nothing gets its name before it has been validated."""
+"""Export of a trained run: one self-contained ONNX file, or three, none of which appears before it is validated."""
 
-import json
 import platform
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata as packages
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -17,164 +17,196 @@ import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 
-from pairnet.artifact.design import DEFAULT_MAX_DROP, DEFAULT_OPSET, FORMAT, Design, Kind, Precision, path_of, plan
-from pairnet.artifact.recorded import as_input
-from pairnet.artifact.sessions import cpu_session
+from pairnet.artifact.design import DEFAULT_OPSET, Design, InputKind, Precision
+from pairnet.artifact.inspection import inspect, weights_digest
+from pairnet.artifact.metadata import FileMetadata
+from pairnet.artifact.recorded import as_input, measure, require_same_images
+from pairnet.artifact.sessions import open_session
+from pairnet.artifact.text import is_plain
 from pairnet.data.pairs import Moments, draw_pairs, pool_and_normalise
-from pairnet.data.sources import Dataset
-from pairnet.errors import AccuracyError, RecordError
+from pairnet.data.sources import Dataset, load_dataset
+from pairnet.errors import AccuracyError, ArgumentError, CheckerError, ModelError, RecordError
 from pairnet.exporting import graph as graphs
+from pairnet.exporting.plan import DEFAULT_MAX_DROP, path_of, plan
 from pairnet.exporting.quantise import quantise
-from pairnet.exporting.validate import BATCHES, TOLERANCE, Arrays, check, weights_digest
+from pairnet.exporting.validate import BATCHES, TOLERANCE, Arrays, check
 from pairnet.host import revision
 from pairnet.models.networks import JointNetwork, TwinNetwork
 from pairnet.study.records import RunRecord
-from pairnet.study.saved import load_run
+from pairnet.study.saved import TrainedRun, load_run
 from pairnet.training.loop import predict, single_thread
 
 TOLERANCES = {"fp32": (TOLERANCE, TOLERANCE), "fp16": (0.02, 0.002), "int8": (1.0, 0.1)}
-"""Of a single value and of the root mean square, by precision.
+"""Tolerance of a single value and of the root mean square, by precision.
 
-Largest found in any trained variant, seed 0: 5e-6 and 4e-7 in fp32, 6e-3 and 4e-4 in fp16, 0.44 and 0.048 in int8,
-where a pair in doubt may fall to the other side. What that costs is judged by the accuracy.
+The largest differences of all trained variants with seed 0: 5e-6 and 4e-7 in fp32, 6e-3 and 4e-4 in fp16, 0.44 and
+0.048 in int8, where the decision on an uncertain pair may change. The accuracy shows what that costs.
 """
+
+RECORD_TOLERANCE = 0.002
+"""Fraction of the test pairs (at least one pair) whose decision another kind of CPU may change."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """A joint file, or an encoder and its head, and how they answer on the run's test draw."""
+    """A joint file, or an encoder and its head, with their results on the test draw of the run."""
 
     paths: tuple[Path, ...]
     precision: Precision
     accuracy: float  # of the file(s)
-    torch_accuracy: float  # of the net they were made from
-    changed: int  # decisions that are not PyTorch's
+    torch_accuracy: float  # of the network in PyTorch
+    changed: int  # decisions that differ from PyTorch's
     pairs: int  # in the test draw
-    difference: float  # the largest of any value from PyTorch's, in the validation
+    difference: float  # the largest difference of any value from PyTorch's, in the validation
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trained:
-    """A saved run with the pairs that its files are calibrated on (training) and measured on (testing)."""
+    """A saved run with the pairs on which its files are calibrated (training) and measured (testing)."""
 
     record: RunRecord
     net: JointNetwork | TwinNetwork
     training: NDArray[Any]  # as the file takes them: uint8 [n,2,28,28] or float32 [n,2,14,14]
     testing: NDArray[Any]
-    targets: NDArray[np.bool_]  # of testing
-    probability: NDArray[np.float32]  # PyTorch's, of testing
+    targets: NDArray[np.bool_]  # of testing [n]
+    probability: NDArray[np.float32]  # PyTorch's, of testing [n]
 
     @property
     def moments(self) -> Moments:
-        """Of the training pairs' pixels."""
+        """Mean and standard deviation of the training pairs' pixels."""
         return Moments(mean=self.record.mean, std=self.record.std)
 
 
 def export(
-    folder: Path,
-    dataset: Dataset,
-    output: Path,
+    run: TrainedRun | Path | str,
+    output: Path | str,
     *,
-    kind: Kind = "images",
+    dataset: Dataset | None = None,
+    input_kind: InputKind = "images",
     precision: Precision = "fp32",
-    digits: bool = False,
+    with_digits: bool = False,
     split: bool = False,
     opset: int = DEFAULT_OPSET,
     max_drop: float = DEFAULT_MAX_DROP,
     force: bool = False,
 ) -> list[Exported]:
-    """Writes the run in `folder` as `output`, and with `split` also NAME.encoder.onnx and NAME.head.onnx beside it.
+    """Writes a trained run as `output`, and with `split` also NAME.encoder.onnx and NAME.head.onnx next to it.
 
-    All are validated first, and appear together. checking.ExportError says which step failed, FileExistsError what is
-    there already (without `force`), RecordError that `dataset` is not the run's, ValueError what a variant cannot have.
+    run: the result of `train`, or the folder of a saved run. dataset: the images that it was trained on, from which its
+    files are calibrated and validated; by default they are loaded from where the run found them. `max_drop` is the loss
+    of accuracy that is allowed, in percentage points. All files are validated first, and appear together.
+    Raises ExportError for the first step of the validation that fails; ArgumentError for options that the variant does
+    not support, and for an `output` that cannot be written or exists (without `force`); DataError if `dataset` is not
+    that of the run; RecordError for a folder that is not a saved run, or whose weights do not match its record.
     """
-    trained = load_trained(folder, dataset, kind)
+    output = Path(output)
+    saved = run if isinstance(run, TrainedRun) else load_run(run)
+    name = saved.record.variant.name if isinstance(run, TrainedRun) else str(run)
     groups = plan(
-        trained.record.variant,
+        saved.record.variant,
         output,
-        kind=kind,
+        input_kind=input_kind,
         precision=precision,
-        digits=digits,
+        with_digits=with_digits,
         split=split,
         opset=opset,
         max_drop=max_drop,
         force=force,
     )
+    trained = prepare(saved, name, dataset or load_dataset(saved.record.data.source), input_kind)
     with _folder_beside(output) as building:
-        found = [_write(group, trained, precision, max_drop, Path(building) / output.name) for group in groups]
+        exported = [_write(group, trained, precision, max_drop, Path(building) / output.name) for group in groups]
         for path in Path(building).iterdir():
             path.replace(output.with_name(path.name))
-    paths = [tuple(output.with_name(path.name) for path in each.paths) for each in found]
-    return [replace(each, paths=there) for each, there in zip(found, paths, strict=True)]
+    return [replace(group, paths=tuple(output.with_name(path.name) for path in group.paths)) for group in exported]
 
 
 @contextmanager
 def _folder_beside(output: Path) -> Iterator[str]:
-    """A hidden folder on the same disk, gone afterwards.  OSError that names `output` where it cannot be had."""
+    """A hidden temporary folder on the same disk.  Raises ArgumentError if it cannot be created."""
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         folder = tempfile.TemporaryDirectory(prefix=f".{output.stem}-", dir=output.parent)
     except OSError as error:
-        raise OSError(error.errno, f"cannot be written: {error.strerror}", str(output)) from None
+        raise ArgumentError(f"`output`: expected a file that can be written, got {output}: {error.strerror}") from None
     with folder as name:
         yield name
 
 
-def load_trained(folder: Path, dataset: Dataset, kind: Kind) -> Trained:
-    """The run in `folder` with its own draws.  RecordError where `dataset` is not the one it was trained on."""
-    saved = load_run(folder)
+def prepare(saved: TrainedRun, name: str, dataset: Dataset, input_kind: InputKind) -> Trained:
+    """A trained run with its own draws.  name: what messages call it.
+
+    The network is measured again on the recorded test draw. Raises DataError if `dataset` is not that of the run, and
+    RecordError if the accuracy differs from the recorded one by more than RECORD_TOLERANCE: the weights or the record
+    were changed.
+    """
     record, net = saved.record, saved.network
-    if dataset.checksum != record.data.checksum:
-        raise RecordError(
-            f"{folder} was trained on {record.data.origin}, sha256 {record.data.checksum[:12]}, and its files "
-            f"are validated on the same; these have {dataset.checksum[:12]}: name the run's own with --data-dir"
-        )
+    require_same_images(dataset, owner=name, name=record.data.name, checksum=record.data.checksum)
+    if record.fold is not None:
+        raise RecordError(f"{name}: expected a run that was measured on its test draw, got fold {record.fold}")
     moments = Moments(mean=record.mean, std=record.std)
     seeds, train = record.seeds, dataset.train
     training = draw_pairs(train, count=record.pairs, seed=seeds.train_draw)
     testing = draw_pairs(dataset.test, count=record.test_pairs, seed=seeds.test_draw)
+    targets, probability = testing.targets > 0.5, predict(net, testing, moments).numpy()
+    accuracy = measure(lambda _: probability, (testing, targets))
+    _check_recorded(name, record, accuracy)
     return Trained(
         record=record,
         net=net,
-        training=as_input(training, train, moments, kind),
-        testing=as_input(testing, dataset.test, moments, kind),
-        targets=testing.targets > 0.5,
-        probability=predict(net, testing, moments).numpy(),
+        training=as_input(training, train, moments, input_kind),
+        testing=as_input(testing, dataset.test, moments, input_kind),
+        targets=targets,
+        probability=probability,
     )
+
+
+def _check_recorded(name: str, record: RunRecord, accuracy: float) -> None:
+    allowed = ceil(RECORD_TOLERANCE * record.test_pairs)
+    if not abs(accuracy - record.accuracy) * record.test_pairs <= allowed + 1e-6:
+        raise RecordError(
+            f"{name}: expected the recorded accuracy {record.accuracy:.4f} to within {allowed} of {record.test_pairs} "
+            f"pairs, got {accuracy:.4f}: the weights or the record were changed; train the run again"
+        )
 
 
 def describe(
     design: Design, record: RunRecord, precision: Precision, model: onnx.ModelProto, accuracy: float
-) -> dict[str, str]:
-    """The file's metadata; designs.METADATA says what each key means."""
+) -> FileMetadata:
+    """The metadata of a file; artifact.metadata.METADATA explains each key."""
     exporters = ("pairnet", "numpy", "onnx", "torch")
     versions = {"python": platform.python_version(), "onnxruntime": ort.__version__}
     versions |= {name: packages.version(name) for name in exporters}
-    folder_of_the_users = record.data.source.startswith("idx:")  # its path is nobody else's business
-    return {
-        "pairnet": FORMAT,
-        "variant": record.variant.name,
-        "structure": record.variant.structure,
-        "parameters": str(record.parameters),
-        "part": design.part,
-        "input": design.kind,
-        "precision": precision,
-        "data": record.data.name,
-        "data_source": "idx:FOLDER" if folder_of_the_users else record.data.source,
-        "data_checksum": record.data.checksum,
-        "pairs": str(record.pairs),
-        "seeds": json.dumps(asdict(record.seeds)),
-        "mean": repr(record.mean),
-        "std": repr(record.std),
-        "recipe": json.dumps(record.recipe.to_dict()),
-        "run": record.fingerprint,
-        "run_accuracy": repr(record.accuracy),
-        "test_accuracy": repr(accuracy),
-        "versions": json.dumps({"trained": record.environment.versions, "exported": versions}),
-        "revision": revision(),
-        "run_revision": record.environment.revision,
-        "weights_sha256": weights_digest(model),
-    }
+    is_private = record.data.source.startswith("idx:")  # the path of a user's folder stays out of the file
+    return FileMetadata(
+        variant=record.variant.name,
+        structure=record.variant.structure,
+        parameters=record.parameters,
+        part=design.part,
+        input_kind=design.input_kind,
+        precision=precision,
+        data=_plain(record.data.name),
+        data_source="idx:FOLDER" if is_private else record.data.source,
+        data_checksum=record.data.checksum,
+        pairs=record.pairs,
+        test_pairs=record.test_pairs,
+        seeds=record.seeds,
+        mean=record.mean,
+        std=record.std,
+        recipe=record.recipe.to_dict(),
+        run=record.fingerprint,
+        run_accuracy=record.accuracy,
+        test_accuracy=accuracy,
+        versions={"trained": record.environment.versions, "exported": versions},
+        revision=revision(),
+        run_revision=record.environment.revision,
+        weights_sha256=weights_digest(model),
+    )
+
+
+def _plain(name: str) -> str:
+    """The name of a user's folder, with "_" for characters that metadata does not accept."""
+    return "".join(character if is_plain(character) else "_" for character in name)
 
 
 def _write(
@@ -194,19 +226,20 @@ def _write(
             quantise(model, _feeds(design, trained, trained.training))
             for design, model in zip(designs, models, strict=True)
         ]
-    right = (_answer(models, trained.testing) > 0.5) == trained.targets
-    torch_right = (trained.probability > 0.5) == trained.targets
-    accuracy, torch_accuracy = float(right.mean()), float(torch_right.mean())
+    correct = (_probability(models, trained.testing) > 0.5) == trained.targets
+    torch_correct = (trained.probability > 0.5) == trained.targets
+    accuracy, torch_accuracy = float(correct.mean()), float(torch_correct.mean())
     drop = 100 * (torch_accuracy - accuracy)
     if drop > max_drop + 1e-9:
         raise AccuracyError(
-            f"{output.name} as {precision}: expected to lose at most {max_drop:g} percentage points, found {drop:.2f} "
-            f"({torch_accuracy:.4f} -> {accuracy:.4f}): choose another --precision, or allow it with --max-drop"
+            f"{output.name} as {precision}: expected to lose at most {max_drop:g} percentage points, got {drop:.2f} "
+            f"({torch_accuracy:.4f} -> {accuracy:.4f}): choose another `precision`, or raise `max_drop`"
         )
     paths, differences = [], []
     tolerance, rms_tolerance = TOLERANCES[precision]
     for design, model, original in zip(designs, models, exact, strict=True):
-        onnx.helper.set_model_props(model, describe(design, trained.record, precision, model, accuracy))
+        metadata = describe(design, trained.record, precision, model, accuracy)
+        onnx.helper.set_model_props(model, metadata.to_text())
         path = path_of(design, output)
         path.write_bytes(model.SerializeToString(deterministic=True))
         paths.append(path)
@@ -221,30 +254,39 @@ def _write(
             rms_tolerance=rms_tolerance,
         )
         differences.append(difference)
+        _check_loadable(path)
     return Exported(
         paths=tuple(paths),
         precision=precision,
         accuracy=accuracy,
         torch_accuracy=torch_accuracy,
-        changed=int((right != torch_right).sum()),
-        pairs=len(right),
+        changed=int((correct != torch_correct).sum()),
+        pairs=len(correct),
         difference=max(differences),
     )
 
 
-def _answer(models: list[onnx.ModelProto], pairs: NDArray[Any]) -> NDArray[np.float32]:
+def _check_loadable(path: Path) -> None:
+    """Raises CheckerError if the predictor would refuse the file."""
+    try:
+        inspect(path.read_bytes(), path.name)
+    except ModelError as error:
+        raise CheckerError(f"expected a file that the predictor accepts, got a refusal: {error}") from None
+
+
+def _probability(models: list[onnx.ModelProto], pairs: NDArray[Any]) -> NDArray[np.float32]:
     """P(first <= second) [n] from a joint model, or from an encoder and its head."""
-    first, *rest = [cpu_session(model.SerializeToString()) for model in models]
+    first, *rest = [open_session(model.SerializeToString(), "cpu") for model in models]
     if not rest:
-        answer: NDArray[np.float32] = first.run(["probability"], {"pair": pairs})[0]
+        probability: NDArray[np.float32] = first.run(["probability"], {"pair": pairs})[0]
     else:
         features = first.run(None, {"image": _single(pairs)})[0]
-        answer = rest[0].run(None, {"first": features[0::2], "second": features[1::2]})[0]
-    return answer
+        probability = rest[0].run(None, {"first": features[0::2], "second": features[1::2]})[0]
+    return probability
 
 
 def _feeds(design: Design, trained: Trained, pairs: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    """What a file of this part is fed to see `pairs`; a head gets PyTorch's features."""
+    """Inputs of a file of this part for `pairs`; a head gets PyTorch's features."""
     if design.part == "joint":
         return {"pair": pairs}
     if design.part == "encoder":
@@ -255,25 +297,25 @@ def _feeds(design: Design, trained: Trained, pairs: NDArray[Any]) -> dict[str, N
 
 @torch.inference_mode()
 def _expected(design: Design, trained: Trained, feeds: Arrays) -> dict[str, NDArray[Any]]:
-    """What PyTorch makes of the same."""
+    """Outputs of PyTorch for the same inputs."""
     net, inputs = trained.net, [torch.from_numpy(_normalised(value, trained.moments)) for value in feeds.values()]
     with single_thread():
         if isinstance(net, JointNetwork) or design.part == "joint":
             scores = net(inputs[0])
-            found = {"probability": scores.main.sigmoid()}
-            if design.digits:
-                found["digits"] = scores.digits.softmax(-1)
+            outputs = {"probability": scores.main.sigmoid()}
+            if design.with_digits:
+                outputs["digits"] = scores.digits.softmax(-1)
         elif design.part == "encoder":
             features = net.encode(inputs[0])
-            found = {"features": features.exp() if design.variant.orders else features}  # nets.py keeps logarithms
+            outputs = {"features": features.exp() if design.variant.orders else features}  # PyTorch keeps logarithms
         else:
             features = torch.cat(inputs, dim=1)
-            found = {"probability": net.compare(features.log() if design.variant.orders else features).sigmoid()}
-    return {name: value.numpy() for name, value in found.items()}
+            outputs = {"probability": net.compare(features.log() if design.variant.orders else features).sigmoid()}
+    return {name: value.numpy() for name, value in outputs.items()}
 
 
 def _normalised(values: NDArray[Any], moments: Moments) -> NDArray[np.float32]:
-    """Grey levels pooled and normalised as in training; what is float32 already stays as it is."""
+    """Grey levels pooled and normalised as in training; float32 values are returned unchanged."""
     return pool_and_normalise(values, moments) if values.dtype == np.uint8 else np.ascontiguousarray(values)
 
 
@@ -283,5 +325,5 @@ def _single(pairs: NDArray[Any]) -> NDArray[Any]:
 
 
 def _enough(rows: NDArray[Any]) -> NDArray[Any]:
-    """At least as many rows as the largest batch of the validation; few are repeated."""
+    """At least as many rows as the largest batch of the validation: a few are repeated."""
     return rows if len(rows) >= max(BATCHES) else rows[np.arange(max(BATCHES)) % len(rows)]

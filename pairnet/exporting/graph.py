@@ -1,8 +1,8 @@
-"""A row of the variant table and its weights -> an ONNX graph, one node for each layer of the paper.
+"""The ONNX graph of a variant and its weights, with one node for each layer of the paper.
 
-The graph is built from the table and not traced: torch.onnx.export(dynamo=True) was looked at, and its values are
-right, but it calls them val_19, makes one weight of two that happen to be equal, writes the exporter's source paths
-into the file, and computes rows that a pooling then drops. The layers of `notation.py` already are the graph.
+The graph is built from the table of variants and not traced. torch.onnx.export(dynamo=True) computes correct values,
+but names them val_19, merges two weights that happen to be equal, writes the exporter's source paths into the file, and
+computes rows that a pooling then drops. The layers of `notation.py` already define the graph.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,19 +17,20 @@ from onnx import TensorProto, helper, numpy_helper
 from pairnet import __version__
 from pairnet.artifact.design import Axes, Design, Port
 from pairnet.data.pairs import Moments
+from pairnet.errors import ArgumentError
 from pairnet.models.notation import BatchNorm, Conv, Dropout, GlobalPool, Layer, Linear, Order, Pool, Shape, Softmax
 from pairnet.models.steps import steps
 from pairnet.models.variants import CLASSES, IMAGE, PAIR, Variant
 
 Weights = Mapping[str, NDArray[Any]]
-"""A net's state, by torch's names (tower.conv1.weight)."""
+"""The state of a network, by torch's names (tower.conv1.weight)."""
 
-_FC = {"transB": 1}  # torch keeps fc's weights as [outputs,inputs]
+_FC = {"transB": 1}  # torch stores the weights of a fully-connected layer as [outputs,inputs]
 TYPES = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16}
 
 
 def build(design: Design, weights: Weights, moments: Moments) -> onnx.ModelProto:
-    """The whole model, weights inside."""
+    """The model with its weights.  Raises ArgumentError for a head that cannot be split between two images."""
     graph = _Graph(half=design.half)
     if design.part == "head":
         _split_head(graph, design, weights)
@@ -46,60 +47,60 @@ def build(design: Design, weights: Weights, moments: Moments) -> onnx.ModelProto
 
 @dataclass
 class _Graph:
-    """Nodes and weights in the order in which they were added; a value has the name of the node that makes it."""
+    """Nodes and weights in the order of their addition; a value has the name of the node that computes it."""
 
     half: bool
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     weights: dict[str, onnx.TensorProto] = field(default_factory=dict)
-    known: list[onnx.ValueInfoProto] = field(default_factory=list)  # shapes that no inference could name
+    known: list[onnx.ValueInfoProto] = field(default_factory=list)  # shapes that inference cannot derive with names
 
     def add(
         self, operator: str, inputs: Sequence[str], name: str, attributes: Mapping[str, int | list[int]] | None = None
     ) -> str:
-        """One node -> the name of its only output."""
+        """Adds one node and returns the name of its only output."""
         node = helper.make_node(operator, inputs, [name], name=name)
         node.attribute.extend(helper.make_attribute(key, value) for key, value in (attributes or {}).items())
         self.nodes.append(node)
         return name
 
     def weight(self, name: str, value: NDArray[Any]) -> str:
-        """A trained or otherwise fixed value, in float16 where the graph calculates in it -> its name."""
+        """Adds a trained or constant value, in float16 if the graph computes in it, and returns its name."""
         if self.half and value.dtype == np.float32:
             value = value.astype(np.float16)
         self.weights[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
         return name
 
     def exact(self, name: str, value: NDArray[Any]) -> str:
-        """A value that keeps its type in any graph -> its name."""
+        """Adds a value that keeps its type in any graph, and returns its name."""
         self.weights[name] = numpy_helper.from_array(value, name)
         return name
 
     def reshape(self, x: str, axes: Axes, name: str) -> str:
-        """Constant sizes, -1 for the named axis: nothing is calculated from shapes when the graph runs."""
+        """Constant sizes, -1 for the named axis: nothing is computed from shapes when the graph runs."""
         shape = np.array([-1 if isinstance(size, str) else size for size in axes], np.int64)
         self.known.append(helper.make_tensor_value_info(name, TYPES["float16" if self.half else "float32"], axes))
         constant = f"{name.removesuffix('.float16')}.shape"  # the same in any precision
         return self.add("Reshape", [x, self.exact(constant, shape)], name)
 
     def halves(self, x: str, each: int) -> tuple[str, str]:
-        """What belongs to the first image and what to the second, parted at `each` along axis 1."""
+        """The values of the first image and those of the second: two parts of size `each` along axis 1."""
         inputs = [x, self.exact("each", np.array([each, each], np.int64))]
         self.nodes.append(helper.make_node("Split", inputs, ["first", "second"], name="halves", axis=1))
         return "first", "second"
 
     def cast(self, x: str, dtype: str, name: str) -> str:
-        """x as another type."""
+        """x converted to another type."""
         return self.add("Cast", [x], name, {"to": TYPES[dtype]})
 
 
 def _pixels(graph: _Graph, design: Design, moments: Moments) -> str:
-    """The input -> [N,2,14,14] (encoder: [N,1,14,14]), normalised bit for bit as in training."""
+    """The input as [N,2,14,14] (of an encoder [N,1,14,14]), normalised with the same bits as in training."""
     x = design.inputs[0].name
-    if design.kind == "images":
+    if design.input_kind == "images":
         x = graph.cast(x, "float32", "grey")
         x = graph.add("AveragePool", [x], "pooled", {"kernel_shape": [2, 2], "strides": [2, 2]})
         x = graph.add("Sub", [x, graph.exact("pixel.mean", np.array(moments.mean, np.float32))], "centred")
-        # a product, as in csrc/kernels_body.h, where a quotient would round otherwise
+        # a product, as in csrc/kernels_body.h: a quotient would round differently
         x = graph.add("Mul", [x, graph.exact("pixel.inverse_std", np.array(1 / moments.std, np.float32))], "normalised")
     return graph.cast(x, "float16", "half") if design.half else x
 
@@ -121,12 +122,12 @@ def _twin(graph: _Graph, pixels: str, design: Design, weights: Weights) -> None:
         _order(graph, *graph.halves(pair, size), size)
     else:
         _probability(graph, _stack(graph, pair, variant.head_layers, (2 * size,), "head", weights, scores=True))
-    if design.digits:
+    if design.with_digits:
         _digits(graph, features, design, weights)
 
 
 def _digits(graph: _Graph, features: str, design: Design, weights: Weights) -> None:
-    """Single images' features -> the output [N,2,10]: the auxiliary classifier's, or the tower's own."""
+    """Features of single images -> the output [N,2,10]: from the auxiliary classifier, or from the tower itself."""
     variant, size = design.variant, design.features
     if not variant.orders:
         single = graph.reshape(features, ("2N", size), "single_features")
@@ -151,8 +152,8 @@ def _encoder(graph: _Graph, pixels: str, variant: Variant, weights: Weights) -> 
 def _split_head(graph: _Graph, design: Design, weights: Weights) -> None:
     """first [N,F] and second [N,F] -> probability.
 
-    The first layer is cut in two, one half for each side, and the results are added. So nothing is put side by side,
-    and one row on either side is compared with each row of the other (broadcasting, as in NumPy).
+    The first layer is split into two halves, one for each side, and their results are added. So the features are not
+    concatenated, and one row on either side is compared with each row of the other (broadcasting, as in NumPy).
     """
     size = design.features
     first, second = ("first", "second")
@@ -163,7 +164,10 @@ def _split_head(graph: _Graph, design: Design, weights: Weights) -> None:
         _order(graph, first, second, size)
         return
     if not isinstance(layer, Linear) or not rest:
-        raise ValueError(f"{design.variant.name}: its head {design.variant.head} cannot be cut between two images")
+        raise ArgumentError(
+            f"`split`: expected a head that begins with a fully-connected layer and has more, or an order, got "
+            f"{design.variant.head} of {design.variant.name}: omit `split`"
+        )
     weight = weights["head.fc1.weight"]
     left = graph.add("Gemm", [first, graph.weight("head.fc1.weight.first", weight[:, :size])], "head.fc1.first", _FC)
     parts = [graph.weight("head.fc1.weight.second", weight[:, size:])]
@@ -174,7 +178,7 @@ def _split_head(graph: _Graph, design: Design, weights: Weights) -> None:
 
 
 def _order(graph: _Graph, first: str, second: str, classes: int) -> None:
-    """Two images' probabilities p, q [N,C] -> the output: the sum of p_i q_j over i <= j."""
+    """Class probabilities p, q [N,C] of two images -> the output: the sum of p_i q_j over i <= j."""
     at_least = graph.weight("at_least", np.tri(classes, dtype=np.float32))  # [j,i] = 1 where j >= i
     x = graph.add("MatMul", [second, at_least], "head.at_least")  # [N,C]: P(second >= i)
     x = graph.add("Mul", [first, x], "head.joint")
@@ -244,8 +248,9 @@ def _trained(graph: _Graph, name: str, weights: Weights, parts: Sequence[str] = 
 def _conv(layer: Conv, later: tuple[Layer, ...], before: Shape) -> dict[str, int | list[int]]:
     """Attributes of a convolution that receives `before` and is followed by `later` layers.
 
-    What the next pooling drops at the right and lower edge (one row of 7, one of 3) is not computed: the padding there
-    is left out, which changes no value that goes on and saves 37 % of the multiply-adds of final_model's tower.
+    Rows and columns that the next pooling drops at the right and lower edge (one of 7, one of 3) are not computed: the
+    padding there is omitted. This changes no value that is used, and saves 37 % of the multiply-adds of final_model's
+    tower.
     """
     padding = layer.kernel // 2 if layer.padded else 0
     following = next((after for after in later if not isinstance(after, BatchNorm | Dropout)), None)

@@ -1,61 +1,85 @@
-"""What a model is given: arrays checked before they run, and a line that says what was wrong with them."""
+"""Checks of the arrays that go into a model and of the arrays that come out, with a message for each failure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pairnet.errors import InputError
+from pairnet.errors import InputError, ModelError
+
+TOLERANCE = 0.01
+"""By which a probability may be outside 0..1: sums of rounded float16 or 8-bit terms."""
+LARGEST_NORMALISED = 100.0
+"""Absolute value of a normalised pixel beyond which an invalid result is blamed on the input."""
 
 
-def checked(images: NDArray[Any], name: str, dtype: type[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """The same images, where they are [N,*shape] of `dtype`, N at least 1, and finite; InputError where not."""
-    sound = images.dtype == dtype and images.shape[1:] == shape and len(images) > 0
-    if sound and (dtype is np.uint8 or np.isfinite(images).all()):
-        return images
-    raise InputError(_complaint(images, name, dtype, shape))
+def as_array(images: Any, name: str) -> NDArray[Any]:
+    """`images` as an array.  Raises InputError for what NumPy cannot convert, such as rows of different lengths."""
+    try:
+        return np.asarray(images)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"`{name}`: expected an array, got {type(images).__name__}: {error}") from None
 
 
-def check_answers(outputs: Sequence[NDArray[Any]], feeds: Mapping[str, NDArray[Any]]) -> None:
-    """InputError where finite `feeds` were so large that a net's arithmetic, above all float16, could not hold them."""
-    if any(value.dtype == np.uint8 for value in feeds.values()) or all(np.isfinite(each).all() for each in outputs):
-        return
-    name, values = max(feeds.items(), key=lambda feed: float(np.abs(feed[1]).max()))
-    raise InputError(
-        f"{name}: expected values that were normalised, a few units at most, came {np.abs(values).max():g}, which "
-        "overflows in this file's arithmetic: normalise with the file's mean and std"
-    )
+def check_images(images: NDArray[Any], name: str, dtype: type[Any], shape: tuple[int, ...]) -> None:
+    """Raises InputError unless `images` are [N,*shape] of `dtype`, N at least 1, and finite."""
+    valid = images.dtype == dtype and images.shape[1:] == shape and len(images) > 0
+    if not valid or (dtype is not np.uint8 and not np.isfinite(images).all()):
+        raise InputError(_complaint(images, name, dtype, shape))
+
+
+def check_results(results: Mapping[str, NDArray[Any]], images: NDArray[Any]) -> None:
+    """Checks results by name: all finite, "probability" and "digits" in 0..1 (to TOLERANCE).
+
+    Raises InputError if `images`, from which they were computed, are so large that the model's arithmetic (above all
+    float16) overflows, and ModelError otherwise.
+    """
+    for name, values in results.items():
+        low, high = (-np.inf, np.inf) if name == "features" else (-TOLERANCE, 1 + TOLERANCE)
+        least, most = float(values.min()), float(values.max())  # nan if any value is nan
+        if low <= least and most <= high and np.isfinite(least) and np.isfinite(most):
+            continue
+        largest = float(np.abs(images).max()) if images.dtype != np.uint8 else 0.0
+        if largest > LARGEST_NORMALISED:
+            raise InputError(
+                f"`pairs`: expected normalised values of a few units, got {largest:g}, which overflows in the "
+                "arithmetic of this file: normalise with the file's mean and std"
+            )
+        expected = "finite values" if name == "features" else "values from 0 to 1"
+        raise ModelError(
+            f"expected {expected} as {name}, got {least:g} to {most:g}: the file is damaged; export the run again"
+        )
+
+
+def shown_array(images: NDArray[Any]) -> str:
+    """Dtype and shape, for messages: "uint8 [3,28,28]"."""
+    return f"{images.dtype} [{','.join(map(str, images.shape))}]"
 
 
 def _complaint(images: NDArray[Any], name: str, dtype: type[Any], shape: tuple[int, ...]) -> str:
-    """What is wrong with images that _checked refuses."""
-    expected = f"{name}: expected {np.dtype(dtype).name} [N,{','.join(map(str, shape))}], came {show(images)}"
+    """The message for images that check_images refuses."""
+    expected = f"`{name}`: expected {np.dtype(dtype).name} [N,{','.join(map(str, shape))}], got {shown_array(images)}"
     if images.dtype != dtype:
         if dtype is np.uint8:
-            return f"{expected}: send grey levels 0..255 as they are (images.astype(np.uint8), not scaled)"
-        return f"{expected}: send float32, pooled to 14x14 and normalised with the file's mean and std"
+            return f"{expected}: pass raw grey levels 0..255 (images.astype(np.uint8), not scaled)"
+        return f"{expected}: pass float32, pooled to 14x14 and normalised with the file's mean and std"
     if images.shape[1:] != shape:
         return f"{expected}: {_remedy(images.shape, shape)}"
     if not len(images):
-        return f"{expected}: there is nothing to answer; send at least one"
+        return f"{expected}: pass at least one"
     at = np.argwhere(~np.isfinite(images))[0].tolist()
-    return f"{expected} with {images[tuple(at)]} at {at}: send finite values"
+    return f"{expected} with {images[tuple(at)]} at {at}: pass finite values"
 
 
-def _remedy(came: tuple[int, ...], shape: tuple[int, ...]) -> str:
+def _remedy(got: tuple[int, ...], shape: tuple[int, ...]) -> str:
     channels, side = shape[0], shape[-1]
-    if came == shape:
-        return "a single one needs a batch axis, images[None]"
-    if came[1:] == (side, side, channels):
-        return "the channel axis comes second, np.moveaxis(images, -1, 1)"
-    if came[1:] == (side, side):
-        return "two images make a pair, np.stack((first, second), axis=1)"
-    if came[1:2] == (channels,) and came[2:] == (14, 14):
-        return "it takes raw pixels of 28x28; a file exported with --input pairs takes pooled ones"
-    return "see Predictor.takes for what this file was exported for"
-
-
-def show(images: NDArray[Any]) -> str:
-    """Dtype and shape, for messages: "uint8 [3,28,28]"."""
-    return f"{images.dtype} [{','.join(map(str, images.shape))}]"
+    if got == shape:
+        return "add a batch axis, images[None]"
+    if got[1:] == (side, side, channels):
+        return "move the channel axis to the second place, np.moveaxis(images, -1, 1)"
+    if got[1:] == (side, side):
+        return "combine two images to a pair, np.stack((first, second), axis=1)"
+    if got[1:2] == (channels,) and got[2:] == (14, 14):
+        return "pass raw pixels of 28x28, or use a file that was exported for pairs of pooled images"
+    return "see Predictor.input_kind for what this file takes"

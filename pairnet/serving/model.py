@@ -1,4 +1,4 @@
-"""An exported file that is ready to run: its session, its metadata, and CUDA graphs where a GPU runs it."""
+"""An exported file that is ready to run: its checked metadata, its session, and CUDA graphs on a GPU."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,8 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from pairnet.artifact.design import FORMAT, METADATA
+from pairnet.artifact.inspection import inspect, read_file
+from pairnet.artifact.metadata import FileMetadata
 from pairnet.artifact.sessions import open_session, short_name
 from pairnet.errors import ModelError
 
@@ -18,9 +19,10 @@ Outputs = list[NDArray[Any]]
 
 
 class Model:
-    """An exported file with the session that runs it, and what it says of itself.
+    """An exported file with its metadata and the session that runs it.
 
-    ModelError where it is not a file of `pairnet export`.
+    The file is read once, and checked before ONNX Runtime sees it: see artifact.inspection.inspect, also for the cost.
+    Raises ModelError for a file that `pairnet export` did not write, and ProviderError if the provider cannot run.
     """
 
     def __init__(
@@ -32,43 +34,43 @@ class Model:
         graph_batches: Sequence[int] = (),
         threads_per_run: int = 1,
     ) -> None:
-        name = "the given bytes" if isinstance(source, bytes) else str(source)
-        if not isinstance(source, bytes) and not Path(source).is_file():
-            raise ModelError(f"{name}: expected an ONNX file, found none: `pairnet export` writes one")
+        self.name = "the given bytes" if isinstance(source, bytes) else str(source)
+        content = source if isinstance(source, bytes) else read_file(Path(source))
+        self.metadata: FileMetadata = inspect(content, self.name)
         session = open_session(
-            source if isinstance(source, bytes) else Path(source),
+            content,
             provider,
+            name=self.name,
             provider_options=provider_options,
             cuda_graphs=bool(graph_batches),
             threads_per_run=threads_per_run,
         )
-        self.metadata: dict[str, str] = dict(session.get_modelmeta().custom_metadata_map)
-        if self.metadata.get("pairnet") != FORMAT:
-            came = f"version {self.metadata['pairnet']}" if "pairnet" in self.metadata else "none"
-            raise ModelError(
-                f"{name}: expected pairnet's metadata, version {FORMAT}, came {came}: `pairnet export` writes it"
-            )
-        if lacking := [key for key in METADATA if key not in self.metadata]:
-            raise ModelError(f"{name}: its metadata lacks {', '.join(lacking)}: `pairnet export` writes it whole")
-        self.part = self.metadata["part"]
+        self.part = self.metadata.part
         self.provider = short_name(session.get_providers()[0])
         self.on_gpu = self.provider in ("cuda", "tensorrt")
         self.inputs = {value.name: (_dtype(value), tuple(value.shape[1:])) for value in session.get_inputs()}
         self.outputs = [value.name for value in session.get_outputs()]
         self._session = session
-        self._gpu = CudaRunner(session, graph_batches) if self.provider == "cuda" else None
+        self._cuda = CudaRunner(session, graph_batches) if self.provider == "cuda" else None
 
     def run(self, feeds: Feeds) -> Outputs:
-        """All outputs, in the file's order, of one run; any number of threads at once."""
-        return self._gpu(feeds) if self._gpu is not None else list(self._session.run(None, feeds))
+        """All outputs of one run, in the order of the file; threads may call it at the same time.
+
+        Raises ModelError if ONNX Runtime fails.
+        """
+        try:
+            return self._cuda(feeds) if self._cuda is not None else list(self._session.run(None, feeds))
+        except Exception as error:  # ONNX Runtime's exceptions have no common class
+            reason = " ".join(str(error).split())
+            raise ModelError(f"{self.name}: expected a run to succeed, ONNX Runtime reports: {reason}") from None
 
 
 class CudaRunner:
-    """Runs a session whose tensors lie on the GPU; one CUDA graph for each batch size named beforehand.
+    """Runs a session whose tensors are on the GPU, with one CUDA graph for each batch size in `graph_batches`.
 
-    Between the copy in and the copy out nothing leaves the device. A graph replays a whole run as one launch, on the
-    very tensors it was captured with: `_lock` guards these. Not yet tried on a GPU; on `device` "cpu", where the same
-    calls copy from memory to memory, it is tested.
+    Nothing leaves the device between the copy in and the copy out. A graph replays a whole run as one launch, on the
+    tensors with which it was captured: `_lock` guards these. Not yet run on a GPU; tested on `device` "cpu", where the
+    same calls copy from memory to memory.
     """
 
     def __init__(
@@ -81,7 +83,7 @@ class CudaRunner:
         self._lock = threading.Lock()
 
     def __call__(self, feeds: Feeds) -> Outputs:
-        """NumPy in, NumPy out."""
+        """All outputs of one run: NumPy arrays in, NumPy arrays out."""
         size = len(next(iter(feeds.values())))
         if size in self._graphs:
             return self._replay(size, feeds)
@@ -123,7 +125,7 @@ def _dtype(value: Any) -> type[np.uint8] | type[np.float32]:
 
 
 def _with_graph(index: int) -> Any:
-    """Run options that capture or replay graph `index`; -1: none."""
+    """Run options that capture or replay graph `index`; -1 means no graph."""
     options = ort.RunOptions()
     options.add_run_config_entry("gpu_graph_id", str(index))
     return options

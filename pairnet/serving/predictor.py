@@ -1,16 +1,16 @@
-"""Answers from an exported file: which of two digits is less, how many images follow one another; no torch.
+"""Answers from an exported file: is one digit less than another, and what is the order of many images?  No torch.
 
     with Predictor("final_model.onnx") as predictor:
         predictor.compare(left, right)  # uint8 [28,28] each -> P(left <= right)
 
-Needs NumPy and ONNX Runtime alone. A CPU's settings were chosen by measurement (docs/results.md): each run stays on
-one thread, and a batch is parted into chunks that the threads share out, since a chunk's activations then stay in a
-core's cache and no thread waits for another after each layer.
+Needs NumPy, onnx and ONNX Runtime. The settings for a CPU come from measurements (docs/results.md): each run stays on
+one thread, and a batch is split into chunks that the threads share, since a chunk's activations then stay in the cache
+of a core and no thread waits for another after each layer.
 """
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import count
 from operator import index
 from pathlib import Path
@@ -20,37 +20,45 @@ from typing import Any, NamedTuple, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pairnet.errors import InputError, ModelError, ProviderError
+from pairnet.artifact.design import InputKind
+from pairnet.artifact.metadata import FileMetadata
+from pairnet.errors import ArgumentError, ClosedError, InputError, ModelError, ProviderError
 from pairnet.host import cores
-from pairnet.serving.inputs import check_answers, checked, show
+from pairnet.serving.inputs import as_array, check_images, check_results, shown_array
 from pairnet.serving.model import Feeds, Model, Outputs
 
-__all__ = ["InputError", "ModelError", "Predictor", "ProviderError", "Ranking"]
+__all__ = ["ClosedError", "InputError", "ModelError", "Predictor", "ProviderError", "Ranking"]
 
 CHUNK, GPU_CHUNK = 32, 4096  # pairs in one run
-LEAST_CHUNK = 16  # in smaller ones a core does less
-ROWS = 256  # of the table of all pairs, held at once
+SMALLEST_CHUNK = 16  # smaller chunks lower the throughput of a core
+ROWS = 256  # of the table of all pairs, held at the same time
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 class Ranking(NamedTuple):
-    """N images put in order."""
+    """The order of N images."""
 
-    order: NDArray[np.int64]  # [N]: the images' numbers, least digit first
-    score: NDArray[np.float64]  # [N]: how much of the whole each image goes before, 0..1
+    order: NDArray[np.int64]  # [N]: indices of the images, smallest digit first
+    score: NDArray[np.float64]  # [N]: mean probability that the image goes before the others, 0..1
 
 
 class Predictor:
-    """One exported model, ready to answer; any number of threads may ask at once.
+    """One exported model, ready to answer; any number of threads may use it at the same time.
 
-    `model` is a file of `pairnet export`, or its bytes. `provider` is "auto" (the first of TensorRT, CUDA and CPU that
-    really runs here), "tensorrt", "cuda", "cpu", or the full name of any other provider of the installed ONNX Runtime;
-    ProviderError where it cannot run. `threads` (default: the cores this process may use) and `batch` (pairs in one
-    run) are for those who measured otherwise. `threads_per_run` beyond 1 lets ONNX Runtime part each layer between so
-    many of the threads: single pairs come back sooner, and cost more. `graph_batches` are sizes for which the CUDA
-    provider keeps a graph; the others have none. ModelError for a file that is not one of ours.
+    model: a file of `pairnet export`, or its bytes.
+    provider: "auto" (the first of TensorRT, CUDA and CPU that runs here), "tensorrt", "cuda", "cpu", or the full name
+    of another provider of the installed ONNX Runtime; `provider_options` are passed to it.
+    threads: threads on a CPU (default: the cores that this process may use).
+    batch: pairs in one run (default: 32 on a CPU, 4096 on a GPU).
+    threads_per_run: with more than 1, ONNX Runtime splits each layer between so many of the threads. A single pair is
+    answered sooner, and each pair costs more CPU time.
+    graph_batches: batch sizes for which the CUDA provider keeps a CUDA graph.
+    warm_up: whether two runs allocate memory, and on a GPU choose kernels, before the constructor returns.
+
+    Raises ModelError for a file that `pairnet export` did not write, ProviderError if the provider cannot run, and
+    ArgumentError for an option that is out of bounds.
     """
 
     def __init__(
@@ -66,26 +74,25 @@ class Predictor:
         warm_up: bool = True,
     ) -> None:
         for name, value in (("threads", threads), ("batch", batch), ("threads_per_run", threads_per_run)):
-            if value is not None and index(value) < 1:  # TypeError for what is no whole number
-                raise ValueError(f"{name} must be at least 1, not {value}")
+            if value is not None:
+                _check_positive(name, value)
+        for size in graph_batches:
+            _check_positive("graph_batches", size)
         threads = threads or cores()
         if threads_per_run > threads:
-            raise ValueError(f"threads_per_run must be at most threads, which is {threads}, not {threads_per_run}")
-        self._open = partial(
-            Model,
-            provider=provider,
-            provider_options=provider_options,
-            graph_batches=graph_batches,
-            threads_per_run=threads_per_run,
-        )
+            raise ArgumentError(
+                f"`threads_per_run`: expected at most `threads`, which is {threads}, got {threads_per_run}"
+            )
+        self._options = provider, provider_options, tuple(graph_batches), threads_per_run
         self._path = None if isinstance(model, bytes) else Path(model)
         self._model = self._open(model)
         if self._model.part == "head":
             raise ModelError(
-                f"{self._path or 'the given bytes'}: expected a whole net or an encoder, came a head, which takes two "
-                "encoded images: name the file without .head, or use Predictor.from_split(encoder, head)"
+                f"{self._model.name}: expected a joint file or an encoder, got a head, which takes the features of two "
+                "images: pass the file without .head, or use Predictor.from_split(encoder, head)"
             )
         self._split: tuple[Model, Model] | None = None
+        self._split_lock = threading.Lock()  # guards the first assignment of _split
         self._threads = 1 if self._model.on_gpu else threads // threads_per_run
         self._batch = batch or (GPU_CHUNK if self._model.on_gpu else CHUNK)
         self._pool = ThreadPoolExecutor(self._threads, "pairnet")  # starts no thread before it has work
@@ -94,70 +101,115 @@ class Predictor:
             self._warm_up()
 
     @classmethod
-    def from_split(cls, encoder: str | Path | bytes, head: str | Path | bytes, *, provider: str = "auto") -> Self:
-        """A predictor without the joint file: encodes each image once, then compares features."""
-        predictor = cls(encoder, provider=provider, warm_up=False)
+    def from_split(
+        cls,
+        encoder: str | Path | bytes,
+        head: str | Path | bytes,
+        *,
+        provider: str = "auto",
+        provider_options: Mapping[str, str] | None = None,
+        threads: int | None = None,
+        batch: int | None = None,
+        threads_per_run: int = 1,
+        graph_batches: Sequence[int] = (),
+        warm_up: bool = True,
+    ) -> Self:
+        """A predictor without the joint file: encodes each image once, then compares features.  Options as above."""
+        predictor = cls(
+            encoder,
+            provider=provider,
+            provider_options=provider_options,
+            threads=threads,
+            batch=batch,
+            threads_per_run=threads_per_run,
+            graph_batches=graph_batches,
+            warm_up=False,
+        )
         predictor._split = _matching(predictor._model, predictor._open(head))
-        predictor._warm_up()
+        if warm_up:
+            predictor._warm_up()
         return predictor
 
     @property
     def provider(self) -> str:
-        """The provider that runs: "cpu", "cuda", "tensorrt", or another one's full name."""
+        """The provider that runs the model: "cpu", "cuda", "tensorrt", or the full name of another one."""
         return self._model.provider
 
     @property
-    def metadata(self) -> dict[str, str]:
-        """What the file says of itself; the keys are in designs.METADATA."""
-        return dict(self._model.metadata)
+    def metadata(self) -> FileMetadata:
+        """The metadata of the file, typed and validated, e.g. `metadata.test_accuracy`; see artifact.metadata."""
+        return self._model.metadata
 
     @property
-    def takes(self) -> str:
-        """ "images" (grey levels, uint8, 28x28) or "pairs" (pooled and normalised, float32, 14x14)."""
-        return self._model.metadata["input"]
+    def input_kind(self) -> InputKind:
+        """ "images" (raw grey levels, uint8, 28x28) or "pairs" (pooled and normalised pixels, float32, 14x14)."""
+        return self._model.metadata.input_kind
 
     def probability(self, pairs: NDArray[Any]) -> NDArray[np.float32]:
-        """P(first <= second) for each pair.  uint8 [N,2,28,28] (or, see `takes`, float32 [N,2,14,14]) -> [N]."""
-        pairs = self._checked(pairs, "pair", 2)
+        """P(first <= second) for each pair.
+
+        pairs: uint8 [N,2,28,28], or float32 [N,2,14,14] (see `input_kind`) -> [N].
+        Raises InputError for other arrays.
+        """
+        pairs = self._checked(self._model, pairs, "pairs", 2)
         if self._model.part == "joint":
-            return self._run(self._model, {"pair": pairs})[0]
-        encoder, head = self._encoder_and_head()
-        first, second = (self._run(encoder, {"image": pairs[:, k : k + 1]})[0] for k in (0, 1))  # [N,F] each
-        return self._run(head, {"first": first, "second": second})[0]
+            probability = self._run(self._model, {"pair": pairs})[0]
+        else:
+            encoder, head = self._encoder_and_head()
+            first, second = (self._run(encoder, {"image": pairs[:, k : k + 1]})[0] for k in (0, 1))  # [N,F] each
+            check_results({"features": first}, pairs)
+            check_results({"features": second}, pairs)
+            probability = self._run(head, {"first": first, "second": second})[0]
+        check_results({"probability": probability}, pairs)
+        return probability
 
     def compare(self, first: NDArray[Any], second: NDArray[Any]) -> Any:
-        """P(first <= second).  Two images [28,28] -> float; [N,28,28] on one side or both -> [N]."""
-        first, second = np.asarray(first), np.asarray(second)
+        """P(first <= second).  Two images [28,28] -> float; [N,28,28] on one side or both -> [N].
+
+        Raises InputError for other arrays.
+        """
+        first, second = as_array(first, "first"), as_array(second, "second")
         for name, images in (("first", first), ("second", second)):
             if images.ndim not in (2, 3):
-                raise InputError(f"{name}: expected one image [28,28] or several [N,28,28], came {show(images)}")
+                raise InputError(f"`{name}`: expected one image [28,28] or many [N,28,28], got {shown_array(images)}")
         if first.dtype != second.dtype or first.shape[-2:] != second.shape[-2:]:
-            raise InputError(f"expected images of one kind and size, came {show(first)} and {show(second)}")
+            raise InputError(
+                f"`second`: expected the dtype and image size of `first`, {shown_array(first)}, "
+                f"got {shown_array(second)}"
+            )
         if first.ndim == second.ndim == 3 and len(first) != len(second):
-            raise InputError(f"expected as many second as first images, came {len(first)} and {len(second)}")
-        found = self.probability(
-            np.stack(np.broadcast_arrays(first, second), axis=-3).reshape(-1, 2, *first.shape[-2:])
-        )
-        return float(found[0]) if first.ndim == second.ndim == 2 else found
+            raise InputError(f"`second`: expected {len(first)} images, as in `first`, got {len(second)}")
+        pairs = np.stack(np.broadcast_arrays(first, second), axis=-3).reshape(-1, 2, *first.shape[-2:])
+        probability = self.probability(pairs)
+        return float(probability[0]) if first.ndim == second.ndim == 2 else probability
 
     def digits(self, pairs: NDArray[Any]) -> NDArray[np.float32]:
-        """Each image's distribution over the ten digits.  Pairs, as `probability` takes them -> [N,2,10]."""
+        """Distribution of each image over the ten digits.  Pairs, as for `probability` -> [N,2,10].
+
+        Raises ModelError for a file without digits, and InputError for other arrays.
+        """
         if "digits" not in self._model.outputs:
-            raise ModelError("this file gives no digits: export it again with --with-digits")
-        return self._run(self._model, {"pair": self._checked(pairs, "pair", 2)})[1]
+            raise ModelError(
+                f"{self._model.name}: expected an output `digits`, got none: export the run again `with_digits`"
+            )
+        pairs = self._checked(self._model, pairs, "pairs", 2)
+        digits = self._run(self._model, {"pair": pairs})[1]
+        check_results({"digits": digits}, pairs)
+        return digits
 
     def rank(self, images: NDArray[Any]) -> Ranking:
-        """Puts N images in order, least digit first, after comparing each with each.  [N,28,28] -> Ranking.
+        """Sorts N images, smallest digit first, after comparing each with each.  [N,28,28] -> Ranking.
 
-        An image's score is the mean over all images j of (P(it <= j) + 1 - P(j <= it)) / 2; the highest goes first, and
-        equal scores keep the order in which the images came. Each image is encoded once, and features are compared: it
-        needs NAME.encoder.onnx and NAME.head.onnx beside NAME.onnx (`pairnet export --split`), or from_split.
+        The score of image i is the mean over all images j of (P(i <= j) + 1 - P(j <= i)) / 2. The highest score goes
+        first, and images with equal scores keep their order. Each image is encoded once and features are compared. So
+        NAME.encoder.onnx and NAME.head.onnx are needed beside NAME.onnx (`pairnet export --split`), or from_split.
+        Raises ModelError without them, and InputError for other arrays.
         """
         encoder, head = self._encoder_and_head()
-        images = np.asarray(images)
-        if images.ndim == 3:
-            images = images[:, None]
-        features = self._run(encoder, {"image": self._checked(images, "image", 1)})[0]  # [N,F]
+        images = as_array(images, "images")
+        images = self._checked(encoder, images[:, None] if images.ndim == 3 else images, "images", 1)
+        features = self._run(encoder, {"image": images})[0]  # [N,F]
+        check_results({"features": features}, images)
         total = len(features)
         before, after = np.empty(total), np.zeros(total)
 
@@ -167,13 +219,14 @@ class Predictor:
         for start in range(0, total, ROWS):
             numbers = range(start, min(start + ROWS, total))
             table = np.stack(self._map(row, numbers)).astype(np.float64)  # P(i <= j): [rows,N]
+            check_results({"probability": table}, images)
             before[numbers.start : numbers.stop] = table.sum(1)
             after += table.sum(0)
         score = 0.5 + (before - after) / (2 * total)
         return Ranking(order=np.argsort(-score, kind="stable"), score=score)
 
     def close(self) -> None:
-        """Ends the threads; also done at the end of a `with` block. The predictor answers no more."""
+        """Stops the threads, also at the end of a `with` block.  Later calls raise ClosedError."""
         self._closed = True
         self._pool.shutdown()
 
@@ -185,86 +238,143 @@ class Predictor:
     ) -> None:
         self.close()
 
+    def _open(self, model: str | Path | bytes) -> Model:
+        provider, provider_options, graph_batches, threads_per_run = self._options
+        return Model(
+            model,
+            provider,
+            provider_options=provider_options,
+            graph_batches=graph_batches,
+            threads_per_run=threads_per_run,
+        )
+
     def _warm_up(self) -> None:
-        """The first runs allocate; on a GPU they also choose kernels."""
+        """Runs the smallest and the largest batch."""
         for model in self._split or (self._model,):
             for size in (1, self._batch):
                 model.run({name: np.zeros((size, *shape), dtype) for name, (dtype, shape) in model.inputs.items()})
 
     def _encoder_and_head(self) -> tuple[Model, Model]:
-        if self._split is None:
-            self._split = self._find_split()
-        return self._split
+        with self._split_lock:
+            if self._split is None:
+                self._split = self._find_split()
+            return self._split
 
     def _find_split(self) -> tuple[Model, Model]:
         if self._path is None:
-            raise ModelError("a model given as bytes has no files beside it: use Predictor.from_split(encoder, head)")
+            raise ModelError(
+                "`model`: expected a file with its encoder and head beside it, got bytes: use "
+                "Predictor.from_split(encoder, head)"
+            )
         stem = self._path.name.removesuffix(".onnx")
-        if self._model.part == "encoder":  # which finds its own head
+        if self._model.part == "encoder":  # it finds its own head
             stem = stem.removesuffix(".encoder")
         paths = [self._path.with_name(f"{stem}.{part}.onnx") for part in ("encoder", "head")]
-        if lacking := [path.name for path in paths if not path.is_file()]:
+        if missing := [path.name for path in paths if not path.is_file()]:
             raise ModelError(
-                f"expected {' and '.join(lacking)} beside {self._path}: `pairnet export --split` writes them, "
-                "for a variant whose images share one tower"
+                f"{self._path}: expected {' and '.join(missing)} beside it, got no such file: `pairnet export --split` "
+                "writes them, for variants with one encoder for both images"
             )
         encoder, head = _matching(*map(self._open, paths))
-        if differing := _differing(encoder, self._model):
-            raise ModelError(f"{paths[0].name} has another {differing} than {self._path.name}: export all with --split")
+        if difference := _difference(encoder, self._model):
+            raise ModelError(
+                f"{paths[0].name}: expected the {difference} of {self._path.name}, got another: export all together "
+                "with `pairnet export --split`"
+            )
         return encoder, head
 
     def _run(self, model: Model, feeds: Feeds) -> Outputs:
-        """One run, or as many as the batch has chunks."""
-        if self._closed:
-            raise RuntimeError("this predictor is closed: make another one")
+        """One run, or one for each chunk of the batch."""
+        self._check_open()
         total = len(next(iter(feeds.values())))
         step = self._batch
-        if not self._model.on_gpu:  # two chunks or more for each thread, so that none waits long for another
-            step = min(step, max(LEAST_CHUNK, -(-total // (2 * self._threads))))
+        if not self._model.on_gpu:  # at least two chunks for each thread, so that none waits long for another
+            step = min(step, max(SMALLEST_CHUNK, -(-total // (2 * self._threads))))
         if total <= step:
-            outputs = model.run(feeds)
-        else:
-            starts = range(0, total, step)
-            chunks = [{name: value[start : start + step] for name, value in feeds.items()} for start in starts]
-            outputs = [np.concatenate(parts) for parts in zip(*self._map(model.run, chunks), strict=True)]
-        check_answers(outputs, feeds)
-        return outputs
+            return model.run(feeds)
+        starts = range(0, total, step)
+        chunks = [{name: value[start : start + step] for name, value in feeds.items()} for start in starts]
+        return [np.concatenate(parts) for parts in zip(*self._map(model.run, chunks), strict=True)]
 
     def _map(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
-        """function of each item, in their order.
+        """`function` of each item, in their order.
 
-        The calling thread takes items too, and a helper that had not begun when none was left is let go: so a busy
-        machine makes it no slower than one thread.
+        The calling thread takes items too, and helpers that have not begun when no item is left are cancelled: so a
+        busy machine makes it no slower than one thread. The first failure stops all threads after their current item.
         """
         results: dict[int, R] = {}
-        numbers = count()  # whose next() no two threads get alike
+        numbers = count()  # next() returns a different number to each thread
+        stop = threading.Event()
 
         def work() -> None:
-            while (number := next(numbers)) < len(items):
-                results[number] = function(items[number])
+            try:
+                while not stop.is_set() and (number := next(numbers)) < len(items):
+                    results[number] = function(items[number])
+            except BaseException:
+                stop.set()
+                raise
 
-        helpers = [self._pool.submit(work) for _ in range(min(self._threads, len(items)) - 1)]
-        work()
-        for helper in helpers:
-            if not helper.cancel():
-                helper.result()
+        helpers: list[Future[None]] = []
+        try:
+            helpers.extend(self._submit(work) for _ in range(min(self._threads, len(items)) - 1))
+            self._check_open()
+            work()
+        finally:
+            stop.set()  # if this thread failed; otherwise no item is left
+            running = [helper for helper in helpers if not helper.cancel()]
+            wait(running)
+        for helper in running:
+            helper.result()
         return [results[number] for number in range(len(items))]
 
-    def _checked(self, images: NDArray[Any], name: str, channels: int) -> NDArray[Any]:
-        model = self._encoder_and_head()[0] if name == "image" else self._model
+    def _submit(self, work: Callable[[], None]) -> Future[None]:
+        try:
+            return self._pool.submit(work)
+        except RuntimeError:  # another thread has closed the pool since the last check
+            self._check_open()
+            raise
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError("expected an open predictor, got a closed one: make a new Predictor")
+
+    def _checked(self, model: Model, images: Any, name: str, channels: int) -> NDArray[Any]:
+        """`images` as an array of the size that `model` takes, with `channels` images in each row."""
+        array = as_array(images, name)
         dtype, shape = next(iter(model.inputs.values()))
-        return checked(np.asarray(images), name, dtype, (channels, *shape[1:]))
+        check_images(array, name, dtype, (channels, *shape[1:]))
+        return array
+
+
+def _check_positive(name: str, value: Any) -> None:
+    """Raises ArgumentError unless `value` is a whole number from 1."""
+    try:
+        valid = index(value) >= 1
+    except TypeError:
+        valid = False
+    if not valid:
+        raise ArgumentError(f"`{name}`: expected a whole number from 1, got {value!r}")
 
 
 def _matching(encoder: Model, head: Model) -> tuple[Model, Model]:
-    """The same two; ModelError where they are not an encoder and a head that were exported together."""
+    """The same two models.  Raises ModelError unless they are an encoder and a head that were exported together."""
     if (encoder.part, head.part) != ("encoder", "head"):
-        raise ModelError(f"expected an encoder and a head, came {encoder.part} and {head.part}")
-    if differing := _differing(encoder, head):
-        raise ModelError(f"the encoder has another {differing} than the head: export them together, with --split")
+        raise ModelError(
+            f"expected an encoder and a head, got {encoder.part} ({encoder.name}) and {head.part} ({head.name})"
+        )
+    if difference := _difference(encoder, head):
+        raise ModelError(
+            f"{head.name}: expected the {difference} of the encoder {encoder.name}, got another: export both together "
+            "with `pairnet export --split`"
+        )
     return encoder, head
 
 
-def _differing(one: Model, other: Model) -> str:
-    """By what two files do not belong together; empty where they do."""
-    return next((key for key in ("run", "input", "precision") if one.metadata[key] != other.metadata[key]), "")
+def _difference(one: Model, other: Model) -> str:
+    """The property in which two files do not belong together; empty if they do."""
+    pairs = {
+        "run": (one.metadata.run, other.metadata.run),
+        "input": (one.metadata.input_kind, other.metadata.input_kind),
+        "precision": (one.metadata.precision, other.metadata.precision),
+    }
+    return next((name for name, (first, second) in pairs.items() if first != second), "")

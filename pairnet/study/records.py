@@ -2,12 +2,13 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
-from typing import Annotated, Any
+from dataclasses import asdict, dataclass
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from pairnet.artifact.metadata import Seeds
 from pairnet.errors import NotationError, RecordError
 from pairnet.models.notation import show
 from pairnet.models.recipes import Recipe
@@ -32,16 +33,6 @@ class DataFacts:
     origin: str  # for people
     checksum: Checksum  # SHA-256 of both pools
     classes: Annotated[int, Meta(ge=2)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Seeds:
-    """Every seed of a run, each an unsigned 63-bit integer."""
-
-    train_draw: Annotated[int, Meta(ge=0)]
-    test_draw: Annotated[int, Meta(ge=0)]
-    weights: Annotated[int, Meta(ge=0)]
-    order: Annotated[int, Meta(ge=0)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,13 +199,3 @@ def one_line(error: BaseException) -> str:
     """The text of an error without line breaks, at most 300 characters."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 300 else f"{text[:297]}..."
-
-
-def with_label(record: RunRecord, label: str) -> RunRecord:
-    """The same run under another display name."""
-    return replace(record, label=label)
-
-
-def to_plain(record: RunRecord) -> dict[str, Any]:
-    """A record as plain values, for JSON output."""
-    return asdict(record)

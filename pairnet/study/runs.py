@@ -119,8 +119,8 @@ def draw(run: Run, dataset: Dataset) -> tuple[Pairs, Pairs]:
 
 
 def draw_again(record: RunRecord, dataset: Dataset) -> tuple[Pairs, Pairs]:
-    """The pairs of a recorded run: to train on, and held out.  RecordError if `dataset` is not the one it names."""
-    require_same_images(dataset, checksum=record.data.checksum, origin=record.data.origin, of="the run")
+    """The pairs of a recorded run: to train on, and held out.  DataError if `dataset` is not the one it names."""
+    require_same_images(dataset, owner=record.label, name=record.data.name, checksum=record.data.checksum)
     return draw(run_of(record), dataset)
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pairnet.artifact.recorded import require_same_images
-from pairnet.data.pairs import Moments, accuracy, draw_pairs
+from pairnet.artifact.recorded import measure, require_same_images
+from pairnet.data.pairs import Moments, draw_pairs
 from pairnet.data.sources import Dataset
 from pairnet.errors import RecordError
 from pairnet.models.networks import JointNetwork, TwinNetwork, build
@@ -164,13 +164,14 @@ def load_run(folder: Path | str) -> TrainedRun:
 def evaluate(trained: TrainedRun, dataset: Dataset, *, any_images: bool = False) -> float:
     """Accuracy on the run's recorded test draw.
 
-    RecordError if `dataset` is not the one it was recorded on, unless `any_images` allows that.
+    DataError if `dataset` is not the one it was recorded on, unless `any_images` allows that.
     """
     record = trained.record
     if not any_images:
-        require_same_images(dataset, checksum=record.data.checksum, origin=record.data.origin, of="the run")
+        name = record.variant.name
+        require_same_images(dataset, owner=name, name=record.data.name, checksum=record.data.checksum)
     pairs = draw_pairs(dataset.test, count=record.test_pairs, seed=record.seeds.test_draw)
-    return accuracy(predict(trained.network, pairs, trained.moments).numpy(), pairs.targets)
+    return measure(lambda drawn: predict(trained.network, drawn, trained.moments).numpy(), (pairs, pairs.targets))
 
 
 def newest(runs: Path, variant: str, *, checksum: str | None = None) -> Path | None:

@@ -1,20 +1,24 @@
-"""Every variant as a validated file, in both input kinds; what is in it; and what is refused, leaving nothing."""
+"""Each variant as a validated file for both input kinds; the content of the file; refusals that leave no file."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
+from onnx import TensorProto
 
-from pairnet.artifact.design import METADATA, Design
+from pairnet.artifact.design import Design
+from pairnet.artifact.metadata import METADATA
 from pairnet.cli import app
 from pairnet.cli.common import run_app
 from pairnet.data.sources import load_dataset
-from pairnet.errors import AccuracyError, RecordError, ValuesError
+from pairnet.errors import AccuracyError, ArgumentError, DataError, RecordError, ValuesError
 from pairnet.exporting import export as exporting
-from pairnet.exporting import validate as checking
+from pairnet.exporting import validate
 from pairnet.exporting.export import export
 from pairnet.models import variants
 from pairnet.models.variants import VARIANTS, find_variant
@@ -23,9 +27,9 @@ from pairnet.study.runs import load_record, newest
 
 pytest_plugins = ("trained_runs",)
 
-PAPERS = {"Conv", "Relu", "BatchNormalization", "MaxPool", "GlobalAveragePool", "Gemm", "Softmax", "Sigmoid"}
+LAYERS = {"Conv", "Relu", "BatchNormalization", "MaxPool", "GlobalAveragePool", "Gemm", "Softmax", "Sigmoid"}
 PIXELS = ["Cast", "AveragePool", "Sub", "Mul"]
-PARTING = {"Reshape", "Flatten", "Split", "Concat"}
+SPLITTING = {"Reshape", "Flatten", "Split", "Concat"}
 ORDER = {"MatMul", "Mul", "ReduceSum"}
 
 
@@ -39,19 +43,20 @@ def metadata(path: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("kind", ["images", "pairs"])
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
-def test_every_variant_in_both_kinds(variant, kind, trained, digits5k, tmp_path):
+def test_each_variant_for_both_input_kinds(variant, kind, trained, digits5k, tmp_path):
     folder = trained(variant.name)
     split = bool(variant.tower) and variant.shared
-    found = export(folder, digits5k, tmp_path / "m.onnx", kind=kind, digits=variant.classifies_digits, split=split)
-    for each in found:
-        assert each.difference <= checking.TOLERANCE
+    with_digits = variant.classifies_digits
+    exported = export(folder, tmp_path / "m.onnx", dataset=digits5k, input_kind=kind, with_digits=with_digits, split=split)
+    for each in exported:
+        assert each.difference <= validate.TOLERANCE
         assert (each.changed, each.accuracy) == (0, load_record(folder).accuracy)
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["m.onnx"] or split
     used = operators(tmp_path / "m.onnx")
     if kind == "images":
         assert used[:4] == PIXELS
         used = used[4:]
-    assert set(used) <= PAPERS | PARTING | (ORDER if variant.orders else set())
+    assert set(used) <= LAYERS | SPLITTING | (ORDER if variant.orders else set())
     layers = [*variant.net_layers, *variant.tower_layers * (1 if variant.shared else 2), *variant.head_layers]
     layers += variant.auxiliary_layers
     names = [type(layer).__name__ for layer in layers]
@@ -62,13 +67,13 @@ def test_every_variant_in_both_kinds(variant, kind, trained, digits5k, tmp_path)
 @pytest.mark.parametrize("opset", [13, 22])
 @pytest.mark.parametrize("name", ["a_net", "order_net_fast"])
 def test_oldest_and_newest_opset(name, opset, trained, digits5k, tmp_path):
-    export(trained(name), digits5k, tmp_path / "m.onnx", opset=opset, digits=True)
+    export(trained(name), tmp_path / "m.onnx", dataset=digits5k, opset=opset, with_digits=True)
     assert onnx.load(tmp_path / "m.onnx").opset_import[0].version == opset
 
 
 def test_metadata_is_complete_and_exact(trained, digits5k, tmp_path):
     folder = trained("final_model")
-    export(folder, digits5k, tmp_path / "m.onnx", split=True)
+    export(folder, tmp_path / "m.onnx", dataset=digits5k, split=True)
     record = load_record(folder)
     for part, name in (("joint", "m.onnx"), ("encoder", "m.encoder.onnx"), ("head", "m.head.onnx")):
         about = metadata(tmp_path / name)
@@ -81,13 +86,8 @@ def test_metadata_is_complete_and_exact(trained, digits5k, tmp_path):
         assert "/" not in about["data_source"]
 
 
-def test_every_key_is_in_the_guide():
-    guide = (Path(__file__).parent.parent / "docs" / "export.md").read_text()
-    assert [key for key in METADATA if f"`{key}`" not in guide] == []
-
-
 def test_weights_are_inside_under_their_own_names_and_every_value_has_a_shape(trained, digits5k, tmp_path):
-    export(trained("final_model_bn"), digits5k, tmp_path / "m.onnx")
+    export(trained("final_model_bn"), tmp_path / "m.onnx", dataset=digits5k)
     model = onnx.load(tmp_path / "m.onnx", load_external_data=False)
     names = {tensor.name for tensor in model.graph.initializer}
     assert {"tower.conv1.weight", "tower.norm3.running_var", "head.fc3.bias", "pixel.mean"} <= names
@@ -99,7 +99,7 @@ def test_weights_are_inside_under_their_own_names_and_every_value_has_a_shape(tr
 
 
 def test_rows_that_a_pooling_drops_are_not_computed(trained, digits5k, tmp_path):
-    export(trained("final_model"), digits5k, tmp_path / "m.onnx")
+    export(trained("final_model"), tmp_path / "m.onnx", dataset=digits5k)
     pads = {
         node.name: list(attribute.ints)
         for node in onnx.load(tmp_path / "m.onnx").graph.node
@@ -112,86 +112,115 @@ def test_rows_that_a_pooling_drops_are_not_computed(trained, digits5k, tmp_path)
 @pytest.mark.parametrize("name", ["final_model", "final_model_bn", "fc_1", "conv_1", "order_net_xs"])
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_lower_precision_keeps_types_and_reports_accuracy(name, precision, trained, digits5k, tmp_path):
-    (found,) = export(trained(name), digits5k, tmp_path / "m.onnx", precision=precision, max_drop=5)
-    assert found.torch_accuracy == load_record(trained(name)).accuracy
-    assert abs(found.accuracy - found.torch_accuracy) <= found.changed / found.pairs + 1e-9
-    assert metadata(tmp_path / "m.onnx")["test_accuracy"] == repr(found.accuracy)
+    (exported,) = export(trained(name), tmp_path / "m.onnx", dataset=digits5k, precision=precision, max_drop=5)
+    assert exported.torch_accuracy == load_record(trained(name)).accuracy
+    session = ort.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
+    assert [(port.name, port.type) for port in session.get_inputs()] == [("pair", "tensor(uint8)")]
+    assert [(port.name, port.type) for port in session.get_outputs()] == [("probability", "tensor(float)")]
+    run = exporting.load_trained(trained(name), digits5k, "images")
+    decided = session.run(None, {"pair": run.testing})[0] > 0.5
+    assert exported.accuracy == (decided == run.targets).mean()
+    assert exported.changed == (decided != (run.probability > 0.5)).sum()
+    types = {tensor.data_type for tensor in onnx.load(tmp_path / "m.onnx").graph.initializer if tensor.dims}
+    wanted = TensorProto.FLOAT16 if precision == "fp16" else TensorProto.INT8
+    assert wanted in types
+    assert precision != "fp16" or TensorProto.FLOAT not in types
+    assert metadata(tmp_path / "m.onnx")["test_accuracy"] == repr(exported.accuracy)
     assert metadata(tmp_path / "m.onnx")["precision"] == precision
 
 
-def test_int8_figures_are_of_the_file_and_scales_of_the_training_pairs(trained, digits5k, tmp_path, monkeypatch):
-    fed, real = [], exporting.quantise
+def test_int8_is_calibrated_on_training_pairs_and_measured_on_test_pairs(trained, digits5k, tmp_path, monkeypatch):
+    calibrations, real = [], exporting.quantise
 
     def spy(model, calibration):
-        fed.append(calibration["pair"])
+        calibrations.append(calibration["pair"])
         return real(model, calibration)
 
     monkeypatch.setattr(exporting, "quantise", spy)
-    (found,) = export(trained("no_w_net"), digits5k, tmp_path / "m.onnx", precision="int8", max_drop=100)
+    (exported,) = export(trained("no_w_net"), tmp_path / "m.onnx", dataset=digits5k, precision="int8", max_drop=100)
     of_run = exporting.load_trained(trained("no_w_net"), digits5k, "images")
-    assert np.array_equal(fed[0], of_run.training)
-    assert not np.array_equal(fed[0], of_run.testing)
+    assert np.array_equal(calibrations[0], of_run.training)
+    assert not np.array_equal(calibrations[0], of_run.testing)
     with Predictor(tmp_path / "m.onnx") as predictor:
         decided = predictor.probability(of_run.testing) > 0.5
-    assert found.changed == (decided != (of_run.probability > 0.5)).sum() > 0
-    assert found.accuracy == (decided == of_run.targets).mean()
+    assert exported.changed == (decided != (of_run.probability > 0.5)).sum() > 0
+    assert exported.accuracy == (decided == of_run.targets).mean()
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_a_loss_beyond_max_drop_is_refused_and_leaves_nothing(precision, trained, digits5k, tmp_path, monkeypatch):
-    monkeypatch.setattr(exporting, "_answer", lambda _, pairs: np.full(len(pairs), np.nan))  # every pair: greater
-    with pytest.raises(AccuracyError, match=r"lose at most 0.5 percentage points, found \d+\.\d\d .*--max-drop"):
-        export(trained("w_net"), digits5k, tmp_path / "m.onnx", precision=precision)
+    monkeypatch.setattr(
+        exporting, "_probability", lambda _, pairs: np.full(len(pairs), np.nan)
+    )  # each pair is decided as greater
+    with pytest.raises(AccuracyError, match=r"lose at most 0.5 percentage points, got \d+\.\d\d .*`max_drop`"):
+        export(trained("w_net"), tmp_path / "m.onnx", dataset=digits5k, precision=precision)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_failed_validation_leaves_nothing_and_keeps_what_was_there(trained, digits5k, tmp_path, monkeypatch):
+def test_a_failed_validation_leaves_no_file_and_keeps_older_files(trained, digits5k, tmp_path, monkeypatch):
     real = exporting._expected
 
     def wrong_head(design, *rest):
-        found = real(design, *rest)
-        return {name: value + (0.01 if design.part == "head" else 0) for name, value in found.items()}
+        outputs = real(design, *rest)
+        return {name: value + (0.01 if design.part == "head" else 0) for name, value in outputs.items()}
 
     (tmp_path / "m.onnx").write_bytes(b"older")
     monkeypatch.setattr(exporting, "_expected", wrong_head)
     with pytest.raises(ValuesError, match=r"m\.head\.onnx: expected probability \[0\] of a batch of 1"):
-        export(trained("w_net"), digits5k, tmp_path / "m.onnx", split=True, force=True)
+        export(trained("w_net"), tmp_path / "m.onnx", dataset=digits5k, split=True, force=True)
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("m.onnx", b"older")]
 
 
-def test_what_is_there_is_kept_without_force(trained, digits5k, tmp_path):
+def test_existing_files_are_kept_without_force(trained, digits5k, tmp_path):
     (tmp_path / "m.head.onnx").write_bytes(b"older")
-    with pytest.raises(FileExistsError, match="--force"):
-        export(trained("w_net"), digits5k, tmp_path / "m.onnx", split=True)
+    with pytest.raises(ArgumentError, match=r"m\.head\.onnx, which exists: replace it with `force`"):
+        export(trained("w_net"), tmp_path / "m.onnx", dataset=digits5k, split=True)
     assert [path.name for path in tmp_path.iterdir()] == ["m.head.onnx"]
-    export(trained("w_net"), digits5k, tmp_path / "m.onnx", split=True, force=True)
+    export(trained("w_net"), tmp_path / "m.onnx", dataset=digits5k, split=True, force=True)
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_other_images_than_the_runs_are_refused(trained, tmp_path):
-    with pytest.raises(RecordError, match="was trained on 5,000 MNIST images"):
-        export(trained("fc_1"), load_dataset("glyphs:500"), tmp_path / "m.onnx")
+def test_a_changed_record_or_network_is_refused(trained, digits5k, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(trained("fc_1"), folder)
+    record = json.loads((folder / "record.json").read_text())
+    for wrong, accepted in ((1, True), (2, False)):  # of 200 pairs
+        changed = record | {"accuracy": record["accuracy"] - wrong / record["pairs"]}
+        (folder / "record.json").write_text(json.dumps(changed))
+        if accepted:
+            assert exporting.load_trained(folder, digits5k, "images").record.accuracy == changed["accuracy"]
+        else:
+            with pytest.raises(RecordError, match=r"recorded accuracy .* to within 1 of 200 pairs, got .*changed"):
+                export(folder, tmp_path / "m.onnx", dataset=digits5k)
+
+
+def test_images_of_another_data_set_are_refused(trained, tmp_path):
+    with pytest.raises(
+        DataError, match="expected the images it was made with, mnist5k, SHA-256 ee4e028074c4, got procedural"
+    ):
+        export(trained("fc_1"), tmp_path / "m.onnx", dataset=load_dataset("glyphs:500"))
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "said"),
+    ("name", "options", "message"),
     [
-        ("w_net", {"digits": True}, "no auxiliary classifier"),
-        ("no_w_net", {"part": "encoder"}, "no encoder that both images share"),
-        ("fc_1", {"part": "head"}, "no encoder that both images share"),
-        ("fc_1", {"opset": 12}, r"--opset must lie in 13\.\.22, not 12"),
+        ("w_net", {"with_digits": True}, "no auxiliary classifier"),
+        ("no_w_net", {"part": "encoder"}, "one encoder for both images"),
+        ("fc_1", {"part": "head"}, "one encoder for both images"),
+        ("fc_1", {"opset": 12}, r"`opset`: expected 13 to 22, got 12"),
     ],
 )
-def test_what_a_variant_cannot_have(name, options, said):
-    with pytest.raises(ValueError, match=said):
+def test_options_that_a_variant_does_not_support_are_refused(name, options, message):
+    with pytest.raises(ArgumentError, match=message):
         Design(variant=find_variant(name), **options)
 
 
-def test_a_users_folder_is_not_named_in_the_file(trained, digits5k):
+def test_the_path_of_a_users_folder_is_not_in_the_file(trained, digits5k):
     record = load_record(trained("fc_1"))
-    record = replace(record, data={**record.data, "name": "idx:mine", "source": "idx:/home/me/mine"})
+    record = replace(record, data={**record.data, "name": "idx:mi[n]e", "source": "idx:/home/me/mine"})
     model = onnx.helper.make_model(onnx.helper.make_graph([], "none", [], []))
-    about = exporting.describe(Design(variant=find_variant("fc_1")), record, "fp32", model, 0.5)
+    about = exporting.describe(Design(variant=find_variant("fc_1")), record, "fp32", model, 0.5).to_text()
+    assert about["data"] == "idx:mi_n_e"
     assert "/home" not in json.dumps({key: about[key] for key in about if not key.startswith("versions")})
 
 
@@ -200,16 +229,15 @@ def command(capsys, *arguments):
     return status, *capsys.readouterr()
 
 
-def test_the_command_trains_what_is_missing_then_takes_the_newest(tmp_path, monkeypatch, capsys):
+def test_the_command_trains_a_missing_run_and_then_uses_the_newest(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     export_it = ("export", "--model", "order_net_fast", "--json", "--data", "mnist5k")
     status, out, err = command(capsys, *export_it)
     assert status == 0
-    assert "no net kept in runs, so one is trained now" in err
     assert json.loads(out)[0]["paths"] == ["order_net_fast.onnx"]
     status, _, err = command(capsys, *export_it)
-    assert (status, err.count("\n")) == (1, 1)
-    assert "order_net_fast.onnx: is there already: --force" in err
+    assert (status, err.count("\n")) == (2, 1)
+    assert "order_net_fast.onnx, which exists: replace it with" in err
     assert (
         newest(Path("runs"), "order_net_fast", checksum=load_dataset("glyphs:200").checksum) is None
     )  # is trained, if asked
@@ -221,34 +249,33 @@ def test_the_command_trains_what_is_missing_then_takes_the_newest(tmp_path, monk
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
-        (["--opset", "5"], "--opset must lie in 13..22, not 5"),
-        (["--max-drop", "nan"], "--max-drop must lie in 0..100 percentage points, not nan"),
-        (["--max-drop", "-3"], "--max-drop must lie in 0..100 percentage points, not -3"),
+        (["--opset", "5"], "expected 13 to 22, got 5"),
+        (["--max-drop", "nan"], "expected 0 to 100 percentage points, got nan"),
+        (["--max-drop", "-3"], "expected 0 to 100 percentage points, got -3"),
         (["--with-digits"], "no auxiliary classifier"),
-        (["--split"], "no encoder that both images share"),
-        (["--output", "there.onnx"], "there.onnx: is there already: --force"),
+        (["--split"], "one encoder for both images"),
+        (["--output", "there.onnx"], "there.onnx, which exists: replace it with"),
     ],
 )
-def test_what_cannot_be_is_said_before_anything_is_trained_for_it(arguments, said, tmp_path, monkeypatch, capsys):
+def test_wrong_options_are_refused_before_anything_is_trained(arguments, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "there.onnx").write_bytes(b"older")
     status, _, err = command(capsys, "export", "--model", "fc_1", *arguments)
     assert status != 0
-    assert said in err
+    assert message in err
     assert err.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["there.onnx"]
 
 
-def test_a_place_that_cannot_be_written_is_named(trained, digits5k, tmp_path):
+def test_an_output_that_cannot_be_written_is_refused(trained, digits5k, tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(OSError, match="cannot be written") as error:
-        export(trained("fc_1"), digits5k, tmp_path / "file" / "m.onnx")
-    assert error.value.filename == str(tmp_path / "file" / "m.onnx")
+    with pytest.raises(ArgumentError, match=r"`output`: expected a file that can be written, got .*m\.onnx"):
+        export(trained("fc_1"), tmp_path / "file" / "m.onnx", dataset=digits5k)
 
 
-def test_all_of_them_each_with_what_it_can_have(trained, tmp_path, monkeypatch, capsys):
+def test_all_variants_are_exported_with_what_each_supports(trained, tmp_path, monkeypatch, capsys):
     rows = tuple(map(find_variant, ("fc_1", "no_w_net", "final_model")))
     monkeypatch.setattr(variants, "VARIANTS", rows)
     out = {trained(row.name).parent for row in rows}.pop()
@@ -262,7 +289,7 @@ def test_all_of_them_each_with_what_it_can_have(trained, tmp_path, monkeypatch, 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ([], "expected one of --model NAME, --run FOLDER and --all"),
         (["--model", "final_modl"], "did you mean final_model"),
@@ -270,14 +297,14 @@ def test_all_of_them_each_with_what_it_can_have(trained, tmp_path, monkeypatch, 
         (["--run", "nowhere"], "nowhere is no saved run"),
     ],
 )
-def test_the_command_refuses_in_one_line(arguments, said, tmp_path, monkeypatch, capsys):
+def test_the_command_refuses_in_one_line(arguments, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     status, out, err = command(capsys, "export", *arguments)
     assert (status, out) == (2, "")
-    assert said in err
+    assert message in err
     assert err.count("\n") == 1
 
 
-def test_rows_repeat_where_a_draw_is_smaller_than_the_largest_batch():
+def test_rows_repeat_if_a_draw_is_smaller_than_the_largest_batch():
     assert (exporting._enough(np.arange(3))[:7] == [0, 1, 2, 0, 1, 2, 0]).all()
-    assert len(exporting._enough(np.arange(3))) == max(checking.BATCHES)
+    assert len(exporting._enough(np.arange(3))) == max(validate.BATCHES)

@@ -1,4 +1,4 @@
-"""int8: what becomes 8 bits, what stays float, and that ONNX Runtime then takes its quick path."""
+"""int8: which layers become 8 bits, which stay float, and that ONNX Runtime fuses them."""
 
 import numpy as np
 import onnx
@@ -18,23 +18,23 @@ def model(models):
 
 
 def source(model, name, position):
-    """The node that makes input `position` of the node called `name`."""
+    """The node that computes input `position` of the node called `name`."""
     node = next(node for node in model.graph.node if node.name == name)
-    makers = {output: node for node in model.graph.node for output in node.output}
-    return makers.get(node.input[position])
+    sources = {output: node for node in model.graph.node for output in node.output}
+    return sources.get(node.input[position])
 
 
 @pytest.mark.parametrize("name", ["tower.conv2", "tower.conv3", "head.fc1", "head.fc2", "auxiliary.fc1"])
 def test_large_layers_have_8_bit_weights_with_a_scale_for_each_output(model, name):
-    maker = source(model, name, 1)
-    assert maker.op_type == "DequantizeLinear"
+    origin = source(model, name, 1)
+    assert origin.op_type == "DequantizeLinear"
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
-    weight, scale = tensors[maker.input[0]], tensors[maker.input[1]]
+    weight, scale = tensors[origin.input[0]], tensors[origin.input[1]]
     assert (weight.data_type, list(scale.dims)) == (onnx.TensorProto.INT8, [weight.dims[0]])
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
-def test_weights_leave_a_bit_for_cpus_that_add_products_in_16(variant, models):
+def test_weights_use_7_bits_for_cpus_that_add_products_in_16(variant, models):
     graph = onnx.load(models(variant.name, "images", "int8")).graph
     weights = [numpy_helper.to_array(tensor) for tensor in graph.initializer if tensor.data_type == TensorProto.INT8]
     weights = [weight for weight in weights if weight.ndim > 1]
@@ -64,12 +64,12 @@ def test_onnx_runtime_fuses_it(models, tmp_path):
     assert "MaxPool" not in used[used.index("QuantizeLinear") :] or "NhwcMaxPool" in used
 
 
-def test_it_is_a_quarter_of_the_size(models):
+def test_the_file_has_a_quarter_of_the_size(models):
     assert models("final_model", "images", "int8").stat().st_size < 0.35 * models("final_model").stat().st_size
 
 
 @pytest.mark.parametrize("name", ["final_model_bn", "no_w_net", "order_net", "conv_1", "fc_1"])
-def test_poolings_go_before_what_they_may_and_no_value_changes(name, models, digits5k):
+def test_poolings_move_forward_and_no_value_changes(name, models, digits5k):
     model = onnx.load(models(name))
     moved = pool_first(model)
     for tower in {node.name.split(".")[0] for node in model.graph.node if ".norm1" in node.name} & {"tower", "layers"}:
@@ -83,7 +83,7 @@ def test_poolings_go_before_what_they_may_and_no_value_changes(name, models, dig
         assert (one == other).all()
 
 
-def test_a_normalisation_that_turns_a_channel_round_stays_before_its_pooling(models):
+def test_a_normalisation_with_a_negative_scale_stays_before_its_pooling(models):
     model = onnx.load(models("final_model_bn"))
     scale = next(tensor for tensor in model.graph.initializer if tensor.name == "tower.norm2.weight")
     values = onnx.numpy_helper.to_array(scale).copy()
@@ -95,7 +95,7 @@ def test_a_normalisation_that_turns_a_channel_round_stays_before_its_pooling(mod
 
 
 def exact_session(model):
-    """Without optimisations, which fold constants in another order."""
+    """A session without optimisations, which fold constants in another order."""
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

@@ -1,15 +1,17 @@
-"""Each step of the validation fails by its own error, in the fixed order, and says what was expected and found."""
+"""Each step of the validation raises its own error, in the fixed order, with what was expected and what was given."""
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from pairnet.artifact.design import Port
+from pairnet.artifact.design import Design, Port
+from pairnet.artifact.inspection import weights_digest
 from pairnet.errors import AxesError, CheckerError, ExportError, NamesError, ShapesError, ValuesError, WeightsError
 from pairnet.exporting import export as exporting
-from pairnet.exporting import validate as checking
-from pairnet.exporting.validate import check, weights_digest
+from pairnet.exporting import validate
+from pairnet.exporting.validate import check
+from pairnet.models.variants import find_variant
 
 pytest_plugins = ("trained_runs",)
 
@@ -24,7 +26,7 @@ def expected(feeds):
 
 
 def tiny(nodes=None, *, x=("x", ["N", 3]), y=("y", ["N", 2]), y_type=TensorProto.FLOAT, extra=()):
-    """y = x @ weight, or whatever `nodes` make of them; with its checksum."""
+    """A model of y = x @ weight, or of `nodes`, with its checksum."""
     graph = helper.make_graph(
         nodes or [helper.make_node("MatMul", [x[0], "weight"], [y[0]])],
         "tiny",
@@ -43,72 +45,72 @@ def run(model, tmp_path):
     return check(path, INPUTS, OUTPUTS, feeds={"x": X}, expected=expected)
 
 
-def test_a_sound_file_passes_and_its_difference_is_told(tmp_path):
-    assert 0 <= run(tiny(), tmp_path) <= checking.TOLERANCE
+def test_a_valid_file_passes_and_its_difference_is_returned(tmp_path):
+    assert 0 <= run(tiny(), tmp_path) <= validate.TOLERANCE
 
 
-def test_1_the_checker(tmp_path):
+def test_step_1_the_checker(tmp_path):
     model = tiny()
     model.graph.node[0].op_type = "Mystery"
     with pytest.raises(CheckerError, match=r"tiny\.onnx: expected a model that ONNX's checker accepts"):
         run(model, tmp_path)
     with pytest.raises(CheckerError):
-        run(b"no model at all", tmp_path)
+        run(b"not a model", tmp_path)
     with pytest.raises(CheckerError):
         run(tiny().SerializeToString()[:-20], tmp_path)
 
 
-def test_2_the_weights(tmp_path):
+def test_step_2_the_weights(tmp_path):
     model = tiny()
     model.graph.initializer[0].CopyFrom(numpy_helper.from_array(WEIGHT + 1, "weight"))
-    with pytest.raises(WeightsError, match=r"expected weights of SHA-256 \w{12}, .* found \w{12}"):
+    with pytest.raises(WeightsError, match=r"expected weights of SHA-256 \w{12}, .* got \w{12}"):
         run(model, tmp_path)
     del model.metadata_props[:]
     with pytest.raises(WeightsError, match="SHA-256 none"):
         run(model, tmp_path)
 
 
-def test_3_names(tmp_path):
-    with pytest.raises(NamesError, match="expected outputs y, found z"):
+def test_step_3_names(tmp_path):
+    with pytest.raises(NamesError, match="expected outputs y, got z"):
         run(tiny(y=("z", ["N", 2])), tmp_path)
-    with pytest.raises(NamesError, match="expected inputs x, found pair"):
+    with pytest.raises(NamesError, match="expected inputs x, got pair"):
         run(tiny(x=("pair", ["N", 3])), tmp_path)
 
 
-def test_4_axes_where_the_batch_was_fixed_without_a_word(tmp_path):
-    with pytest.raises(AxesError, match=r"expected x float32 \[N,3\], found float32 \[2,3\]"):
+def test_step_4_axes_if_the_batch_size_is_fixed(tmp_path):
+    with pytest.raises(AxesError, match=r"expected x float32 \[N,3\], got float32 \[2,3\]"):
         run(tiny(x=("x", [2, 3]), y=("y", [2, 2])), tmp_path)
 
 
-def test_4_axes_where_the_type_is_another(tmp_path):
+def test_step_4_axes_if_the_type_differs(tmp_path):
     nodes = [helper.make_node("MatMul", ["x", "weight"], ["p"]), helper.make_node("Cast", ["p"], ["y"], to=10)]
-    with pytest.raises(AxesError, match=r"expected y float32 \[N,2\], found float16"):
+    with pytest.raises(AxesError, match=r"expected y float32 \[N,2\], got float16"):
         run(tiny(nodes, y_type=TensorProto.FLOAT16), tmp_path)
 
 
-def test_5_shapes_where_a_batch_size_hides_inside(tmp_path):
+def test_step_5_shapes_if_the_graph_contains_a_batch_size(tmp_path):
     nodes = [helper.make_node("MatMul", ["x", "weight"], ["p"]), helper.make_node("Reshape", ["p", "two"], ["y"])]
     hidden = numpy_helper.from_array(np.array([1, 2], np.int64), "two")
     with pytest.raises(ShapesError, match="expected a batch of 2 to run"):
         run(tiny(nodes, y=("y", ["N", 2]), extra=[hidden]), tmp_path)
 
 
-def test_5_shapes_where_less_comes_out(tmp_path):
+def test_step_5_shapes_if_an_output_is_too_small(tmp_path):
     nodes = [helper.make_node("MatMul", ["x", "weight"], ["p"]), helper.make_node("Gather", ["p", "row"], ["y"])]
     one = numpy_helper.from_array(np.array([0], np.int64), "row")
-    with pytest.raises(ShapesError, match=r"expected y float32 \[2,2\] from a batch of 2, found float32 \[1,2\]"):
+    with pytest.raises(ShapesError, match=r"expected y float32 \[2,2\] from a batch of 2, got float32 \[1,2\]"):
         run(tiny(nodes, extra=[one]), tmp_path)
 
 
-@pytest.mark.parametrize(("wrong", "said"), [(0.01, r"0\.0\d+"), (np.nan, "nan")])
-def test_6_values(wrong, said, tmp_path):
+@pytest.mark.parametrize(("wrong", "message"), [(0.01, r"0\.0\d+"), (np.nan, "nan")])
+def test_step_6_values(wrong, message, tmp_path):
     shift = numpy_helper.from_array(np.array([0, wrong], np.float32), "shift")
     nodes = [helper.make_node("MatMul", ["x", "weight"], ["p"]), helper.make_node("Add", ["p", "shift"], ["y"])]
-    with pytest.raises(ValuesError, match=rf"expected y \[0, 1\] of a batch of 1 .* difference is {said}.*1e-05"):
+    with pytest.raises(ValuesError, match=rf"expected y \[0, 1\] of a batch of 1 .* difference is {message}.*1e-05"):
         run(tiny(nodes, extra=[shift]), tmp_path)
 
 
-def test_6_values_are_compared_at_every_batch_size(tmp_path):
+def test_step_6_values_are_compared_at_every_batch_size(tmp_path):
     seen = []
 
     def spy(feeds):
@@ -121,10 +123,7 @@ def test_6_values_are_compared_at_every_batch_size(tmp_path):
 
 
 @pytest.mark.parametrize("forged", [False, True], ids=["damaged", "with its checksum"])
-def test_a_weight_corrupted_after_export_fails(forged, models, trained, digits5k, tmp_path):
-    from pairnet.artifact.design import Design
-    from pairnet.models.variants import find_variant
-
+def test_a_weight_corrupted_after_the_export_is_detected(forged, models, trained, digits5k, tmp_path):
     model = onnx.load(models("final_model"))
     weight = next(tensor for tensor in model.graph.initializer if tensor.name == "tower.conv2.weight")
     values = numpy_helper.to_array(weight).copy()
@@ -135,7 +134,7 @@ def test_a_weight_corrupted_after_export_fails(forged, models, trained, digits5k
     path = tmp_path / "m.onnx"
     onnx.save(model, path)
     run = exporting.load_trained(trained("final_model"), digits5k, "images")
-    design = Design(variant=find_variant("final_model"), digits=True)
+    design = Design(variant=find_variant("final_model"), with_digits=True)
     feeds = {"pair": exporting._enough(run.testing)}
     with pytest.raises(ValuesError if forged else WeightsError):
         check(path, design.inputs, design.outputs, feeds=feeds, expected=lambda f: exporting._expected(design, run, f))
@@ -152,8 +151,8 @@ def test_a_weight_corrupted_after_export_fails(forged, models, trained, digits5k
         ("int8", "tower.norm2.weight"),
     ],
 )
-def test_one_corrupted_weight_of_many_is_found_in_lower_precision(part, precision, name, trained, digits5k, tmp_path):
-    """Damaged between the making of a file and its validation, so that its checksum is right."""
+def test_one_corrupted_weight_is_detected_in_lower_precision(part, precision, name, trained, digits5k, tmp_path):
+    """The file is damaged after it is built and before it is validated, so its checksum is correct."""
     wanted = {"joint": "m.onnx", "encoder": "m.encoder.onnx"}[part]
 
     def damaged(path, *arguments):
@@ -167,29 +166,28 @@ def test_one_corrupted_weight_of_many_is_found_in_lower_precision(part, precisio
             return original(path, model, *arguments[1:])
         return original(path, *arguments)
 
-    original = checking.check_rounding
+    original = validate.check_rounding
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checking, "check_rounding", damaged)
+        patch.setattr(validate, "check_rounding", damaged)
         with pytest.raises(
             WeightsError, match=rf"{wanted}: expected tower\.\w+\.\w+ \[.*7?.*\] to be .* 1 of \d+ weights"
         ):
-            exporting.export(
-                trained("final_model_bn"), digits5k, tmp_path / "m.onnx", precision=precision, split=True, max_drop=100
+            exporting.export(trained("final_model_bn"), tmp_path / "m.onnx", dataset=digits5k, precision=precision, split=True, max_drop=100
             )
     assert list(tmp_path.iterdir()) == []
 
 
-def test_6_values_where_many_are_a_little_wrong(tmp_path):
+def test_step_6_values_if_many_differ_a_little(tmp_path):
     shift = numpy_helper.from_array(np.array([0, 0.01], np.float32), "shift")
     nodes = [helper.make_node("MatMul", ["x", "weight"], ["p"]), helper.make_node("Add", ["p", "shift"], ["y"])]
     path = tmp_path / "tiny.onnx"
     path.write_bytes(tiny(nodes, extra=[shift]).SerializeToString())
     check(path, INPUTS, OUTPUTS, feeds={"x": X}, expected=expected, tolerance=0.1, rms_tolerance=0.01)
-    with pytest.raises(ValuesError, match=r"root mean square is .*: allowed is 0\.0001"):
+    with pytest.raises(ValuesError, match=r"root mean square is .*: the tolerance is 0\.0001"):
         check(path, INPUTS, OUTPUTS, feeds={"x": X}, expected=expected, tolerance=0.1, rms_tolerance=1e-4)
 
 
-def test_all_are_export_errors():
-    errors = (CheckerError, WeightsError, NamesError, AxesError, ShapesError, ValuesError, checking.AccuracyError)
+def test_all_steps_raise_export_errors():
+    errors = (CheckerError, WeightsError, NamesError, AxesError, ShapesError, ValuesError, validate.AccuracyError)
     assert all(issubclass(error, ExportError) for error in errors)
     assert len(set(errors)) == 7

@@ -1,8 +1,10 @@
-"""The predictor: no torch, the recorded accuracy to the last pair, any number of threads, no bad input taken."""
+"""The predictor: no torch, the recorded accuracy exactly, any number of threads, and errors for invalid input."""
 
+import inspect
 import json
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,33 +13,35 @@ import onnxruntime as ort
 import pytest
 
 from pairnet.artifact import sessions
-from pairnet.artifact.recorded import measure, test_draw
+from pairnet.artifact.inspection import weights_digest
+from pairnet.artifact.recorded import measure, recorded_draw
 from pairnet.cli import app
 from pairnet.cli.common import run_app
 from pairnet.data.sources import load_dataset
-from pairnet.errors import InputError, ModelError, ProviderError
+from pairnet.errors import ArgumentError, ClosedError, DataError, InputError, ModelError, ProviderError
 from pairnet.models.variants import VARIANTS
 from pairnet.serving import predictor as module
+from pairnet.serving.inputs import check_results
+from pairnet.serving.model import CudaRunner, Model
 from pairnet.serving.predictor import Predictor
 from pairnet.study.runs import evaluate_saved, load_record
 
 pytest_plugins = ("trained_runs",)
 
-test_draw.__test__ = False  # a function of pairnet, not of this file
-
 WITHOUT_TORCH = """
 import sys
 class NoTorch:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("torch", "onnx", "onnxscript", "rich", "typer", "matplotlib", "sklearn", "PIL"):
+        if name.split(".")[0] in ("torch", "onnxscript", "rich", "typer", "matplotlib", "sklearn", "PIL"):
             raise ModuleNotFoundError(f"{name} is not in this environment", name=name)
 sys.meta_path.insert(0, NoTorch())
 from pairnet.serving.predictor import Predictor
 assert not {name.split(".")[0] for name in sys.modules} & {"torch", "mlxtend", "pooch", "requests"}, "predictor imports"
-from pairnet.artifact.recorded import measure
+from pairnet.artifact.recorded import measure, recorded_draw
 from pairnet.data.sources import load_dataset
 with Predictor(sys.argv[1]) as predictor:
-    print(repr(measure(predictor.probability, predictor.metadata, load_dataset(predictor.metadata["data_source"]))))
+    draw = recorded_draw(predictor.metadata, load_dataset(predictor.metadata.data_source))
+    print(repr(measure(predictor.probability, draw)))
 """
 
 
@@ -63,16 +67,16 @@ def test_without_torch_it_reproduces_the_recorded_accuracy(models, trained):
 
 @pytest.mark.parametrize("kind", ["images", "pairs"])
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
-def test_every_variant_answers_as_recorded(variant, kind, models, trained, digits5k):
+def test_each_variant_reproduces_its_recorded_accuracy(variant, kind, models, trained, digits5k):
     with Predictor(models(variant.name, kind)) as predictor:
-        assert predictor.takes == kind
-        accuracy = measure(predictor.probability, predictor.metadata, digits5k)
+        assert predictor.input_kind == kind
+        accuracy = measure(predictor.probability, recorded_draw(predictor.metadata, digits5k))
     assert accuracy == evaluate_saved(trained(variant.name), digits5k)
 
 
-def test_the_draw_is_refused_on_other_images(final):
-    with pytest.raises(ValueError, match="measured on mnist5k, sha256 ee4e028074c4; these images"):
-        test_draw(final.metadata, load_dataset("glyphs:500"))
+def test_the_draw_is_refused_for_other_images(final):
+    with pytest.raises(DataError, match=r"final_model: expected .* mnist5k, SHA-256 ee4e028074c4, got procedural"):
+        recorded_draw(final.metadata, load_dataset("glyphs:500"))
 
 
 @pytest.mark.parametrize("count", [1, 2, 15, 16, 17, 64, 65, 150])
@@ -84,7 +88,7 @@ def test_chunks_and_threads_change_nothing(count, models, pairs):
             np.testing.assert_allclose(predictor.probability(pairs[:count]), expected, atol=1e-6)
 
 
-def test_many_threads_ask_at_once(final, pairs):
+def test_many_threads_use_it_at_the_same_time(final, pairs):
     expected = [final.probability(pairs[i : i + 20]) for i in range(100)]
     with ThreadPoolExecutor(8) as pool:
         for _ in range(3):
@@ -105,12 +109,12 @@ def test_digits_are_distributions(final, models, pairs):
     digits = final.digits(pairs[:5])
     assert digits.shape == (5, 2, 10)
     np.testing.assert_allclose(digits.sum(-1), 1, atol=1e-5)
-    with Predictor(models("w_net")) as none, pytest.raises(ModelError, match="--with-digits"):
+    with Predictor(models("w_net")) as none, pytest.raises(ModelError, match="`with_digits`"):
         none.digits(pairs)
 
 
 @pytest.mark.parametrize("name", ["final_model", "order_net_fast"])
-def test_rank_is_what_comparing_all_pairs_says(name, models, pairs):
+def test_rank_agrees_with_comparing_all_pairs(name, models, pairs):
     images = pairs[:30, 0]
     with Predictor(models(name)) as predictor:
         order, score = predictor.rank(images)
@@ -134,19 +138,19 @@ def test_rank_holds_few_rows_at_once(final, pairs, monkeypatch):
     assert (final.rank(pairs[:40, 0]).order == expected.order).all()
 
 
-def test_encoder_and_head_alone(models, final, pairs):
+def test_encoder_and_head_without_the_joint_file(models, final, pairs):
     path = models("final_model")
     with Predictor.from_split(path.with_suffix(".encoder.onnx"), path.with_suffix(".head.onnx")) as split:
         np.testing.assert_allclose(split.probability(pairs), final.probability(pairs), atol=1e-5)
         assert (split.rank(pairs[:20, 0]).order == final.rank(pairs[:20, 0]).order).all()
 
 
-def test_an_encoder_finds_its_head_and_a_head_alone_is_refused(models, final, pairs):
+def test_an_encoder_finds_its_head_and_a_single_head_is_refused(models, final, pairs):
     path = models("final_model")
     with Predictor(path.with_suffix(".encoder.onnx")) as predictor:
         np.testing.assert_allclose(predictor.probability(pairs), final.probability(pairs), atol=1e-5)
         assert (predictor.rank(pairs[:20, 0]).order == final.rank(pairs[:20, 0]).order).all()
-    with pytest.raises(ModelError, match=r"head.onnx: expected a whole net or an encoder, came a head"):
+    with pytest.raises(ModelError, match=r"head.onnx: expected a joint file or an encoder, got a head"):
         Predictor(path.with_suffix(".head.onnx"))
 
 
@@ -162,25 +166,28 @@ def test_parts_that_do_not_belong_together(models, tmp_path, pairs):
         source = models("w_net").with_suffix(f".{part}.onnx")
         (tmp_path / f"m.{part}.onnx").write_bytes(source.read_bytes())
     (tmp_path / "m.onnx").write_bytes(models("final_model").read_bytes())
-    with Predictor(tmp_path / "m.onnx") as predictor, pytest.raises(ModelError, match="another run than m"):
+    with (
+        Predictor(tmp_path / "m.onnx") as predictor,
+        pytest.raises(ModelError, match=r"m\.encoder\.onnx: expected the run of m\.onnx, got another"),
+    ):
         predictor.rank(pairs[:, 0])
-    with pytest.raises(ModelError, match="expected an encoder and a head, came encoder and encoder"):
+    with pytest.raises(ModelError, match=r"expected an encoder and a head, got encoder .* and encoder"):
         Predictor.from_split(tmp_path / "m.encoder.onnx", tmp_path / "m.encoder.onnx")
-    with pytest.raises(ModelError, match="another run than the head"):
+    with pytest.raises(ModelError, match="expected the run of the encoder"):
         Predictor.from_split(tmp_path / "m.encoder.onnx", models("final_model").with_suffix(".head.onnx"))
-    with Predictor(models("fc_1")) as alone, pytest.raises(ModelError, match=r"encoder.onnx and .*--split"):
-        alone.rank(pairs[:, 0])
+    with Predictor(models("fc_1")) as joint, pytest.raises(ModelError, match=r"encoder.onnx and .*--split"):
+        joint.rank(pairs[:, 0])
 
 
 @pytest.mark.parametrize(
-    ("kind", "precision", "differing"), [("pairs", "fp32", "input"), ("images", "int8", "precision")]
+    ("kind", "precision", "difference"), [("pairs", "fp32", "input"), ("images", "int8", "precision")]
 )
-def test_parts_left_from_an_earlier_export_are_refused(kind, precision, differing, models, tmp_path, pairs):
+def test_parts_left_from_an_earlier_export_are_refused(kind, precision, difference, models, tmp_path, pairs):
     for part in ("encoder", "head"):
         (tmp_path / f"m.{part}.onnx").write_bytes(models("w_net").with_suffix(f".{part}.onnx").read_bytes())
     (tmp_path / "m.onnx").write_bytes(models("w_net", kind, precision).read_bytes())
-    said = rf"m.encoder.onnx has another {differing} than m.onnx.*--split"
-    with Predictor(tmp_path / "m.onnx") as predictor, pytest.raises(ModelError, match=said):
+    message = rf"m.encoder.onnx: expected the {difference} of m.onnx, got another.*--split"
+    with Predictor(tmp_path / "m.onnx") as predictor, pytest.raises(ModelError, match=message):
         predictor.rank(pairs[:, 0])
 
 
@@ -193,8 +200,8 @@ def test_a_joint_file_may_be_called_encoder(models, tmp_path, pairs):
 
 
 def test_values_that_overflow_are_refused(models):
-    giant, said = np.full((2, 2, 14, 14), 1e6, np.float32), r"a few units at most, came 1e\+06"
-    with Predictor(models("final_model", "pairs", "fp16")) as predictor, pytest.raises(InputError, match=said):
+    giant, message = np.full((2, 2, 14, 14), 1e6, np.float32), r"`pairs`: .* a few units, got 1e\+06"
+    with Predictor(models("final_model", "pairs", "fp16")) as predictor, pytest.raises(InputError, match=message):
         predictor.probability(giant)
 
 
@@ -224,54 +231,54 @@ POOLED = np.zeros((3, 2, 14, 14), np.float32)
 
 
 @pytest.mark.parametrize(
-    ("kind", "images", "said"),
+    ("kind", "images", "message"),
     [
-        ("images", GREY.astype(np.float32), r"expected uint8 \[N,2,28,28\], came float32 \[3,2,28,28\]: send grey"),
-        ("images", GREY.astype(np.int64), "came int64"),
-        ("images", [["a"]], r"came <U1 \[1,1\]"),
-        ("images", GREY[0], r"came uint8 \[2,28,28\]: a single one needs a batch axis"),
-        ("images", np.moveaxis(GREY, 1, -1), r"came uint8 \[3,28,28,2\]: the channel axis comes second"),
-        ("images", GREY[:, 0], r"came uint8 \[3,28,28\]: two images make a pair"),
-        ("images", GREY[..., ::2, ::2], r"came uint8 \[3,2,14,14\]: it takes raw pixels"),
-        ("images", GREY[:, :, :27], r"\[3,2,27,28\]: see Predictor.takes"),
+        ("images", GREY.astype(np.float32), r"expected uint8 \[N,2,28,28\], got float32 \[3,2,28,28\]: pass raw grey"),
+        ("images", GREY.astype(np.int64), "got int64"),
+        ("images", [["a"]], r"got <U1 \[1,1\]"),
+        ("images", GREY[0], r"got uint8 \[2,28,28\]: add a batch axis"),
+        ("images", np.moveaxis(GREY, 1, -1), r"got uint8 \[3,28,28,2\]: move the channel axis"),
+        ("images", GREY[:, 0], r"got uint8 \[3,28,28\]: combine two images"),
+        ("images", GREY[..., ::2, ::2], r"got uint8 \[3,2,14,14\]: pass raw pixels"),
+        ("images", GREY[:, :, :27], r"\[3,2,27,28\]: see Predictor.input_kind"),
         ("images", GREY[:, :1], r"\[3,1,28,28\]"),
-        ("images", GREY[:0], r"came uint8 \[0,2,28,28\]: there is nothing to answer"),
-        ("images", np.uint8(3), r"came uint8 \[\]"),
-        ("pairs", GREY, r"expected float32 \[N,2,14,14\], came uint8 .*normalised"),
-        ("pairs", POOLED.astype(np.float64), "came float64"),
-        ("pairs", POOLED[:0], "nothing to answer"),
+        ("images", GREY[:0], r"got uint8 \[0,2,28,28\]: pass at least one"),
+        ("images", np.uint8(3), r"got uint8 \[\]"),
+        ("pairs", GREY, r"expected float32 \[N,2,14,14\], got uint8 .*normalised"),
+        ("pairs", POOLED.astype(np.float64), "got float64"),
+        ("pairs", POOLED[:0], "pass at least one"),
         ("pairs", POOLED + np.where(np.arange(14) == 3, np.nan, 0).astype(np.float32), r"nan at \[0, 0, 0, 3\]"),
         ("pairs", POOLED + np.float32(np.inf), r"inf at \[0, 0, 0, 0\]"),
     ],
 )
-def test_bad_input_is_refused_in_one_line(kind, images, said, models):
-    with Predictor(models("final_model", kind)) as predictor, pytest.raises(InputError, match=said) as error:
+def test_invalid_input_is_refused_in_one_line(kind, images, message, models):
+    with Predictor(models("final_model", kind)) as predictor, pytest.raises(InputError, match=message) as error:
         predictor.probability(images)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "said"),
+    ("first", "second", "message"),
     [
-        (GREY, GREY, r"first: expected one image \[28,28\] or several"),
-        (GREY[0, 0], POOLED[0, 0], "one kind and size"),
-        (GREY[:2, 0], GREY[:, 0], "as many second as first images, came 2 and 3"),
+        (GREY, GREY, r"`first`: expected one image \[28,28\] or many"),
+        (GREY[0, 0], POOLED[0, 0], "the dtype and image size of `first`"),
+        (GREY[:2, 0], GREY[:, 0], "`second`: expected 2 images, as in `first`, got 3"),
     ],
 )
-def test_bad_sides_are_refused(first, second, said, final):
-    with pytest.raises(InputError, match=said):
+def test_invalid_images_to_compare_are_refused(first, second, message, final):
+    with pytest.raises(InputError, match=message):
         final.compare(first, second)
 
 
-def test_bad_images_to_rank_are_refused(final):
-    with pytest.raises(InputError, match=r"image: expected uint8 \[N,1,28,28\], came uint8 \[3,2,28,28\]"):
+def test_invalid_images_to_rank_are_refused(final):
+    with pytest.raises(InputError, match=r"`images`: expected uint8 \[N,1,28,28\], got uint8 \[3,2,28,28\]"):
         final.rank(GREY)
-    with pytest.raises(InputError, match="nothing"):
+    with pytest.raises(InputError, match="pass at least one"):
         final.rank(GREY[:0, 0])
 
 
-def test_files_that_are_no_model_of_ours(tmp_path, models):
-    with pytest.raises(ModelError, match="found none: `pairnet export`"):
+def test_files_that_no_export_wrote(tmp_path, models):
+    with pytest.raises(ModelError, match="got no such file: `pairnet export`"):
         Predictor(tmp_path / "none.onnx")
     (tmp_path / "text.onnx").write_text("hello")
     with pytest.raises(ModelError, match=r"text\.onnx: expected an ONNX model"):
@@ -281,22 +288,22 @@ def test_files_that_are_no_model_of_ours(tmp_path, models):
     model = onnx.load(models("fc_1"))
     del model.metadata_props[:]
     onnx.save(model, tmp_path / "bare.onnx")
-    with pytest.raises(ModelError, match="expected pairnet's metadata, version 1, came none"):
+    with pytest.raises(ModelError, match="expected pairnet's metadata, version 1, got none"):
         Predictor(tmp_path / "bare.onnx")
     onnx.helper.set_model_props(model, {"pairnet": "1", "variant": "fc_1"})
     onnx.save(model, tmp_path / "poor.onnx")
-    with pytest.raises(ModelError, match="its metadata lacks structure, parameters, part"):
+    with pytest.raises(ModelError, match="got none for structure, parameters, part"):
         Predictor(tmp_path / "poor.onnx")
     onnx.helper.set_model_props(model, {"pairnet": "99"})
     onnx.save(model, tmp_path / "newer.onnx")
-    with pytest.raises(ModelError, match="came version 99"):
+    with pytest.raises(ModelError, match="got version '99'"):
         Predictor(tmp_path / "newer.onnx")
 
 
-def test_a_closed_predictor_says_so(models):
+def test_a_closed_predictor_raises_an_error(models):
     with Predictor(models("fc_1")) as predictor:
         pass
-    with pytest.raises(RuntimeError, match="closed"):
+    with pytest.raises(ClosedError, match="got a closed one"):
         predictor.probability(GREY)
     predictor.close()
 
@@ -309,22 +316,22 @@ def test_threads_in_a_run_change_nothing(threads, models, final, pairs):
 
 
 @pytest.mark.parametrize("option", ["threads", "batch", "threads_per_run"])
-def test_settings_start_at_one(option, models):
-    with pytest.raises(ValueError, match=f"{option} must be at least 1, not 0"):
+def test_options_start_at_one(option, models):
+    with pytest.raises(ArgumentError, match=f"`{option}`: expected a whole number from 1, got 0"):
         Predictor(models("fc_1"), **{option: 0})
-    with pytest.raises(TypeError, match="float"):
+    with pytest.raises(ArgumentError, match=f"`{option}`: expected a whole number from 1, got 1.5"):
         Predictor(models("fc_1"), **{option: 1.5})
 
 
-def test_a_run_takes_no_more_threads_than_there_are(models):
-    with pytest.raises(ValueError, match="threads_per_run must be at most threads, which is 2, not 3"):
+def test_threads_per_run_are_at_most_threads(models):
+    with pytest.raises(ArgumentError, match="`threads_per_run`: expected at most `threads`, which is 2, got 3"):
         Predictor(models("fc_1"), threads=2, threads_per_run=3)
 
 
 @pytest.mark.parametrize("name", ["final_model", "w_net"])
-def test_what_a_gpu_would_run_with_tensors_of_its_own_says_the_same(name, models, pairs):
-    session = sessions.open_session(models(name), "cpu")
-    runner = sessions.CudaRunner(session, (3, 20), device="cpu")
+def test_a_runner_with_resident_tensors_gives_the_same_results(name, models, pairs):
+    session = sessions.open_session(models(name).read_bytes(), "cpu")
+    runner = CudaRunner(session, (3, 20), device="cpu")
     for size in (1, 3, 20, 3, 50):  # replayed and not
         feeds = {"pair": pairs[:size]}
         expected = session.run(None, feeds)
@@ -334,27 +341,152 @@ def test_what_a_gpu_would_run_with_tensors_of_its_own_says_the_same(name, models
     np.testing.assert_allclose(runner({"pair": backwards})[0], session.run(None, {"pair": backwards})[0], atol=1e-6)
 
 
+def test_the_failure_of_one_chunk_stops_the_others(models):
+    """The calling thread fails while a helper computes its first item: the helper takes no second one."""
+    failed, caller, taken = threading.Event(), threading.current_thread(), []
+    with Predictor(models("fc_1"), threads=2) as predictor:
+
+        def chunk(number):
+            taken.append(number)
+            if threading.current_thread() is caller:
+                while len(taken) < 2:  # until the helper has an item
+                    threading.Event().wait(0.001)
+                failed.set()
+                raise KeyError(number)
+            failed.wait()
+            threading.Event().wait(0.05)  # the caller leaves its loop first
+            return number
+
+        with pytest.raises(KeyError):
+            predictor._map(chunk, range(1000))
+        assert len(taken) <= 3
+        assert predictor._map(abs, range(-50, 0)) == list(range(50, 0, -1))
+
+
+def test_the_failure_of_a_helper_is_raised(models):
+    caller, helper_ran = threading.current_thread(), threading.Event()
+
+    def chunk(number):
+        if threading.current_thread() is caller:
+            helper_ran.wait()
+            return number
+        helper_ran.set()
+        raise KeyError(number)
+
+    with Predictor(models("fc_1"), threads=2) as predictor, pytest.raises(KeyError):
+        predictor._map(chunk, range(1000))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_closing_during_use_raises_closed_error_only(seed, models, pairs):
+    predictor, errors = Predictor(models("fc_1"), threads=3, batch=16), []
+
+    def ask():
+        try:
+            while True:
+                predictor.probability(pairs)
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    threading.Event().wait(0.01 * seed)
+    predictor.close()
+    for thread in threads:
+        thread.join()
+    assert [type(error) for error in errors] == [ClosedError] * 4
+
+
+def test_a_pool_closed_between_check_and_submission_raises_closed_error(models, pairs, monkeypatch):
+    predictor = Predictor(models("fc_1"), threads=2)
+    real = predictor._pool.submit
+
+    def submit(work):
+        predictor.close()
+        return real(work)
+
+    monkeypatch.setattr(predictor._pool, "submit", submit)
+    with pytest.raises(ClosedError):
+        predictor.probability(pairs)
+
+
+def test_encoder_and_head_are_opened_once_by_many_threads(models, pairs, monkeypatch):
+    opened, real = [], Predictor._find_split
+
+    def spy(self):
+        opened.append(self)
+        return real(self)
+
+    monkeypatch.setattr(Predictor, "_find_split", spy)
+    with Predictor(models("w_net"), warm_up=False) as predictor, ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: predictor.rank(pairs[:3, 0]), range(8)))
+    assert len(opened) == 1
+
+
+def test_from_split_takes_all_options(models, pairs):
+    path = models("w_net")
+    parts = path.with_suffix(".encoder.onnx"), path.with_suffix(".head.onnx")
+    options = {"provider": "cpu", "threads": 3, "batch": 7, "threads_per_run": 2, "warm_up": False}
+    with Predictor.from_split(*parts, **options) as split, Predictor(path, **options) as joint:
+        assert (split._threads, split._batch) == (joint._threads, joint._batch) == (1, 7)
+        np.testing.assert_allclose(split.probability(pairs), joint.probability(pairs), atol=1e-5)
+    constructor = inspect.signature(Predictor).parameters
+    assert list(inspect.signature(Predictor.from_split).parameters)[2:] == list(constructor)[1:]
+    with pytest.raises(ArgumentError, match="`threads`"):
+        Predictor.from_split(*parts, threads=0)
+
+
+@pytest.mark.parametrize("kind", ["images", "pairs"])
+def test_results_that_are_not_probabilities_are_an_error(kind, models):
+    """A file with a correct checksum that computes NaN."""
+    model = onnx.load(models("w_net", kind))
+    weight = next(tensor for tensor in model.graph.initializer if tensor.name == "head.fc3.bias")
+    weight.CopyFrom(onnx.numpy_helper.from_array(np.array([np.nan], np.float32), weight.name))
+    next(e for e in model.metadata_props if e.key == "weights_sha256").value = weights_digest(model)
+    images, message = GREY if kind == "images" else POOLED, "expected values from 0 to 1 as probability, got nan to nan"
+    with Predictor(model.SerializeToString()) as predictor, pytest.raises(ModelError, match=message):
+        predictor.probability(images)
+
+
+@pytest.mark.parametrize(("name", "value"), [("probability", 1.5), ("digits", -0.5), ("features", np.inf)])
+def test_each_result_has_its_bounds(name, value):
+    results = np.full((3, 2), 0.5)
+    check_results({name: results}, GREY)
+    results[1, 1] = value
+    with pytest.raises(ModelError, match=f"as {name}, got"):
+        check_results({name: results}, GREY)
+
+
+def test_a_failure_of_onnx_runtime_is_a_model_error(models):
+    model = Model(models("fc_1"), "cpu")
+    with pytest.raises(ModelError, match="expected a run to succeed, ONNX Runtime reports"):
+        model.run({"pair": GREY[..., :27]})
+
+
 no_gpu = pytest.mark.skipif(not sessions.missing("CUDAExecutionProvider"), reason="a GPU is here")
 
 
 @no_gpu
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
-def test_a_gpu_that_is_not_there_is_not_replaced_in_silence(provider, models):
-    with pytest.raises(ProviderError, match=rf'"{provider}" cannot run here: .*(driver|built without|library)'):
+def test_a_missing_gpu_is_an_error(provider, models):
+    with pytest.raises(ProviderError, match=rf"got {provider}: .*(driver|built without|library)"):
         Predictor(models("fc_1"), provider=provider)
 
 
 @no_gpu
-def test_auto_is_the_cpu_here_and_says_so(final):
+def test_auto_is_the_cpu_without_a_gpu(final):
     assert final.provider == "cpu"
 
 
-def test_what_is_missing_is_told_step_by_step(monkeypatch):
+def test_missing_libraries_are_reported_in_order(monkeypatch):
     monkeypatch.setattr(ort, "get_available_providers", lambda: ["CPUExecutionProvider"])
     assert "built without CUDAExecutionProvider: pip install" in sessions.missing("CUDAExecutionProvider")
     assert sessions.missing("CPUExecutionProvider") == ""
     monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider"])
-    monkeypatch.setattr(sessions, "_unloadable", lambda library, **_: "" if "cuda.so.1" in library else "libcudnn.so.9")
+    monkeypatch.setattr(
+        sessions, "_load_failure", lambda library, **_: "" if "cuda.so.1" in library else "libcudnn.so.9"
+    )
     if sys.platform != "win32":
         assert sessions.missing("CUDAExecutionProvider").startswith("a library is missing (libcudnn.so.9): pip")
 
@@ -363,12 +495,12 @@ def test_a_provider_that_fell_back_is_an_error(models, monkeypatch):
     monkeypatch.setattr(sessions, "missing", lambda provider: "")
     monkeypatch.setitem(sessions.PROVIDERS, "cuda", "CPUExecutionProvider")
     monkeypatch.setattr(ort.InferenceSession, "get_providers", lambda self: ["OtherExecutionProvider"])
-    with pytest.raises(ProviderError, match=r"was refused by ONNX Runtime .* fell back to OtherExecutionProvider"):
+    with pytest.raises(ProviderError, match=r"got a fallback of ONNX Runtime .* to OtherExecutionProvider"):
         Predictor(models("fc_1"), provider="cuda")
 
 
 def test_unknown_providers(models):
-    with pytest.raises(ProviderError, match=r'provider is auto, tensorrt, cuda, cpu or the full name .*, not "gpu"'):
+    with pytest.raises(ProviderError, match=r"expected auto, tensorrt, cuda, cpu or the full name .*, got 'gpu'"):
         Predictor(models("fc_1"), provider="gpu")
     with pytest.raises(ProviderError, match="built without MadeUpExecutionProvider"):
         Predictor(models("fc_1"), provider="MadeUpExecutionProvider")
@@ -385,9 +517,9 @@ def test_the_command_measures_a_file_on_its_recorded_draw(models, trained, capsy
     other = models("final_model").with_name("other.onnx")
     onnx.save(model, other)
     assert run_app(app, ["predict", str(other), "--test"]) == 1
-    said = capsys.readouterr()
-    assert "(recorded 0.1230)" in said.out
-    assert "expected the recorded accuracy, came" in said.err
+    captured = capsys.readouterr()
+    assert "(recorded 0.1230)" in captured.out
+    assert "expected the recorded accuracy" in captured.err
 
 
 def test_the_command_pools_and_normalises_pictures_for_a_file_of_pairs(models, pairs, tmp_path, capsys):

@@ -1,0 +1,19 @@
+"""Text from files that anybody may have written: whether it is plain, and how an error message shows it."""
+
+from typing import Any
+
+LONGEST_TEXT = 100_000
+"""Characters of one text: far more than any export writes."""
+LONGEST_SHOWN = 80
+
+
+def is_plain(value: Any) -> bool:
+    """Whether `value` is text that terminals and rich print unchanged: printable and without square brackets."""
+    return isinstance(value, str) and value.isprintable() and not set(value) & set("[]") and len(value) <= LONGEST_TEXT
+
+
+def shown(value: Any) -> str:
+    """A value for a message: escaped, without square brackets, at most LONGEST_SHOWN characters."""
+    text = ascii(value[:LONGEST_SHOWN] if isinstance(value, str) else value)
+    text = text.replace("[", "\\x5b").replace("]", "\\x5d")
+    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."

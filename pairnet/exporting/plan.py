@@ -1,0 +1,47 @@
+"""Which files an export writes, decided before anything is trained or loaded for it; no torch."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from pairnet.artifact.design import DEFAULT_OPSET, Design, InputKind, Precision
+from pairnet.errors import ArgumentError
+from pairnet.models.variants import Variant
+
+DEFAULT_MAX_DROP = 0.5
+"""Percentage points of accuracy that an export may lose."""
+
+
+def plan(
+    variant: Variant,
+    output: Path,
+    *,
+    input_kind: InputKind = "images",
+    precision: Precision = "fp32",
+    with_digits: bool = False,
+    split: bool = False,
+    opset: int = DEFAULT_OPSET,
+    max_drop: float = DEFAULT_MAX_DROP,
+    force: bool = False,
+) -> list[tuple[Design, ...]]:
+    """Groups of files that `exporting.export.export` will write: the joint file; with `split`, an encoder and its head.
+
+    Raises ArgumentError for options that the variant does not support, and for a file that exists (without `force`).
+    """
+    if not 0 <= max_drop <= 100:  # also refuses nan
+        raise ArgumentError(f"`max_drop`: expected 0 to 100 percentage points, got {max_drop:g}")
+    joint = Design(
+        variant=variant, input_kind=input_kind, with_digits=with_digits, opset=opset, half=precision == "fp16"
+    )
+    groups: list[tuple[Design, ...]] = [(joint,)]
+    if split:
+        part = replace(joint, with_digits=False)
+        groups.append((replace(part, part="encoder"), replace(part, part="head")))
+    for path in (path_of(design, output) for group in groups for design in group):
+        if path.exists() and not force:
+            raise ArgumentError(f"`output`: expected a new file, got {path}, which exists: replace it with `force`")
+    return groups
+
+
+def path_of(design: Design, output: Path) -> Path:
+    """NAME.onnx for the joint file, NAME.encoder.onnx and NAME.head.onnx for the parts."""
+    return output if design.part == "joint" else output.with_suffix(f".{design.part}.onnx")

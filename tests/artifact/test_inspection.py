@@ -1,0 +1,302 @@
+"""Inspection of a file: each file that an export writes passes, and a damaged or hostile one never reaches a run."""
+
+import subprocess
+import sys
+from contextlib import suppress
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from bench.fixture import write_null
+from pairnet.artifact import inspection
+from pairnet.artifact.inspection import RULES, inspect, read_file, weights_digest
+from pairnet.errors import ModelError
+from pairnet.exporting.export import export
+from pairnet.models.variants import VARIANTS
+from pairnet.serving.model import Model
+
+pytest_plugins = ("trained_runs",)
+
+COPIES = 60
+
+
+def files_of(path):
+    """The joint file with its encoder and head, if it has them."""
+    paths = [path, *(path.with_suffix(f".{part}.onnx") for part in ("encoder", "head"))]
+    return [each for each in paths if each.is_file()]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("kind", ["images", "pairs"])
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
+def test_each_file_that_an_export_writes_passes(variant, kind, precision, models):
+    for path in files_of(models(variant.name, kind, precision)):
+        metadata = inspect(path.read_bytes(), path.name)
+        assert (metadata.variant, metadata.input_kind, metadata.precision) == (variant.name, kind, precision)
+        assert metadata.to_text() == {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+
+
+@pytest.mark.parametrize("opset", [13, 22])
+@pytest.mark.parametrize("name", ["a_net", "order_net_fast"])
+def test_files_of_the_oldest_and_newest_opset_pass(name, opset, trained, digits5k, tmp_path):
+    export(trained(name), tmp_path / "m.onnx", dataset=digits5k, opset=opset, with_digits=True)
+    assert inspect((tmp_path / "m.onnx").read_bytes(), "m.onnx").variant == name
+
+
+def test_the_allow_list_has_only_operators_that_exports_write(models):
+    names = ("final_model", "final_model_bn", "a_net", "order_net", "conv_1")
+    paths = [models(name, "images", precision) for name in names for precision in ("fp32", "fp16", "int8")]
+    used = {node.op_type for path in paths for each in files_of(path) for node in onnx.load(each).graph.node}
+    assert used == RULES.keys()
+
+
+def test_the_null_model_of_the_benchmarks_passes_and_answers_one_half(tmp_path):
+    write_null(tmp_path / "null.onnx")
+    model = Model(tmp_path / "null.onnx", "cpu")
+    for size in (1, 5):
+        (probability,) = model.run({"pair": np.full((size, 2, 28, 28), 255, np.uint8)})
+        assert probability.tolist() == [0.5] * size
+
+
+@pytest.mark.parametrize(
+    ("name", "precision"), [("final_model", "fp32"), ("a_net", "int8"), ("order_net_fast", "fp16")]
+)
+def test_a_damaged_copy_is_refused_or_answers_exactly_as_the_original(name, precision, models, digits5k):
+    content = models(name, "images", precision).read_bytes()
+    pairs = digits5k.test.pixels[:20].reshape(10, 2, 28, 28)
+    expected = Model(content, "cpu").run({"pair": pairs})
+    weights = np.zeros(len(content), bool)  # SHA-256 covers them: a third of the copies is enough
+    for tensor in onnx.ModelProto.FromString(content).graph.initializer:
+        if len(tensor.raw_data) > 100:
+            start = content.find(tensor.raw_data)
+            weights[start : start + len(tensor.raw_data)] = True
+    rng, messages = np.random.default_rng(0), list[str]()
+    for copy in range(COPIES):
+        places = np.flatnonzero(weights == (copy % 3 == 0))
+        damaged = bytearray(content)
+        damaged[rng.choice(places)] ^= int(rng.integers(1, 256))
+        try:
+            results = Model(bytes(damaged), "cpu").run({"pair": pairs})
+        except ModelError as error:
+            messages.append(str(error))
+        else:
+            assert all((a == b).all() for a, b in zip(results, expected, strict=True))
+    assert len(messages) > COPIES / 2
+    assert all(map(str.isprintable, messages))
+
+
+def test_damaged_files_print_nothing(models, tmp_path):
+    content = models("final_model").read_bytes()
+    rng = np.random.default_rng(1)
+    for copy in range(10):
+        damaged = bytearray(content)
+        damaged[int(rng.integers(len(content) - 6000, len(content)))] ^= 1 << (copy % 8)
+        (tmp_path / f"{copy}.onnx").write_bytes(damaged)
+    (tmp_path / "cut.onnx").write_bytes(content[:1000])
+    (tmp_path / "empty.onnx").write_bytes(b"")
+    program = """
+import sys
+from pathlib import Path
+from pairnet.errors import ModelError
+from pairnet.serving.predictor import Predictor
+for path in sorted(Path(sys.argv[1]).glob("*.onnx")):
+    try:
+        Predictor(path, provider="cpu").close()
+    except ModelError:
+        pass
+"""
+    child = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert (child.stdout, child.stderr) == ("", "")
+
+
+def node(operator, inputs, outputs, **attributes):
+    return helper.make_node(operator, inputs, outputs, name=operator.lower(), **attributes)
+
+
+def replace_last(model, *nodes, constants=()):
+    """The last node, Sigmoid of "score", makes room for `nodes`."""
+    del model.graph.node[-1]
+    model.graph.node.extend(nodes)
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants)
+
+
+def constant_of_shape(model):
+    size = ("size", np.array([10 * 2**30], np.int64))
+    replace_last(model, node("ConstantOfShape", ["size"], ["probability"]), constants=[size])
+
+
+def loop(model):
+    body = helper.make_graph([], "body", [], [])
+    replace_last(model, node("Loop", ["", ""], ["probability"], body=body))
+
+
+def conditional(model):
+    body = helper.make_graph([], "body", [], [])
+    replace_last(model, node("If", ["score"], ["probability"], then_branch=body, else_branch=body))
+
+
+def other_domain(model):
+    model.graph.node[-1].domain = "com.microsoft"
+
+
+def other_opset(model):
+    model.opset_import.add(domain="com.microsoft", version=1)
+
+
+def old_opset(model):
+    model.opset_import[0].version = 12
+
+
+def function(model):
+    model.functions.add(name="f", domain="")
+
+
+def sparse(model):
+    model.graph.sparse_initializer.add()
+
+
+def external(model):
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="weights.bin")
+
+
+def external_without_entry(model):
+    model.graph.initializer[0].data_location = TensorProto.EXTERNAL
+
+
+def huge_padding(model):
+    convolution = next(node for node in model.graph.node if node.op_type == "Conv")
+    next(each for each in convolution.attribute if each.name == "pads").ints[:] = [10**9] * 4
+
+
+def stride_zero(model):
+    convolution = next(node for node in model.graph.node if node.op_type == "Conv")
+    next(each for each in convolution.attribute if each.name == "strides").ints[:] = [0, 0]
+
+
+def extra_attribute(model):
+    model.graph.node[-1].attribute.append(helper.make_attribute("alpha", 2.0))
+
+
+def doubling(model):
+    flat = ("flat", np.array([-1, 1], np.int64))
+    steps = [node("Reshape", ["score", "flat"], ["x0"])]
+    steps += [node("Concat", [f"x{k}", f"x{k}"], [f"x{k + 1}"], axis=1) for k in range(40)]
+    line = ("line", np.array([-1], np.int64))
+    replace_last(
+        model, *steps, node("Reshape", ["x40", "line"], ["y"]), node("Sigmoid", ["y"], ["probability"]),
+        constants=[flat, line],
+    )  # fmt: skip
+
+
+def square(model):
+    column, line = (("column", np.array([-1, 1], np.int64)), ("line", np.array([-1], np.int64)))
+    replace_last(
+        model, node("Reshape", ["score", "column"], ["c"]), node("Mul", ["c", "score"], ["table"]),
+        node("Reshape", ["table", "line"], ["y"]), node("Sigmoid", ["y"], ["probability"]), constants=[column, line],
+    )  # fmt: skip
+
+
+def many_nodes(model):
+    nodes = [node("Relu", [f"x{k}" if k else "score"], [f"x{k + 1}"]) for k in range(1001)]
+    replace_last(model, *nodes, node("Sigmoid", ["x1001"], ["probability"]))
+
+
+def two_of_one_name(model):
+    model.graph.initializer.append(model.graph.initializer[0])
+
+
+def unused_value(model):
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros(1, np.float32), "unused"))
+
+
+def text_weights(model):
+    model.graph.initializer[0].CopyFrom(helper.make_tensor("x", TensorProto.STRING, [1], [b"text"]))
+
+
+def wrong_dims(model):
+    next(tensor for tensor in model.graph.initializer if tensor.dims).dims[0] = 10**12
+
+
+def escape_in_a_name(model):
+    model.graph.node[0].name = "\x1b[2J"
+
+
+def other_output(model):
+    model.graph.output[0].name = "features"
+
+
+def fixed_batch(model):
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+
+
+def wrong_shape(model):
+    value = next(value for value in model.graph.value_info if value.name == "tower.conv1")
+    value.type.tensor_type.shape.dim[1].dim_value += 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (constant_of_shape, "an operator that `pairnet export` writes, got 'ConstantOfShape'"),
+        (loop, "AttributeProto.g"),
+        (conditional, "AttributeProto.g"),
+        (other_domain, "NodeProto.domain"),
+        (other_opset, "opset 13 to 22"),
+        (old_opset, "opset 13 to 22"),
+        (function, "ModelProto.functions"),
+        (sparse, "GraphProto.sparse_initializer"),
+        (external, "TensorProto.external_data"),
+        (external_without_entry, "numbers inside the file"),
+        (huge_padding, "attributes that `pairnet export` writes"),
+        (stride_zero, "attributes that `pairnet export` writes"),
+        (extra_attribute, "AttributeProto.f"),
+        (doubling, "at most 16777216 elements"),
+        (square, "elements|known shape|checker accepts"),
+        (many_nodes, "at most 1000 nodes"),
+        (two_of_one_name, "a different name for each value"),
+        (unused_value, "a use for each value, got none for 'unused'"),
+        (text_weights, "TensorProto.string_data"),
+        (wrong_dims, "expected "),
+        (escape_in_a_name, "name: expected plain text"),
+        (other_output, "expected "),
+        (fixed_batch, r"\(N,2,28,28\), got 'pair' uint8 \(1,2,28,28\)"),
+        (wrong_shape, "checker accepts"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_hostile_graph_is_refused(change, message, models):
+    model = onnx.load(models("w_net"))
+    change(model)
+    with suppress(ModelError):  # weights that cannot be read have no checksum
+        next(e for e in model.metadata_props if e.key == "weights_sha256").value = weights_digest(model)
+    with pytest.raises(ModelError, match=rf"^bad\.onnx: .*(?:{message})") as error:
+        inspect(model.SerializeToString(), "bad.onnx")
+    assert str(error.value).isprintable()
+
+
+def test_weights_are_compared_with_their_checksum(models):
+    model = onnx.load(models("w_net"))
+    tensor = model.graph.initializer[3]
+    tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) + np.float32(1), tensor.name))
+    with pytest.raises(ModelError, match=r"weights of SHA-256 \w{12}, as recorded in the metadata, got \w{12}"):
+        inspect(model.SerializeToString(), "m.onnx")
+
+
+def test_a_large_file_is_refused_before_it_is_parsed(tmp_path, monkeypatch):
+    monkeypatch.setattr(inspection, "LARGEST_FILE", 1000)
+    (tmp_path / "large.onnx").write_bytes(bytes(1001))
+    with pytest.raises(ModelError, match=r"large\.onnx: expected an ONNX file of at most .* MiB"):
+        read_file(tmp_path / "large.onnx")
+    with pytest.raises(ModelError, match="MiB"):
+        inspect(bytes(1001), "bytes")
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path):
+    for path in (tmp_path / "none.onnx", tmp_path):
+        with pytest.raises(ModelError, match="expected an ONNX file, got no such file"):
+            read_file(path)

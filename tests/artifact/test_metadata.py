@@ -1,0 +1,153 @@
+"""Metadata of a file: text and values convert both ways, and each value that no export writes is refused by key."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pairnet.artifact.metadata import METADATA, FileMetadata, Seeds, from_text
+from pairnet.artifact.text import is_plain, shown
+from pairnet.errors import ModelError
+from pairnet.models.variants import VARIANTS
+
+VALID = {
+    "pairnet": "1",
+    "variant": "final_model",
+    "structure": "both images: [conv(1,32,3) P(2) D(0.4)] | head: fc(256,1) | auxiliary, both images: fc(128,10)",
+    "parameters": "155275",
+    "part": "joint",
+    "input": "images",
+    "precision": "fp32",
+    "data": "mnist5k",
+    "data_source": "mnist5k",
+    "data_checksum": "ab" * 32,
+    "pairs": "1000",
+    "seeds": '{"train_draw": 0, "test_draw": 1, "weights": 0, "order": 0}',
+    "mean": "33.31842145",
+    "std": "78.5",
+    "recipe": '{"epochs": 25, "betas": [0.9, 0.999], "warp": null}',
+    "run": "0123456789abcdef01234567",
+    "run_accuracy": "0.957",
+    "test_accuracy": "0.957",
+    "versions": '{"trained": {"python": "3.11.7"}, "exported": {"torch": "2.11.0+cpu"}}',
+    "revision": "0123456789ab-dirty",
+    "run_revision": "unknown",
+    "weights_sha256": "cd" * 32,
+}
+
+
+def test_text_and_values_convert_both_ways():
+    metadata = from_text(VALID)
+    assert metadata.to_text() == VALID
+    assert (metadata.input_kind, metadata.mean, metadata.pairs, metadata.seeds.test_draw) == (
+        "images", 33.31842145, 1000, 1
+    )  # fmt: skip
+    assert metadata.recipe["betas"] == [0.9, 0.999]
+    assert metadata.moments.std == 78.5
+
+
+@given(mean=st.floats(0, 255), std=st.floats(1e-300, 255), accuracy=st.floats(0, 1), seed=st.integers(0, 2**63 - 1))
+def test_numbers_are_restored_exactly(mean, std, accuracy, seed):
+    values = {**VALID, "mean": repr(mean), "std": repr(std), "test_accuracy": repr(accuracy)}
+    values["seeds"] = json.dumps({"train_draw": seed, "test_draw": seed, "weights": seed, "order": seed})
+    metadata = from_text(values)
+    assert (metadata.mean, metadata.std, metadata.test_accuracy) == (mean, std, accuracy)
+    assert metadata.seeds == Seeds(train_draw=seed, test_draw=seed, weights=seed, order=seed)
+    assert metadata.to_text() == values
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
+def test_structures_of_all_variants_are_accepted(variant):
+    assert from_text({**VALID, "structure": variant.structure}).structure == variant.structure
+
+
+def test_keys_of_a_newer_version_are_ignored():
+    assert from_text({**VALID, "colour": "\x1b[31m"}) == from_text(VALID)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("input", "foo"),
+        ("part", "tail"),
+        ("precision", "fp8"),
+        ("mean", "abc"),
+        ("mean", "nan"),
+        ("mean", "1_0"),
+        ("mean", " 1"),
+        ("mean", "256"),
+        ("std", "0"),
+        ("std", "-1.0"),
+        ("std", "inf"),
+        ("std", "1e999"),
+        ("pairs", "0"),
+        ("pairs", "٣"),
+        ("pairs", "9" * 5000),
+        ("parameters", "-1"),
+        ("parameters", "1.0"),
+        ("run_accuracy", "1.1"),
+        ("test_accuracy", "-0.1"),
+        ("seeds", "[]"),
+        ("seeds", "{}"),
+        ("seeds", '{"train_draw": -1, "test_draw": 1, "weights": 0, "order": 0}'),
+        ("seeds", '{"train_draw": 0.5, "test_draw": 1, "weights": 0, "order": 0}'),
+        ("seeds", '{"train_draw": true, "test_draw": 1, "weights": 0, "order": 0}'),
+        ("recipe", "[]"),
+        ("recipe", "[" * 100_000),
+        ("recipe", '{"a":' * 20 + "1" + "}" * 20),
+        ("recipe", '{"epochs": NaN}'),
+        ("recipe", '{"note": "[bold]x"}'),
+        ("recipe", '{"note": "\\u001b]0;title\\u0007"}'),
+        ("versions", '{"trained": "3.11"}'),
+        ("versions", '{"trained": {"python": "[red]3"}}'),
+        ("versions", "null"),
+        ("variant", "[link=http://example.org]final_model[/link]"),
+        ("variant", "final\x1b[2Jmodel"),
+        ("variant", "final\nmodel"),
+        ("data", "mnist\u202e5k"),
+        ("data_source", "x" * 100_001),
+        ("data_checksum", "AB" * 32),
+        ("structure", "[bold]fc(392,1)[/bold]"),
+        ("structure", "both images: [bold] | head: fc(2,1)"),
+        ("structure", "D(" + "9" * 400 + ")"),
+        ("structure", ""),
+        ("run", "\x07"),
+        ("revision", "]"),
+        ("weights_sha256", "0"),
+        ("weights_sha256", b"\xff"),
+    ],
+)
+def test_a_value_that_no_export_writes_is_refused(key, value):
+    with pytest.raises(ModelError, match=rf"^metadata {key}: expected .*, got .*") as error:
+        from_text({**VALID, key: value})
+    assert is_plain(str(error.value))
+    assert len(str(error.value)) < 300
+
+
+def test_missing_keys_and_other_versions_are_refused():
+    with pytest.raises(ModelError, match=r"expected all keys .* got none for mean, std"):
+        from_text({key: value for key, value in VALID.items() if key not in ("mean", "std")})
+    with pytest.raises(ModelError, match="version 1, got none"):
+        from_text({})
+    with pytest.raises(ModelError, match="version 1, got version '99"):
+        from_text({**VALID, "pairnet": "99\x1b"})
+
+
+def test_values_are_validated_when_an_object_is_made():
+    values = {field: getattr(from_text(VALID), field) for field in FileMetadata.__dataclass_fields__}
+    with pytest.raises(ModelError, match="metadata std"):
+        FileMetadata(**{**values, "std": 0.0})
+
+
+def test_each_key_is_in_the_guide_with_its_meaning():
+    guide = (Path(__file__).parents[2] / "docs" / "export.md").read_text()
+    rows = [line for line in guide.splitlines() if line.startswith("| `")]
+    assert [key for key, meaning in METADATA.items() if f"| `{key}` | {meaning} |" not in rows] == []
+
+
+@given(st.one_of(st.text(), st.binary(), st.lists(st.text())))
+def test_a_shown_value_is_plain_and_short(value):
+    assert is_plain(shown(value))
+    assert len(shown(value)) <= 80
