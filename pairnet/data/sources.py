@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pairnet.data.download import MNIST_SHA256, cache_folder, fetch_mnist
 from pairnet.data.idx import read_idx
-from pairnet.data.images import Glyphs, Images, Pool, checksum, sha256
+from pairnet.data.pools import Glyphs, Images, Pool, checksum, sha256
 from pairnet.errors import DataError
 
 __all__ = ["Available", "DataError", "Dataset", "available", "describe", "fetch_mnist", "load_dataset"]
@@ -38,11 +38,11 @@ class Dataset:
     """Images to draw training pairs from, others to draw test pairs from, and what a record says about them."""
 
     name: str  # "mnist", "mnist5k", "glyphs", "idx:<folder's name>"
-    source: str  # what `load_dataset` takes to find it again: the name, with a glyph stream's size and seed, or a whole path
+    source: str  # the `spec` to load it again: the name, with the size and seed of glyphs, or an absolute path
     train: Pool
     test: Pool
     classes: int  # 2 to 10; the order of the labels is the order of the classes
-    checksum: str  # of both pools; see images.checksum
+    checksum: str  # of both pools; see pools.checksum
     origin: str  # for people: "full MNIST from <folder>"
 
 

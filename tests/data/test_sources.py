@@ -13,10 +13,10 @@ from pairnet import _core
 from pairnet.data import sources
 from pairnet.data.download import MNIST_SHA256, cache_folder
 from pairnet.data.idx import read_idx, write_idx
-from pairnet.data.images import SAMPLE
 from pairnet.data.pairs import draw_pairs
+from pairnet.data.pools import SAMPLE
 from pairnet.data.sources import MNIST5K_SHA256, available, describe, load_dataset
-from pairnet.errors import DataError
+from pairnet.errors import ArgumentError, DataError
 
 REAL_MNIST = os.environ.get("PAIRNET_DATA")  # read before the fixture of every test clears it
 IdxFolder = Callable[..., Path]
@@ -245,7 +245,7 @@ def test_glyphs() -> None:
     both = np.concatenate([pixels, dataset.test.take(whole)[0]]).reshape(1200, -1)
     assert len(np.unique(both, axis=0)) == 1200
     for beyond in (-1, 600):
-        with pytest.raises(IndexError, match=r"expected glyphs 0\.\.599, came"):
+        with pytest.raises(ArgumentError, match=r"expected `numbers` in 0\.\.599"):
             dataset.train.take(np.array([beyond]))
 
 
@@ -257,7 +257,7 @@ def test_a_pool_of_a_million_glyphs_costs_what_is_drawn_from_it(monkeypatch: pyt
         return draw(numbers, *arguments)
 
     draw = _core.glyphs
-    monkeypatch.setattr("pairnet.data.images._core.glyphs", counted)
+    monkeypatch.setattr("pairnet.data.pools._core.glyphs", counted)
     dataset = load_dataset("glyphs:1000000")
     pairs = draw_pairs(dataset.train, count=1000, seed=0)
     assert pairs.indices.max() > 990_000
