@@ -119,7 +119,7 @@ class PairLoader:
         self._finish_epoch()
 
     def state_dict(self) -> dict[str, Any]:
-        """The position of the loader as plain JSON: its epoch, the batches delivered, and a description of its arguments."""
+        """The position of the loader as plain JSON: its epoch, the batches delivered, and its arguments."""
         return {"epoch": self._epoch, "handed_out": self._handed_out, **self._identity}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
