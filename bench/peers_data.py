@@ -1,11 +1,12 @@
-"""Pairs per second of the C++ loader beside memcpy, plain tensor indexing and torch's DataLoader, in one process.
+"""Pairs per second of the C++ loader compared with memcpy, tensor indexing and torch's DataLoader, in one process.
 
     python bench/peers_data.py [--pairs 5000] [--batch 1000] [--threads 2] [--rounds 15] [--markdown | --json]
 
-Each peer hands out an epoch of shuffled, normalised float32 batches with their targets and digits, through ordinary
-iteration; memcpy only copies as many bytes. They take turns within each round, so that whatever else the machine does
-meets all of them; a warm-up of each is thrown away; median and quartiles of the rounds are printed, and the median of
-the ratios within a round. Indexing and the DataLoader get pixels that are pooled and normalised already.
+Each peer delivers an epoch of shuffled, normalised float32 batches with their targets and digits through iteration;
+memcpy only copies as many bytes. The peers take turns within each round, so other load on the machine affects all of
+them; a warm-up of each is discarded. Printed are the median and quartiles of the rounds, and the median of the ratios
+within a round. Indexing and the DataLoader get pixels that are already pooled and normalised. The last row compares
+loading with training as `train_network` does it: time of an epoch divided by its batches.
 """
 
 import argparse
@@ -24,33 +25,31 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from pairnet import _core
 from pairnet.data.loader import PairLoader
 from pairnet.data.pairs import Batch, Moments, Pairs, normalise
 from pairnet.host import hardware, revision
-from pairnet.models.networks import build
-from pairnet.models.recipes import Warp
+from pairnet.models.recipes import Recipe, Warp
 from pairnet.models.variants import find_variant
-from pairnet.training.metrics import auxiliary_loss, main_loss
+from pairnet.training.loop import train_network
 
-LEAST = 0.2  # seconds that one measurement lasts at least
+LEAST = 0.2  # least seconds of one measurement
 MOMENTS = Moments(mean=33.0, std=77.0)
-RECIPE_BATCH = 25
+EPOCHS = 4  # of a timed training
 SHARE = 0.03
-"""What the loader may take of a training step."""
+"""Goal: largest share of loading in the time of training."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Peer:
-    """One way to get through epochs."""
+    """One way to iterate over epochs."""
 
     name: str
-    run: Callable[[int], None]  # takes a number of epochs
-    ratio: float | None = None  # the loader is to be that many times as fast
-    rate: float | None = None  # or it is the loader itself, and is to reach that many pairs/s
+    run: Callable[[int], None]  # called with a number of epochs
+    ratio: float | None = None  # goal: the loader is this many times as fast
+    rate: float | None = None  # goal of the loader itself: pairs/s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +66,7 @@ class Speed:
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """What the loader takes of a training step, in each round; seconds for a batch."""
+    """Time of loading and of training in each round, in seconds per batch."""
 
     loading: tuple[float, ...]
     training: tuple[float, ...]
@@ -78,7 +77,7 @@ class Share:
 
 
 def noise(count: int) -> Pairs:
-    """Random pixels: no peer is quicker or slower for what it sees."""
+    """Random pixels: no peer is faster for certain values."""
     random = np.random.default_rng(0)
     return Pairs(
         pixels=random.integers(0, 1021, (count, 2, 14, 14), dtype=np.uint16),
@@ -88,7 +87,7 @@ def noise(count: int) -> Pairs:
 
 
 def iterated(batches: Iterable[Any]) -> Callable[[int], None]:
-    """Does nothing with the batches of an epoch."""
+    """Iterates over the batches of an epoch without using them."""
 
     def run(epochs: int) -> None:
         for _ in range(epochs):
@@ -99,7 +98,7 @@ def iterated(batches: Iterable[Any]) -> Callable[[int], None]:
 
 
 def indexed(ready: Batch, batch: int) -> Callable[[int], None]:
-    """The quick idiom of plain PyTorch; uses the threads that torch has."""
+    """The fast idiom of plain PyTorch, with torch's own threads."""
     pair, target, digits = ready
 
     def run(epochs: int) -> None:
@@ -113,15 +112,15 @@ def indexed(ready: Batch, batch: int) -> Callable[[int], None]:
 
 
 def copied(size: int, threads: int) -> Callable[[int], None]:
-    """memcpy of `size` bytes an epoch, an equal share for each thread."""
-    there, here = np.zeros(size, np.uint8), np.ones(size, np.uint8)
+    """memcpy of `size` bytes for each epoch, in equal shares for the threads."""
+    target, source = np.zeros(size, np.uint8), np.ones(size, np.uint8)
     share = -(-size // threads)
     pool = ThreadPoolExecutor(threads)
 
     def copy(start: int, epochs: int) -> None:
         length = min(share, size - start)
         for _ in range(epochs):
-            ctypes.memmove(there.ctypes.data + start, here.ctypes.data + start, length)  # releases the GIL
+            ctypes.memmove(target.ctypes.data + start, source.ctypes.data + start, length)  # releases the GIL
 
     def run(epochs: int) -> None:
         for done in [pool.submit(copy, start, epochs) for start in range(0, size, share)]:
@@ -131,59 +130,48 @@ def copied(size: int, threads: int) -> Callable[[int], None]:
 
 
 def seconds(run: Callable[[int], None], repeats: int) -> float:
-    """For each of so many repeats."""
+    """Seconds of one of `repeats` runs."""
     began = time.perf_counter()
     run(repeats)
     return (time.perf_counter() - began) / repeats
 
 
 def repeats_of(run: Callable[[int], None]) -> int:
-    """How often to repeat to last LEAST, after a warm-up."""
+    """Number of repeats that last LEAST seconds, after a warm-up."""
     seconds(run, 2)
     return max(1, round(LEAST / seconds(run, 2)))
 
 
 def measured(peers: list[Peer], pairs: int, rounds: int) -> list[Speed]:
-    """All peers in turn, `rounds` times."""
+    """The speeds of all peers, which take turns `rounds` times."""
     repeats = [repeats_of(peer.run) for peer in peers]
     turns = [[pairs / seconds(peer.run, n) for peer, n in zip(peers, repeats, strict=True)] for _ in range(rounds)]
     return [Speed(peer=peer, rates=rates) for peer, rates in zip(peers, zip(*turns, strict=True), strict=True)]
 
 
-def steps_of(ready: Batch) -> Callable[[int], None]:
-    """Steps of final_model's recipe on one batch, as pairnet.training.loop takes them."""
-    net = build(find_variant("final_model"), seed=0)
-    optimiser = torch.optim.Adam(net.parameters(), fused=True)
+def share_of_training(pairs: Pairs, rounds: int) -> Share:
+    """Loading of the recipe's batches compared with training of final_model on them, each on one thread."""
+    recipe, variant = Recipe(epochs=EPOCHS), find_variant("final_model")
+    held_out = pairs.subset(np.arange(1))
 
-    def run(steps: int) -> None:
-        for _ in range(steps):
-            scores = net(ready.pair)
-            auxiliary = auxiliary_loss(scores, ready.digits)
-            loss: Tensor = 0.5 * main_loss(scores, ready.target) + (0 if auxiliary is None else auxiliary)
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
+    def train(times: int) -> None:
+        for _ in range(times):
+            train_network(variant, pairs, held_out, recipe=recipe, weight_seed=0, order_seed=0, measurements=1)
 
-    return run
-
-
-def share_of_training(pairs: Pairs, ready: Batch, rounds: int) -> Share:
-    """The loader's batches of 25 beside training steps on them, each on one thread, as in a run of the study."""
-    torch.set_num_threads(1)
-    step = steps_of(Batch(*(part[:RECIPE_BATCH] for part in ready)))
-    with PairLoader(pairs, MOMENTS, batch=RECIPE_BATCH, threads=1) as loader:
+    with PairLoader(pairs, MOMENTS, batch=recipe.batch, threads=1) as loader:
         load = iterated(loader)
-        epochs, steps = repeats_of(load), repeats_of(step)
-        turns = [(seconds(load, epochs) / len(loader), seconds(step, steps)) for _ in range(rounds)]
+        epochs = repeats_of(load)
+        train(1)
+        turns = [(seconds(load, epochs) / len(loader), seconds(train, 1) / len(loader) / EPOCHS) for _ in range(rounds)]
     loading, training = zip(*turns, strict=True)
     return Share(loading=loading, training=training)
 
 
 def all_peers(pairs: Pairs, ready: Batch, *, batch: int, threads: int) -> list[Peer]:
-    """The loader first."""
+    """All peers, the loader first."""
     dataset = TensorDataset(*ready)
     workers = DataLoader(dataset, batch_size=batch, shuffle=True, num_workers=2, persistent_workers=True)
-    iter(workers)  # forks, before there are threads
+    iter(workers)  # forks before threads exist
 
     def loader(warp: Warp | None) -> Callable[[int], None]:
         return iterated(PairLoader(pairs, MOMENTS, batch=batch, threads=threads, warp=warp))
@@ -199,12 +187,12 @@ def all_peers(pairs: Pairs, ready: Batch, *, batch: int, threads: int) -> list[P
 
 
 def verdict(goal: str, met: bool) -> str:
-    """A goal, and whether it is missed."""
+    """A goal, marked if it is missed."""
     return goal if met else f"{goal}: MISSED"
 
 
 def rows_of(speeds: list[Speed], share: Share) -> Iterator[tuple[str, ...]]:
-    """What is shown of each peer."""
+    """The cells of each peer."""
     for speed in speeds:
         low, median, high = np.percentile(speed.rates, (25, 50, 75)) / 1e6
         digits = 1 if median > 1 else 3
@@ -215,23 +203,23 @@ def rows_of(speeds: list[Speed], share: Share) -> Iterator[tuple[str, ...]]:
         elif speed.peer.rate is not None:
             goal = verdict(f"≥ {speed.peer.rate / 1e6:g} M pairs/s", speed.median >= speed.peer.rate)
         yield speed.peer.name, f"{median:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})", f"{ratio:.3g}", goal
-    loading, training = (statistics.median(found) * 1e6 for found in (share.loading, share.training))
-    taken = f"{loading:.1f} µs of {training:,.0f} µs: {share.median:.2%}"
+    loading, training = (statistics.median(times) * 1e6 for times in (share.loading, share.training))
+    cell = f"{loading:.1f} µs of {training:,.0f} µs: {share.median:.2%}"
     yield (
-        f"batch {RECIPE_BATCH} in a step of training, 1 thread",
-        taken,
+        f"batch {Recipe().batch} in a step of training, 1 thread",
+        cell,
         "",
         verdict(f"< {SHARE:.0%}", share.median < SHARE),
     )
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measures all peers and prints the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=5000, help="in an epoch (default 5000)")
     parser.add_argument("--batch", type=int, default=1000, help="pairs in a batch (default 1000)")
-    parser.add_argument("--threads", type=int, default=2, help="of each peer but the DataLoader (default 2)")
-    parser.add_argument("--rounds", type=int, default=15, help="in which all take turns (default 15)")
+    parser.add_argument("--threads", type=int, default=2, help="of each peer except the DataLoader (default 2)")
+    parser.add_argument("--rounds", type=int, default=15, help="of measurements (default 15)")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--markdown", action="store_true")
     form.add_argument("--json", action="store_true")
@@ -241,16 +229,16 @@ def main() -> None:
     pairs = noise(options.pairs)
     ready = Batch(*(torch.from_numpy(part) for part in normalise(pairs, MOMENTS)))
     speeds = measured(all_peers(pairs, ready, batch=options.batch, threads=options.threads), len(pairs), options.rounds)
-    share = share_of_training(pairs, ready, options.rounds)
+    share = share_of_training(pairs, options.rounds)
 
     where = f"{hardware()}; Python {platform.python_version()}, torch {torch.__version__}, {_core.simd_levels()[0]}"
     title = f"{options.pairs:,} pairs, batches of {options.batch}, {options.threads} threads, {options.rounds} rounds"
     head = ("peer", "M pairs/s: median (quartiles)", "loader ÷ peer", "goal")
     rows = list(rows_of(speeds, share))
     if options.json:
-        found = {"settings": title, "machine": where, "revision": revision()}
+        facts = {"settings": title, "machine": where, "revision": revision()}
         rates = {speed.peer.name: speed.rates for speed in speeds}
-        sys.stdout.write(json.dumps(found | {"pairs_per_second": rates, "seconds": asdict(share)}, indent=1) + "\n")
+        sys.stdout.write(json.dumps(facts | {"pairs_per_second": rates, "seconds": asdict(share)}, indent=1) + "\n")
     elif options.markdown:
         lines = ["| " + " | ".join(row) + " |" for row in (head, ("---",) * len(head), *rows)]
         sys.stdout.write("\n".join([f"{title}; {where}", "", *lines]) + "\n")

@@ -10,21 +10,21 @@
 namespace pairnet {
 namespace {
 
-/// Lines that hold `count` values.
+/// Number of lines that `count` values fill.
 template <class Value>
 constexpr std::size_t lines(std::size_t count) {
     return (count * sizeof(Value) + sizeof(Line) - 1) / sizeof(Line);
 }
 
-/// `count` values from line `first` of a block on.
+/// `count` values of a block, starting at line `first`.
 template <class Value>
-std::span<Value> part(const Block& block, std::size_t first, std::size_t count) {
+std::span<Value> section(const Block& block, std::size_t first, std::size_t count) {
     return {reinterpret_cast<Value*>(block.lines.get() + first), count};
 }
 
 std::size_t checked_size(const BatchPool& pool, std::size_t size) {
     if (size > pool.capacity()) {
-        throw std::invalid_argument("a batch must have at most " + std::to_string(pool.capacity()) + " pairs, not " +
+        throw std::invalid_argument("expected at most " + std::to_string(pool.capacity()) + " pairs in a batch, got " +
                                     std::to_string(size));
     }
     return size;
@@ -40,15 +40,15 @@ Batch::~Batch() {
 }
 
 std::span<float> Batch::pair() {
-    return part<float>(block_, 0, size_ * pair_size);
+    return section<float>(block_, 0, size_ * pair_size);
 }
 
 std::span<float> Batch::target() {
-    return part<float>(block_, lines<float>(size_ * pair_size), size_);
+    return section<float>(block_, lines<float>(size_ * pair_size), size_);
 }
 
 std::span<std::int64_t> Batch::digits() {
-    return part<std::int64_t>(block_, lines<float>(size_ * pair_size) + lines<float>(size_), 2 * size_);
+    return section<std::int64_t>(block_, lines<float>(size_ * pair_size) + lines<float>(size_), 2 * size_);
 }
 
 BatchPool::BatchPool(std::size_t capacity, std::size_t spare) : capacity_(capacity), spare_(spare) {
@@ -75,9 +75,12 @@ Block BatchPool::take() {
 }
 
 void BatchPool::give(Block block) noexcept {
+    if (process_.is_forked()) {
+        return;  // the mutex may be locked forever; the block is freed
+    }
     const std::lock_guard lock(mutex_);
     if (kept_.size() < spare_) {
-        kept_.push_back(std::move(block));  // within what the constructor reserved
+        kept_.push_back(std::move(block));  // within the reserved capacity: does not throw
     }
 }
 

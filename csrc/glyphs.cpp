@@ -15,18 +15,16 @@
 namespace pairnet {
 namespace {
 
-constexpr std::size_t image_size = image_side * image_side;
-
 struct Point {
     float x, y;
 };
 
 /// A smooth line through points of the unit square, y down.
 using Stroke = std::vector<Point>;
-/// One way to write a digit.
+/// The strokes of a digit, written in one way.
 using Form = std::vector<Stroke>;
 
-/// The ways to write each digit, each as likely as the others of its digit.
+/// The forms of each digit; those of one digit are equally likely.
 const std::array<std::vector<Form>, 10>& alphabet() {
     static const std::array<std::vector<Form>, 10> forms{{
         // 0
@@ -135,7 +133,7 @@ const std::array<std::vector<Form>, 10>& alphabet() {
     return forms;
 }
 
-/// How one glyph differs from its form.
+/// Random properties of one glyph.
 struct Hand {
     float xx, xy, x0, yx, yy, y0;  // from the unit square to pixels
     float pen;                     // half the width of the line, in pixels
@@ -166,7 +164,7 @@ Hand random_hand(Random& random) {
     return hand;
 }
 
-/// Squared distance of each pixel to the line, as far as the line reaches.
+/// Squared distance of each pixel to the nearest line, up to the reach of the pen.
 class Canvas {
   public:
     explicit Canvas(float pen) : reach_(pen + 1) { distance_.fill(reach_ * reach_); }
@@ -182,9 +180,9 @@ class Canvas {
         for (int y = first(std::min(a.y, b.y)); y <= last(std::max(a.y, b.y)); ++y) {
             for (int x = first(std::min(a.x, b.x)); x <= last(std::max(a.x, b.x)); ++x) {
                 const Point from{static_cast<float>(x) - a.x, static_cast<float>(y) - a.y};
-                const float part = std::clamp((from.x * along.x + from.y * along.y) / length, 0.0F, 1.0F);
-                const float dx = from.x - part * along.x;
-                const float dy = from.y - part * along.y;
+                const float fraction = std::clamp((from.x * along.x + from.y * along.y) / length, 0.0F, 1.0F);
+                const float dx = from.x - fraction * along.x;
+                const float dy = from.y - fraction * along.y;
                 float& nearest = distance_[static_cast<std::size_t>(y) * image_side + static_cast<std::size_t>(x)];
                 nearest = std::min(nearest, dx * dx + dy * dy);
             }
@@ -213,7 +211,7 @@ class Canvas {
         }
     }
 
-    /// How much of a pixel the line covers, 0..1.
+    /// Fraction of a pixel that the line covers, 0..1.
     float cover(std::size_t pixel) const { return std::clamp(reach_ - 0.5F - std::sqrt(distance_[pixel]), 0.0F, 1.0F); }
 
   private:
@@ -254,11 +252,13 @@ std::uint8_t glyph_label(std::uint64_t seed, std::uint64_t index) {
 void glyphs(std::span<const std::int64_t> indices, std::uint64_t seed, std::span<std::uint8_t> images,
             std::span<std::uint8_t> labels, std::size_t threads) {
     if (images.size() != indices.size() * image_size || labels.size() != indices.size()) {
-        throw std::invalid_argument(std::to_string(indices.size()) + " glyphs need as many images and labels");
+        throw std::invalid_argument("expected images and labels for " + std::to_string(indices.size()) +
+                                    " glyphs, got " + std::to_string(images.size()) + " pixels and " +
+                                    std::to_string(labels.size()) + " labels");
     }
     for (const std::int64_t index : indices) {
         if (index < 0) {
-            throw std::invalid_argument("index of a glyph must not be negative, not " + std::to_string(index));
+            throw std::invalid_argument("expected `indices` of at least 0, got " + std::to_string(index));
         }
     }
     parallel(indices.size(), threads, [&](std::size_t begin, std::size_t end) {

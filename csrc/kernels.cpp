@@ -5,7 +5,7 @@
 
 namespace pairnet {
 
-extern const Kernels baseline_kernels;  // each defined in the file of its name
+extern const Kernels baseline_kernels;  // each is defined in the file of the same name
 #ifdef PAIRNET_X86
 extern const Kernels avx2_kernels;
 extern const Kernels avx512_kernels;
@@ -13,19 +13,19 @@ extern const Kernels avx512_kernels;
 
 const std::vector<const Kernels*>& simd_levels() {
     static const std::vector<const Kernels*> levels = [] {
-        std::vector<const Kernels*> found;
+        std::vector<const Kernels*> supported;
 #ifdef PAIRNET_X86
         __builtin_cpu_init();
         if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
-            found.push_back(&avx512_kernels);
+            supported.push_back(&avx512_kernels);
         }
         if (__builtin_cpu_supports("avx2")) {
-            found.push_back(&avx2_kernels);
+            supported.push_back(&avx2_kernels);
         }
 #endif
-        found.push_back(&baseline_kernels);
-        return found;
+        supported.push_back(&baseline_kernels);
+        return supported;
     }();
     return levels;
 }
@@ -41,7 +41,7 @@ const Kernels& kernels(std::string_view level) {
         }
         names += ", " + std::string(known->name);
     }
-    throw std::invalid_argument("simd must be one of " + names + ", not " + std::string(level));
+    throw std::invalid_argument("expected `simd` as one of " + names + ", got " + std::string(level));
 }
 
 }  // namespace pairnet

@@ -1,4 +1,4 @@
-/// The inner loops, compiled once per instruction set and chosen when the program runs. All give the same bits.
+/// The inner loops, compiled once per instruction set and selected at run time. All give the same bits.
 #pragma once
 
 #include <cstddef>
@@ -14,17 +14,17 @@ struct Normaliser {
     float scale;
 };
 
-/// Where an output pixel (x, y) is read from: (xx*x + xy*y + x0, yx*x + yy*y + y0), in pixels.
+/// The source position of an output pixel (x, y): (xx*x + xy*y + x0, yx*x + yy*y + y0), in pixels.
 struct Affine {
     float xx, xy, x0;
     float yx, yy, y0;
 };
 
-inline constexpr std::size_t knots_side = 4;                         ///< of the grid of knots
-inline constexpr std::size_t knots_count = knots_side * knots_side;  ///< of a displacement field
+inline constexpr std::size_t knots_side = 4;                         ///< knots on a side of their grid
+inline constexpr std::size_t knots_count = knots_side * knots_side;  ///< knots of a displacement field
 
 /// A smooth field of displacements, in pixels: its values on a 4x4 grid whose corners are the corners of the image, row
-/// by row. Between them it is bicubic, as torch's interpolate(mode="bicubic", align_corners=True) has it.
+/// by row. Between them it is bicubic, as in torch's interpolate(mode="bicubic", align_corners=True).
 struct Knots {
     float x[knots_count];
     float y[knots_count];
@@ -32,20 +32,20 @@ struct Knots {
 
 /// The inner loops of one instruction set.
 struct Kernels {
-    std::string_view name;
+    std::string_view name;  ///< "avx512", "avx2" or "baseline"
 
     /// Normalises `count` pixels.
     void (*normalise)(const std::uint16_t* pixels, float* out, std::size_t count, Normaliser by);
 
-    /// Reads a 14x14 image at the places `from` says plus the displacements between `knots`, if any, bilinearly, 0
-    /// outside of it; then normalises.
+    /// Samples a 14x14 image at the positions given by `from` plus the displacements between `knots` (none if null):
+    /// bilinear, 0 outside the image. Then normalises.
     void (*warp)(const std::uint16_t* image, float* out, Affine from, const Knots* knots, Normaliser by);
 };
 
-/// What this CPU can run, best first; the last is always "baseline".
+/// The levels that this CPU can run, fastest first; the last is always "baseline".
 const std::vector<const Kernels*>& simd_levels();
 
-/// The kernels of a level by name; "auto" is the best. Throws std::invalid_argument for a level that is not there.
+/// The kernels of a level by name; "auto" is the fastest. Throws std::invalid_argument for an unknown level.
 const Kernels& kernels(std::string_view level);
 
 }  // namespace pairnet

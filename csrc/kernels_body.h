@@ -1,7 +1,7 @@
-/// The loops behind kernels.h, in the form compilers vectorise: no calls, no branches, one rounding per operation.
-/// Included once by each kernels_*.cpp, which is compiled with its own instruction set. Therefore everything here has
-/// internal linkage and nothing inline is taken from elsewhere: the linker keeps one copy of an inline function for
-/// the whole program, and that copy must not hold instructions that this CPU may lack.
+/// The loops behind kernels.h, in a form that compilers vectorise: no calls, no branches, one rounding per operation.
+/// Included by each kernels_*.cpp, which is compiled for its own instruction set. Therefore everything here has
+/// internal linkage, and no inline function of another header is used: the linker keeps one copy of an inline function
+/// for the whole program, and that copy must not contain instructions that the CPU may lack.
 #pragma once
 
 #include <cstddef>
@@ -14,15 +14,15 @@ namespace pairnet {
 namespace {
 
 constexpr int side = 14;
-constexpr int stride = 16;  // of an image with a border of zeros, one pixel wide; and of a row of a field: full vectors
+constexpr int stride = 16;  // of a row with a border of zeros, and of a row of a field: full vectors
 
-/// A value for each pixel of an image, and two more for each row that nobody reads.
+/// A value for each pixel of an image, and two unused ones at the end of each row.
 template <class Value>
 struct Field {
     alignas(64) Value at[side * stride];
 };
 
-/// The columns of a row.
+/// The column number of each value of a row.
 struct Columns {
     alignas(64) float at[stride];
 };
@@ -37,21 +37,21 @@ constexpr Columns make_columns() {
 
 constexpr Columns columns = make_columns();
 
-/// What each knot of a line has a share of in each pixel of a line.
+/// Weight of each knot of a line in each pixel of a line.
 struct Weights {
     alignas(64) float of[knots_side][stride];
 };
 
-/// Cubic convolution with a = -0.75 (Keys 1981); beyond the ends, the last knot goes on.
+/// Cubic convolution with a = -0.75 (Keys 1981); beyond the ends, the last knot is repeated.
 constexpr Weights make_weights() {
     constexpr int last_knot = knots_side - 1;
     constexpr double a = -0.75;
     Weights weights{};
     for (int pixel = 0; pixel < side; ++pixel) {
-        const double place = pixel * static_cast<double>(last_knot) / (side - 1);
+        const double position = pixel * static_cast<double>(last_knot) / (side - 1);
         double sum[knots_side] = {};
         for (int knot = -1; knot <= last_knot + 2; ++knot) {
-            const double d = place > knot ? place - knot : knot - place;
+            const double d = position > knot ? position - knot : knot - position;
             const double share = d < 1   ? ((a + 2) * d - (a + 3)) * d * d + 1
                                  : d < 2 ? ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
                                          : 0.0;
@@ -66,7 +66,7 @@ constexpr Weights make_weights() {
 
 constexpr Weights weights = make_weights();
 
-/// out += the field between `knots`.
+/// Adds the displacements, interpolated between `knots`, to out.
 void displace(const float* knots, Field<float>& out) {
     Weights lines{};  // each line of knots, at all columns
     for (std::size_t line = 0; line < knots_side; ++line) {
@@ -91,13 +91,13 @@ void normalise(const std::uint16_t* pixels, float* out, std::size_t count, Norma
     }
 }
 
-/// Moves places outside of the bordered image onto its border; a loop of its own, for compilers see branches in a
-/// longer one.
-void clamp(Field<float>& places) {
+/// Moves positions outside the bordered image onto its border. A separate loop: compilers do not vectorise it as part
+/// of a longer one.
+void clamp(Field<float>& positions) {
     constexpr float last = side + 1;
-    for (float& place : places.at) {
-        place = place > 0.0F ? place : 0.0F;
-        place = place < last ? place : last;
+    for (float& position : positions.at) {
+        position = position > 0.0F ? position : 0.0F;
+        position = position < last ? position : last;
     }
 }
 
@@ -107,7 +107,7 @@ struct Neighbours {
 };
 
 void warp(const std::uint16_t* image, float* out, Affine from, const Knots* knots, Normaliser by) {
-    // Column 16 is column 0 of the next row, row 16 is there to be read with weight 0.
+    // Column 16 is column 0 of the next row; row 16 is only read with weight 0.
     alignas(64) std::uint16_t bordered[(side + 4) * stride] = {};
     for (int y = 0; y < side; ++y) {
         std::memcpy(&bordered[(y + 1) * stride + 1], &image[y * side], side * sizeof *image);
@@ -129,22 +129,22 @@ void warp(const std::uint16_t* image, float* out, Affine from, const Knots* knot
 
     clamp(xs);
     clamp(ys);
-    Field<int> places;
+    Field<int> offsets;
     for (int k = 0; k < side * stride; ++k) {
         const int column = static_cast<int>(xs.at[k]);
         const int row = static_cast<int>(ys.at[k]);
         xs.at[k] -= static_cast<float>(column);
         ys.at[k] -= static_cast<float>(row);
-        places.at[k] = row * stride + column;
+        offsets.at[k] = row * stride + column;
     }
 
-    // One load takes two pixels. Gather instructions, four for each vector, were slower everywhere:
+    // One load reads two pixels. Gather instructions, four for each vector, were slower on all CPUs measured:
     // docs/performance.md.
     Field<Neighbours> uppers;
     Field<Neighbours> lowers;
     for (int k = 0; k < side * stride; ++k) {
-        std::memcpy(&uppers.at[k], &bordered[places.at[k]], sizeof(Neighbours));
-        std::memcpy(&lowers.at[k], &bordered[places.at[k] + stride], sizeof(Neighbours));
+        std::memcpy(&uppers.at[k], &bordered[offsets.at[k]], sizeof(Neighbours));
+        std::memcpy(&lowers.at[k], &bordered[offsets.at[k] + stride], sizeof(Neighbours));
         asm volatile("");
     }
 

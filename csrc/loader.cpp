@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "checks.h"
 #include "images.h"
 #include "pairs.h"
 #include "philox.h"
@@ -18,19 +19,21 @@ std::size_t pairs_in(std::span<const std::uint8_t> digits) {
 
 LoaderOptions checked(const LoaderOptions& options, std::size_t pixels, std::size_t digits) {
     if (digits % 2 != 0 || pixels != digits / 2 * pair_size) {
-        throw std::invalid_argument(std::to_string(digits) + " digits need 196 pixels each, not " +
-                                    std::to_string(pixels) + " in all");
+        throw std::invalid_argument("expected 196 pixels for each of " + std::to_string(digits) + " digits, got " +
+                                    std::to_string(pixels) + " in total");
     }
     if (options.batch == 0) {
-        throw std::invalid_argument("batch must be at least 1, not 0");
+        throw std::invalid_argument("expected `batch` of at least 1, got 0");
     }
+    in_range<std::size_t>("threads", options.threads, 1, max_threads);  // before memory is reserved for them
+    in_range<std::size_t>("prefetch", options.prefetch, 1, max_prefetch);
     if (options.warp) {
         check(*options.warp);
     }
     return options;
 }
 
-/// Asks for the pixels of a pair, which come while another is worked on: no hardware foresees a random order.
+/// Prefetches the pixels of a pair while another is processed: hardware cannot predict a random order.
 void prefetch(const std::uint16_t* pixels) {
     constexpr std::size_t line = sizeof(Line) / sizeof(*pixels);
     for (std::size_t k = 0; k < pair_size; k += line) {
@@ -61,16 +64,16 @@ std::size_t Loader::batches() const {
 }
 
 void Loader::start(std::uint64_t epoch, std::uint64_t first) {
-    if (first > batches()) {
-        throw std::invalid_argument("first_batch must be at most " + std::to_string(batches()) + ", not " +
-                                    std::to_string(first));
-    }
+    in_range<std::uint64_t>("first_batch", first, 0, batches());
     const std::uint64_t begin = checked_epoch(epoch) * std::uint64_t{batches()};
     const std::uint64_t end = begin + batches();
     pipeline_.start(begin + first, end, end + batches());
 }
 
 void Loader::close() {
+    if (is_forked()) {
+        return;
+    }
     pipeline_.close();
     pool_->retire();
 }
@@ -122,9 +125,15 @@ std::shared_ptr<Batch> Loader::make(std::uint64_t number) {
         digits[2 * k + 1] = second;
     }
     if (begin == 0 && epoch + 1 < epoch_limit) {
-        this->order(epoch + 1);  // while nobody needs it: the threads that do would sleep until it is there
+        this->order(epoch + 1);  // before it is needed: the threads that need it would wait for it
     }
     return batch;
+}
+
+void LoaderDeleter::operator()(const Loader* loader) const {
+    if (loader != nullptr && !loader->is_forked()) {
+        delete loader;  // NOLINT(cppcoreguidelines-owning-memory): this is the owner's deleter
+    }
 }
 
 }  // namespace pairnet

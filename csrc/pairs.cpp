@@ -7,41 +7,40 @@
 #include <string>
 #include <utility>
 
+#include "checks.h"
 #include "philox.h"
 
 namespace pairnet {
 namespace {
 
 std::uint32_t checked_size(std::uint64_t size) {
-    if (size > std::numeric_limits<std::uint32_t>::max()) {
-        throw std::invalid_argument("size must be below 2^32, not " + std::to_string(size));
-    }
-    return static_cast<std::uint32_t>(size);
+    constexpr std::uint64_t most = std::numeric_limits<std::uint32_t>::max();
+    return static_cast<std::uint32_t>(in_range<std::uint64_t>("size", size, 0, most));
 }
 
-/// For a number for each pair.
+/// Random numbers for loops over all pairs.
 using LongRandom = RandomStream<16>;
 
-/// An endless array that at first holds its own index in each place; remembers up to `places` places that were asked
-/// for.
-class Beyond {
+/// The part of a permutation that is not stored as an array: each place holds its own index until it is accessed.
+/// A hash table with room for `places` accessed places.
+class SparseTail {
   public:
-    explicit Beyond(std::size_t places) : entries_(std::bit_ceil(2 * places + 1), {.place = nobody, .value = 0}) {}
+    explicit SparseTail(std::size_t places) : entries_(std::bit_ceil(2 * places + 1), {.place = unused, .value = 0}) {}
 
     std::int64_t& operator[](std::uint32_t place) {
         const std::size_t mask = entries_.size() - 1;
         std::size_t k = (place * std::uint64_t{0x9E3779B97F4A7C15}) >> 32U & mask;  // Fibonacci hashing
-        while (entries_[k].place != place && entries_[k].place != nobody) {
+        while (entries_[k].place != place && entries_[k].place != unused) {
             k = (k + 1) & mask;
         }
-        if (entries_[k].place == nobody) {
+        if (entries_[k].place == unused) {
             entries_[k] = {.place = place, .value = place};
         }
         return entries_[k].value;
     }
 
   private:
-    static constexpr std::uint32_t nobody = std::numeric_limits<std::uint32_t>::max();
+    static constexpr std::uint32_t unused = std::numeric_limits<std::uint32_t>::max();
     struct Entry {
         std::uint32_t place;
         std::int64_t value;
@@ -54,18 +53,18 @@ class Beyond {
 std::vector<std::int64_t> draw(std::uint64_t size, std::uint64_t pairs, std::uint64_t seed) {
     const std::uint32_t pool = checked_size(size);
     if (pairs > pool / 2) {
-        throw std::invalid_argument(std::to_string(pairs) + " pairs need " + std::to_string(2 * pairs) +
-                                    " images, not " + std::to_string(size));
+        throw std::invalid_argument("expected at most " + std::to_string(pool / 2) + " `pairs` from " +
+                                    std::to_string(size) + " images, got " + std::to_string(pairs));
     }
-    // Fisher-Yates from the front, of which only the front is kept, and what it swapped with the places beyond.
+    // Fisher-Yates from the front. Only the front and the places that it was swapped with are stored.
     const auto count = static_cast<std::uint32_t>(2 * pairs);
     std::vector<std::int64_t> drawn(count);
     std::iota(drawn.begin(), drawn.end(), 0);
-    Beyond beyond(count);
+    SparseTail tail(count);
     LongRandom random(seed, Purpose::draw, 0, 0);
     for (std::uint32_t place = 0; place < count; ++place) {
         const std::uint32_t other = place + random.below(pool - place);
-        std::swap(drawn[place], other < count ? drawn[other] : beyond[other]);
+        std::swap(drawn[place], other < count ? drawn[other] : tail[other]);
     }
     return drawn;
 }
@@ -82,8 +81,8 @@ std::vector<std::uint32_t> shuffled(std::size_t size, std::uint64_t seed, std::u
 
 void targets(std::span<const std::uint8_t> digits, std::span<float> out) {
     if (digits.size() != 2 * out.size()) {
-        throw std::invalid_argument(std::to_string(out.size()) + " targets need twice as many digits, not " +
-                                    std::to_string(digits.size()));
+        throw std::invalid_argument("expected " + std::to_string(2 * out.size()) + " digits for " +
+                                    std::to_string(out.size()) + " targets, got " + std::to_string(digits.size()));
     }
     for (std::size_t pair = 0; pair < out.size(); ++pair) {
         out[pair] = target(digits[2 * pair], digits[2 * pair + 1]);

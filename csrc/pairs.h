@@ -1,4 +1,4 @@
-/// Drawing pairs without replacement, the order of an epoch, and targets.
+/// Pairs drawn without replacement, the order of an epoch, and targets.
 #pragma once
 
 #include <cstddef>
@@ -10,19 +10,19 @@ namespace pairnet {
 
 /// The first 2*pairs entries of a random permutation of range(size), two by two: a function of (size, pairs, seed).
 /// Time and memory grow with pairs, not with size.
-/// Throws std::invalid_argument when 2*pairs > size or size >= 2^32.
+/// Throws std::invalid_argument if 2*pairs > size or size >= 2^32.
 std::vector<std::int64_t> draw(std::uint64_t size, std::uint64_t pairs, std::uint64_t seed);
 
 /// A random permutation of range(size): a function of (size, seed, epoch).
-/// Throws std::invalid_argument when size >= 2^32.
+/// Throws std::invalid_argument if size >= 2^32.
 std::vector<std::uint32_t> shuffled(std::size_t size, std::uint64_t seed, std::uint32_t epoch);
 
-/// 1 where the first digit is equal or less than the second, else 0.
+/// 1 if the first digit is less than or equal to the second, else 0.
 inline float target(std::uint8_t first, std::uint8_t second) {
     return first <= second ? 1.0F : 0.0F;
 }
 
-/// The target of each pair: digits [n,2] -> out [n]. Throws std::invalid_argument when the sizes do not fit.
+/// The target of each pair: digits [n,2] -> out [n]. Throws std::invalid_argument if the sizes do not match.
 void targets(std::span<const std::uint8_t> digits, std::span<float> out);
 
 }  // namespace pairnet

@@ -1,21 +1,21 @@
-/// A loop shared among threads.
+/// A loop that is split among threads.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <future>
-#include <stdexcept>
 #include <vector>
+
+#include "checks.h"
 
 namespace pairnet {
 
 /// Calls work(begin, end) on up to `threads` contiguous shares of range(count), one of them on the calling thread.
-/// Returns when all have ended; an exception of any share is rethrown.
+/// Returns when all have ended. If shares throw, the exception of the first of them is rethrown.
+/// Throws std::invalid_argument unless threads is in 1..max_threads.
 template <class Work>
 void parallel(std::size_t count, std::size_t threads, const Work& work) {
-    if (threads == 0) {
-        throw std::invalid_argument("threads must be at least 1, not 0");
-    }
+    in_range<std::size_t>("threads", threads, 1, max_threads);
     const std::size_t shares = std::max<std::size_t>(1, std::min(threads, count));
     const auto bound = [&](std::size_t share) { return count / shares * share + std::min(count % shares, share); };
     std::vector<std::future<void>> others;

@@ -1,13 +1,13 @@
-/// Counter-based random numbers: each value is a function of (seed, purpose, epoch, index), so that any thread may
-/// compute any of them in any order. Philox4x32-10 of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy
-/// as 1, 2, 3" (2011).
+/// Counter-based random numbers: each value is a function of (seed, purpose, epoch, index), so any thread can compute
+/// any of them in any order. Philox4x32-10 from Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1,
+/// 2, 3" (2011).
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <stdexcept>
-#include <string>
+
+#include "checks.h"
 
 namespace pairnet {
 
@@ -24,23 +24,19 @@ constexpr std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> count
     return counter;
 }
 
-/// What random numbers are for: no two purposes share a value.
+/// Use of random numbers: no two purposes share a sequence.
 enum class Purpose : std::uint32_t { draw = 1, order = 2, warp = 3, glyph = 4, elastic = 5 };
 
-/// Epochs are numbered below this.
+/// Number of epochs: the last is epoch_limit - 1.
 inline constexpr std::uint32_t epoch_limit = 1U << 28U;
 
-/// The epoch, if it is below the limit; else throws std::invalid_argument.
+/// Returns `epoch`. Throws std::invalid_argument unless it is below epoch_limit.
 inline std::uint32_t checked_epoch(std::uint64_t epoch) {
-    if (epoch >= epoch_limit) {
-        throw std::invalid_argument("epoch must be below " + std::to_string(epoch_limit) + ", not " +
-                                    std::to_string(epoch));
-    }
-    return static_cast<std::uint32_t>(epoch);
+    return static_cast<std::uint32_t>(in_range<std::uint64_t>("epoch", epoch, 0, epoch_limit - 1));
 }
 
-/// An endless sequence of random numbers, a function of (seed, purpose, epoch, index). `Ahead` counters are worked out
-/// at once: the numbers are the same for any, and many come faster where many are used, for compilers vectorise them.
+/// An endless sequence of random numbers, a function of (seed, purpose, epoch, index). `Ahead` blocks are computed at
+/// once: this changes no number, and a larger value is faster if many are used, since compilers vectorise it.
 template <std::size_t Ahead>
 class RandomStream {
   public:
@@ -58,9 +54,9 @@ class RandomStream {
         return blocks_[word % 4][word / 4];
     }
 
-    /// A whole number in [0, bound), each equally likely; bound is at least 1.
+    /// An integer in [0, bound), each equally likely; bound is at least 1.
     std::uint32_t below(std::uint32_t bound) {
-        // The high word of bits*bound, without those low words that would favour some results (Lemire 2019).
+        // The high word of bits*bound; low words that would bias the result are rejected (Lemire 2019).
         std::uint64_t product = std::uint64_t{bits()} * bound;
         if (static_cast<std::uint32_t>(product) < bound) {
             const std::uint32_t surplus = (0 - bound) % bound;
@@ -71,10 +67,10 @@ class RandomStream {
         return static_cast<std::uint32_t>(product >> 32U);
     }
 
-    /// A number in [low, high), of 24 random bits.
+    /// A number in [low, high), from 24 random bits.
     float uniform(float low, float high) { return low + (high - low) * (static_cast<float>(bits() >> 8U) * 0x1p-24F); }
 
-    /// `Count` values of bits().
+    /// The next `Count` values of bits().
     template <std::size_t Count>
     std::array<std::uint32_t, Count> many() {
         std::array<std::uint32_t, Count> result;
@@ -87,7 +83,7 @@ class RandomStream {
   private:
     static constexpr std::size_t words = 4 * Ahead;
 
-    /// The blocks of the next counters.
+    /// Computes the blocks of the next counters.
     void refill() {
         for (std::size_t k = 0; k < Ahead; ++k) {
             std::array<std::uint32_t, 4> counter = counter_;
@@ -107,7 +103,7 @@ class RandomStream {
     std::size_t used_ = words;
 };
 
-/// For a few numbers.
+/// Random numbers for short loops.
 using Random = RandomStream<1>;
 
 }  // namespace pairnet

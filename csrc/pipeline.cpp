@@ -1,31 +1,21 @@
 #include "pipeline.h"
 
 #include <stdexcept>
-#include <string>
 #include <utility>
 
+#include "checks.h"
+
 namespace pairnet {
-namespace {
-
-std::size_t checked(const char* name, std::size_t value, std::size_t most) {
-    if (value == 0 || value > most) {
-        throw std::invalid_argument(std::string(name) + " must be in 1.." + std::to_string(most) + ", not " +
-                                    std::to_string(value));
-    }
-    return value;
-}
-
-}  // namespace
 
 Pipeline::Pipeline(Job job, std::size_t threads, std::size_t window)
-    : job_(std::move(job)), ring_(checked("prefetch", window, 65'536)) {
-    const std::size_t workers = checked("threads", threads, 1'024) - 1;
+    : job_(std::move(job)), ring_(in_range<std::size_t>("prefetch", window, 1, max_prefetch)) {
+    const std::size_t workers = in_range<std::size_t>("threads", threads, 1, max_threads) - 1;
     workers_.reserve(workers);
     try {
         while (workers_.size() < workers) {
             workers_.emplace_back([this] { work(); });
         }
-    } catch (...) {  // the system has no more threads
+    } catch (...) {  // the system cannot start another thread
         close();
         throw;
     }
@@ -36,6 +26,7 @@ Pipeline::~Pipeline() {
 }
 
 void Pipeline::start(std::uint64_t first, std::uint64_t end, std::uint64_t limit) {
+    check_process();
     std::vector<Result> dropped;
     {
         const std::lock_guard lock(mutex_);
@@ -54,7 +45,8 @@ void Pipeline::start(std::uint64_t first, std::uint64_t end, std::uint64_t limit
     ready_.notify_all();
 }
 
-std::optional<std::shared_ptr<Batch>> Pipeline::next(std::chrono::milliseconds patience) {
+std::optional<std::shared_ptr<Batch>> Pipeline::next(std::chrono::milliseconds timeout) {
+    check_process();
     std::unique_lock lock(mutex_);
     const auto slot = [this]() -> Result& { return ring_[delivered_ % ring_.size()]; };
     const auto ready = [&] {
@@ -65,7 +57,7 @@ std::optional<std::shared_ptr<Batch>> Pipeline::next(std::chrono::milliseconds p
             run_one(lock);
             return std::nullopt;
         }
-        if (!ready_.wait_for(lock, patience, ready)) {
+        if (!ready_.wait_for(lock, timeout, ready)) {
             return std::nullopt;
         }
     }
@@ -86,6 +78,9 @@ std::optional<std::shared_ptr<Batch>> Pipeline::next(std::chrono::milliseconds p
 }
 
 void Pipeline::close() {
+    if (process_.is_forked()) {
+        return;
+    }
     std::vector<std::thread> workers;
     std::vector<Result> dropped;
     {
@@ -98,6 +93,13 @@ void Pipeline::close() {
     ready_.notify_all();
     for (std::thread& worker : workers) {
         worker.join();
+    }
+}
+
+void Pipeline::check_process() const {
+    if (process_.is_forked()) {
+        throw std::runtime_error(
+            "expected a call in the process that created the loader, got one in a fork of it: create a loader there");
     }
 }
 
@@ -124,7 +126,7 @@ void Pipeline::run_one(std::unique_lock<std::mutex>& lock) {
         if (number == delivered_) {
             ready_.notify_all();
         }
-    } else {  // nobody waits for it: free it while nobody waits for us
+    } else {  // not needed any more: free it without the lock
         lock.unlock();
         result = {};
         lock.lock();

@@ -1,4 +1,4 @@
-/// Numbered jobs, run ahead of one reader by worker threads and by the reader itself, who receives their batches in
+/// Numbered jobs, run ahead of a reader by worker threads and by the reader itself, which receives their batches in
 /// order.
 #pragma once
 
@@ -15,17 +15,21 @@
 #include <vector>
 
 #include "batch.h"
+#include "process.h"
 
 namespace pairnet {
 
-/// At most `window` jobs are finished or under way before the reader takes the first of them.
+/// At most `window` jobs are finished or running before the reader takes the first of them. Any thread may call it. In
+/// a process forked from the one that created it, start() and next() throw std::runtime_error, close() does nothing,
+/// and the destructor must not run: it would wait for threads that do not exist there.
 class Pipeline {
   public:
-    /// Makes batch `number`. Called by several threads at once, so it changes nothing that they share unguarded.
+    /// Makes batch `number`. Called by several threads at the same time.
     using Job = std::function<std::shared_ptr<Batch>(std::uint64_t number)>;
 
-    /// `threads` counts the reader's, so that one thread needs no worker. Throws std::invalid_argument unless threads
-    /// is in 1..1024 and window (the loader's prefetch) in 1..65536.
+    /// `threads` includes the reader's, so one thread needs no worker. Throws std::invalid_argument unless threads is
+    /// in 1..max_threads and window (the loader's prefetch) in 1..max_prefetch; std::system_error if a thread cannot be
+    /// started.
     Pipeline(Job job, std::size_t threads, std::size_t window);
     ~Pipeline();
     Pipeline(const Pipeline&) = delete;
@@ -33,44 +37,46 @@ class Pipeline {
     Pipeline& operator=(const Pipeline&) = delete;
     Pipeline& operator=(Pipeline&&) = delete;
 
-    /// The reader is to receive batches first..end-1. Jobs beyond `end` are run ahead too, up to limit-1: a start that
-    /// goes on where the last one ended finds them done. Any other start drops what is there.
-    /// Throws std::runtime_error after close().
+    /// Makes next() return batches first..end-1. Jobs end..limit-1 are run ahead too: a start that continues at `end`
+    /// uses their batches, any other start drops them. Throws std::runtime_error after close().
     void start(std::uint64_t first, std::uint64_t end, std::uint64_t limit);
 
-    /// The next batch; a null pointer after the last; nothing when it takes longer than `patience`: then ask again.
-    /// Until it is ready, this runs jobs that nobody has begun, and waits only where there are none. Throws what the
-    /// job threw that makes this batch, now and again until the next start; std::runtime_error after close().
-    std::optional<std::shared_ptr<Batch>> next(std::chrono::milliseconds patience);
+    /// The next batch; a null pointer after the last; nothing if it is not ready after `timeout`: then call again.
+    /// Until it is ready, this runs jobs that have not begun, and waits only if there are none. Throws the exception of
+    /// the job that makes this batch, again at each call until the next start; std::runtime_error after close().
+    std::optional<std::shared_ptr<Batch>> next(std::chrono::milliseconds timeout);
 
-    /// Wakes and joins the workers, and drops what they made. The destructor does this too.
+    /// Stops and joins the workers and drops their batches. The destructor does this too.
     void close();
 
   private:
-    /// A finished job, or an empty place for one.
+    /// The result of a finished job, or an empty place for one.
     struct Result {
         std::shared_ptr<Batch> batch;
         std::exception_ptr error;
     };
 
+    /// Throws std::runtime_error in a forked process.
+    void check_process() const;
     Result attempt(std::uint64_t number) const;
     bool may_begin() const;
     /// Runs the next job with the lock released. Needs may_begin().
     void run_one(std::unique_lock<std::mutex>& lock);
     void work();
-    /// Forgets all results, and those of jobs under way.
+    /// Removes and returns all results; those of running jobs will be dropped.
     std::vector<Result> drop();
 
+    const Process process_;
     const Job job_;
-    std::mutex mutex_;               // guards everything below
-    std::condition_variable work_;   // a job may be begun, or all is over
-    std::condition_variable ready_;  // a job has ended, or all is over
+    std::mutex mutex_;               // guards all members below
+    std::condition_variable work_;   // signals that a job can begin, or that the pipeline is closed
+    std::condition_variable ready_;  // signals that a job has ended, or that the pipeline is closed
     std::uint64_t begun_ = 0;        // number of the next job to begin
     std::uint64_t delivered_ = 0;    // number of the next batch to deliver
-    std::uint64_t end_ = 0;
-    std::uint64_t limit_ = 0;
-    std::uint64_t drops_ = 0;   // a thread sees by it whether its result is still wanted
-    std::vector<Result> ring_;  // result of job k at k % window
+    std::uint64_t end_ = 0;          // the reader receives batches below this
+    std::uint64_t limit_ = 0;        // jobs below this may be run ahead
+    std::uint64_t drops_ = 0;        // calls of drop(): a thread compares it to know if its result is still needed
+    std::vector<Result> ring_;       // result of job k at k % window
     bool closed_ = false;
     std::vector<std::thread> workers_;
 };

@@ -14,18 +14,18 @@
 namespace pairnet {
 namespace {
 
-static_assert(sizeof(Warp) == warp_parameters * sizeof(float));  // so that it can be taken for an array of them
+static_assert(sizeof(Warp) == warp_parameters * sizeof(float));  // so it can be copied as an array of them
 
 void check_magnitude(const char* name, float value) {
     if (!std::isfinite(value) || value < 0) {
-        throw std::invalid_argument(std::string(name) + " must be finite and not negative, not " +
+        throw std::invalid_argument("expected a finite `" + std::string(name) + "` of at least 0, got " +
                                     std::to_string(value));
     }
 }
 
-/// Normal numbers of deviation `deviation`, two for each two words: Box and Muller (1958), so that the displacement of
-/// a knot has a random length and a random direction. Made of series, since these need IEEE arithmetic alone and give
-/// every machine the same bits; they are within 1e-6 of the truth.
+/// Normally distributed numbers of standard deviation `deviation`, two from each two words (Box and Muller, 1958): each
+/// knot gets a random length and a random direction. Computed from power series, which need only IEEE arithmetic and so
+/// give the same bits on every machine; the error is below 1e-6.
 Knots normal_knots(const std::array<std::uint32_t, 2 * knots_count>& words, float deviation) {
     std::array<float, knots_count> lengths;
     std::array<float, knots_count> cosines;
@@ -43,7 +43,7 @@ Knots normal_knots(const std::array<std::uint32_t, 2 * knots_count>& words, floa
         const float ln = static_cast<float>(exponent) * std::numbers::ln2_v<float> + 2.0F * artanh;
         lengths[k] = deviation * std::sqrt(-2.0F * ln);
 
-        // An angle within an eighth of a turn of one of the four axes; the two lowest bits say which.
+        // An angle of at most an eighth of a turn from one of the four axes, which the two lowest bits select.
         const auto word = static_cast<std::int32_t>(words[knots_count + k]);
         const float angle = static_cast<float>(word) * (0x1p-33F * std::numbers::pi_v<float>);
         const float aa = angle * angle;
@@ -70,7 +70,7 @@ void check(const WarpRange& range) {
     check_magnitude("shift", range.shift);
     check_magnitude("elastic", range.elastic);
     if (range.scale >= 1) {
-        throw std::invalid_argument("scale must be below 1, not " + std::to_string(range.scale));
+        throw std::invalid_argument("expected `scale` below 1, got " + std::to_string(range.scale));
     }
 }
 
@@ -117,12 +117,13 @@ void random_warps(std::span<const std::int64_t> indices, const WarpRange& range,
                   std::uint64_t epoch, std::span<float> out) {
     check(range);
     if (out.size() != indices.size() * 2 * warp_parameters) {
-        throw std::invalid_argument(std::to_string(indices.size()) + " pairs need 76 parameters each");
+        throw std::invalid_argument("expected 76 places in out for each of " + std::to_string(indices.size()) +
+                                    " pairs, got " + std::to_string(out.size()));
     }
     const std::uint32_t number = checked_epoch(epoch);
     for (const std::int64_t index : indices) {
         if (index < 0) {
-            throw std::invalid_argument("index of a pair must not be negative, not " + std::to_string(index));
+            throw std::invalid_argument("expected `indices` of at least 0, got " + std::to_string(index));
         }
         for (const std::uint64_t side : {0U, 1U}) {
             const Warp warp = random_warp(range, seed, number, static_cast<std::uint64_t>(index), side);
@@ -137,7 +138,10 @@ void warp(std::span<const std::uint16_t> images, std::span<const float> paramete
     const std::size_t count = images.size() / pooled_size;
     if (images.size() != count * pooled_size || parameters.size() != count * warp_parameters ||
         out.size() != images.size()) {
-        throw std::invalid_argument("images must be whole, with 38 parameters and a place in out each");
+        throw std::invalid_argument(
+            "expected images of 196 pixels, 38 parameters for each, and as much space in out, got " +
+            std::to_string(images.size()) + ", " + std::to_string(parameters.size()) + " and " +
+            std::to_string(out.size()));
     }
     for (std::size_t k = 0; k < count; ++k) {
         std::array<float, warp_parameters> values;
@@ -145,8 +149,8 @@ void warp(std::span<const std::uint16_t> images, std::span<const float> paramete
         const auto warp = std::bit_cast<Warp>(values);
         if (!std::ranges::all_of(values, [](float value) { return std::isfinite(value); }) || warp.factor_x <= 0 ||
             warp.factor_y <= 0) {
-            throw std::invalid_argument("parameters of warp " + std::to_string(k) +
-                                        " must be finite, its factors positive");
+            throw std::invalid_argument("expected finite `parameters` and positive factors, got others in row " +
+                                        std::to_string(k));
         }
         with.warp(&images[k * pooled_size], &out[k * pooled_size], source_of(warp), &warp.knots,
                   {.shift = 0.0F, .scale = 0.25F});

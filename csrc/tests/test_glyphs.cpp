@@ -11,7 +11,7 @@
 
 using namespace pairnet;
 
-TEST_CASE("a glyph depends on seed and index alone") {
+TEST_CASE("a glyph depends only on seed and index") {
     std::vector<std::int64_t> indices(60);
     std::iota(indices.begin(), indices.end(), 100);
     std::vector<std::uint8_t> images(60 * 784);
@@ -32,7 +32,7 @@ TEST_CASE("a glyph depends on seed and index alone") {
     CHECK_FALSE(std::equal(one.begin(), one.end(), images.begin() + 17 * 784));
 }
 
-TEST_CASE("glyphs have ink in the middle and none at the edge") {
+TEST_CASE("glyphs have strokes in the middle and none at the edge") {
     std::vector<std::int64_t> indices(500);
     std::iota(indices.begin(), indices.end(), 0);
     std::vector<std::uint8_t> images(500 * 784);
@@ -57,7 +57,7 @@ TEST_CASE("labels are uniform over ten digits") {
     CHECK(*std::ranges::max_element(seen) < 2'200);
 }
 
-TEST_CASE("glyphs refuse what does not fit") {
+TEST_CASE("glyphs reject negative indices and sizes that do not match") {
     std::vector<std::uint8_t> image(784);
     std::array<std::uint8_t, 1> label{};
     CHECK_THROWS_AS(glyphs(std::array<std::int64_t, 1>{-1}, 0, image, label, 1), std::invalid_argument);

@@ -10,6 +10,11 @@
 #include <thread>
 #include <vector>
 
+#if defined(__unix__) || defined(__APPLE__)
+#include <sys/wait.h>
+#include <unistd.h>
+#endif
+
 #include "images.h"
 #include "loader.h"
 #include "philox.h"
@@ -19,7 +24,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// Pairs that can be told apart: pair k is all pixels k, digits k%10 and k/10%10.
+/// Distinguishable pairs: all pixels of pair k are k, its digits k%10 and k/10%10.
 struct Pool {
     std::vector<std::uint16_t> pixels;
     std::vector<std::uint8_t> digits;
@@ -35,7 +40,7 @@ struct Pool {
 
 LoaderOptions options(std::size_t batch, std::size_t threads) {
     LoaderOptions result;
-    result.moments = {.mean = 0, .std = 0.25};  // so that a normalised pixel is the number of its pair
+    result.moments = {.mean = 0, .std = 0.25};  // a normalised pixel is the number of its pair
     result.batch = batch;
     result.seed = 3;
     result.threads = threads;
@@ -51,7 +56,7 @@ std::shared_ptr<Batch> next(Loader& loader) {
     }
 }
 
-/// The bytes of an epoch, from batch `first` on.
+/// The values of an epoch, starting at batch `first`.
 std::vector<float> epoch_of(Loader& loader, std::uint64_t epoch, std::uint64_t first = 0) {
     std::vector<float> all;
     loader.start(epoch, first);
@@ -124,7 +129,7 @@ TEST_CASE("an epoch resumes at any batch") {
     }
 }
 
-TEST_CASE("drop_last leaves out what does not fill a batch; no shuffle keeps the order") {
+TEST_CASE("drop_last omits a batch that is not full; without shuffle the order is kept") {
     const Pool pool(23);
     LoaderOptions plain = options(10, 1);
     plain.drop_last = true;
@@ -156,12 +161,16 @@ TEST_CASE("batches outlive their loader") {
     CHECK(sum > 0);
 }
 
-TEST_CASE("a loader refuses options out of bounds") {
+TEST_CASE("a loader rejects options out of bounds") {
     const Pool pool(4);
     const auto make = [&](const LoaderOptions& with) { Loader(pool.pixels, pool.digits, with); };
     CHECK_THROWS_AS(make(options(0, 1)), std::invalid_argument);
     CHECK_THROWS_AS(make(options(1, 0)), std::invalid_argument);
+    CHECK_THROWS_WITH(make(options(1, 1'000'000)), "expected `threads` in 1..1024, got 1000000");
     LoaderOptions bad = options(1, 1);
+    bad.prefetch = std::size_t{1} << 62U;
+    CHECK_THROWS_WITH(make(bad), "expected `prefetch` in 1..65536, got 4611686018427387904");
+    bad = options(1, 1);
     bad.moments.std = 0;
     CHECK_THROWS_AS(make(bad), std::invalid_argument);
     bad = options(1, 1);
@@ -176,7 +185,7 @@ TEST_CASE("a loader refuses options out of bounds") {
     CHECK(epoch_of(empty, 0).empty());
 }
 
-TEST_CASE("what was under way when it started elsewhere is never handed out") {
+TEST_CASE("batches in progress at a restart are never delivered") {
     const Pool pool(2000);
     LoaderOptions with = options(100, 4);
     Loader reference(pool.pixels, pool.digits, with);
@@ -244,3 +253,38 @@ TEST_CASE("soak: random sizes, early drops, restarts, readers on other threads")
         }
     }
 }
+
+#if (defined(__unix__) || defined(__APPLE__)) && !defined(__SANITIZE_THREAD__)  // tsan cannot fork with threads
+TEST_CASE("a forked process can neither use, close nor delete a loader of its parent, and exits") {
+    const Pool pool(400);
+    LoaderOptions with = options(5, 4);
+    with.warp = WarpRange{.rotation = 12, .scale = 0.12F, .shear = 0.1F, .shift = 1, .elastic = 1};
+    std::unique_ptr<Loader, LoaderDeleter> loader(new Loader(pool.pixels, pool.digits, with));
+    CHECK_FALSE(loader->is_forked());
+    loader->start(0, 0);
+    auto batch = next(*loader);  // the workers are busy with others
+    const pid_t child = fork();
+    if (child == 0) {
+        int refused = loader->is_forked() ? 1 : 0;
+        try {
+            loader->start(0, 0);
+        } catch (const std::runtime_error&) {
+            ++refused;
+        }
+        try {
+            loader->next(1ms);
+        } catch (const std::runtime_error&) {
+            ++refused;
+        }
+        loader->close();
+        batch.reset();
+        loader.reset();
+        _exit(refused);
+    }
+    int status = 0;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    REQUIRE_UNARY(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == 3);
+    CHECK(next(*loader) != nullptr);
+}
+#endif

@@ -47,7 +47,7 @@ TEST_CASE("moments equal two passes in long double, for any number of threads") 
     }
 }
 
-TEST_CASE("moments of equal pixels, and of none") {
+TEST_CASE("moments of equal pixels, and of too few") {
     const Moments found = moments(std::vector<std::uint16_t>(100, 65'535), 1);
     CHECK(found.mean == 65'535 / 4.0);
     CHECK(found.std == 0);

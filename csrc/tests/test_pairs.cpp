@@ -21,7 +21,7 @@ TEST_CASE("a draw holds no image twice and is a function of its arguments") {
         CHECK(drawn == draw(size, size / 2, 3));
     }
     CHECK(draw(1'000, 100, 3) != draw(1'000, 100, 4));
-    CHECK(draw(4'000'000'000, 3, 1).size() == 6);  // costs no more than a small pool
+    CHECK(draw(4'000'000'000, 3, 1).size() == 6);  // as fast as a small pool
     CHECK(draw(10, 0, 1).empty());
 }
 
@@ -31,7 +31,7 @@ TEST_CASE("a shorter draw is the beginning of a longer one") {
     CHECK(std::equal(few.begin(), few.end(), many.begin()));
 }
 
-TEST_CASE("a draw takes every image equally often to every place") {
+TEST_CASE("a draw puts every image in every position equally often") {
     std::array<std::array<int, 4>, 4> seen{};
     for (std::uint64_t seed = 0; seed < 24'000; ++seed) {
         const auto drawn = draw(4, 2, seed);
@@ -47,13 +47,13 @@ TEST_CASE("a draw takes every image equally often to every place") {
     }
 }
 
-TEST_CASE("a draw refuses what is too much") {
+TEST_CASE("a draw rejects more pairs than there are images") {
     CHECK_THROWS_AS(draw(9, 5, 0), std::invalid_argument);
     CHECK_THROWS_AS(draw(std::uint64_t{1} << 32U, 5, 0), std::invalid_argument);
     CHECK_THROWS_AS(draw(10, ~std::uint64_t{0}, 0), std::invalid_argument);
 }
 
-TEST_CASE("an order is a permutation, another one each epoch") {
+TEST_CASE("an order is a permutation, a different one each epoch") {
     auto order = shuffled(1'000, 1, 0);
     CHECK(order == shuffled(1'000, 1, 0));
     CHECK(order != shuffled(1'000, 1, 1));

@@ -18,7 +18,7 @@ TEST_CASE("philox gives the known answers of Random123") {
           Counter{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
 }
 
-TEST_CASE("every argument of Random matters, and nothing else does") {
+TEST_CASE("Random depends on each of its arguments and on nothing else") {
     CHECK(Random(1, Purpose::draw, 2, 3).bits() == Random(1, Purpose::draw, 2, 3).bits());
     std::set<std::uint32_t> first;
     for (const std::uint64_t seed : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{1} << 32U}) {
@@ -45,7 +45,7 @@ TEST_CASE("below is uniform and within its bound") {
         CHECK(count < 10'500);
     }
     CHECK(random.below(1) == 0);
-    // A bound just above 2^31, where taking the remainder would give the low half twice as often.
+    // For a bound just above 2^31, the remainder would give the low half twice as often.
     int low = 0;
     for (int k = 0; k < 10'000; ++k) {
         low += random.below(0xC0000000U) < 0x40000000U ? 1 : 0;
@@ -54,7 +54,7 @@ TEST_CASE("below is uniform and within its bound") {
     CHECK(low < 3'560);
 }
 
-TEST_CASE("uniform stays within its ends") {
+TEST_CASE("uniform stays within its bounds") {
     Random random(5, Purpose::warp, 0, 0);
     for (int k = 0; k < 10'000; ++k) {
         const float value = random.uniform(-2, 3);

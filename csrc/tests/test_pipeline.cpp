@@ -19,7 +19,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// A batch that carries its number.
+/// A batch whose digits are its number.
 std::shared_ptr<Batch> numbered(const std::shared_ptr<BatchPool>& pool, std::uint64_t number) {
     auto batch = std::make_shared<Batch>(pool, 1);
     batch->digits()[0] = static_cast<std::int64_t>(number);
@@ -37,7 +37,7 @@ std::optional<std::int64_t> next(Pipeline& pipeline) {
 
 }  // namespace
 
-TEST_CASE("batches come in order, whatever the order they are finished in") {
+TEST_CASE("batches are delivered in order, in whatever order they are finished") {
     const auto pool = std::make_shared<BatchPool>(1, 4);
     for (const std::size_t threads : {1U, 2U, 7U}) {
         for (const std::size_t window : {1U, 3U, 16U}) {
@@ -58,7 +58,7 @@ TEST_CASE("batches come in order, whatever the order they are finished in") {
     }
 }
 
-TEST_CASE("a start that goes on finds what was made ahead; any other drops it") {
+TEST_CASE("a start that continues uses the batches made ahead; any other drops them") {
     const auto pool = std::make_shared<BatchPool>(1, 4);
     std::atomic<std::size_t> made{0};
     Pipeline pipeline(
@@ -85,7 +85,7 @@ TEST_CASE("a start that goes on finds what was made ahead; any other drops it") 
         CHECK(next(pipeline) == number);
     }
     CHECK(settled(6));
-    pipeline.start(6, 9, 9);  // before the end of the last
+    pipeline.start(6, 9, 9);  // before the end of the previous one
     CHECK(settled(9));
     CHECK(next(pipeline) == 6);
     pipeline.start(6, 9, 9);
@@ -93,7 +93,7 @@ TEST_CASE("a start that goes on finds what was made ahead; any other drops it") 
     CHECK(next(pipeline) == 6);
 }
 
-TEST_CASE("one thread needs no worker, and makes a batch when it is asked for") {
+TEST_CASE("one thread needs no worker and makes each batch on request") {
     const auto pool = std::make_shared<BatchPool>(1, 4);
     const std::thread::id reader = std::this_thread::get_id();
     std::size_t made = 0;
@@ -153,7 +153,7 @@ TEST_CASE("no more than the window is made ahead") {
     CHECK(made == 4);
 }
 
-TEST_CASE("patience ends") {
+TEST_CASE("next returns after its timeout") {
     std::atomic<bool> go{false};
     const auto pool = std::make_shared<BatchPool>(1, 4);
     std::atomic<bool> begun{false};
@@ -173,12 +173,12 @@ TEST_CASE("patience ends") {
     CHECK(next(pipeline) == 0);
 }
 
-TEST_CASE("an error comes with the batch it belongs to, and stays until the next start") {
+TEST_CASE("an error is thrown in place of its batch, until the next start") {
     const auto pool = std::make_shared<BatchPool>(1, 4);
-    std::atomic<bool> cured{false};
+    std::atomic<bool> fixed{false};
     Pipeline pipeline(
         [&](std::uint64_t number) {
-            if (number == 4 && !cured) {
+            if (number == 4 && !fixed) {
                 throw std::runtime_error("batch " + std::to_string(number));
             }
             return numbered(pool, number);
@@ -192,12 +192,12 @@ TEST_CASE("an error comes with the batch it belongs to, and stays until the next
     CHECK_THROWS_WITH(next(pipeline), "batch 4");
     pipeline.start(5, 10, 10);
     CHECK(next(pipeline) == 5);
-    cured = true;
+    fixed = true;
     pipeline.start(4, 10, 10);
     CHECK(next(pipeline) == 4);
 }
 
-TEST_CASE("close wakes who waits, and start refuses after it") {
+TEST_CASE("close wakes a waiting reader, and start throws after it") {
     const auto pool = std::make_shared<BatchPool>(1, 4);
     std::atomic<bool> go{false};
     Pipeline pipeline(
@@ -214,7 +214,7 @@ TEST_CASE("close wakes who waits, and start refuses after it") {
         pipeline.close();
     });
     try {
-        next(pipeline);  // 0 when it wins against close
+        next(pipeline);  // 0 if it runs before close
     } catch (const std::runtime_error& error) {
         CHECK(std::string(error.what()) == "the loader is closed");
     }
@@ -227,22 +227,23 @@ TEST_CASE("close wakes who waits, and start refuses after it") {
 TEST_CASE("threads and window have bounds") {
     CHECK_THROWS_AS(Pipeline({}, 0, 1), std::invalid_argument);
     CHECK_THROWS_AS(Pipeline({}, 1, 0), std::invalid_argument);
-    CHECK_THROWS_AS(Pipeline({}, 100'000, 1), std::invalid_argument);
+    CHECK_THROWS_WITH(Pipeline({}, 100'000, 1), "expected `threads` in 1..1024, got 100000");
+    CHECK_THROWS_WITH(Pipeline({}, 1, 100'000), "expected `prefetch` in 1..65536, got 100000");
 }
 
-TEST_CASE("memory of batches is aligned, used again, and outlives its pool's owner") {
+TEST_CASE("memory of batches is aligned, reused, and outlives the owner of its pool") {
     auto pool = std::make_shared<BatchPool>(3, 1);
     auto batch = std::make_shared<Batch>(pool, 2);
-    const float* place = batch->pair().data();
+    const float* address = batch->pair().data();
     CHECK(reinterpret_cast<std::uintptr_t>(place) % 64 == 0);
     CHECK(reinterpret_cast<std::uintptr_t>(batch->target().data()) % 64 == 0);
     CHECK(reinterpret_cast<std::uintptr_t>(batch->digits().data()) % 64 == 0);
     CHECK(batch->digits().size() == 4);
     batch.reset();
     batch = std::make_shared<Batch>(pool, 3);
-    CHECK(batch->pair().data() == place);
+    CHECK(batch->pair().data() == address);
     const auto other = std::make_shared<Batch>(pool, 1);
-    CHECK(other->pair().data() != place);
+    CHECK(other->pair().data() != address);
     CHECK_THROWS_AS(std::make_shared<Batch>(pool, 4), std::invalid_argument);
     pool->retire();
     pool.reset();

@@ -33,7 +33,7 @@ std::vector<std::uint16_t> random_images(std::size_t count) {
 
 }  // namespace
 
-TEST_CASE("no warp leaves an image as it is") {
+TEST_CASE("the identity warp changes nothing") {
     const auto image = random_images(1);
     std::vector<float> out(image.size());
     warp(image, affine(0, 1, 0, 0, 0), out, kernels("auto"));
@@ -75,7 +75,7 @@ TEST_CASE("equal knots are a shift, knots of zero change no bit") {
     }
 }
 
-TEST_CASE("a positive quarter turn takes the top to the right") {
+TEST_CASE("a positive quarter turn moves the top to the right") {
     std::vector<std::uint16_t> image(196);
     image[0 * 14 + 6] = 1'020;
     std::vector<float> out(196);
@@ -83,7 +83,7 @@ TEST_CASE("a positive quarter turn takes the top to the right") {
     CHECK(out[6 * 14 + 13] == doctest::Approx(255).epsilon(1e-5));
 }
 
-TEST_CASE("all instruction sets warp to the same bits, far out of the image too") {
+TEST_CASE("all instruction sets warp to the same bits, also far outside the image") {
     constexpr std::size_t count = 64;
     const auto images = random_images(count);
     for (const float far : {1.0F, 10.0F, 1e30F}) {
@@ -121,7 +121,7 @@ TEST_CASE("random warps stay within their range and differ by pair, side, epoch 
         CHECK(std::abs(out[k + 4]) <= 1);
         CHECK(std::abs(out[k + 5]) <= 1);
         for (std::size_t knot = 6; knot < warp_parameters; ++knot) {
-            CHECK(std::abs(out[k + knot]) <= 0.8F * 5.8F);  // the longest of 2^24 lengths
+            CHECK(std::abs(out[k + knot]) <= 0.8F * 5.8F);  // the largest of 2^24 lengths
             CHECK(out[k + knot] != 0);
         }
     }
@@ -133,7 +133,7 @@ TEST_CASE("random warps stay within their range and differ by pair, side, epoch 
     CHECK(first != random_warp(usual, 6, 6, 0, 0).rotation);
 }
 
-TEST_CASE("warps refuse what is out of bounds") {
+TEST_CASE("warps reject arguments out of bounds") {
     const std::array<std::int64_t, 1> pair{0};
     std::vector<float> out(2 * warp_parameters);
     CHECK_THROWS_AS(random_warps(pair, {.rotation = -1, .scale = 0, .shear = 0, .shift = 0, .elastic = 0}, 0, 0, out),

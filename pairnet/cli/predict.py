@@ -143,6 +143,6 @@ def _paired(arrays: "list[NDArray[np.uint8]]") -> "NDArray[np.uint8]":
 
 
 def _drawn(image: "NDArray[np.uint8]", colour: bool) -> Any:
-    from pairnet.serving.pictures import drawn
+    from pairnet.cli.drawing import drawn
 
     return drawn(image, colour=colour)

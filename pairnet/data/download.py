@@ -1,4 +1,4 @@
-"""Downloading MNIST: mirror after mirror, resumed where it broke off, checked, and put into the cache whole."""
+"""Owns the download of MNIST: mirrors in turn, resumed after interruptions, verified, and stored atomically."""
 
 import gzip
 import os
@@ -27,16 +27,16 @@ MNIST_SHA256 = {
 }
 """SHA-256 of the decompressed files: archives of the same bytes differ from mirror to mirror."""
 
-TIMEOUT = (10.0, 30.0)  # seconds to connect, seconds without a byte
-CHUNK = 1 << 14  # bytes written at a time; a connection that breaks off loses less than this
-OFFLINE = "without network: set PAIRNET_DATA or --data-dir to a folder with the four IDX files, or use --data mnist5k"
+TIMEOUT = (10.0, 30.0)  # seconds to connect, seconds between two bytes
+CHUNK = 1 << 14  # bytes written at a time; an interrupted connection loses less than this
+OFFLINE = "offline, set PAIRNET_DATA or `data_dir` to a folder with the four IDX files, or use the data set mnist5k"
 
 Progress = Callable[[str, int, int], None]
-"""Called with (file name, bytes that are here, bytes in all or 0 where the mirror does not say)."""
+"""Called with (file name, bytes received, bytes in total or 0 if the mirror does not report it)."""
 
 
 def cache_folder() -> Path:
-    """Where fetched MNIST lies: PAIRNET_CACHE/mnist when that is set, else `mnist` in the platform's cache folder."""
+    """The folder of downloaded MNIST: PAIRNET_CACHE/mnist if that is set, else `mnist` in the platform's cache."""
     if named := os.environ.get("PAIRNET_CACHE"):
         return Path(named).expanduser() / "mnist"
     from platformdirs import user_cache_path
@@ -47,12 +47,11 @@ def cache_folder() -> Path:
 def fetch_mnist(
     *, mirrors: Sequence[str] | None = None, cache: Path | None = None, progress: Progress | None = None
 ) -> Path:
-    """Brings the four decompressed MNIST files into `cache` (default: cache_folder()) and returns that folder.
+    """Downloads the four MNIST files, decompressed, into `cache` (default: cache_folder()) and returns that folder.
 
-    `mirrors` are the URLs of folders, tried in turn (default: PAIRNET_MIRROR, one or more parted by spaces, else
-    MIRRORS). Files already there with the right checksum are not fetched again. DataError when no mirror delivers or
-    the folder cannot be written. Only a download that broke off leaves something: a .part file that the next call,
-    from whatever mirror, goes on from.
+    `mirrors` are the URLs of folders, tried in turn (default: PAIRNET_MIRROR, one or more separated by spaces, else
+    MIRRORS). Existing files with the right checksum are not downloaded again. DataError if no mirror succeeds or the
+    folder cannot be written. An interrupted download leaves a .part file; the next call continues it, from any mirror.
     """
     mirrors = mirrors or os.environ.get("PAIRNET_MIRROR", "").split() or MIRRORS
     folder = (cache or cache_folder()).expanduser()
@@ -62,22 +61,22 @@ def fetch_mnist(
             _fetch(name, mirrors, folder, progress)
     except OSError as error:
         raise DataError(
-            f"{folder}: cannot hold MNIST: {error.strerror or error}: "
-            f"make room or name another folder in PAIRNET_CACHE; {OFFLINE}"
+            f"{folder}: cannot store MNIST: {error.strerror or error}: "
+            f"free some space or set PAIRNET_CACHE to another folder; {OFFLINE}"
         ) from error
     finally:
         if not existed:
             with suppress(OSError):
-                folder.rmdir()  # succeeds only on an empty one
+                folder.rmdir()  # fails unless it is empty
     return folder
 
 
 def _fetch(name: str, mirrors: Sequence[str], folder: Path, progress: Progress | None) -> None:
-    """One file into the folder. DataError with every mirror's reason, OSError when it cannot be stored."""
+    """Downloads one file into the folder. DataError with the reason of each mirror, OSError if it cannot be stored."""
     import pooch
     import requests
 
-    pooch.get_logger().setLevel("WARNING")  # else it announces every file on stderr
+    pooch.get_logger().setLevel("WARNING")  # else it prints each file to stderr
     part = folder / f"{name}.gz.part"
 
     def download(url: str, output: str, _: object) -> None:
@@ -87,7 +86,7 @@ def _fetch(name: str, mirrors: Sequence[str], folder: Path, progress: Progress |
     failures = []
     try:
         for mirror in mirrors:
-            for _ in range(2 if part.exists() else 1):  # an old beginning may not fit this mirror's archive: then anew
+            for _ in range(2 if part.exists() else 1):  # a .part file may not match this mirror's archive: then without
                 try:
                     url = f"{mirror.rstrip('/')}/{name}.gz"
                     pooch.retrieve(url, MNIST_SHA256[name], fname=name, path=folder, downloader=download)
@@ -95,20 +94,20 @@ def _fetch(name: str, mirrors: Sequence[str], folder: Path, progress: Progress |
                 except requests.RequestException as error:
                     reason = _reason(error)
                     break
-                except ValueError as error:  # all of it came, and it is not MNIST
+                except ValueError as error:  # complete, but not MNIST
                     reason = str(error) if isinstance(error, DataError) else "wrong checksum"
                     part.unlink(missing_ok=True)
             failures.append(f"{mirror} ({reason})")
     except OSError:
         with suppress(OSError):
-            part.unlink()  # on a full disk even a good beginning is in the way
+            part.unlink()  # it takes space on a full disk
         raise
     finally:
         if _size(part) == 0:
             with suppress(OSError):
                 part.unlink()
-    kept = f"; the {_size(part):,} bytes that came are kept, run it again to go on" if part.exists() else ""
-    raise DataError(f"cannot fetch {name}.gz: tried {', '.join(failures)}{kept}; {OFFLINE}")
+    kept = f"; {_size(part):,} bytes are kept, run it again to continue" if part.exists() else ""
+    raise DataError(f"cannot download {name}.gz: tried {', '.join(failures)}{kept}; {OFFLINE}")
 
 
 def _size(part: Path) -> int:
@@ -116,7 +115,7 @@ def _size(part: Path) -> int:
 
 
 def _download(url: str, part: Path, progress: Progress | None) -> None:
-    """Completes `part` from `url`; a connection that breaks off is taken up again as long as it gets further."""
+    """Completes `part` from `url`; an interrupted connection is resumed as long as each one makes progress."""
     import requests
 
     while True:
@@ -129,14 +128,14 @@ def _download(url: str, part: Path, progress: Progress | None) -> None:
 
 
 def _stream(url: str, part: Path, progress: Progress | None) -> None:
-    """One request for the bytes that `part` lacks, appended to it; all bytes anew where the server cannot do that."""
+    """Requests the bytes that `part` lacks and appends them; requests all bytes if the server cannot send a range."""
     import requests
 
     start = _size(part)
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
         content_range = response.headers.get("Content-Range", "")
-        if start and response.status_code == 416:  # nothing follows: all of it is here already, or too much
+        if start and response.status_code == 416:  # no bytes follow: `part` is complete, or too long
             if content_range == f"bytes */{start}":
                 return
             part.unlink()
@@ -145,7 +144,7 @@ def _stream(url: str, part: Path, progress: Progress | None) -> None:
         response.raise_for_status()
         resumed = response.status_code == 206
         if resumed and not content_range.startswith(f"bytes {start}-"):
-            raise requests.RequestException(f"asked for bytes from {start} on, it sent {content_range or 'others'}")
+            raise requests.RequestException(f"expected the bytes from {start}, got {content_range or 'others'}")
         done = start if resumed else 0
         length = response.headers.get("Content-Length", "")
         total = done + int(length) if length.isdecimal() else 0
@@ -156,31 +155,31 @@ def _stream(url: str, part: Path, progress: Progress | None) -> None:
                 if progress:
                     progress(part.name.removesuffix(".part"), done, total)
         if done < total:
-            raise requests.ConnectionError(f"broke off after {done:,} of {total:,} bytes")
+            raise requests.ConnectionError(f"interrupted after {done:,} of {total:,} bytes")
 
 
 def _unpack(part: Path, output: Path) -> None:
-    """Decompresses `part` into `output` and syncs it; DataError when it is not sound gzip data."""
+    """Decompresses `part` into `output` and syncs it; DataError if it is not valid gzip data."""
     try:
         with gzip.open(part) as packed, output.open("wb") as file:
             shutil.copyfileobj(packed, file, 1 << 20)
             file.flush()
             os.fsync(file.fileno())
     except (gzip.BadGzipFile, zlib.error, EOFError):
-        raise DataError("what it sent is not sound gzip data") from None
-    output.chmod(0o644)  # pooch makes its temporary files private, a cache may be shared
+        raise DataError("expected gzip data, got others") from None
+    output.chmod(0o644)  # pooch's temporary files are private, but a cache may be shared
 
 
 def _reason(error: "requests.RequestException") -> str:
-    """The few words of a requests error that help: 'HTTP 404 Not Found', 'Connection refused'."""
+    """The useful part of a requests error: 'HTTP 404 Not Found', 'Connection refused'."""
     import requests
 
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"HTTP {error.response.status_code} {error.response.reason}"
     if isinstance(error, requests.Timeout):
-        return "no answer in time"
+        return "timed out"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return "the connection broke off"
+        return "the connection was interrupted"
     cause: object = error.args[0] if error.args else error
     cause = getattr(cause, "reason", cause)  # urllib3's own error, inside "max retries exceeded"
     return re.sub(r"^(HTTPS?Connection(?:Pool)?\(.*?\)|<.*?>): ", "", str(cause))

@@ -1,148 +1,215 @@
-"""Pictures from files, and back to the eye: any image, .npy, .npz or IDX -> uint8 28x28 -> signs in a terminal."""
+"""Owns the reading of images from files: pictures, .npy, .npz or IDX -> uint8 28x28, light digits on dark."""
 
-import zipfile
-import zlib
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.text import Text
 
-from pairnet.data.idx import is_idx, read_idx
-from pairnet.errors import PictureError
+from pairnet.data.idx import GZIP_MAGIC, is_idx, read_idx
+from pairnet.data.npy import NPY_MAGIC, read_npy, read_npz
+from pairnet.errors import DataError, PictureError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 SIDE = 28
-INK = 20  # MNIST's digits were scaled to 20x20, then centred by their mass in 28x28
-CONTRAST = 0.15  # of black to white; below it there is no ink to be seen
-SHADES = " ·:-=+*#%@"
+DIGIT_SIDE = 20  # MNIST's digits were scaled to 20x20, then centred by their centre of mass in 28x28
+CONTRAST = 0.15  # of the range from black to white; a digit with less is invisible
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # others start programs or are rarely tested
+MAX_PIXELS = 1 << 24  # of a picture: 4096x4096; decoding takes up to 12 bytes for each
+MAX_BYTES = 1 << 26  # of arrays in a file: 85,000 images
+STRIP = 1 << 18  # pixels that are converted at once
+ORIENTATION = 0x0112  # tag in EXIF metadata
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Picture:
-    """What one file holds, light ink on dark, as MNIST has it."""
+    """The images in one file: light digits on dark, as in MNIST."""
 
     pixels: NDArray[np.uint8]  # [N,28,28] images or [N,2,28,28] pairs; a single image: [1,28,28]
-    notes: tuple[str, ...]  # what was done to make it so, for people
+    notes: tuple[str, ...]  # changes made to the image, for people
 
 
 def read(path: Path) -> Picture:
-    """The images in a file.  PictureError (or IDX's own error) where there are none."""
-    if not path.is_file():
-        raise PictureError(f"{path}: expected a picture, .npy, .npz or IDX file, found none: check the name")
-    with path.open("rb") as file:
-        magic = file.read(4)
-    if is_idx(magic) or magic[:2] == b"\x1f\x8b":
-        return _array(path, read_idx(path))
-    if magic == b"\x93NUM" or path.suffix == ".npy":
-        return _array(path, *_load(path).values())
+    """The images in a file: [28,28], [N,28,28] or pairs [N,2,28,28] as IDX, .npy or .npz, or one picture of any size.
+
+    A picture is a file of one of FORMATS with at most 16.8 million pixels; its first frame is used. Arrays have at most
+    64 MiB. All sizes are checked before the file is decoded. DataError, in one line that names the file, if it has no
+    usable image.
+    """
+    if "\0" in str(path) or not path.is_file():
+        raise PictureError(f"{path}: expected a picture, .npy, .npz or IDX file, got none: check the name")
+    try:
+        with path.open("rb") as file:
+            magic = file.read(6)
+    except OSError as error:
+        raise PictureError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if is_idx(magic) or magic[:2] == GZIP_MAGIC:
+        return _array(path, read_idx(path, max_bytes=MAX_BYTES))
+    if magic == NPY_MAGIC or path.suffix == ".npy":
+        return _array(path, read_npy(path, max_bytes=MAX_BYTES))
     if path.suffix == ".npz":
         return _archive(path)
     return _picture(path)
 
 
-def _load(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of an .npz by their names, or that of an .npy under an empty name; no pickles."""
-    try:
-        with path.open("rb") as file:
-            found = np.load(file, allow_pickle=False)
-            arrays = {name: found[name] for name in found.files} if path.suffix == ".npz" else {"": found}
-    except (ValueError, OSError, EOFError, MemoryError, AttributeError, zlib.error, zipfile.BadZipFile) as error:
-        reason = "it holds no plain array of numbers" if isinstance(error, ValueError) else " ".join(str(error).split())
-        raise PictureError(f"{path}: expected NumPy's {path.suffix}, cannot read it: {reason}") from None
-    for name, value in arrays.items():
-        if not isinstance(value, np.ndarray):
-            raise PictureError(f"{path}: expected an array, found {type(value).__name__} {name}".rstrip())
-    return arrays
+def is_dark_on_light(pixels: NDArray[np.uint8]) -> bool:
+    """Whether the background of an image [H,W] is lighter than the middle of its grey levels."""
+    return _background(pixels) > (int(pixels.min()) + int(pixels.max())) / 2
 
 
 def _archive(path: Path) -> Picture:
-    arrays = _load(path)
-    if {"first", "second"} <= arrays.keys():
-        first, second = arrays["first"], arrays["second"]
-        if first.shape != second.shape:
-            raise PictureError(f"{path}: expected as many first as second, came {first.shape} and {second.shape}")
-        return _array(path, np.stack((first, second), axis=max(0, first.ndim - 2)))
-    if len(arrays) != 1:
-        found = ", ".join(sorted(arrays)) or "none"
-        raise PictureError(f"{path}: expected one array, or first and second, found {found}")
-    return _array(path, *arrays.values())
+    arrays = read_npz(path, ("first", "second"), max_bytes=MAX_BYTES)
+    if len(arrays) == 1:
+        return _array(path, *arrays.values())
+    first, second = arrays["first"], arrays["second"]
+    if first.shape != second.shape:
+        raise PictureError(
+            f"{path}: expected as many first as second images, got {list(first.shape)} and {list(second.shape)}"
+        )
+    return _array(path, np.stack((first, second), axis=max(0, first.ndim - 2)))
 
 
-def _array(path: Path, values: NDArray[Any]) -> Picture:
+def _array(path: Path, values: NDArray[np.uint8]) -> Picture:
     shape = list(values.shape)
-    if values.dtype != np.uint8:
-        raise PictureError(f"{path}: expected uint8 grey levels, came {values.dtype} {shape}: convert them")
     if values.shape[-2:] != (SIDE, SIDE) or values.ndim > 4 or (values.ndim == 4 and values.shape[1] != 2):
         raise PictureError(
-            f"{path}: expected [28,28], [N,28,28] or pairs [N,2,28,28], came {shape}: reshape or resize them"
+            f"{path}: expected [28,28], [N,28,28] or pairs [N,2,28,28], got {shape}: reshape or resize them"
         )
     if not values.size:
-        raise PictureError(f"{path}: expected at least one image, came {shape}")
+        raise PictureError(f"{path}: expected at least one image, got {shape}")
     return Picture(pixels=values[None] if values.ndim == 2 else values, notes=())
 
 
 def _picture(path: Path) -> Picture:
-    """One image of any format that Pillow reads -> 28x28, light on dark."""
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(path) as opened:
-            upright = ImageOps.exif_transpose(opened)
-            grey = _grey(upright)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = " ".join(str(error).split())
-        raise PictureError(f"{path}: expected a picture, .npy, .npz or IDX file, cannot read it: {reason}") from None
-    pixels, notes = grey, list[str]()
+    """The first frame of a picture -> [1,28,28], light on dark."""
+    pixels, notes = _decoded(path), list[str]()
     if is_dark_on_light(pixels):
-        pixels, notes = 255 - pixels, ["dark on light, so turned to light on dark"]
-    ground = _ground(pixels)
-    if pixels.max() - ground < CONTRAST * 255:
-        raise PictureError(f"{path}: expected a digit that stands out from its ground, found none: more contrast?")
+        pixels, notes = 255 - pixels, ["inverted: it is dark on light"]
+    background = _background(pixels)
+    if pixels.max() - background < CONTRAST * 255:
+        raise PictureError(f"{path}: expected a digit that differs from its background, got none: raise the contrast")
     if pixels.shape != (SIDE, SIDE):
-        notes.append(f"{pixels.shape[1]}x{pixels.shape[0]}, cut to its ink, scaled and centred as MNIST's digits are")
-        pixels = _fitted(pixels, ground)
+        notes.append(f"{pixels.shape[1]}x{pixels.shape[0]}: cropped to the digit, scaled and centred as in MNIST")
+        pixels = _fitted(pixels, background)
+        if pixels.max() < CONTRAST * 255:
+            raise PictureError(f"{path}: expected a digit visible in 20x20 pixels, got thin lines: crop the picture")
     return Picture(pixels=pixels[None], notes=tuple(notes))
 
 
-def _grey(image: Any) -> NDArray[np.uint8]:
-    """A Pillow image of any mode -> grey levels [H,W]; more than 8 bits are scaled, and what is clear is ground."""
+def _decoded(path: Path) -> NDArray[np.uint8]:
+    """The grey levels [H,W] of a picture.  PictureError if it is damaged, too large, or of another format."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about metadata; the size is checked here
+            with Image.open(path, formats=FORMATS) as opened:
+                _check_size(path, opened.size)
+                opened.load()
+                orientation = opened.getexif().get(ORIENTATION, 1)
+                grey = _grey(opened)
+    except DataError:
+        raise
+    except Image.DecompressionBombError:
+        raise PictureError(
+            f"{path}: expected at most {MAX_PIXELS:,} pixels, got many more: reduce the picture"
+        ) from None
+    except Exception as error:  # Pillow's decoders raise any exception for damaged files
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise PictureError(f"{path}: expected a picture, .npy, .npz or IDX file, cannot read it: {reason}") from None
+    return _upright(grey, orientation)
+
+
+def _check_size(path: Path, size: tuple[int, int]) -> None:
+    width, height = size
+    if width * height > MAX_PIXELS:
+        raise PictureError(f"{path}: expected at most {MAX_PIXELS:,} pixels, got {width}x{height}: reduce the picture")
+
+
+def _strips(image: "Image.Image") -> Iterator[tuple[slice, "Image.Image"]]:
+    """Horizontal strips of an image and their rows: a conversion of the whole would take several times its memory."""
+    width, height = image.size
+    rows = max(1, STRIP // width)
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        yield slice(top, bottom), image.crop((0, top, width, bottom))
+
+
+def _grey(image: "Image.Image") -> NDArray[np.uint8]:
+    """Grey levels [H,W] of an image of any mode; more than 8 bits are scaled, transparent pixels are background."""
+    grey = np.empty((image.size[1], image.size[0]), np.uint8)
     if image.mode.startswith(("I", "F")):
-        deep = np.asarray(image, np.float64)
-        if not np.isfinite(deep).all():
-            raise ValueError("not all of its grey levels are finite")
-        stretched: NDArray[np.uint8] = np.rint((deep - deep.min()) * (255 / max(np.ptp(deep), 1e-9))).astype(np.uint8)
-        return stretched
-    values = np.asarray(image.convert("RGBA").convert("LA"), np.float64)
-    level, cover = values[..., 0], values[..., 1] / 255
-    ground = 0 if cover.min() < 1 and np.average(level, weights=cover + 1e-9) > 127 else 255
-    grey: NDArray[np.uint8] = np.rint(level * cover + ground * (1 - cover)).astype(np.uint8)
+        lows, highs = zip(*(_bounds(np.asarray(strip)) for _, strip in _strips(image)), strict=True)
+        low, scale = min(lows), 255 / max(max(highs) - min(lows), 1e-9)
+        for rows, strip in _strips(image):
+            grey[rows] = np.rint((np.asarray(strip, np.float64) - low) * scale)
+        return grey
+    opacity = np.empty_like(grey)
+    for rows, strip in _strips(image):
+        values = np.asarray(strip.convert("RGBA").convert("LA"))
+        grey[rows], opacity[rows] = values[..., 0], values[..., 1]
+    if opacity.min() == 255:
+        return grey
+    background = 0 if _mean_level(grey, opacity) > 127 else 255
+    for rows, _ in _strips(image):
+        share = opacity[rows] / 255
+        grey[rows] = np.rint(grey[rows] * share + background * (1 - share))
     return grey
 
 
-def is_dark_on_light(pixels: NDArray[np.uint8]) -> bool:
-    """Whether the ground is lighter than the middle of all grey levels."""
-    return _ground(pixels) > (int(pixels.min()) + int(pixels.max())) / 2
+def _bounds(values: NDArray[Any]) -> tuple[float, float]:
+    """The smallest and the largest of deep grey levels.  ValueError unless all are finite."""
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite(low) or not np.isfinite(high):
+        raise ValueError("not all of its grey levels are finite")
+    return low, high
 
 
-def _ground(pixels: NDArray[np.uint8]) -> float:
-    """The grey level that the border mostly shows."""
+def _mean_level(grey: NDArray[np.uint8], opacity: NDArray[np.uint8]) -> float:
+    """Mean grey level, weighted by opacity; that of all pixels if all are transparent."""
+    total = sum(int(row.sum(dtype=np.int64)) for row in opacity)
+    if total == 0:
+        return float(grey.mean())
+    return sum(int(np.dot(a.astype(np.int64), b)) for a, b in zip(grey, opacity, strict=True)) / total
+
+
+def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """An image [H,W] turned as the orientation in its EXIF metadata, 1 to 8, requires."""
+    if orientation >= 5:  # mirrored at the main diagonal
+        pixels = pixels.T
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _background(pixels: NDArray[np.uint8]) -> float:
+    """The median grey level of the border."""
     return float(np.median(np.concatenate((pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]))))
 
 
-def _fitted(pixels: NDArray[np.uint8], ground: float) -> NDArray[np.uint8]:
-    """Light ink on dark of any size -> 28x28, the ink stretched to full contrast."""
+def _fitted(pixels: NDArray[np.uint8], background: float) -> NDArray[np.uint8]:
+    """A light digit on dark, of any size -> [28,28], with full contrast."""
     from PIL import Image
 
-    ink = np.clip(pixels.astype(np.float32) - ground, 0, None)
-    ink *= 255 / ink.max()
-    rows, columns = (np.flatnonzero((ink > CONTRAST * 255).any(axis)) for axis in (1, 0))
-    cut = Image.fromarray(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(np.uint8))
-    scale = INK / max(cut.size)
-    width, height = (max(1, round(size * scale)) for size in cut.size)
-    small = np.asarray(cut.resize((width, height), Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC))
+    levels = np.clip(np.arange(256, dtype=np.float32) - background, 0, None)  # above the background, by grey level
+    levels *= 255 / levels[pixels.max()]
+    digit = (levels > CONTRAST * 255)[pixels]  # [H,W]
+    rows, columns = (np.flatnonzero(digit.any(axis)) for axis in (1, 0))
+    region = pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    crop = Image.fromarray(np.minimum(levels, 255).astype(np.uint8)[region])
+    scale = DIGIT_SIDE / max(crop.size)
+    width, height = (max(1, round(size * scale)) for size in crop.size)
+    small = np.asarray(crop.resize((width, height), Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC))
     mass = small.astype(np.float64)
+    if not mass.any():
+        return np.zeros((SIDE, SIDE), np.uint8)
     y, x = (float((np.indices(small.shape)[axis] * mass).sum() / mass.sum()) for axis in (0, 1))
     top, left = (
         int(np.clip(round((SIDE - 1) / 2 - centre), 0, SIDE - size))
@@ -151,18 +218,3 @@ def _fitted(pixels: NDArray[np.uint8], ground: float) -> NDArray[np.uint8]:
     fitted = np.zeros((SIDE, SIDE), np.uint8)
     fitted[top : top + small.shape[0], left : left + small.shape[1]] = small
     return fitted
-
-
-def drawn(pixels: NDArray[np.uint8], *, colour: bool) -> Text:
-    """[28,28] -> 14 lines of 28 characters: two grey pixels in each with `colour`, else a sign as dense as they are."""
-    upper, lower = pixels[0::2], pixels[1::2]  # [14,28]
-    lines = []
-    for top, bottom in zip(upper.tolist(), lower.tolist(), strict=True):
-        line = Text()
-        for a, b in zip(top, bottom, strict=True):
-            if colour:
-                line.append("▀", f"rgb({a},{a},{a}) on rgb({b},{b},{b})")
-            else:
-                line.append(SHADES[(a + b) * len(SHADES) // 511])
-        lines.append(line)
-    return Text("\n").join(lines)

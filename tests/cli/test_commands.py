@@ -87,7 +87,7 @@ def test_reproduce_prints_the_table(pairnet):
         (("reproduce", "--jobs", "0"), 2, "--jobs must be at least 1"),
         (("evaluate", "nowhere"), 2, "nowhere is no saved run"),
         (("data", "fetch", "cifar"), 2, "only mnist is fetched"),
-        (("data", "info", "mnist", "--data-dir", "nowhere"), 2, "--data-dir is nowhere"),
+        (("data", "info", "mnist", "--data-dir", "nowhere"), 2, "got nowhere, which lacks"),
         (("nonsense",), 2, "No such command 'nonsense'"),
         (("variants", "--jsn"), 2, "No such option"),
     ],

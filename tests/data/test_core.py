@@ -1,6 +1,11 @@
 """The C++ core against independent references in NumPy, torch and plain Python."""
 
-from collections.abc import Iterator
+import ast
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +23,7 @@ def random_pixels(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 def philox_words(seed: int, purpose: int, epoch: int = 0, index: int = 0) -> Iterator[int]:
-    """Philox4x32-10 in Python's integers: the words the core uses for (seed, purpose, epoch, index)."""
+    """Philox4x32-10 in Python integers: the words that the core uses for (seed, purpose, epoch, index)."""
     for block in range(2**32):
         a, b, c, d = block, index % 2**32, index >> 32, purpose << 28 | epoch
         k, m = seed % 2**32, seed >> 32
@@ -30,7 +35,7 @@ def philox_words(seed: int, purpose: int, epoch: int = 0, index: int = 0) -> Ite
 
 
 def reference_draw(size: int, pairs: int, seed: int) -> list[list[int]]:
-    """Fisher-Yates from the front over the whole pool, bounded numbers without bias."""
+    """Fisher-Yates from the front over the whole pool, with unbiased bounded numbers."""
     words, pool = philox_words(seed, purpose=1), list(range(size))
     for place in range(2 * pairs):
         bound = size - place
@@ -49,7 +54,7 @@ def reference_warp(image: np.ndarray, parameters: np.ndarray) -> np.ndarray:
     knots = torch.tensor(knots).reshape(1, 2, 4, 4)
     displacement = torch.nn.functional.interpolate(knots, size=14, mode="bicubic", align_corners=True)[0].numpy()
     x, y = np.moveaxis(grid @ np.linalg.inv(forward).T + 6.5, -1, 0) + displacement
-    x, y = np.clip(x, -2, 15), np.clip(y, -2, 15)  # all is zero out there
+    x, y = np.clip(x, -2, 15), np.clip(y, -2, 15)  # zero outside the image
     padded = np.pad(image / 4.0, 3)
     column, row = np.floor(x).astype(int), np.floor(y).astype(int)
     right, down = x - column, y - row
@@ -84,10 +89,18 @@ def test_pooling_is_torch_average_pooling_times_four(threads: int) -> None:
     assert np.array_equal(pooled / np.float32(4), torch.nn.functional.avg_pool2d(chosen, 2).numpy())
 
 
-def test_pooled_images_are_taken_as_they_are() -> None:
+def test_pooled_images_are_multiplied_by_four() -> None:
     images = np.random.default_rng(1).integers(0, 256, (20, 14, 14), dtype=np.uint8)
     indices = _core.draw(20, 9, 2)
     assert np.array_equal(_core.pool_pairs(images, indices), 4 * images[indices].astype(np.uint16))
+
+
+def test_pool_equals_pool_pairs() -> None:
+    images = np.random.default_rng(1).integers(0, 256, (7, 28, 28), dtype=np.uint8)
+    expected = _core.pool_pairs(images, np.arange(7).repeat(2).reshape(7, 2))[:, 0]
+    for threads in (1, 3):
+        assert np.array_equal(_core.pool(images, threads), expected)
+    assert _core.pool(images[:0]).shape == (0, 14, 14)
 
 
 def test_targets() -> None:
@@ -129,7 +142,7 @@ def test_normalise(simd: str, threads: int) -> None:
     assert result.tobytes() == _core.normalise(pixels, 33.3, 71.9, simd="baseline").tobytes()
 
 
-def test_glyphs_depend_on_seed_and_index_alone() -> None:
+def test_glyphs_depend_only_on_seed_and_index() -> None:
     images, labels = _core.glyphs(np.arange(100), 5, 1)
     for threads in (2, 7):
         again, labels_again = _core.glyphs(np.arange(100), 5, threads)
@@ -141,7 +154,7 @@ def test_glyphs_depend_on_seed_and_index_alone() -> None:
 
 
 def test_glyphs_look_like_their_digits() -> None:
-    """A least-squares fit of ten digits over pooled pixels carries over to glyphs it has not seen."""
+    """A least-squares fit of ten digits over pooled pixels generalises to unseen glyphs."""
     images, labels = _core.glyphs(np.arange(6000), 0, 2)
     pooled = _core.pool_pairs(images, np.arange(6000).reshape(-1, 2)).reshape(6000, 196) / 1020
     inputs = np.column_stack([pooled, np.ones(6000)])
@@ -163,7 +176,7 @@ def test_warps_match_a_double_precision_reference(range_: tuple[float, ...]) -> 
         assert _core.warp(images, parameters, simd).tobytes() == result.tobytes()
 
 
-def test_an_elastic_warp_is_what_torch_samples() -> None:
+def test_elastic_warps_match_torch_grid_sample() -> None:
     images = random_pixels(40, 14, 14)
     parameters = _core.warps(np.arange(20), (0.0, 0.0, 0.0, 0.0, 1.5), seed=1, epoch=2).reshape(40, 38)
     knots = torch.from_numpy(parameters[:, 6:].astype(np.float64)).reshape(40, 2, 4, 4)  # in x, in y
@@ -212,13 +225,23 @@ def test_warps_fill_their_range_and_change_with_the_epoch() -> None:
     assert np.all(largest > np.array([12, 0.12, 0.12, 0.1, 1, 1]) * 0.99)
     np.testing.assert_allclose(parameters.mean((0, 1)), [0, 1, 1, 0, 0, 0], atol=0.4)
     assert len(np.unique(parameters[..., 0])) > 3900
-    assert abs(np.corrcoef(parameters[..., 1].ravel(), parameters[..., 2].ravel())[0, 1]) < 0.06  # each axis its own
+    assert abs(np.corrcoef(parameters[..., 1].ravel(), parameters[..., 2].ravel())[0, 1]) < 0.06  # axes are independent
     assert not np.any(parameters == _core.warps(np.arange(2000), RANGE, seed=1, epoch=1)[..., :6])
 
 
 PIXELS = random_pixels(4, 2, 14, 14)
 DIGITS = np.zeros((4, 2), np.uint8)
 INDICES = np.zeros((1, 2), np.int64)
+
+
+def misaligned(array: np.ndarray) -> np.ndarray:
+    """The same values at an odd address."""
+    memory = np.zeros(array.nbytes + 1, np.uint8)
+    shifted = memory[1:].view(array.dtype) if memory.ctypes.data % 2 == 0 else memory[:-1].view(array.dtype)
+    shifted = shifted.reshape(array.shape)
+    shifted[:] = array
+    assert not shifted.flags.aligned
+    return shifted
 
 
 def loader(pixels: np.ndarray = PIXELS, digits: np.ndarray = DIGITS, **changes: object) -> _core.Loader:
@@ -229,44 +252,142 @@ def loader(pixels: np.ndarray = PIXELS, digits: np.ndarray = DIGITS, **changes: 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: _core.draw(9, 5, 0), "5 pairs need 10 images, not 9"),
-        (lambda: _core.draw(-1, 0, 0), r"size must be in 0..2\*\*64-1, not -1"),
-        (lambda: _core.draw(2**32, 5, 0), r"size must be below 2\^32, not 4294967296"),
-        (lambda: _core.draw(10, 1, 2**64), r"seed must be in 0..2\*\*64-1, not 18446744073709551616"),
-        (lambda: _core.pool_pairs(np.zeros((3, 28, 28), np.float32), INDICES), r"images .*uint8.*float32 \[3,28,28\]"),
-        (lambda: _core.pool_pairs(np.zeros((3, 20, 20), np.uint8), INDICES), r"\[n,28,28\] or \[n,14,14\], not uint8"),
-        (lambda: _core.pool_pairs(np.zeros((6, 28, 28), np.uint8)[::2], INDICES), "not strided uint8"),
+        (lambda: _core.draw(9, 5, 0), "expected at most 4 `pairs` from 9 images, got 5"),
+        (lambda: _core.draw(-1, 0, 0), r"expected `size` in 0..2\*\*64-1, got -1"),
+        (lambda: _core.draw(2**32, 5, 0), "expected `size` in 0..4294967295, got 4294967296"),
+        (lambda: _core.draw(10, 1, 2**64), r"expected `seed` in 0..2\*\*64-1, got 18446744073709551616"),
+        (lambda: _core.pool_pairs(np.zeros((3, 28, 28), np.float32), INDICES), r"images.*uint8.*float32 \[3,28,28\]"),
+        (lambda: _core.pool_pairs(np.zeros((3, 20, 20), np.uint8), INDICES), r"\[n,28,28\] or \[n,14,14\], got uint8"),
+        (lambda: _core.pool_pairs(np.zeros((6, 28, 28), np.uint8)[::2], INDICES), "got strided uint8"),
         (
             lambda: _core.pool_pairs(np.zeros((3, 28, 28), np.uint8), INDICES + 3),
-            "index must be at least 0 and below 3, not 3",
+            "expected `indices` of 3 images, got 3",
         ),
-        (lambda: _core.pool_pairs(np.zeros((3, 28, 28), np.uint8), INDICES[0]), r"indices .*\[n,2\], not int64 \[2\]"),
-        (lambda: _core.targets(np.zeros((3, 2), np.int64)), "digits must be a contiguous uint8 array"),
-        (lambda: _core.moments(np.zeros(1, np.uint16)), "at least 2 pixels, not 1"),
-        (lambda: _core.moments(np.zeros(4, np.uint16), 0), "threads must be at least 1, not 0"),
-        (lambda: _core.normalise(PIXELS, 0.0, 0.0), "std must be finite and positive, not 0"),
-        (lambda: _core.normalise(PIXELS, float("nan"), 1.0), "mean must be finite, not nan"),
-        (lambda: _core.normalise(PIXELS, 0.0, 1.0, simd="mmx"), "simd must be one of auto, .*baseline, not mmx"),
-        (lambda: _core.glyphs(np.array([-1]), 0), "index of a glyph must not be negative, not -1"),
-        (lambda: _core.warps(np.arange(2), (0.0, 1.0, 0.0, 0.0, 0.0), 0, 0), "scale must be below 1, not 1"),
+        (lambda: _core.pool_pairs(np.zeros((3, 28, 28), np.uint8), INDICES[0]), r"indices.*\[n,2\], got int64 \[2\]"),
+        (lambda: _core.targets(np.zeros((3, 2), np.int64)), "expected `digits` as a contiguous uint8 array"),
+        (lambda: _core.moments(np.zeros(1, np.uint16)), "at least 2 pixels, got 1"),
+        (lambda: _core.moments(np.zeros(4, np.uint16), 0), "expected `threads` in 1..1024, got 0"),
+        (lambda: _core.normalise(PIXELS, 0.0, 0.0), "expected a finite and positive `std`, got 0"),
+        (lambda: _core.normalise(PIXELS, float("nan"), 1.0), "expected a finite `mean`, got nan"),
+        (lambda: _core.normalise(PIXELS, 0.0, 1.0, simd="mmx"), "expected `simd` as one of auto, .*baseline, got mmx"),
+        (lambda: _core.glyphs(np.array([-1]), 0), "expected `indices` of at least 0, got -1"),
+        (lambda: _core.warps(np.arange(2), (0.0, 1.0, 0.0, 0.0, 0.0), 0, 0), "expected `scale` below 1, got 1"),
         (
             lambda: _core.warps(np.arange(2), (0.0, 0.0, 0.0, 0.0, -1.0), 0, 0),
-            "elastic must be finite and not negative",
+            "expected a finite `elastic` of at least 0",
         ),
-        (lambda: _core.warps(np.arange(2), RANGE, 0, 2**28), "epoch must be below 268435456, not 268435456"),
-        (lambda: _core.warp(PIXELS[0], np.zeros((2, 38), np.float32)), "parameters of warp 0 .* factors positive"),
-        (lambda: _core.warp(PIXELS[0], np.zeros((3, 38), np.float32)), r"float32 array \[2,38\], not float32 \[3,38\]"),
-        (lambda: loader(digits=DIGITS[:3]), r"digits must be a contiguous uint8 array \[4,2\], not uint8 \[3,2\]"),
-        (lambda: loader(batch=0), "batch must be at least 1, not 0"),
-        (lambda: loader(threads=0), "threads must be in 1..1024, not 0"),
-        (lambda: loader(prefetch=10**6), "prefetch must be in 1..65536, not 1000000"),
-        (lambda: loader(seed=-1), "seed must be in"),
-        (lambda: loader(std=-1.0), "std must be finite and positive, not -1"),
-        (lambda: loader(warp=(-1.0, 0.0, 0.0, 0.0, 0.0)), "rotation must be finite and not negative, not -1"),
-        (lambda: loader().start(0, 3), "first_batch must be at most 2, not 3"),
+        (lambda: _core.warps(np.arange(2), RANGE, 0, 2**28), "expected `epoch` in 0..268435455, got 268435456"),
+        (
+            lambda: _core.warp(PIXELS[0], np.zeros((2, 38), np.float32)),
+            "expected finite `parameters` .* in row 0",
+        ),
+        (lambda: _core.warp(PIXELS[0], np.zeros((3, 38), np.float32)), r"float32 array \[2,38\], got float32 \[3,38\]"),
+        (
+            lambda: loader(digits=DIGITS[:3]),
+            r"expected `digits` as a contiguous uint8 array \[4,2\], got uint8 \[3,2\]",
+        ),
+        (lambda: loader(batch=0), "expected `batch` of at least 1, got 0"),
+        (lambda: loader(threads=0), "expected `threads` in 1..1024, got 0"),
+        (lambda: loader(threads=10**6), "expected `threads` in 1..1024, got 1000000"),
+        (lambda: _core.moments(np.zeros(4, np.uint16), 10**6), "expected `threads` in 1..1024, got 1000000"),
+        (lambda: loader(prefetch=10**6), "expected `prefetch` in 1..65536, got 1000000"),
+        (lambda: loader(prefetch=2**62), "expected `prefetch` in 1..65536, got 4611686018427387904"),
+        (lambda: loader(seed=-1), "expected `seed` in"),
+        (lambda: loader(seed=1 << 100_000), "expected `seed` in .*, got an integer of 100001 bits"),
+        (lambda: loader(misaligned(PIXELS)), "got misaligned uint16"),
+        (lambda: _core.moments(misaligned(PIXELS)), "got misaligned uint16"),
+        (lambda: _core.normalise(misaligned(PIXELS), 0.0, 1.0), "got misaligned uint16"),
+        (lambda: _core.pool(np.zeros((3, 14, 14), np.uint8)), r"array \[n,28,28\], got uint8 \[3,14,14\]"),
+        (lambda: loader(std=-1.0), "expected a finite and positive `std`, got -1"),
+        (lambda: loader(warp=(-1.0, 0.0, 0.0, 0.0, 0.0)), "expected a finite `rotation` of at least 0, got -1"),
+        (lambda: loader().start(0, 3), "expected `first_batch` in 0..2, got 3"),
     ],
 )
-def test_bad_input_is_refused_in_one_line(call: object, message: str) -> None:
+def test_invalid_arguments_are_refused_in_one_line(call: object, message: str) -> None:
     with pytest.raises(ValueError, match=message) as error:
         call()  # type: ignore[operator]
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("value", [2.5, "5", None, [1]])
+def test_arguments_that_are_no_integers_are_named(value: object) -> None:
+    with pytest.raises(TypeError, match=r"expected `seed` as an integer, got (float|str|NoneType|list)$"):
+        _core.draw(9, 2, value)  # type: ignore[arg-type]
+
+
+def documented() -> dict[str, str]:
+    """The docstring of each function in _core.pyi."""
+    tree = ast.parse(Path(_core.__file__).with_name("_core.pyi").read_text())
+    return {node.name: ast.get_docstring(node) or "" for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+
+
+@pytest.mark.parametrize(
+    ("name", "call", "shapes"),
+    [
+        ("draw", lambda: _core.draw(9, 3, 0), ["[pairs,2]"]),
+        ("pool", lambda: _core.pool(np.zeros((3, 28, 28), np.uint8)), ["[N,14,14]"]),
+        ("pool_pairs", lambda: _core.pool_pairs(np.zeros((3, 28, 28), np.uint8), INDICES), ["[n,2,14,14]"]),
+        ("targets", lambda: _core.targets(DIGITS), ["[n]"]),
+        ("glyphs", lambda: _core.glyphs(np.arange(3), 0), ["[n,28,28]", "[n]"]),
+        ("warps", lambda: _core.warps(np.arange(3), RANGE, 0, 0), ["[n,2,38]"]),
+        ("warp", lambda: _core.warp(PIXELS[0], _core.warps(np.arange(1), RANGE, 0, 0)[0]), ["[m,14,14]"]),
+        ("next", lambda: started().next(), ["[B,2,14,14]", "[B]", "[B,2]"]),
+    ],
+)
+def test_documented_shapes_are_the_real_ones(name: str, call: Callable[[], object], shapes: list[str]) -> None:
+    results = call()
+    arrays = results if isinstance(results, tuple) else (results,)
+    text = documented()[name].partition("->")[2] or documented()[name]
+    for array, shape in zip(arrays, shapes, strict=True):
+        assert shape in text
+        sizes = shape[1:-1].split(",")
+        assert len(sizes) == array.ndim
+        assert all(not size.isdecimal() or int(size) == real for size, real in zip(sizes, array.shape, strict=True))
+    assert f"parameters [m,{_core.warps(np.arange(1), RANGE, 0, 0).shape[-1]}]" in documented()["warp"]
+
+
+def started() -> _core.Loader:
+    core = loader()
+    core.start(0)
+    return core
+
+
+def another_thread_runs_during(call: Callable[[], object]) -> bool:
+    """Whether a thread that waits for the GIL gets it during one call, where the interpreter itself cannot switch."""
+    begin, ran = threading.Event(), list[bool]()
+    thread = threading.Thread(target=lambda: ran.append(begin.wait()))
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1000)  # seconds: no thread is made to give the GIL away
+    try:
+        thread.start()
+        begin.set()
+        call()
+        return bool(ran)
+    finally:
+        sys.setswitchinterval(interval)
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        partial(_core.draw, 4_000_000, 500_000, 0),
+        partial(_core.pool, np.zeros((20_000, 28, 28), np.uint8)),
+        partial(_core.pool_pairs, np.zeros((1, 28, 28), np.uint8), np.zeros((20_000, 2), np.int64)),
+        partial(_core.targets, np.zeros((5_000_000, 2), np.uint8)),
+        partial(_core.moments, np.zeros(10_000_000, np.uint16)),
+        partial(_core.normalise, np.zeros(5_000_000, np.uint16), 0.0, 1.0),
+        partial(_core.glyphs, np.arange(500), 0),
+        partial(_core.warps, np.arange(20_000), (0.0, 0.0, 0.0, 0.0, 1.0), 0, 0),
+        partial(_core.warp, np.zeros((5_000, 14, 14), np.uint16), np.ones((5_000, 38), np.float32)),
+    ],
+    ids=lambda call: call.func.__name__,
+)
+def test_the_gil_is_released_during_work(call: Callable[[], object]) -> None:
+    """Several attempts, since the operating system may run the other thread too late; with the GIL held, none works."""
+    assert any(another_thread_runs_during(call) for _ in range(200))
+
+
+def test_the_gil_test_detects_a_call_that_holds_it() -> None:
+    numbers = list(range(100_000))
+    assert not any(another_thread_runs_during(partial(sum, numbers)) for _ in range(20))

@@ -1,8 +1,10 @@
-"""The C++ loader by itself: instruction sets, waiting, errors, the end."""
+"""The C++ loader by itself: instruction sets, waiting, errors, misuse, and the end of the process."""
 
+import copy
+import pickle
 import subprocess
 import sys
-import threading
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -30,7 +32,7 @@ def test_instruction_sets_change_no_bit(simd: str, warp: tuple[float, ...] | Non
     assert found[0] == found[1]
 
 
-def test_pairs_are_read_where_they_lie_and_stay_as_long_as_the_loader() -> None:
+def test_arrays_are_read_in_place_and_kept_alive_by_the_loader() -> None:
     pixels, digits = PIXELS.copy(), DIGITS.copy()
     unused = [sys.getrefcount(array) for array in (pixels, digits)]
     core = _core.Loader(pixels, digits, mean=0.0, std=0.25, batch=31, seed=0)
@@ -43,7 +45,7 @@ def test_pairs_are_read_where_they_lie_and_stay_as_long_as_the_loader() -> None:
     assert [sys.getrefcount(array) for array in (pixels, digits)] == unused
 
 
-def test_a_closed_loader_says_so() -> None:
+def test_a_closed_loader_raises() -> None:
     closed = small()
     closed.close()
     closed.close()
@@ -52,32 +54,24 @@ def test_a_closed_loader_says_so() -> None:
             call()
 
 
-def test_a_loader_that_was_not_started_has_nothing() -> None:
+def test_a_loader_that_was_not_started_has_no_batches() -> None:
     assert small().next() is None
 
 
-def test_other_threads_run_while_one_waits() -> None:
-    pixels, digits = np.zeros((20_000, 2, 14, 14), np.uint16), np.zeros((20_000, 2), np.uint8)
-    core = _core.Loader(
-        pixels, digits, mean=0.0, std=1.0, batch=20_000, seed=0, warp=(12.0, 0.1, 0.1, 1.0, 1.0), simd="baseline"
-    )
-    done, during = threading.Event(), 0
+@pytest.mark.parametrize("call", [len, _core.Loader.next, _core.Loader.close, lambda core: _core.Loader.start(core, 0)])
+@pytest.mark.parametrize("kind", ["empty", "None", "int"])
+def test_an_object_without_a_loader_is_refused(call: Callable[[object], object], kind: str) -> None:
+    core = {"empty": _core.Loader.__new__(_core.Loader), "None": None, "int": 5}[kind]
+    with pytest.raises(
+        TypeError, match=r"expected a Loader that was created|has no len|incompatible function arguments"
+    ):
+        call(core)
 
-    def count() -> None:
-        nonlocal during
-        while not done.is_set():
-            during += waiting
 
-    waiting = 0
-    other = threading.Thread(target=count)
-    other.start()
-    core.start(0)
-    waiting = 1
-    core.next()
-    waiting = 0
-    done.set()
-    other.join()
-    assert during > 1000
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_loader_cannot_be_copied_or_pickled(duplicate: Callable[[object], object]) -> None:
+    with pytest.raises(TypeError, match="cannot pickle"):
+        duplicate(small())
 
 
 def run(program: str) -> str:
@@ -96,7 +90,7 @@ def big(count, **options):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs setitimer")
-def test_ctrl_c_ends_the_wait_and_loses_no_batch() -> None:
+def test_ctrl_c_ends_the_wait_without_losing_a_batch() -> None:
     program = """
 import signal
 loader = big(100_000, warp=(12.0, 0.1, 0.1, 1.0, 1.0))
@@ -112,7 +106,7 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_an_error_of_a_worker_surfaces_in_python() -> None:
+def test_an_error_in_a_worker_is_raised_in_python() -> None:
     program = """
 import resource
 loader = big(100_000)

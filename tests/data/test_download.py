@@ -1,4 +1,4 @@
-"""Downloading MNIST from small servers on this machine that break off, lie, or are not there."""
+"""Downloading MNIST from local servers that interrupt, send other bytes, or do not exist."""
 
 import errno
 import gzip
@@ -22,12 +22,12 @@ FIRST = "train-images-idx3-ubyte"
 
 @dataclass(kw_only=True)
 class Mirror:
-    """A server of archives, what is wrong with it, and what it was asked."""
+    """A server of archives, its faults, and the requests that it received."""
 
     url: str = ""
     archives: dict[str, bytes] = field(default_factory=dict)
-    cuts: list[int] = field(default_factory=list)  # the next answers break off after so many bytes
-    ranges: bool = True  # whether it can send the end of a file alone
+    cuts: list[int] = field(default_factory=list)  # the next responses are interrupted after so many bytes
+    ranges: bool = True  # whether it can send a range of a file
     asked: list[tuple[str, str]] = field(default_factory=list)  # (archive, Range header)
 
 
@@ -55,14 +55,14 @@ def handler(mirror: Mirror) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(content[start:][:cut])
 
         def log_message(self, *_: object) -> None:
-            """Keeps the tests' output clean."""
+            """Prints nothing."""
 
     return Handler
 
 
 @pytest.fixture
 def serve(small_mnist: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Mirror]]:
-    """Starts as many mirrors as a test asks for, each with the four archives."""
+    """Starts mirrors, each with the four archives."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     servers = []
 
@@ -88,7 +88,7 @@ def mirror(serve: Callable[[], Mirror]) -> Mirror:
 
 
 def refusal(*mirrors: str) -> str:
-    """The text of the one-line error that fetching ends in."""
+    """The one-line error of downloading."""
     with pytest.raises(DataError) as caught:
         fetch_mnist(mirrors=mirrors)
     assert "\n" not in str(caught.value)
@@ -99,7 +99,7 @@ def names() -> list[str]:
     return sorted(path.name for path in cache_folder().iterdir())
 
 
-def test_fetched_once_then_found(mirror: Mirror, small_mnist: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_files_are_downloaded_once(mirror: Mirror, small_mnist: Path, capfd: pytest.CaptureFixture[str]) -> None:
     seen: list[tuple[str, int, int]] = []
     folder = fetch_mnist(mirrors=[mirror.url], progress=lambda *step: seen.append(step))
     assert folder == cache_folder()
@@ -115,7 +115,7 @@ def test_fetched_once_then_found(mirror: Mirror, small_mnist: Path, capfd: pytes
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_damaged_file_in_the_cache_is_fetched_anew(mirror: Mirror) -> None:
+def test_a_damaged_file_in_the_cache_is_downloaded_again(mirror: Mirror) -> None:
     folder = fetch_mnist(mirrors=[mirror.url])
     (folder / FIRST).write_bytes(b"damaged")
     fetch_mnist(mirrors=[mirror.url])
@@ -136,21 +136,21 @@ def test_mirrors_and_cache_from_the_settings(
     assert cache_folder().parts[-2:] == ("pairnet", "mnist")
 
 
-# --- breaking off and going on
+# --- interruptions and resuming
 
 
-def test_a_connection_that_breaks_off_is_taken_up_again(mirror: Mirror) -> None:
+def test_an_interrupted_connection_is_resumed(mirror: Mirror) -> None:
     mirror.cuts = [CHUNK + 100]
     fetch_mnist(mirrors=[mirror.url])
     assert mirror.asked[:2] == [(f"{FIRST}.gz", ""), (f"{FIRST}.gz", f"bytes={CHUNK}-")]
     assert names() == sorted(MNIST_SHA256)
 
 
-def test_the_next_call_goes_on_from_what_came(mirror: Mirror) -> None:
+def test_the_next_call_continues_the_download(mirror: Mirror) -> None:
     mirror.cuts = [CHUNK + 100, 0]
     text = refusal(mirror.url)
-    assert "broke" in text
-    assert f"the {CHUNK:,} bytes that came are kept" in text
+    assert "interrupted" in text
+    assert f"{CHUNK:,} bytes are kept" in text
     part = cache_folder() / f"{FIRST}.gz.part"
     assert names() == [part.name]
     assert part.read_bytes() == mirror.archives[f"{FIRST}.gz"][:CHUNK]
@@ -160,13 +160,13 @@ def test_the_next_call_goes_on_from_what_came(mirror: Mirror) -> None:
     assert names() == sorted(MNIST_SHA256)
 
 
-def test_a_connection_that_breaks_off_at_once_leaves_nothing(mirror: Mirror) -> None:
+def test_a_connection_without_a_byte_leaves_nothing(mirror: Mirror) -> None:
     mirror.cuts = [0]
     assert "are kept" not in refusal(mirror.url)
     assert not cache_folder().exists()
 
 
-def test_ctrl_c_keeps_what_came(mirror: Mirror) -> None:
+def test_ctrl_c_keeps_the_received_bytes(mirror: Mirror) -> None:
     def interrupt(_: str, done: int, __: int) -> None:
         if done > CHUNK:
             raise KeyboardInterrupt
@@ -179,7 +179,7 @@ def test_ctrl_c_keeps_what_came(mirror: Mirror) -> None:
     assert names() == sorted(MNIST_SHA256)
 
 
-def test_another_mirror_goes_on_where_the_first_broke_off(serve: Callable[[], Mirror]) -> None:
+def test_another_mirror_continues_the_download_of_the_first(serve: Callable[[], Mirror]) -> None:
     first, second = serve(), serve()
     first.cuts = [CHUNK + 100, 0]
     fetch_mnist(mirrors=[first.url, second.url])
@@ -187,7 +187,7 @@ def test_another_mirror_goes_on_where_the_first_broke_off(serve: Callable[[], Mi
 
 
 @pytest.mark.parametrize("kept", ["all", "too much", "other bytes"])
-def test_a_beginning_of_another_kind(mirror: Mirror, kept: str) -> None:
+def test_a_part_file_that_does_not_match(mirror: Mirror, kept: str) -> None:
     archive = mirror.archives[f"{FIRST}.gz"]
     part = cache_folder() / f"{FIRST}.gz.part"
     part.parent.mkdir(parents=True)
@@ -204,28 +204,28 @@ def test_a_server_that_cannot_resume(mirror: Mirror) -> None:
     assert names() == sorted(MNIST_SHA256)
 
 
-# --- mirrors that are not there, or send something else
+# --- mirrors that do not exist or send other bytes
 
 
-def test_unreachable_mirrors_are_named_with_the_offline_ways(mirror: Mirror) -> None:
+def test_unreachable_mirrors_are_named_with_alternatives(mirror: Mirror) -> None:
     mirror.archives.clear()
     text = refusal("http://127.0.0.1:9/mnist", mirror.url, "nonsense")
-    assert f"cannot fetch {FIRST}.gz: tried http://127.0.0.1:9/mnist (" in text
+    assert f"cannot download {FIRST}.gz: tried http://127.0.0.1:9/mnist (" in text
     assert "Connection refused), " in text
     assert f"{mirror.url} (HTTP 404 Not Found)" in text
     assert "nonsense (Invalid URL" in text
-    assert "PAIRNET_DATA or --data-dir to a folder with the four IDX files, or use --data mnist5k" in text
+    assert "PAIRNET_DATA or `data_dir` to a folder with the four IDX files, or use the data set mnist5k" in text
     assert not cache_folder().exists()
 
 
 OTHER_BYTES = {
     "wrong checksum": gzip.compress(b"another set"),
-    "what it sent is not sound gzip data": b"<html>Please log in</html>",
+    "expected gzip data, got others": b"<html>Please log in</html>",
 }
 
 
 @pytest.mark.parametrize("reason", OTHER_BYTES)
-def test_wrong_bytes_are_thrown_away(serve: Callable[[], Mirror], reason: str) -> None:
+def test_wrong_bytes_are_discarded(serve: Callable[[], Mirror], reason: str) -> None:
     wrong, right = serve(), serve()
     wrong.archives[f"{FIRST}.gz"] = OTHER_BYTES[reason]
     assert f"{wrong.url} ({reason})" in refusal(wrong.url)
@@ -240,16 +240,16 @@ def test_a_damaged_archive(serve: Callable[[], Mirror]) -> None:
     archive[len(archive) // 2] ^= 0xFF
     for content in (bytes(archive), bytes(archive[:5000])):
         wrong.archives[f"{FIRST}.gz"] = content
-        assert "what it sent is not sound gzip data" in refusal(wrong.url)
+        assert "expected gzip data, got others" in refusal(wrong.url)
     fetch_mnist(mirrors=[wrong.url, right.url])
     assert names() == sorted(MNIST_SHA256)
 
 
-# --- a disk that does not take it
+# --- errors of the disk
 
 
 def fails_with(number: int) -> Callable[..., None]:
-    """A function that stands in for one of the system's and always fails with this errno."""
+    """A replacement for a system function, which always fails with this errno."""
 
     def fail(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
@@ -268,7 +268,7 @@ def test_a_full_disk_or_a_read_only_cache(
 
     def open_unless_part(path: Path, mode: str = "r"):  # type: ignore[no-untyped-def]
         if path.suffix == ".part" and mode != "rb":
-            opened(path, mode).close()  # the file is there when the writing fails
+            opened(path, mode).close()  # the file exists when writing fails
             raise OSError(number, os.strerror(number))
         return opened(path, mode)
 
@@ -282,10 +282,10 @@ def test_a_full_disk_or_a_read_only_cache(
         else:
             broken.setattr(os, "fsync", fails_with(number))
         text = refusal(mirror.url)
-    assert f"{cache_folder()}: cannot hold MNIST: " in text
+    assert f"{cache_folder()}: cannot store MNIST: " in text
     assert os.strerror(number) in text
     assert "PAIRNET_CACHE" in text
-    assert "--data mnist5k" in text
+    assert "the data set mnist5k" in text
     assert not cache_folder().exists() or not names()
     fetch_mnist(mirrors=[mirror.url])
 
@@ -293,4 +293,4 @@ def test_a_full_disk_or_a_read_only_cache(
 def test_a_cache_that_is_a_file(mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("PAIRNET_CACHE", str(tmp_path / "file"))
-    assert "cannot hold MNIST: Not a directory" in refusal(mirror.url)
+    assert "cannot store MNIST: Not a directory" in refusal(mirror.url)

