@@ -1,41 +1,42 @@
-"""`pairnet calibration`: whether a probability of 0.9 is right nine times out of ten."""
+"""`pairnet calibration`: how far the probabilities of finished runs can be trusted."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
-from pairnet.cli.common import Json, Out, console, print_json
+from pairnet.cli.common import Json, Runs
+from pairnet.cli.output import console, note, print_json, printable, writing
+from pairnet.errors import RecordError
 
 
 def calibration(
     rows: Annotated[list[str], typer.Argument(help="Rows of the tables that have been reproduced.")],
-    out: Out = Path("runs"),
-    figure: Annotated[Path | None, typer.Option(help="Reliability diagram, .svg, .png or .pdf.")] = None,
+    runs: Runs = Path("runs"),
+    output: Annotated[Path | None, typer.Option(help="Reliability diagram to write, .svg, .png or .pdf.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show how far the probabilities of finished runs can be trusted: expected calibration error, reliability diagram.
+    """Show the expected calibration error of finished runs, and draw their reliability diagram.
 
-    Takes all records of each row in OUT, whose held-out pairs are pooled: first run `pairnet reproduce`.
+    Takes all records of each row in the folder --runs and pools their held-out pairs: run `pairnet reproduce` first.
     """
     from pairnet.study.records import read
     from pairnet.study.running import RECORDS
     from pairnet.training.calibration import expected_calibration_error, pooled
 
-    records = read(out / RECORDS)
+    records = read(runs / RECORDS)
     found = {row: [r.calibration for r in records if r.row == row and r.calibration and r.fold is None] for row in rows}
-    if missing := [row for row, runs in found.items() if not runs]:
-        known = sorted({record.row for record in records if record.calibration})
-        there = f"there are {', '.join(known)}" if known else "`pairnet reproduce` makes them"
-        raise ValueError(f"{out / RECORDS} has no finished run of {', '.join(missing)}; {there}")
-    bins = {row: pooled(runs) for row, runs in found.items()}
-    if figure is not None:
+    if missing := [row for row, recorded in found.items() if not recorded]:
+        known = ", ".join(sorted({record.row for record in records if record.calibration})) or "none"
+        remedy = "name one of these, or run `pairnet reproduce`"
+        raise RecordError(f"expected finished runs of {', '.join(missing)} in {runs / RECORDS}, got {known}: {remedy}")
+    bins = {row: pooled(recorded) for row, recorded in found.items()}
+    if output is not None:
         from pairnet.reporting.figures import reliability_diagram, save
 
-        save(reliability_diagram(bins), figure)
-        console(stderr=True).print(f"wrote {escape(str(figure))}")
+        with writing(output):
+            save(reliability_diagram(bins), output)
+        note(f"wrote {output}")
     if as_json:
         print_json(
             {
@@ -48,10 +49,12 @@ def calibration(
             }
         )
         return
+    from rich.table import Table
+
     table = Table("row", title="Calibration on held-out pairs", title_justify="left")
     for heading in ("runs", "pairs", "expected calibration error"):
         table.add_column(heading, justify="right")
     for row in rows:
         pairs, error = sum(count for count, _, _ in bins[row]), expected_calibration_error(bins[row])
-        table.add_row(escape(row), str(len(found[row])), f"{pairs:,}", f"{100 * error:.2f} %")
+        table.add_row(printable(row), str(len(found[row])), f"{pairs:,}", f"{100 * error:.2f} %")
     console().print(table)

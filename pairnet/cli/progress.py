@@ -1,4 +1,4 @@
-"""How a study or a training shows itself while it goes on: bars with the time left in a terminal, lines elsewhere."""
+"""Progress of a study or a run: bars with the time left in a terminal, lines elsewhere."""
 
 import time
 from collections import Counter
@@ -17,7 +17,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-if TYPE_CHECKING:  # these bring torch with them, and a --help is not to wait for it
+from pairnet.cli.output import printable
+
+if TYPE_CHECKING:  # these import torch
     from pairnet.study.running import Progress as Step
     from pairnet.study.runs import Run
     from pairnet.training.history import Epoch
@@ -25,11 +27,11 @@ if TYPE_CHECKING:  # these bring torch with them, and a --help is not to wait fo
 
 def _bars(console: Console) -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=16),
         MofNCompleteColumn(),
         TextColumn("epochs"),
-        TextColumn("{task.fields[accuracy]}", style="cyan"),
+        TextColumn("{task.fields[accuracy]}", style="cyan", markup=False),
         TimeElapsedColumn(),
         TextColumn("so far,"),
         TimeRemainingColumn(),
@@ -40,7 +42,7 @@ def _bars(console: Console) -> Progress:
 
 
 class StudyDisplay:
-    """One bar for each row of a table and one for the whole; counts epochs, so that the time left is honest."""
+    """One bar for each row of a table and one for the whole study; counts epochs, which take similar times."""
 
     def __init__(self, console: Console, runs: "Sequence[Run]") -> None:
         self._console = console
@@ -55,9 +57,10 @@ class StudyDisplay:
         for run in runs:
             epochs[run.row] += run.recipe.epochs
         self._rows: dict[str, TaskID] = {
-            row: self._progress.add_task(row, total=total, accuracy="", start=False) for row, total in epochs.items()
+            row: self._progress.add_task(printable(row), total=total, accuracy="", start=False)
+            for row, total in epochs.items()
         }
-        self._whole = self._progress.add_task("[bold]all", total=epochs.total(), accuracy="")
+        self._whole = self._progress.add_task("all", total=epochs.total(), accuracy="")
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -69,10 +72,10 @@ class StudyDisplay:
         self._progress.stop()
 
     def __call__(self, step: "Step") -> None:
-        """Takes in one step of the study."""
+        """Shows one step of the study."""
         row = self._rows[step.run.row]
         if not step.kept and self._kept:
-            self._forget_what_was_kept()
+            self._reset_clocks()
         gained = step.epoch - self._done[step.run]
         self._done[step.run] = step.epoch
         if self._progress.tasks[row].start_time is None:
@@ -81,17 +84,17 @@ class StudyDisplay:
         self._progress.advance(self._whole, gained)
         if step.record is not None:
             self._ended += 1
-            seen = self._accuracies.setdefault(step.run.row, [])
-            seen.append(step.record.accuracy)
-            self._progress.update(row, accuracy=f"{sum(seen) / len(seen):.4f}")
+            accuracies = self._accuracies.setdefault(step.run.row, [])
+            accuracies.append(step.record.accuracy)
+            self._progress.update(row, accuracy=f"{sum(accuracies) / len(accuracies):.4f}")
             if step.kept:
                 self._kept += 1
             elif not self._console.is_terminal:
                 self._console.print(self._line(step))
 
-    def _forget_what_was_kept(self) -> None:
-        """Says how many runs were there before, and keeps them out of the speed that the time left is reckoned from."""
-        self._console.print(f"{self._kept} of {self._runs} runs are kept from before")
+    def _reset_clocks(self) -> None:
+        """Reports how many runs were there before, and leaves them out of the speed that the time left follows from."""
+        self._console.print(f"{self._kept} of {self._runs} runs were there before")
         self._kept = 0
         for task in self._progress.tasks:
             self._progress.reset(task.id, start=task.started, completed=int(task.completed))
@@ -101,18 +104,19 @@ class StudyDisplay:
         fold = "" if run.fold is None else f" fold {run.fold + 1}/{run.folds}"
         took = "" if record is None else f"{record.accuracy:.4f} in {record.seconds:.1f} s"
         elapsed = time.monotonic() - self._began
-        return f"[{self._ended}/{self._runs}] {run.row}, draw {run.seed}{fold}: {took} ({elapsed:.0f} s so far)"
+        line = f"[{self._ended}/{self._runs}] {run.row}, draw {run.seed}{fold}: {took} ({elapsed:.0f} s so far)"
+        return printable(line)
 
 
 class RunDisplay:
-    """One bar for a single training, an epoch a step; a line at the end elsewhere."""
+    """One bar that counts the epochs of a single run; elsewhere than in a terminal, one line at its end."""
 
     def __init__(self, console: Console, run: "Run") -> None:
         self._console = console
         self._run = run
         self._began = time.monotonic()
         self._progress = _bars(console)
-        self._task = self._progress.add_task(run.variant.name, total=run.recipe.epochs, accuracy="")
+        self._task = self._progress.add_task(printable(run.variant.name), total=run.recipe.epochs, accuracy="")
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -124,10 +128,10 @@ class RunDisplay:
         self._progress.stop()
 
     def __call__(self, epoch: int, last: "Epoch") -> None:
-        """Takes in one epoch."""
+        """Shows one epoch."""
         self._progress.update(self._task, completed=epoch)
         if last.validation_accuracy is not None:
             self._progress.update(self._task, accuracy=f"{last.validation_accuracy:.4f}")
         if epoch == self._run.recipe.epochs and not self._console.is_terminal:
             took = time.monotonic() - self._began
-            self._console.print(f"{self._run.variant.name}: {epoch} epochs in {took:.1f} s")
+            self._console.print(printable(f"{self._run.variant.name}: {epoch} epochs in {took:.1f} s"))

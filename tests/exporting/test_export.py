@@ -252,7 +252,7 @@ def test_all_of_them_each_with_what_it_can_have(trained, tmp_path, monkeypatch, 
     rows = tuple(map(find_variant, ("fc_1", "no_w_net", "final_model")))
     monkeypatch.setattr(variants, "VARIANTS", rows)
     out = {trained(row.name).parent for row in rows}.pop()
-    arguments = ("export", "--all", "--split", "--with-digits", "--out", out, "--output", tmp_path / "models")
+    arguments = ("export", "--all", "--split", "--with-digits", "--runs", out, "--output", tmp_path / "models")
     status, printed, _ = command(capsys, *arguments)
     assert status == 0
     assert "0 of 200" in printed
@@ -264,7 +264,7 @@ def test_all_of_them_each_with_what_it_can_have(trained, tmp_path, monkeypatch, 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "expected one of --model NAME, --run FOLDER and --all"),
+        ([], "expected one of --model, --run and --all"),
         (["--model", "final_modl"], "did you mean final_model"),
         (["--model", "fc_1", "--all"], "expected one of"),
         (["--run", "nowhere"], "nowhere is no saved run"),

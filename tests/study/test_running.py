@@ -125,7 +125,7 @@ def lines_in(path):
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
 def test_a_study_that_is_stopped_goes_on_and_repeats_nothing(tmp_path, sent):
     out = tmp_path / "study"
-    command = [*COMMAND, "--out", str(out)]
+    command = [*COMMAND, "--runs", str(out)]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while lines_in(out / RECORDS) < 3 and child.poll() is None and time.monotonic() < deadline:
@@ -136,7 +136,7 @@ def test_a_study_that_is_stopped_goes_on_and_repeats_nothing(tmp_path, sent):
     assert 3 <= len(before) < 21
     if sent == signal.SIGINT:
         assert child.returncode == 130
-        assert errors.splitlines()[-1] == "pairnet: interrupted; what had finished is kept"
+        assert errors.splitlines()[-1] == "pairnet: stopping; finished runs are kept"
         assert "Traceback" not in errors
     again = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
     after = records.read(out / RECORDS)
@@ -149,7 +149,7 @@ def test_a_study_that_is_stopped_goes_on_and_repeats_nothing(tmp_path, sent):
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
 def test_ctrl_c_in_a_terminal_reaches_everybody_at_once_and_is_still_one_line(tmp_path):
-    command = [*COMMAND, "--out", str(tmp_path / "study")]
+    command = [*COMMAND, "--runs", str(tmp_path / "study")]
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
     seen = b""
     while b"records in" not in seen:
@@ -159,7 +159,7 @@ def test_ctrl_c_in_a_terminal_reaches_everybody_at_once_and_is_still_one_line(tm
     _, errors = child.communicate(timeout=60)
     assert child.returncode == 130
     assert b"Traceback" not in seen + errors
-    assert errors.splitlines()[-1] == b"pairnet: interrupted; what had finished is kept"
+    assert errors.splitlines()[-1] == b"pairnet: stopping; finished runs are kept"
 
 
 def test_a_run_that_diverges_does_not_stop_the_others(glyph_set, tmp_path):
@@ -181,7 +181,7 @@ def runs_still(pid):
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
 def test_workers_end_with_their_parent(tmp_path):
     out = tmp_path / "study"
-    child = subprocess.Popen([*COMMAND, "--out", str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    child = subprocess.Popen([*COMMAND, "--runs", str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while lines_in(out / RECORDS) < 1 and time.monotonic() < deadline:
         time.sleep(0.01)
