@@ -387,7 +387,7 @@ def test_the_command_measures_a_file_on_its_recorded_draw(models, trained, capsy
     assert run_app(app, ["predict", str(other), "--test"]) == 1
     said = capsys.readouterr()
     assert "(recorded 0.1230)" in said.out
-    assert "expected the recorded accuracy, came" in said.err
+    assert "expected the recorded accuracy, got" in said.err
 
 
 def test_the_command_pools_and_normalises_pictures_for_a_file_of_pairs(models, pairs, tmp_path, capsys):
