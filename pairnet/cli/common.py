@@ -2,14 +2,15 @@
 
 import sys
 import traceback
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO, cast
 
 import typer
 from typer.core import TyperGroup
 
 from pairnet.cli.failures import Invocation, explain
-from pairnet.cli.output import printable
+from pairnet.cli.output import STANDARD_OUTPUT, NamedOutput, printable
 
 INTERRUPTED = 130
 
@@ -28,15 +29,11 @@ def run_app(app: typer.Typer, arguments: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a character that the terminal's encoding lacks is no error
-    command = typer.main.get_command(app)
+    output = cast(TextIO, NamedOutput(sys.stdout, STANDARD_OUTPUT))
     try:
-        try:
-            with command.make_context("pairnet", list(arguments)) as context:
-                command.invoke(context)
-            status = 0
-        except typer.Exit as exit_:
-            status = exit_.exit_code
-        sys.stdout.flush()
+        with redirect_stdout(output):
+            status = _invoke(app, arguments)
+            output.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:
@@ -44,12 +41,21 @@ def run_app(app: typer.Typer, arguments: list[str]) -> int:
     return status
 
 
+def _invoke(app: typer.Typer, arguments: list[str]) -> int:
+    try:
+        command = typer.main.get_command(app)
+        with command.make_context("pairnet", list(arguments)) as context:
+            command.invoke(context)
+    except typer.Exit as exit_:
+        return int(exit_.exit_code)
+    return 0
+
+
 def _report(error: Exception, arguments: list[str], called: Invocation) -> int:
-    if isinstance(error, OSError) and error.filename is None and _output_fails():
+    if isinstance(error, OSError) and error.filename == STANDARD_OUTPUT:
         sys.stdout = None  # otherwise the rest of its buffer would fail again at exit
         if isinstance(error, BrokenPipeError):  # the reader, `head` for example, has ended
             return 0
-        error.filename = "standard output"
     line, status = explain(error, called)
     if "--debug" in arguments and not hasattr(error, "format_message"):
         for text in "".join(traceback.format_exception(error)).splitlines():
@@ -57,14 +63,6 @@ def _report(error: Exception, arguments: list[str], called: Invocation) -> int:
     if line:
         sys.stderr.write(f"pairnet: {line}\n")
     return status
-
-
-def _output_fails() -> bool:
-    try:
-        sys.stdout.flush()
-    except OSError:
-        return True
-    return False
 
 
 def invocation(app: typer.Typer, arguments: list[str]) -> Invocation:

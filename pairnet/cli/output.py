@@ -5,13 +5,36 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:  # rich is slow to import, and `pairnet --help` does without it
     from rich.console import Console
 
 WIDTH = 120
 """Columns of output that does not go to a terminal."""
+
+STANDARD_OUTPUT = "standard output"
+
+
+class NamedOutput:
+    """A text stream whose errors name it; it behaves like `stream` otherwise."""
+
+    def __init__(self, stream: TextIO, name: str) -> None:
+        self._stream = stream
+        self._path = Path(name)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Writes `text`.  OSError with the stream's name."""
+        with writing(self._path):
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        """Passes on what is buffered.  OSError with the stream's name."""
+        with writing(self._path):
+            self._stream.flush()
 
 
 def console(*, stderr: bool = False) -> "Console":
