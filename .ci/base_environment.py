@@ -1,4 +1,4 @@
-"""Creates an environment with a wheel of pairnet and only its base dependencies, linked from the environment that runs this.
+"""Creates an environment with a wheel of pairnet and only its base dependencies, linked from the current environment.
 
 Usage: python base_environment.py FOLDER WHEEL. Nothing is downloaded: the base dependencies are large.
 """

@@ -46,7 +46,7 @@ def check(module: str) -> None:
 
 
 class Finder:
-    """Import machinery asks it, after all others, for the modules that nobody has found; it finds none."""
+    """The last entry of sys.meta_path: it is asked only for modules that do not exist."""
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> None:
         """Raises ModuleNotFoundError with the new name of a module that has moved."""

@@ -1,4 +1,4 @@
-"""Borders that import-linter does not hold: imports that really happen, the one reader of argv, files that are too long."""
+"""Borders that import-linter cannot check: imports at run time, the one reader of argv, docstrings and lengths of files."""
 
 import ast
 import subprocess

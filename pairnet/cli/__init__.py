@@ -97,7 +97,7 @@ app.command("bench-report", epilog=examples("pairnet bench-report", "pairnet ben
 app.command(epilog=examples("pairnet doctor", "pairnet doctor --json"))(doctor)
 
 data = typer.Typer(
-    help="List the sources of images, download MNIST, describe or look at one source.",
+    help="List, download, describe and show sources of images.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

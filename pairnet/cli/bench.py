@@ -16,7 +16,10 @@ def bench_report(
     bench: Annotated[str, typer.Option(help="Regular expression: only benchmarks whose names match.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Show the last benchmark results of this machine, with their changes since the commit measured before."""
+    """Show the last benchmark results of this machine.
+
+    Beside each value stands its change since the commit measured before.
+    """
     from pairnet.cli.bench_results import read_results, select
     from pairnet.cli.bench_tables import tables
 

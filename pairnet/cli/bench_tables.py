@@ -38,7 +38,7 @@ def tables(benchmark: Benchmark) -> list[Table]:
 
 
 def _by_setting(benchmark: Benchmark) -> dict[Parameters, dict[str, dict[str, Figure]]]:
-    """Figures by the middle parameters, the first one and the last one; "" where there is no last one."""
+    """Figures by the middle parameters, the first one and the last one; a missing one is ""."""
     settings: dict[Parameters, dict[str, dict[str, Figure]]] = {}
     for figure in benchmark.figures:
         first, *others = figure.parameters or ("",)

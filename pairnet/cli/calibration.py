@@ -16,9 +16,10 @@ def calibration(
     output: Annotated[Path | None, typer.Option(help="Reliability diagram to write, .svg, .png or .pdf.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show the expected calibration error of finished runs, and draw their reliability diagram.
+    """Measure the calibration of finished runs.
 
-    Takes all records of each row in the folder --runs and pools their held-out pairs: run `pairnet reproduce` first.
+    Prints the expected calibration error and draws the reliability diagram. All records of a row in the folder --runs
+    are taken, and their held-out pairs pooled: run `pairnet reproduce` first.
     """
     from pairnet.study.records import read
     from pairnet.study.running import RECORDS

@@ -30,7 +30,10 @@ def data_list(data_dir: DataDir = None, as_json: Json = False) -> None:
 
 
 def data_fetch(source: Annotated[str, typer.Argument(help="mnist, the only source that is downloaded.")]) -> None:
-    """Download full MNIST into the cache: resume interrupted downloads, check every file."""
+    """Download full MNIST into the cache.
+
+    Interrupted downloads are resumed, and every file is checked.
+    """
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     from pairnet.data.sources import fetch_mnist
@@ -56,7 +59,10 @@ def data_info(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Load one source and describe it: number of images, classes, checksum, images of each class."""
+    """Load one source and describe it.
+
+    Number of images, classes, checksum, number of images of each class.
+    """
     from pairnet.data.sources import describe, load_dataset
     from pairnet.host import cores
 
@@ -89,7 +95,10 @@ def data_pictures(
     output: Annotated[Path, typer.Option(help="Folder to write, new or empty.")] = Path("pictures"),
     data_dir: DataDir = None,
 ) -> None:
-    """Write test images as PNG files for `pairnet predict`, named after their class and number."""
+    """Write test images as PNG files.
+
+    They are named after their class and number, and `pairnet predict` reads them.
+    """
     import numpy as np
     from PIL import Image
 

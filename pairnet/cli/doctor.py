@@ -26,7 +26,10 @@ class Finding:
 
 
 def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
-    """Show versions, providers, devices and data sources, and what each missing part needs."""
+    """Show what is installed here and what is missing.
+
+    Versions, providers of ONNX Runtime, devices and data sources, and what each missing part needs.
+    """
     findings = [*_system(), *_packages(), *_providers(), *_devices(), *_sources(data_dir)]
     if as_json:
         print_json([asdict(finding) for finding in findings])

@@ -49,10 +49,11 @@ def export(
     runs: Runs = Path("runs"),
     as_json: Json = False,
 ) -> None:
-    """Write a trained network as one self-contained ONNX file that is validated before it appears.
+    """Write a trained network as a validated ONNX file.
 
-    Without --run, the newest run of the variant in the folder --runs is exported (with --data: the newest run on these
-    images); if there is none, one is trained. Studies save records, no networks.
+    The file is self-contained and appears only after its validation. Without --run, the newest run of the variant in the
+    folder --runs is exported (with --data: the newest run on these images); if there is none, one is trained.
+    Studies save records, no networks.
     """
     from pairnet.data.sources import load_dataset
     from pairnet.exporting.export import Exported

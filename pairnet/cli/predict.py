@@ -42,7 +42,10 @@ def predict(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Predict for pairs of digits whether the first is equal or less than the second, with ONNX Runtime alone."""
+    """Predict with an exported file.
+
+    Answers for pairs of digits whether the first is equal or less than the second. Needs no torch.
+    """
     from pairnet.serving import pictures
     from pairnet.serving.predictor import Predictor
 

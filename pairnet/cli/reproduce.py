@@ -26,9 +26,10 @@ def reproduce(
     as_json: Json = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")] = False,
 ) -> None:
-    """Train the paper's networks and print its tables, measured values beside printed ones.
+    """Reproduce the paper's tables.
 
-    Each run is recorded as soon as it has finished: after an interruption, the same command continues from there.
+    Trains the paper's networks and prints measured values beside the paper's. Each run is recorded as soon as it has
+    finished: after an interruption, the same command continues from there.
     """
     from pairnet.cli.progress import StudyDisplay
     from pairnet.data.sources import describe, load_dataset

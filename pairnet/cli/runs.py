@@ -8,7 +8,10 @@ from pairnet.errors import RecordError
 
 
 def runs(runs: Runs = Path("runs"), as_json: Json = False) -> None:
-    """List the finished runs of a folder: those of studies, and those saved with their networks."""
+    """List the finished runs in a folder.
+
+    These are the runs of studies, and those saved with their networks.
+    """
     from pairnet.study.records import RunRecord, read
 
     if not runs.is_dir():

@@ -24,7 +24,10 @@ def train(
     force: Annotated[bool, typer.Option("--force", help="Train again if the same run is there.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Train one network and save its weights and its record in a folder of their own."""
+    """Train one network and save it with its record.
+
+    Weights and record are written to a folder of their own in the folder --runs.
+    """
     from pairnet.cli.progress import RunDisplay
     from pairnet.data.sources import describe, load_dataset
     from pairnet.study.runs import Run, train_and_save
@@ -51,7 +54,10 @@ def evaluate(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a saved network on its recorded test draw; exit with 1 if the accuracy is not the recorded one."""
+    """Measure a saved network on its recorded test draw.
+
+    The exit status is 1 if the accuracy is not the recorded one.
+    """
     from pairnet.data.sources import load_dataset
     from pairnet.study.runs import evaluate_saved, load_record
 

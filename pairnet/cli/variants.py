@@ -32,7 +32,10 @@ def variants(
     long: Annotated[bool, typer.Option("--long", help="Show structures too, in the paper's notation.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List the variants: number of parameters, the paper's number, multiply-adds, structure."""
+    """List the variants and their sizes.
+
+    Columns: number of parameters, the paper's number of parameters, multiply-adds for one pair, structure.
+    """
     from pairnet.models import paper
     from pairnet.models.variants import VARIANTS, check, count_multiply_adds, count_parameters
 
