@@ -1,4 +1,4 @@
-"""Borders that import-linter cannot check: imports at run time, the one reader of argv, docstrings and lengths of files."""
+"""Borders that import-linter cannot check: imports at run time, the reader of argv, docstrings and lengths of files."""
 
 import ast
 import subprocess

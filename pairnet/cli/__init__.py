@@ -13,7 +13,8 @@ from pairnet.cli.calibration import calibration
 from pairnet.cli.data import data_fetch, data_info, data_list, data_pictures
 from pairnet.cli.doctor import doctor
 from pairnet.cli.export import export
-from pairnet.cli.output import print_line
+from pairnet.cli.failures import NOT_UNDERSTOOD
+from pairnet.cli.output import print_line, print_text
 from pairnet.cli.predict import predict
 from pairnet.cli.reproduce import reproduce
 from pairnet.cli.runs import runs
@@ -21,7 +22,6 @@ from pairnet.cli.train import evaluate, train
 from pairnet.cli.variants import variants
 
 app = typer.Typer(
-    no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     invoke_without_command=True,
     add_completion=False,
@@ -32,6 +32,7 @@ app = typer.Typer(
 
 @app.callback()
 def options(
+    context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[bool, typer.Option("--version", help="Show the version and the revision.")] = False,
 ) -> None:
@@ -45,6 +46,14 @@ def options(
 
         print_line(f"pairnet {__version__}, revision {revision()}")
         raise typer.Exit
+    show_help(context)
+
+
+def show_help(context: typer.Context) -> None:
+    """Prints the help of a group of commands if the command line names none of them; status 2."""
+    if context.invoked_subcommand is None:
+        print_text(context.get_help())
+        raise typer.Exit(NOT_UNDERSTOOD)
 
 
 def examples(*lines: str) -> str:
@@ -98,7 +107,8 @@ app.command(epilog=examples("pairnet doctor", "pairnet doctor --json"))(doctor)
 
 data = typer.Typer(
     help="List, download, describe and show sources of images.",
-    no_args_is_help=True,
+    callback=show_help,
+    invoke_without_command=True,
     rich_markup_mode=None,
 )
 data.command("list", epilog=examples("pairnet data list"))(data_list)

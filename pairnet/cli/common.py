@@ -60,8 +60,7 @@ def _report(error: Exception, arguments: list[str], called: Invocation) -> int:
     if "--debug" in arguments and not hasattr(error, "format_message"):
         for text in "".join(traceback.format_exception(error)).splitlines():
             sys.stderr.write(f"{printable(text)}\n")
-    if line:
-        sys.stderr.write(f"pairnet: {line}\n")
+    sys.stderr.write(f"pairnet: {line}\n")
     return status
 
 

@@ -51,8 +51,8 @@ def export(
 ) -> None:
     """Write a trained network as a validated ONNX file.
 
-    The file is self-contained and appears only after its validation. Without --run, the newest run of the variant in the
-    folder --runs is exported (with --data: the newest run on these images); if there is none, one is trained.
+    The file is self-contained and appears only after its validation. Without --run, the newest run of the variant in
+    the folder --runs is exported (with --data: the newest run on these images); if there is none, one is trained.
     Studies save records, no networks.
     """
     from pairnet.data.sources import load_dataset

@@ -31,7 +31,7 @@ class Invocation:
 
 
 def explain(error: Exception, invocation: Invocation) -> tuple[str, int]:
-    """One printable line for `error`, empty if there is nothing to say, and the exit status."""
+    """One printable line for `error`, and the exit status."""
     if hasattr(error, "format_message"):  # an error of typer's: a missing argument, an unknown option
         return printable(_usage(error, error.format_message(), invocation)), NOT_UNDERSTOOD
     if isinstance(error, ModuleNotFoundError) and not isinstance(error, PairnetError):
@@ -72,7 +72,7 @@ def _usage(error: Exception, message: str, invocation: Invocation) -> str:
     new = RENAMED.get(getattr(error, "option_name", ""))
     if new in invocation.options.values():
         return f"{getattr(error, 'option_name', '')} is now {new}"
-    return f"{message} (see {invocation.name} --help)" if message else ""  # empty: a bare `pairnet` has shown its help
+    return f"{message} (see {invocation.name} --help)"
 
 
 def _path(error: OSError) -> str:

@@ -54,6 +54,12 @@ def print_line(text: str) -> None:
     sys.stdout.write(f"{printable(text)}\n")
 
 
+def print_text(text: str) -> None:
+    """Prints several lines of the result."""
+    for line in text.split("\n"):
+        print_line(line)
+
+
 def note(text: str) -> None:
     """Prints one line for the user on stderr, where it does not mix with results."""
     sys.stderr.write(f"{printable(text)}\n")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from pairnet.cli.common import Data, DataDir, Device, Epochs, Json, Pairs, Runs
-from pairnet.cli.output import console, note, print_json, print_line, printable
+from pairnet.cli.output import console, note, print_json, print_text, printable
 from pairnet.errors import ArgumentError
 
 
@@ -59,11 +59,9 @@ def reproduce(
         results[study.name] = [asdict(summary) for summary in summaries]
         remark = report.unlike_the_paper(study, records)
         if markdown and not as_json:
-            for line in report.markdown(study, summaries).splitlines():
-                print_line(line)
+            print_text(report.markdown(study, summaries))
             if remark:
-                print_line("")
-                print_line(f"{remark.capitalize()}.")
+                print_text(f"\n{remark.capitalize()}.")
         elif not as_json:
             printed = console()
             printed.print(report.study_table(study, summaries))

@@ -1,4 +1,4 @@
-"""What works without any extra: every optional package is made impossible to import in a child process."""
+"""What works without any extra: every optional package is hidden from the imports of a child process."""
 
 import json
 import subprocess
@@ -13,17 +13,23 @@ from pairnet.study.records import append
 
 pytest_plugins = ("trained_runs",)
 
-BLOCKED = sorted(module for modules in EXTRAS.values() for module in modules)
+HIDDEN = sorted(module for modules in EXTRAS.values() for module in modules)
 
 WITHOUT_EXTRAS = f"""
 import sys
 
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {BLOCKED}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+class Hiding:
+    def __init__(self, finder):
+        self.finder = finder
 
-sys.meta_path.insert(0, Blocker())
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+    def find_spec(self, name, path=None, target=None):
+        hidden = name.partition(".")[0] in {HIDDEN}
+        return None if hidden else self.finder.find_spec(name, path, target)
+
+sys.meta_path[:] = [Hiding(finder) for finder in sys.meta_path]
 from pairnet.__main__ import main
 
 main()

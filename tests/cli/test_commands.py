@@ -89,9 +89,10 @@ def test_version_and_a_bare_command(pairnet):
     status, out, _ = pairnet("--version")
     assert status == 0
     assert out.startswith("pairnet 0.")
-    status, out, err = pairnet()
-    assert "Commands" in out
-    assert err == ""
+    for words in ((), ("data",)):
+        status, out, err = pairnet(*words)
+        assert (status, err) == (2, "")
+        assert "Commands:" in out
 
 
 def test_a_setting_that_is_not_the_papers_is_named(pairnet):
