@@ -1,7 +1,174 @@
 """pairnet: two handwritten digits, is the first equal or less than the second?
 
-Import what you need from its module (`pairnet.models.variants`, `pairnet.training.loop`, `pairnet.serving.predictor`, ...): the package
-itself imports nothing, so that a client of the predictor pays for neither torch nor matplotlib.
+A benchmark of weight sharing and auxiliary losses, from images to trained networks, ONNX files and their predictions.
+
+Images and pairs
+    load_dataset    load images: full MNIST, the 5,000 embedded ones, procedural digits, or IDX files -> Dataset
+    Dataset         images to train on and images to test on, with their checksum and origin
+    draw_pairs      draw pairs of images at random, reproducibly
+    PairLoader      batches of pairs, warped and normalised, prepared in the background
+
+Networks
+    VARIANTS        the table of built-in variants
+    Variant         the structure of a network in the paper's notation, and its recipe
+    find_variant    a variant of the table by its name
+    read_variants   read variants from a TOML file
+    Recipe          how a network is trained: epochs, batch size, optimiser, losses
+    Warp            how training images are warped
+    build           a network in torch, with the weights that a seed gives it
+
+Training
+    Run             everything that is chosen for a run: variant, recipe, number of pairs, seed, device
+    train           train the network of one run -> TrainedRun
+    TrainedRun      a trained network with the record of its run
+    load_run        load a trained run from its folder
+    run_study       execute many runs at once; continues after an interruption
+    RunRecord       what a run was, where it ran, and what it measured
+    read_records    read the records in a folder
+
+Export and prediction
+    export          write a trained network as a validated ONNX file
+    Predictor       predict with such a file; needs no torch
+
+Errors
+    PairnetError    base of all errors that pairnet raises; `pairnet.errors` describes each one
+
+A name is imported when it is first used: `import pairnet` loads neither torch nor NumPy.
 """
 
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from pairnet import moved
+
+if TYPE_CHECKING:
+    from pairnet.data.loader import PairLoader
+    from pairnet.data.pairs import draw_pairs
+    from pairnet.data.sources import Dataset, load_dataset
+    from pairnet.errors import (
+        AccuracyError,
+        ArgumentError,
+        AxesError,
+        CheckerError,
+        ClosedError,
+        DataError,
+        ExportError,
+        IdxError,
+        InputError,
+        MissingExtraError,
+        ModelError,
+        NamesError,
+        NotationError,
+        PairnetError,
+        PictureError,
+        ProviderError,
+        RecordError,
+        ResultsError,
+        ShapesError,
+        TrainingError,
+        ValuesError,
+        WeightsError,
+        WorkerError,
+    )
+    from pairnet.exporting.export import export
+    from pairnet.models.networks import build
+    from pairnet.models.recipes import Recipe, Warp
+    from pairnet.models.variant_files import read_variants
+    from pairnet.models.variants import VARIANTS, Variant, find_variant
+    from pairnet.serving.predictor import Predictor
+    from pairnet.study.records import RunRecord
+    from pairnet.study.running import run_study
+    from pairnet.study.runs import Run
+    from pairnet.study.saved import TrainedRun, load_run, train
+    from pairnet.study.store import read_records
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "VARIANTS",
+    "AccuracyError",
+    "ArgumentError",
+    "AxesError",
+    "CheckerError",
+    "ClosedError",
+    "DataError",
+    "Dataset",
+    "ExportError",
+    "IdxError",
+    "InputError",
+    "MissingExtraError",
+    "ModelError",
+    "NamesError",
+    "NotationError",
+    "PairLoader",
+    "PairnetError",
+    "PictureError",
+    "Predictor",
+    "ProviderError",
+    "Recipe",
+    "RecordError",
+    "ResultsError",
+    "Run",
+    "RunRecord",
+    "ShapesError",
+    "TrainedRun",
+    "TrainingError",
+    "ValuesError",
+    "Variant",
+    "Warp",
+    "WeightsError",
+    "WorkerError",
+    "build",
+    "draw_pairs",
+    "export",
+    "find_variant",
+    "load_dataset",
+    "load_run",
+    "read_records",
+    "read_variants",
+    "run_study",
+    "train",
+]
+
+_MODULES = {
+    "VARIANTS": "models.variants",
+    "Dataset": "data.sources",
+    "PairLoader": "data.loader",
+    "Predictor": "serving.predictor",
+    "Recipe": "models.recipes",
+    "Run": "study.runs",
+    "RunRecord": "study.records",
+    "TrainedRun": "study.saved",
+    "Variant": "models.variants",
+    "Warp": "models.recipes",
+    "build": "models.networks",
+    "draw_pairs": "data.pairs",
+    "export": "exporting.export",
+    "find_variant": "models.variants",
+    "load_dataset": "data.sources",
+    "load_run": "study.saved",
+    "read_records": "study.store",
+    "read_variants": "models.variant_files",
+    "run_study": "study.running",
+    "train": "study.saved",
+}
+"""The module of each public name; the other names of __all__ are in pairnet.errors."""
+
+sys.meta_path.append(moved.Finder())
+
+
+def __getattr__(name: str) -> object:
+    moved.check(f"pairnet.{name}")
+    if name not in __all__:
+        raise AttributeError(f"module 'pairnet' has no attribute '{name}'")
+    from pairnet.extras import needed_by
+
+    with needed_by(f"pairnet.{name}"):
+        value: object = getattr(import_module(f"pairnet.{_MODULES.get(name, 'errors')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,5 +1,44 @@
-"""`python -m pairnet` is `pairnet`."""
+"""Entry points of the command line; Ctrl-C stops the program with one line, also while modules are being imported."""
 
-from pairnet.cli import main
+import os
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
 
-main()
+INTERRUPTED = 130
+"""Exit status after Ctrl-C: 128 and the number of SIGINT, as shells have it."""
+
+
+def main() -> NoReturn:
+    """Entry point of `pairnet`."""
+    _run(sys.argv[1:])
+
+
+def main_export() -> NoReturn:
+    """Entry point of `pairnet-export`."""
+    _run(["export", *sys.argv[1:]])
+
+
+def _run(arguments: list[str]) -> NoReturn:
+    signal.signal(signal.SIGINT, _stop)
+    try:
+        from pairnet.cli import app
+        from pairnet.cli.common import run_app
+
+        status = run_app(app, arguments)
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    raise SystemExit(status)
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    """Handles the first SIGINT; further ones are ignored, so that none of them interrupts the cleaning up."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    line_end = "\n" if os.isatty(2) else ""  # the terminal shows ^C on the current line
+    os.write(2, f"{line_end}pairnet: stopping; finished runs are kept\n".encode())
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

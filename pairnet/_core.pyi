@@ -3,8 +3,8 @@
 Pixels are grey levels; a pooled pixel is the sum of its 2x2 block. Arrays must be C-contiguous, aligned and of the type
 given here: nothing is converted. An array that does not match and a number out of bounds raise ValueError, another type
 raises TypeError; the message names the argument in backticks, the expected and the given value. `simd` is "auto" or one
-of simd_levels(); `threads` is a number of threads in 1..1024. Neither changes a bit of the result. All functions release
-the GIL while they work. pairnet.data translates their errors into pairnet's own.
+of simd_levels(); `threads` is a number of threads in 1..1024. Neither changes a bit of the result. All functions
+release the GIL while they work. pairnet.data translates their errors into pairnet's own.
 """
 
 from typing import final
@@ -61,7 +61,7 @@ def warps(
     """The warps that a Loader(seed=seed, warp=range) applies to pairs `indices` [n] in `epoch` -> [n,2,38].
 
     range is (rotation in degrees, scale, shear, shift in pixels), each a largest magnitude, and elastic, a standard
-    deviation in pixels. The result is (rotation in degrees, factor in x, factor in y, shear, dx in pixels, dy in pixels,
+    deviation in pixels. The result is (rotation in degrees, factor in x, factor in y, shear, dx and dy in pixels,
     4x4 displacements in x, 4x4 in y) for each image of each pair. ValueError for an invalid range, a negative index or
     epoch >= 2**28.
     """
@@ -70,8 +70,8 @@ def warp(images: NDArray[np.uint16], parameters: NDArray[np.float32], simd: str 
     """Warps pooled images [m,14,14], each by its row of parameters [m,38] -> grey levels 0..255 [m,14,14].
 
     With (rotation, fx, fy, shear, dx, dy), the centre c = (6.5, 6.5) and y down, a point p = (x, y) moves to
-    q = c + R(rotation) * [1 shear; 0 1] * [fx 0; 0 fy] * (p - c) + (dx, dy). The source position of each output pixel is
-    then displaced: bicubic between the given 4x4 values, whose corners are the corners of the image, as in
+    q = c + R(rotation) * [1 shear; 0 1] * [fx 0; 0 fy] * (p - c) + (dx, dy). The source position of each output pixel
+    is then displaced: bicubic between the given 4x4 values, whose corners are the corners of the image, as in
     torch.nn.functional.interpolate(mode="bicubic", align_corners=True). Sampling is bilinear; 0 outside the image.
     ValueError for a parameter that is not finite or a factor that is not positive.
     """
@@ -107,8 +107,8 @@ class Loader:
     ) -> None:
         """Reads pixels [n,2,14,14] and digits [n,2] in place, so they must not change while the loader exists.
 
-        prefetch, in 1..65536, is the number of batches made ahead, up to the end of the next epoch. warp is (rotation in
-        degrees, scale, shear, shift in pixels, elastic in pixels), as for warps(). RuntimeError if the system cannot
+        prefetch, in 1..65536, is the number of batches made ahead, up to the end of the next epoch. warp is (rotation
+        in degrees, scale, shear, shift in pixels, elastic in pixels), as for warps(). RuntimeError if the system cannot
         start `threads` threads.
         """
 

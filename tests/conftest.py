@@ -1,4 +1,4 @@
-"""Fixtures that more than one test file needs: no setting of the user's leaks in, small synthetic IDX folders."""
+"""Fixtures of more than one test file: settings of the user are hidden, small synthetic data sets."""
 
 import hashlib
 import os
@@ -11,26 +11,26 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from pairnet.data.download import MNIST_SHA256
+from pairnet.data.idx import write_idx
+
 settings.register_profile("pairnet", deadline=None)  # no timing assertions: machines are shared
 settings.load_profile("pairnet")
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: nets this small only lose by more
-
-from pairnet.data.download import MNIST_SHA256
-from pairnet.data.idx import write_idx
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: more threads slow such small networks down
 
 if TYPE_CHECKING:
     from pairnet.data.sources import Dataset
 
 
 def pytest_configure() -> None:
-    """Takes Ctrl-C: a shell's background jobs ignore it, and programs started and interrupted here inherit that."""
+    """Handles SIGINT: background jobs of a shell ignore it, and the child processes of the tests would inherit that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
 def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty cache and none of the user's data settings, so that `auto` means the embedded images."""
+    """An empty cache and no data settings of the user, so that `auto` means the embedded images."""
     for name in ("PAIRNET_DATA", "PAIRNET_MIRROR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PAIRNET_CACHE", str(tmp_path / "cache"))
@@ -38,7 +38,7 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def idx_folder(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a set of random images with labels 0, 1, ... in turn, under MNIST's file names, and returns its folder."""
+    """Writes random images with labels 0, 1, ... in turn under the file names of MNIST -> their folder."""
 
     def make(name: str = "set", *, side: int = 28, classes: int = 10, suffix: str = "") -> Path:
         folder = tmp_path / name
@@ -55,7 +55,7 @@ def idx_folder(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def small_mnist(idx_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of 40 + 20 images whose checksums stand in the table of MNIST's for this test."""
+    """A folder of 40 + 20 images whose checksums replace those of MNIST during a test."""
     folder = idx_folder("mnist")
     for name in MNIST_SHA256:
         digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
@@ -65,7 +65,7 @@ def small_mnist(idx_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture(scope="session")
 def glyph_set() -> "Dataset":
-    """2,000 procedural digits to train on and as many to test on."""
+    """2,000 procedural digits for training and 2,000 for testing."""
     from pairnet.data.sources import load_dataset
 
     return load_dataset("glyphs:2000")

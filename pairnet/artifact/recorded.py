@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from pairnet import _core
 from pairnet.artifact.design import SIDE, InputKind
 from pairnet.artifact.metadata import FileMetadata
-from pairnet.data.pools import Pool
 from pairnet.data.pairs import Moments, Pairs, accuracy, draw_pairs
+from pairnet.data.pools import Pool
 from pairnet.data.sources import Dataset
 from pairnet.errors import DataError
 

@@ -1,6 +1,8 @@
-"""The commands; the only place that reads argv.  What they do is done elsewhere: here are words in and words out."""
+"""The commands of `pairnet`: their names, help and examples.
 
-import sys
+Commands turn options into calls of the packages below and print the results; each imports what it needs when it runs.
+"""
+
 from typing import Annotated
 
 import typer
@@ -8,66 +10,81 @@ import typer
 from pairnet import __version__
 from pairnet.cli.bench import bench_report
 from pairnet.cli.calibration import calibration
-from pairnet.cli.common import console, run_app
 from pairnet.cli.data import data_fetch, data_info, data_list, data_pictures
+from pairnet.cli.doctor import doctor
 from pairnet.cli.export import export
+from pairnet.cli.failures import NOT_UNDERSTOOD
+from pairnet.cli.output import print_line, print_text
 from pairnet.cli.predict import predict
 from pairnet.cli.reproduce import reproduce
-from pairnet.cli.train import evaluate, train, variants
+from pairnet.cli.runs import runs
+from pairnet.cli.train import evaluate, train
+from pairnet.cli.variants import variants
 
 app = typer.Typer(
-    no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,  # plain text: brackets stay brackets, and rich need not be imported
 )
 
 
 @app.callback()
 def options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")] = False,
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[bool, typer.Option("--version", help="Show the version and the revision.")] = False,
 ) -> None:
     """Two handwritten digits: is the first equal or less than the second?
 
     Weight sharing and auxiliary losses, measured.
     """
-    # --debug is acted on in common.run_app, where an error arrives
+    # common.run_app acts on --debug when it reports an error
     if version:
         from pairnet.host import revision
 
-        console().print(f"pairnet {__version__}, revision {revision()}")
+        print_line(f"pairnet {__version__}, revision {revision()}")
         raise typer.Exit
+    show_help(context)
+
+
+def show_help(context: typer.Context) -> None:
+    """Prints the help of a group of commands if the command line names none of them; status 2."""
+    if context.invoked_subcommand is None:
+        print_text(context.get_help())
+        raise typer.Exit(NOT_UNDERSTOOD)
 
 
 def examples(*lines: str) -> str:
-    """The last lines of a --help."""
-    return "\n\n".join(("Examples:", *lines))
+    r"""The end of a command's help; \b keeps its lines as they are."""
+    return "\n".join(("\b", "Examples:", *(f"  {line}" for line in lines)))
 
 
 app.command(
     epilog=examples(
         "pairnet reproduce",
-        "pairnet reproduce --table all --out study",
+        "pairnet reproduce --table all --runs study",
         "pairnet reproduce --table 1 --repeats 3 --data mnist",
     )
 )(reproduce)
-app.command(epilog=examples("pairnet train final_model", "pairnet train w_net --epochs 50 --seed 3 --data mnist"))(
-    train
-)
+app.command(
+    epilog=examples(
+        "pairnet train final_model",
+        "pairnet train w_net --epochs 50 --seed 3 --data mnist",
+        "pairnet train my_net --file my.toml",
+    )
+)(train)
 app.command(epilog=examples("pairnet evaluate runs/final_model-0123abcd"))(evaluate)
-app.command(epilog=examples("pairnet variants", "pairnet variants --json"))(variants)
-
+app.command(epilog=examples("pairnet runs", "pairnet runs --runs study --json"))(runs)
+app.command(epilog=examples("pairnet variants", "pairnet variants --file my.toml --json"))(variants)
 app.command(
     epilog=examples(
         "pairnet calibration final_model",
         "pairnet reproduce --table order",
-        "pairnet calibration final_model order_net --figure calibration.svg",
+        "pairnet calibration final_model order_net --output calibration.svg",
     )
 )(calibration)
-
 app.command(
     epilog=examples(
         "pairnet export --model final_model",
@@ -83,12 +100,17 @@ app.command(
         "pairnet predict final_model.onnx --test",
     )
 )(predict)
-
 app.command("bench-report", epilog=examples("pairnet bench-report", "pairnet bench-report --bench quality --json"))(
     bench_report
 )
+app.command(epilog=examples("pairnet doctor", "pairnet doctor --json"))(doctor)
 
-data = typer.Typer(help="Where the images come from: list the sources, fetch MNIST, look at one.", no_args_is_help=True)
+data = typer.Typer(
+    help="List, download, describe and show sources of images.",
+    callback=show_help,
+    invoke_without_command=True,
+    rich_markup_mode=None,
+)
 data.command("list", epilog=examples("pairnet data list"))(data_list)
 data.command("fetch", epilog=examples("pairnet data fetch mnist"))(data_fetch)
 data.command("info", epilog=examples("pairnet data info", "pairnet data info idx:my-digits --json"))(data_info)
@@ -96,13 +118,3 @@ data.command(
     "pictures", epilog=examples("pairnet data pictures", "pairnet data pictures mnist --count 3 --output mine")
 )(data_pictures)
 app.add_typer(data, name="data")
-
-
-def main() -> None:
-    """Entry point of `pairnet`."""
-    raise SystemExit(run_app(app, sys.argv[1:]))
-
-
-def main_export() -> None:
-    """Entry point of `pairnet-export`."""
-    raise SystemExit(run_app(app, ["export", *sys.argv[1:]]))

@@ -1,65 +1,81 @@
-"""What the commands share: option types, consoles, and how an error becomes one line and an exit status."""
+"""What the commands share: the types of their options, and running one command line."""
 
-import json
 import sys
+import traceback
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO, cast
 
 import typer
-from rich.console import Console
+from typer.core import TyperGroup
+
+from pairnet.cli.failures import Invocation, explain
+from pairnet.cli.output import STANDARD_OUTPUT, NamedOutput, printable
 
 INTERRUPTED = 130
-WIDTH = 120
-"""Columns of what is not printed to a terminal."""
 
 Data = Annotated[str, typer.Option(help="auto, mnist, mnist5k, glyphs[:SIZE[:SEED]] or idx:FOLDER.")]
 DataDir = Annotated[Path | None, typer.Option(help="Folder with MNIST's four IDX files (or set PAIRNET_DATA).")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for another program to read.")]
-Runs = Annotated[Path, typer.Option(help="Folder of records and trained networks.")]
-Pairs = Annotated[int, typer.Option(help="Pairs drawn for training, and as many for testing.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Epochs = Annotated[int | None, typer.Option(help="Instead of the recipe's.", show_default="the recipe's")]
+Epochs = Annotated[int | None, typer.Option(help="Number of epochs.", show_default="the recipe's")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
+Pairs = Annotated[int, typer.Option(help="Number of pairs for training, and of as many for testing.")]
+Runs = Annotated[Path, typer.Option(help="Folder of records and trained networks.")]
+VariantFile = Annotated[Path | None, typer.Option("--file", help="TOML file with variants of your own.")]
 
 
-def console(*, stderr: bool = False) -> Console:
-    """Rich output; plain, and wide enough for the tables, where it does not go to a terminal."""
-    stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else WIDTH, highlight=False)
-
-
-def print_json(value: object) -> None:
-    sys.stdout.write(json.dumps(value, indent=1) + "\n")
-
-
-def run_app(commands: typer.Typer, arguments: list[str]) -> int:
+def run_app(app: typer.Typer, arguments: list[str]) -> int:
     """Runs one command line -> exit status: 0 done, 1 failed, 2 not understood, 130 interrupted."""
-    name = "pairnet"
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a character that the terminal's encoding lacks is no error
+    output = cast(TextIO, NamedOutput(sys.stdout, STANDARD_OUTPUT))
     try:
-        status = int(commands(arguments, prog_name=name, standalone_mode=False) or 0)  # Ctrl-C comes back as 130
-    except (KeyboardInterrupt, typer.Abort):
-        status = INTERRUPTED
-    except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
-        sys.stdout = None
-        return 0
+        with redirect_stdout(output):
+            status = _invoke(app, arguments)
+            output.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except Exception as error:
-        if "--debug" in arguments and not hasattr(error, "format_message"):
-            raise
-        reason, status = _explain(error)
-        if reason:  # none where a bare `pairnet` has shown its help
-            sys.stderr.write(f"{name}: {reason}\n")
-    if status == INTERRUPTED:
-        sys.stderr.write(f"{name}: interrupted; what had finished is kept\n")
+        return _report(error, arguments, invocation(app, arguments))
     return status
 
 
-def _explain(error: Exception) -> tuple[str, int]:
-    """One line for a person, and the exit status."""
-    usage = getattr(error, "format_message", None)  # typer's own errors: a missing argument, an unknown option
-    if usage is not None:
-        return f"{usage()} (see --help)" if usage() else "", 2
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or 'output'}: {error.strerror}", 1
-    message = " ".join(str(error).split())
-    if isinstance(error, ValueError | RuntimeError) and message:
-        return message, 2 if isinstance(error, ValueError) else 1
-    return f"unexpected {type(error).__name__}: {message}; --debug before the command shows where", 1
+def _invoke(app: typer.Typer, arguments: list[str]) -> int:
+    try:
+        command = typer.main.get_command(app)
+        with command.make_context("pairnet", list(arguments)) as context:
+            command.invoke(context)
+    except typer.Exit as exit_:
+        return int(exit_.exit_code)
+    return 0
+
+
+def _report(error: Exception, arguments: list[str], called: Invocation) -> int:
+    if isinstance(error, OSError) and error.filename == STANDARD_OUTPUT:
+        sys.stdout = None  # otherwise the rest of its buffer would fail again at exit
+        if isinstance(error, BrokenPipeError):  # the reader, `head` for example, has ended
+            return 0
+    line, status = explain(error, called)
+    if "--debug" in arguments and not hasattr(error, "format_message"):
+        for text in "".join(traceback.format_exception(error)).splitlines():
+            sys.stderr.write(f"{printable(text)}\n")
+    sys.stderr.write(f"pairnet: {line}\n")
+    return status
+
+
+def invocation(app: typer.Typer, arguments: list[str]) -> Invocation:
+    """The command that `arguments` name, with the option of each of its parameters."""
+    command, name = typer.main.get_command(app), "pairnet"
+    for word in arguments:
+        if not isinstance(command, TyperGroup):
+            break
+        if word in command.commands:
+            command, name = command.commands[word], f"{name} {word}"
+    options = {
+        parameter.name: opt
+        for parameter in command.params
+        for opt in parameter.opts
+        if parameter.name and opt.startswith("--")
+    }
+    return Invocation(name=name, options=options)

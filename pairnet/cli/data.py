@@ -1,38 +1,45 @@
-"""`pairnet data list|fetch|info|pictures`: where the images come from, and some of them to look at."""
+"""`pairnet data list|fetch|info|pictures`: the sources of images, and pictures from them."""
 
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
-from pairnet.cli.common import DataDir, Json, console, print_json
+from pairnet.cli.common import DataDir, Json
+from pairnet.cli.output import console, print_json, print_line, printable, writing
+from pairnet.errors import ArgumentError
+
+Source = Annotated[str, typer.Argument(help="auto, mnist, mnist5k, glyphs[:SIZE[:SEED]] or idx:FOLDER.")]
 
 
 def data_list(data_dir: DataDir = None, as_json: Json = False) -> None:
-    """List the sources of images and whether they are ready."""
+    """List the sources of images and their states."""
     from pairnet.data.sources import available
 
     found = available(data_dir=data_dir)
     if as_json:
         print_json([asdict(source) for source in found])
         return
+    from rich.table import Table
+
     table = Table("source", "state", "images", "where")
     for source in found:
-        table.add_row(escape(source.name), source.state, source.images, escape(source.where))
+        table.add_row(printable(source.name), source.state, source.images, printable(source.where))
     console().print(table)
 
 
-def data_fetch(source: Annotated[str, typer.Argument(help="mnist: the only one that is fetched.")]) -> None:
-    """Download full MNIST into the cache; what broke off is resumed, and every file is checked."""
+def data_fetch(source: Annotated[str, typer.Argument(help="mnist, the only source that is downloaded.")]) -> None:
+    """Download full MNIST into the cache.
+
+    Interrupted downloads are resumed, and every file is checked.
+    """
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     from pairnet.data.sources import fetch_mnist
 
     if source != "mnist":
-        raise ValueError(f'only mnist is fetched, not "{source}"; `pairnet data list` shows the other sources')
+        raise ArgumentError(f'expected mnist, got "{source}": the other sources need no download (`pairnet data list`)')
     notes = console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
     with Progress(*columns, console=notes, disable=not notes.is_terminal) as progress:
@@ -44,15 +51,18 @@ def data_fetch(source: Annotated[str, typer.Argument(help="mnist: the only one t
             progress.update(tasks[name], completed=done, total=total or None)
 
         folder = fetch_mnist(progress=show)
-    console().print(f"full MNIST is in {folder}")
+    print_line(f"full MNIST is in {folder}")
 
 
 def data_info(
-    source: Annotated[str, typer.Argument(help="As --data takes it.")] = "auto",
+    source: Source = "auto",
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Load one source and describe it: sizes, classes, checksum, images of each class."""
+    """Load one source and describe it.
+
+    Number of images, classes, checksum, number of images of each class.
+    """
     from pairnet.data.sources import describe, load_dataset
     from pairnet.host import cores
 
@@ -70,34 +80,40 @@ def data_info(
         }
         print_json({**about, "images_of_each_class": counts})
         return
+    from rich.table import Table
+
     table = Table("class", *map(str, range(dataset.classes)))
     for part, numbers in counts.items():
         table.add_row(part, *(f"{number:,}" for number in numbers))
-    printed = console()
-    printed.print(escape(describe(dataset)))
-    printed.print(table)
+    print_line(describe(dataset))
+    console().print(table)
 
 
 def data_pictures(
-    source: Annotated[str, typer.Argument(help="As --data takes it.")] = "auto",
-    count: Annotated[int, typer.Option(help="Of each class.")] = 1,
-    output: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("pictures"),
+    source: Source = "auto",
+    count: Annotated[int, typer.Option(help="Number of pictures of each class.")] = 1,
+    output: Annotated[Path, typer.Option(help="Folder to write, new or empty.")] = Path("pictures"),
     data_dir: DataDir = None,
 ) -> None:
-    """Write test images as PNG files, named after their class and number: something to ask a net about."""
+    """Write test images as PNG files.
+
+    They are named after their class and number, and `pairnet predict` reads them.
+    """
     import numpy as np
     from PIL import Image
 
     from pairnet.data.sources import load_dataset
 
     if count < 1:
-        raise ValueError(f"--count must be at least 1, not {count}")
+        raise ArgumentError(f"expected `count` to be at least 1, got {count}")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise ValueError(f"{output} is not an empty folder: name another --output")
+        raise ArgumentError(f"expected `output` to be a new or empty folder, got {output}: name another one")
     dataset = load_dataset(source, data_dir=data_dir)
     pixels, labels = dataset.test.take(np.arange(len(dataset.test)))
     output.mkdir(parents=True, exist_ok=True)
     for label in range(dataset.classes):
         for number in np.flatnonzero(labels == label)[:count].tolist():
-            Image.fromarray(pixels[number]).save(output / f"{label}-{number:05d}.png")
-    console().print(f"{len(list(output.iterdir()))} pictures are in {escape(str(output))}")
+            path = output / f"{label}-{number:05d}.png"
+            with writing(path):
+                Image.fromarray(pixels[number]).save(path)
+    print_line(f"{len(list(output.iterdir()))} pictures are in {output}")

@@ -1,4 +1,4 @@
-"""Progress of a study or a training: bars with the time left in a terminal, lines elsewhere."""
+"""Progress of a study or a run: bars with the time left in a terminal, lines elsewhere."""
 
 import time
 from collections import Counter
@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,7 +17,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-if TYPE_CHECKING:  # some of these import torch, and --help must not wait for it
+from pairnet.cli.output import printable
+
+if TYPE_CHECKING:  # these import torch
     from pairnet.study.jobs import Event
     from pairnet.study.records import RunRecord
     from pairnet.study.running import Kept
@@ -28,11 +29,11 @@ if TYPE_CHECKING:  # some of these import torch, and --help must not wait for it
 
 def _bars(console: Console) -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=16),
         MofNCompleteColumn(),
         TextColumn("epochs"),
-        TextColumn("{task.fields[accuracy]}", style="cyan"),
+        TextColumn("{task.fields[accuracy]}", style="cyan", markup=False),
         TimeElapsedColumn(),
         TextColumn("so far,"),
         TimeRemainingColumn(),
@@ -58,10 +59,10 @@ class StudyDisplay:
         for run in runs:
             epochs[run.name] += run.recipe.epochs
         self._rows: dict[str, TaskID] = {
-            row: self._progress.add_task(escape(row), total=total, accuracy="", start=False)
+            row: self._progress.add_task(printable(row), total=total, accuracy="", start=False)
             for row, total in epochs.items()
         }
-        self._whole = self._progress.add_task("[bold]all", total=epochs.total(), accuracy="")
+        self._whole = self._progress.add_task("all", total=epochs.total(), accuracy="")
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -129,21 +130,21 @@ class StudyDisplay:
         fold = "" if run.fold is None else f" fold {run.fold + 1}/{run.folds}"
         elapsed = time.monotonic() - self._start
         self._console.print(
-            escape(
+            printable(
                 f"[{self._ended}/{self._runs}] {run.name}, draw {run.seed}{fold}: {outcome} ({elapsed:.0f} s so far)"
             )
         )
 
 
 class RunDisplay:
-    """One bar for a single training, one step for each epoch; a line at the end if there is no terminal."""
+    """One bar that counts the epochs of a single run; elsewhere than in a terminal, one line at its end."""
 
     def __init__(self, console: Console, run: "Run") -> None:
         self._console = console
         self._run = run
         self._start = time.monotonic()
         self._progress = _bars(console)
-        self._task = self._progress.add_task(run.variant.name, total=run.recipe.epochs, accuracy="")
+        self._task = self._progress.add_task(printable(run.variant.name), total=run.recipe.epochs, accuracy="")
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -155,10 +156,10 @@ class RunDisplay:
         self._progress.stop()
 
     def __call__(self, epoch: int, last: "Epoch") -> None:
-        """Shows one more epoch."""
+        """Shows one epoch."""
         self._progress.update(self._task, completed=epoch)
         if last.validation_accuracy is not None:
             self._progress.update(self._task, accuracy=f"{last.validation_accuracy:.4f}")
         if epoch == self._run.recipe.epochs and not self._console.is_terminal:
             took = time.monotonic() - self._start
-            self._console.print(f"{self._run.variant.name}: {epoch} epochs in {took:.1f} s")
+            self._console.print(printable(f"{self._run.variant.name}: {epoch} epochs in {took:.1f} s"))

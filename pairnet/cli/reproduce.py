@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
-from pairnet.cli.common import Data, DataDir, Device, Epochs, Json, Pairs, Runs, console, print_json
+from pairnet.cli.common import Data, DataDir, Device, Epochs, Json, Pairs, Runs
+from pairnet.cli.output import console, note, print_json, print_text, printable
+from pairnet.errors import ArgumentError, TrainingError
 
 if TYPE_CHECKING:
     from pairnet.study.records import FailedRun
@@ -15,27 +16,27 @@ if TYPE_CHECKING:
 
 def reproduce(
     table: Annotated[
-        str, typer.Option(help="1, 2, 3 (the paper's I, II, III), dropout, all of these four, order or ablation.")
+        str, typer.Option(help="1, 2 or 3 (the paper's I, II, III), dropout, all of these four, order or ablation.")
     ] = "3",
-    draws: Annotated[int, typer.Option(help="Number of draws of pairs, each with fresh weights.")] = 10,
+    draws: Annotated[int, typer.Option(help="Number of draws of pairs, each with new initial weights.")] = 10,
     data: Data = "auto",
     data_dir: DataDir = None,
     epochs: Epochs = None,
     pairs: Pairs = 1000,
-    jobs: Annotated[int | None, typer.Option(help="Runs at once.", show_default="one for each core")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Number of runs at once.", show_default="one for each core")] = None,
     device: Device = "auto",
     runs: Runs = Path("runs"),
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run again what failed before.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run again the runs that failed.")] = False,
     as_json: Json = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")] = False,
 ) -> None:
-    """Train the paper's networks and print its tables, measured beside printed.
+    """Reproduce the paper's tables.
 
-    Each finished run is kept at once: interrupt it whenever you like, and the same command goes on from there.
+    Trains the paper's networks and prints measured values beside the paper's. Each run is recorded as soon as it has
+    finished: after an interruption, the same command continues from there.
     """
     from pairnet.cli.progress import StudyDisplay
     from pairnet.data.sources import describe, load_dataset
-    from pairnet.errors import ArgumentError, TrainingError
     from pairnet.host import cores
     from pairnet.reporting.markdown import markdown_table
     from pairnet.reporting.summaries import by_row, measured_on, summarise, unlike_the_paper
@@ -53,35 +54,37 @@ def reproduce(
     device = resolve_device(device)
     plans = {study.name: plan(study, draws=draws, epochs=epochs, pairs=pairs, device=device) for study in chosen}
     dataset = load_dataset(data, data_dir=data_dir)
-    notes, printed = console(stderr=True), console()
-    notes.print(f"data   {escape(describe(dataset))}")
+    note(f"data   {describe(dataset)}")
     results: dict[str, Any] = {}
-    failed: list[FailedRun] = []
+    failures: list[FailedRun] = []
     for study in chosen:
         planned = plans[study.name]
         engine = default_engine(planned, dataset, workers=jobs)
-        at_once = f"{jobs or cores()} at once" if device == "cpu" else "stacked"
-        notes.print(escape(f"{study.title}: {len(planned)} runs, {at_once} on {device}, records in {runs / RECORDS}"))
-        with StudyDisplay(notes, planned) as display:
+        how = f"{jobs or cores()} at once on cpu" if device == "cpu" else f"stacked on {device}"
+        note(f"{study.title}: {len(planned)} runs, {how}, records in {runs / RECORDS}")
+        with StudyDisplay(console(stderr=True), planned) as display:
             result = run_study(planned, dataset, runs, engine=engine, retry_failed=retry_failed, on_event=display)
-        failed += result.failures
+        failures += result.failures
         rows = by_row(study, [run.name for run in planned], result.records)
         summaries = summarise(study, rows)
         results[study.name] = [asdict(summary) for summary in summaries]
         remark = unlike_the_paper(study, rows)
         if markdown and not as_json:
-            text = markdown_table(summaries) + (f"\n\n{remark[0].upper()}{remark[1:]}." if remark else "")
-            printed.print(text, soft_wrap=True, markup=False, highlight=False)
+            print_text(markdown_table(summaries))
+            if remark:
+                print_text(f"\n{remark[0].upper()}{remark[1:]}.")
         elif not as_json:
+            printed = console()
             printed.print(study_table(study, summaries))
             if remark:
-                printed.print(escape(remark), style="yellow")
+                printed.print(printable(remark), style="yellow")
             if result.finished:
-                printed.print(escape(f"measured on {measured_on(result.finished)}\n"), style="dim")
+                printed.print(printable(f"measured on {measured_on(result.finished)}"), style="dim")
+            printed.print()
     if as_json:
         print_json(results)
-    if failed:
+    if failures:
         raise TrainingError(
-            f"{len(failed)} of {sum(map(len, plans.values()))} runs failed, the first: {failed[0].label}: "
-            f"{failed[0].failure}; `retry_failed` runs them again"
+            f"{len(failures)} of {sum(map(len, plans.values()))} runs failed, the first: {failures[0].label}: "
+            f"{failures[0].failure}; the finished runs are kept, `retry_failed` runs the failed ones again"
         )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from pairnet.errors import ArgumentError
 from pairnet.training.calibration import Bin, expected_calibration_error
 
 FORMATS = (".svg", ".png", ".pdf")
@@ -30,8 +31,8 @@ def reliability_diagram(bins: Mapping[str, Sequence[Bin]]) -> Figure:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Writes an SVG, PNG or PDF, as the name says.  ValueError for another ending."""
+    """Writes an SVG, PNG or PDF, by its name.  ArgumentError for another ending."""
     if path.suffix not in FORMATS:
-        raise ValueError(f'a figure ends in {", ".join(FORMATS)}, not "{path.suffix}"')
+        raise ArgumentError(f'expected a figure that ends in {", ".join(FORMATS)}, got "{path.suffix}"')
     metadata = {"Date": None} if path.suffix == ".svg" else None
     figure.savefig(path, dpi=160, metadata=metadata)

@@ -1,10 +1,9 @@
-"""The asv suite holds to its own rules, its fixture trains and exports, and its results read well."""
+"""The asv suite follows its own rules, and its fixture trains and exports."""
 
 import ast
 import importlib
 import importlib.util
 import inspect
-import json
 import pkgutil
 import re
 import subprocess
@@ -15,11 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from asv_results import write_results
 
-from pairnet.cli import app
-from pairnet.cli import bench_results as benchmarks
-from pairnet.cli.common import run_app
 from pairnet.exporting.export import export
 
 ROOT = Path(__file__).parents[2]
@@ -226,100 +221,6 @@ def test_each_planted_fault_still_lands_where_it_should(change, function):
 )
 def test_only_a_row_that_got_worse_counts_as_noticed(output, noticed):
     assert plant.is_regression(output) is noticed
-
-
-# What asv wrote, read back
-
-
-@pytest.fixture
-def results(tmp_path):
-    folder = tmp_path / "results"
-    write_results(folder, "a" * 40, 1_000, 5.0, 0.001, 95.0)
-    write_results(folder, "b" * 40, 2_000, 10.0, 0.0005, 90.0)
-    return folder
-
-
-def report(*arguments):
-    return run_app(app, ["bench-report", *map(str, arguments)])
-
-
-def test_report_shows_the_last_commit_beside_the_one_before(results, capsys):
-    assert report("--results", results) == 0
-    out = capsys.readouterr().out
-    assert "commit bbbbbbbb, compared with aaaaaaaa" in out
-    assert re.search(r"w_net +│ +10 \+100%", out)
-    assert re.search(r"w_net +│ +500 µs -50% │ 4.5 ms -50%", out)
-    assert re.search(r"null +│ +failed │ +skipped", out)
-    assert "gpu.Host.time_answer: skipped on this machine" in out
-
-
-def test_worse_is_red_and_better_green_also_where_up_is_good(results):
-    found = {benchmark.name: benchmark for benchmark in benchmarks.read(results)[0].benchmarks}
-    cells = {name: benchmarks.cell(one, one.figures[0]) for name, one in found.items()}
-    assert "red" in cells["quality.Error.track_error"]
-    assert "green" in cells["inference.Answer.time_answer"]
-    assert "-5%" in cells["quality.ChartedAccuracy.track_accuracy"]
-    worse = benchmarks.Figure(parameters=("w_net",), state="measured", value=50.0, before=95.0)
-    assert "red" in benchmarks.cell(found["quality.ChartedAccuracy.track_accuracy"], worse)
-
-
-def test_figures_of_another_version_are_not_compared(results):
-    write_results(results, "c" * 40, 3_000, 7.0, 0.001, 93.0, version="2")
-    found = benchmarks.read(results)[0]
-    assert found.before == "bbbbbbbb"
-    assert all(figure.change is None for benchmark in found.benchmarks for figure in benchmark.figures)
-
-
-def test_report_as_json_and_of_some_benchmarks(results, capsys):
-    assert report("--results", results, "--bench", "quality.Error", "--json") == 0
-    ((benchmark,),) = ([one["benchmarks"] for one in json.loads(capsys.readouterr().out)],)
-    assert [figure["state"] for figure in benchmark[0]["figures"]] == ["measured", "skipped"]
-    assert benchmark[0]["figures"][0]["before"] == 5.0
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("--bench", "nothing"), "no benchmark's name holds"),
-        (("--bench", "("), "no regular expression"),
-        (("--machine", "elsewhere"), "--machine is one of m, not elsewhere"),
-    ],
-)
-def test_report_says_what_is_wrong(results, capsys, arguments, message):
-    assert report("--results", results, *arguments) == 2
-    assert message in capsys.readouterr().err
-
-
-def test_report_names_files_that_are_not_asvs_and_machines_to_choose_from(results, capsys):
-    (results / "m" / "other.json").write_text('{"version": 2}')
-    assert report("--results", results) == 2
-    assert "other.json is not a file of asv's results: it lacks env_name, date" in capsys.readouterr().err
-    (results / "n").mkdir()
-    (results / "n" / "machine.json").write_text("{}")
-    assert report("--results", results) == 2
-    assert "--machine is one of m, n, and has to be named" in capsys.readouterr().err
-
-
-def test_report_without_results_says_what_makes_them(tmp_path, capsys):
-    assert report("--results", tmp_path) == 2
-    assert "make bench" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("value", "unit", "text"),
-    [
-        (1.5, "seconds", "1.5 s"),
-        (0.00123, "seconds", "1.23 ms"),
-        (2.5e-7, "seconds", "0.25 µs"),
-        (1234.0, "seconds", "1,234 s"),
-        (45_600, "bytes", "45.6 kB"),
-        (3.7e8, "bytes", "370.0 MB"),
-        (96_433, "parameters", "96,433"),
-        (4.8333, "% of test pairs", "4.83"),
-    ],
-)
-def test_values_read_well(value, unit, text):
-    assert benchmarks.show(value, unit) == text
 
 
 # With asv itself

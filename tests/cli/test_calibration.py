@@ -1,6 +1,7 @@
 """Calibration: bins and their error against hand arithmetic, the command, the figure."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from pairnet.study.store import append
 from pairnet.training.calibration import BINS, expected_calibration_error, pooled, reliability
 
 
-def test_every_pair_falls_into_the_bin_of_its_probability():
+def test_every_pair_is_counted_in_the_bin_of_its_probability():
     probability = np.array([0.0, 0.01, 0.5, 0.999, 1.0], np.float32)
     bins = reliability(probability, np.array([0, 1, 1, 1, 0], np.float32))
     assert len(bins) == BINS
@@ -32,7 +33,7 @@ def test_the_error_is_the_mean_distance_of_probability_and_fraction():
     assert expected_calibration_error(reliability(certain, right)) == pytest.approx(0.1)
 
 
-def test_pooled_bins_are_those_of_all_pairs():
+def test_pooled_bins_equal_the_bins_of_all_pairs():
     rng = np.random.default_rng(1)
     probability, target = rng.random(300).astype(np.float32), rng.integers(0, 2, 300).astype(np.float32)
     whole = reliability(probability, target)
@@ -44,8 +45,8 @@ def test_pooled_bins_are_those_of_all_pairs():
 @pytest.fixture
 def study(tmp_path):
     bins = reliability(np.array([0.95, 0.9], np.float32), np.array([1, 0], np.float32))
-    for number, name in enumerate(("final_model", "order_net")):
-        append(tmp_path, record(number, label=name, calibration=bins))
+    for number, label in enumerate(("final_model", "order_net")):
+        append(tmp_path, record(number, label=label, calibration=bins))
     append(tmp_path, record(2, label="old"))
     return tmp_path
 
@@ -53,7 +54,7 @@ def study(tmp_path):
 def test_the_command_prints_and_draws(study, capsys):
     figure = study / "reliability.svg"
     command = ["calibration", "final_model", "order_net", "--runs", str(study)]
-    assert run_app(app, [*command, "--figure", str(figure), "--json"]) == 0
+    assert run_app(app, [*command, "--output", str(figure), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["order_net"]["expected_calibration_error"] == pytest.approx(0.475)
     assert "ECE" in figure.read_text()
@@ -64,11 +65,22 @@ def test_the_command_prints_and_draws(study, capsys):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["w_net"], "has no finished run of w_net; there are final_model, order_net"),
-        (["old"], "has no finished run of old"),
-        (["order_net", "--figure", "x.gif"], 'a figure ends in .svg, .png, .pdf, not ".gif"'),
+        (["w_net"], "expected finished runs of w_net in "),
+        (["w_net"], "got final_model, order_net: name one of these"),
+        (["old"], "expected finished runs of old in "),
+        (["order_net", "--output", "x.gif"], ".gif"),
     ],
 )
-def test_bad_input_is_told(study, capsys, arguments, reason):
+def test_bad_input_is_refused_in_one_line(study, capsys, arguments, reason):
     assert run_app(app, ["calibration", *arguments, "--runs", str(study)]) == 2
-    assert reason in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert reason in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_named_by_the_path_that_could_not_be_written(study, capsys):
+    figure = study / "figure.svg"
+    figure.symlink_to("/dev/full")
+    assert run_app(app, ["calibration", "order_net", "--runs", str(study), "--output", str(figure)]) == 1
+    assert capsys.readouterr().err == f"pairnet: {figure}: No space left on device\n"

@@ -47,7 +47,9 @@ def test_each_variant_for_both_input_kinds(variant, kind, trained, digits5k, tmp
     folder = trained(variant.name)
     split = bool(variant.tower) and variant.shared
     with_digits = variant.classifies_digits
-    exported = export(folder, tmp_path / "m.onnx", dataset=digits5k, input_kind=kind, with_digits=with_digits, split=split)
+    exported = export(
+        folder, tmp_path / "m.onnx", dataset=digits5k, input_kind=kind, with_digits=with_digits, split=split
+    )
     for each in exported:
         assert each.difference <= validate.TOLERANCE
         assert (each.changed, each.accuracy) == (0, load_record(folder).accuracy)
@@ -279,7 +281,7 @@ def test_all_variants_are_exported_with_what_each_supports(trained, tmp_path, mo
     rows = tuple(map(find_variant, ("fc_1", "no_w_net", "final_model")))
     monkeypatch.setattr(variants, "VARIANTS", rows)
     out = {trained(row.name).parent for row in rows}.pop()
-    arguments = ("export", "--all", "--split", "--with-digits", "--out", out, "--output", tmp_path / "models")
+    arguments = ("export", "--all", "--split", "--with-digits", "--runs", out, "--output", tmp_path / "models")
     status, printed, _ = command(capsys, *arguments)
     assert status == 0
     assert "0 of 200" in printed
@@ -291,7 +293,7 @@ def test_all_variants_are_exported_with_what_each_supports(trained, tmp_path, mo
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "expected one of --model NAME, --run FOLDER and --all"),
+        ([], "expected one of --model, --run and --all"),
         (["--model", "final_modl"], "did you mean final_model"),
         (["--model", "fc_1", "--all"], "expected one of"),
         (["--run", "nowhere"], "nowhere is no saved run"),

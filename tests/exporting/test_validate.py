@@ -172,7 +172,13 @@ def test_one_corrupted_weight_is_detected_in_lower_precision(part, precision, na
         with pytest.raises(
             WeightsError, match=rf"{wanted}: expected tower\.\w+\.\w+ \[.*7?.*\] to be .* 1 of \d+ weights"
         ):
-            exporting.export(trained("final_model_bn"), tmp_path / "m.onnx", dataset=digits5k, precision=precision, split=True, max_drop=100
+            exporting.export(
+                trained("final_model_bn"),
+                tmp_path / "m.onnx",
+                dataset=digits5k,
+                precision=precision,
+                split=True,
+                max_drop=100,
             )
     assert list(tmp_path.iterdir()) == []
 

@@ -1,0 +1,86 @@
+"""What the commands print: consoles without markup, escaped control characters, JSON; and files that fail by name."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:  # rich is slow to import, and `pairnet --help` does without it
+    from rich.console import Console
+
+WIDTH = 120
+"""Columns of output that does not go to a terminal."""
+
+STANDARD_OUTPUT = "standard output"
+
+
+class NamedOutput:
+    """A text stream whose errors name it; it behaves like `stream` otherwise."""
+
+    def __init__(self, stream: TextIO, name: str) -> None:
+        self._stream = stream
+        self._path = Path(name)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Writes `text`.  OSError with the stream's name."""
+        with writing(self._path):
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        """Passes on what is buffered.  OSError with the stream's name."""
+        with writing(self._path):
+            self._stream.flush()
+
+
+def console(*, stderr: bool = False) -> "Console":
+    """Rich output; plain, and wide enough for the tables, if it does not go to a terminal.
+
+    Text is printed as it is: nothing in it is taken for markup or emoji.
+    """
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else WIDTH
+    return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
+
+
+def print_line(text: str) -> None:
+    """Prints one line of the result."""
+    sys.stdout.write(f"{printable(text)}\n")
+
+
+def print_text(text: str) -> None:
+    """Prints several lines of the result."""
+    for line in text.split("\n"):
+        print_line(line)
+
+
+def note(text: str) -> None:
+    """Prints one line for the user on stderr, where it does not mix with results."""
+    sys.stderr.write(f"{printable(text)}\n")
+
+
+def print_json(value: object) -> None:
+    """Prints `value` as JSON in ASCII."""
+    sys.stdout.write(json.dumps(value, indent=1) + "\n")
+
+
+def printable(text: object) -> str:
+    """`text` with control characters, escape sequences and undecodable bytes as backslash escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Names `path` in an OSError that names no file, such as that of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise

@@ -1,0 +1,74 @@
+"""`pairnet variants`: the table of variants; and the choice of one by its name."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pairnet.cli.common import Json, VariantFile
+from pairnet.cli.output import console, print_json, printable
+from pairnet.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from pairnet.models.variants import Variant
+
+
+def choose_variant(name: str, file: Path | None) -> "Variant":
+    """The variant called `name`: of `file` if one is given, otherwise of the built-in table."""
+    from pairnet.models.variants import find_variant
+
+    if file is None:
+        return find_variant(name)
+    from pairnet.models.variant_files import read_variants
+
+    found = read_variants(file)
+    if name not in found:
+        raise ArgumentError(f'`file` {file}: expected one of its variants ({", ".join(found)}), got "{name}"')
+    return found[name]
+
+
+def variants(
+    file: VariantFile = None,
+    long: Annotated[bool, typer.Option("--long", help="Show structures too, in the paper's notation.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List the variants and their sizes.
+
+    Columns: number of parameters, the paper's number of parameters, multiply-adds for one pair, structure.
+    """
+    from pairnet.models import paper
+    from pairnet.models.variants import VARIANTS, check, count_multiply_adds, count_parameters
+
+    listed = list(VARIANTS)
+    if file is not None:
+        from pairnet.models.variant_files import read_variants
+
+        listed += read_variants(file).values()
+    for variant in listed:
+        check(variant)
+    rows = [
+        {
+            "name": variant.name,
+            "structure": variant.structure,
+            "parameters": count_parameters(variant),
+            "paper_parameters": paper.PARAMETERS.get(variant.name),
+            "multiply_adds": count_multiply_adds(variant),
+        }
+        for variant in listed
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    from rich.table import Table
+
+    caption = "" if long else "--long shows structures"
+    table = Table("variant", title="Variants", title_justify="left", caption=caption)
+    for heading in ("parameters", "paper", "multiply-adds"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    if long:
+        table.add_column("structure")
+    for row in rows:
+        counts = (row["parameters"], row["paper_parameters"], row["multiply_adds"])
+        structure = [printable(row["structure"])] if long else []
+        table.add_row(printable(row["name"]), *("–" if n is None else f"{n:,}" for n in counts), *structure)
+    console().print(table)

@@ -1,0 +1,94 @@
+"""What works without any extra: every optional package is hidden from the imports of a child process."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from record_examples import record
+
+from pairnet.data.sources import load_dataset
+from pairnet.extras import EXTRAS
+from pairnet.study.store import append
+
+pytest_plugins = ("trained_runs",)
+
+HIDDEN = sorted(module for modules in EXTRAS.values() for module in modules)
+
+WITHOUT_EXTRAS = f"""
+import sys
+
+class Hiding:
+    def __init__(self, finder):
+        self.finder = finder
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+    def find_spec(self, name, path=None, target=None):
+        hidden = name.partition(".")[0] in {HIDDEN}
+        return None if hidden else self.finder.find_spec(name, path, target)
+
+sys.meta_path[:] = [Hiding(finder) for finder in sys.meta_path]
+from pairnet.__main__ import main
+
+main()
+"""
+
+
+def without_extras(*arguments):
+    command = [sys.executable, "-c", WITHOUT_EXTRAS, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def result_of(*arguments):
+    found = without_extras(*arguments)
+    assert found.returncode == 0, found.stderr
+    return json.loads(found.stdout)
+
+
+def test_an_exported_file_predicts(models, tmp_path):
+    import numpy as np
+
+    pixels, _ = load_dataset("glyphs:20").test.take(np.arange(20))
+    np.save(tmp_path / "pairs.npy", pixels.reshape(10, 2, 28, 28))
+    found = result_of("predict", models("order_net_fast", "images", "fp32"), tmp_path / "pairs.npy", "--json")
+    assert len(found["pairs"]) == 10
+
+
+def test_runs_and_variants_are_listed(tmp_path):
+    append(tmp_path, record())
+    assert [row["row"] for row in result_of("runs", "--runs", tmp_path, "--json")] == [record().row]
+    assert len(result_of("variants", "--json")) > 1
+
+
+def test_doctor_names_the_extras_to_install(tmp_path):
+    found = {finding["name"]: finding for finding in result_of("doctor", "--json")}
+    for extra, modules in EXTRAS.items():
+        assert not found[extra]["ready"]
+        assert found[extra]["text"] == f"{', '.join(modules)} not installed: pip install 'pairnet[{extra}]'"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command", "module"),
+    [
+        (["train", "conv_1"], "train", "torch"),
+        (["reproduce"], "reproduce", "torch"),
+        (["export", "--model", "conv_1"], "export", "torch"),
+        (["data", "fetch", "mnist"], "data fetch", "pooch"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_command_whose_extra_is_missing_names_it(arguments, command, module):
+    found = without_extras(*arguments)
+    line = f"pairnet {command} needs {module}, which is not installed: pip install 'pairnet[train]'"
+    assert (found.returncode, found.stdout, found.stderr) == (1, "", f"pairnet: {line}\n")
+
+
+def test_a_public_name_whose_extra_is_missing_names_it():
+    code = WITHOUT_EXTRAS.partition("from pairnet.__main__")[0] + "from pairnet import build"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.stderr.splitlines()[-1] == (
+        "pairnet.errors.MissingExtraError: pairnet.build needs torch, which is not installed: "
+        "pip install 'pairnet[train]'"
+    )
