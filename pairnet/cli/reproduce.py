@@ -61,7 +61,7 @@ def reproduce(
         if markdown and not as_json:
             print_text(report.markdown(study, summaries))
             if remark:
-                print_text(f"\n{remark.capitalize()}.")
+                print_text(f"\n{remark[0].upper()}{remark[1:]}.")
         elif not as_json:
             printed = console()
             printed.print(report.study_table(study, summaries))
