@@ -239,6 +239,7 @@ def write_null(path: Path) -> None:
         data_source=DATA,
         data_checksum=hashlib.sha256(DATA.encode()).hexdigest(),
         pairs=1000,
+        test_pairs=1000,
         seeds=Seeds(train_draw=0, test_draw=1, weights=0, order=0),
         mean=0.0,
         std=1.0,

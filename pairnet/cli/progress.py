@@ -129,11 +129,8 @@ class StudyDisplay:
             return
         fold = "" if run.fold is None else f" fold {run.fold + 1}/{run.folds}"
         elapsed = time.monotonic() - self._start
-        self._console.print(
-            printable(
-                f"[{self._ended}/{self._runs}] {run.name}, draw {run.seed}{fold}: {outcome} ({elapsed:.0f} s so far)"
-            )
-        )
+        place = f"[{self._ended}/{self._runs}] {run.name}, draw {run.seed}{fold}"
+        self._console.print(printable(f"{place}: {outcome} ({elapsed:.0f} s so far)"))
 
 
 class RunDisplay:

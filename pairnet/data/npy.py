@@ -121,7 +121,7 @@ def _array(stream: IO[bytes], where: str, *, available: int, max_bytes: int) -> 
     length = int.from_bytes(_exactly(stream, width, where), "little")
     if length > MAX_HEADER:
         raise DataError(f"{where}: expected a header of at most {MAX_HEADER:,} bytes, got {length:,}")
-    shape, fortran = _described(_exactly(stream, length, where), where)
+    shape, fortran = _described(bytes(_exactly(stream, length, where)), where)
     size = math.prod(shape)
     if size > available - 8 - width - length:
         raise DataError(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from pairnet.artifact.metadata import Seeds
 from pairnet.artifact.recorded import require_same_images
 from pairnet.data.pairs import Pairs, draw_pairs, folds
 from pairnet.data.sources import Dataset
@@ -10,7 +11,7 @@ from pairnet.models.notation import Dropout, show
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import Variant, check
 from pairnet.study import records
-from pairnet.study.records import DataFacts, RunRecord, Seeds
+from pairnet.study.records import DataFacts, RunRecord
 
 MEASUREMENTS = 5
 """Number of epochs of a run after which its held-out pairs are evaluated, unless asked otherwise."""

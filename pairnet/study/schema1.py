@@ -7,10 +7,11 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from pairnet.artifact.metadata import Seeds
 from pairnet.errors import RecordError
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import Variant
-from pairnet.study.records import Checksum, Count, DataFacts, Environment, Fraction, RunRecord, Seeds, fingerprint_of
+from pairnet.study.records import Checksum, Count, DataFacts, Environment, Fraction, RunRecord, fingerprint_of
 from pairnet.training.history import Epoch
 
 _STRUCTURE = re.compile(

@@ -171,6 +171,7 @@ def test_pictures_of_each_class(pairnet):
 
 def test_runs_lists_the_records_of_studies_and_of_saved_networks(pairnet, tmp_path):
     folder = tmp_path / "runs"
+    folder.mkdir()
     append(folder, record(label="[red]row"))
     (folder / "saved").mkdir()
     (folder / "saved" / "record.json").write_text(record(1, label="saved").to_json())
