@@ -6,6 +6,7 @@ Images and pairs
     load_dataset    load images: full MNIST, the 5,000 embedded ones, procedural digits, or IDX files -> Dataset
     Dataset         images to train on and images to test on, with their checksum and origin
     draw_pairs      draw pairs of images at random, reproducibly
+    moments         mean and standard deviation of the pixels of pairs
     PairLoader      batches of pairs, warped and normalised, prepared in the background
 
 Networks
@@ -44,7 +45,7 @@ from pairnet import moved
 
 if TYPE_CHECKING:
     from pairnet.data.loader import PairLoader
-    from pairnet.data.pairs import draw_pairs
+    from pairnet.data.pairs import draw_pairs, moments
     from pairnet.data.sources import Dataset, load_dataset
     from pairnet.errors import (
         AccuracyError,
@@ -144,6 +145,7 @@ _MODULES = {
     "Warp": "models.recipes",
     "build": "models.networks",
     "draw_pairs": "data.pairs",
+    "moments": "data.pairs",
     "export": "exporting.export",
     "find_variant": "models.variants",
     "load_dataset": "data.sources",

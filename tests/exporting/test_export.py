@@ -23,7 +23,7 @@ from pairnet.exporting.export import export
 from pairnet.models import variants
 from pairnet.models.variants import VARIANTS, find_variant
 from pairnet.serving.predictor import Predictor
-from pairnet.study.runs import load_record, newest
+from pairnet.study.saved import load_record, load_run, newest
 
 pytest_plugins = ("trained_runs",)
 
@@ -82,8 +82,9 @@ def test_metadata_is_complete_and_exact(trained, digits5k, tmp_path):
         assert about.keys() == METADATA.keys()
         assert about["part"] == part
         assert (float(about["mean"]), float(about["std"])) == (record.mean, record.std)
-        assert (json.loads(about["seeds"]), json.loads(about["recipe"])) == (record.seeds, record.recipe)
-        assert (about["structure"], about["data_checksum"]) == (record.structure, digits5k.checksum)
+        assert json.loads(about["seeds"]) == asdict(record.seeds)
+        assert json.loads(about["recipe"]) == record.recipe.to_dict()
+        assert (about["structure"], about["data_checksum"]) == (record.variant.structure, digits5k.checksum)
         assert float(about["test_accuracy"]) == float(about["run_accuracy"]) == record.accuracy
         assert "/" not in about["data_source"]
 
@@ -119,7 +120,7 @@ def test_lower_precision_keeps_types_and_reports_accuracy(name, precision, train
     session = ort.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
     assert [(port.name, port.type) for port in session.get_inputs()] == [("pair", "tensor(uint8)")]
     assert [(port.name, port.type) for port in session.get_outputs()] == [("probability", "tensor(float)")]
-    run = exporting.load_trained(trained(name), digits5k, "images")
+    run = exporting.prepare(load_run(trained(name)), name, digits5k, "images")
     decided = session.run(None, {"pair": run.testing})[0] > 0.5
     assert exported.accuracy == (decided == run.targets).mean()
     assert exported.changed == (decided != (run.probability > 0.5)).sum()
@@ -140,7 +141,7 @@ def test_int8_is_calibrated_on_training_pairs_and_measured_on_test_pairs(trained
 
     monkeypatch.setattr(exporting, "quantise", spy)
     (exported,) = export(trained("no_w_net"), tmp_path / "m.onnx", dataset=digits5k, precision="int8", max_drop=100)
-    of_run = exporting.load_trained(trained("no_w_net"), digits5k, "images")
+    of_run = exporting.prepare(load_run(trained("no_w_net")), "no_w_net", digits5k, "images")
     assert np.array_equal(calibrations[0], of_run.training)
     assert not np.array_equal(calibrations[0], of_run.testing)
     with Predictor(tmp_path / "m.onnx") as predictor:
@@ -185,15 +186,19 @@ def test_existing_files_are_kept_without_force(trained, digits5k, tmp_path):
 def test_a_changed_record_or_network_is_refused(trained, digits5k, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(trained("fc_1"), folder)
-    record = json.loads((folder / "record.json").read_text())
+    text = (folder / "record.json").read_text()
+    (folder / "record.json").write_text(text.replace('"accuracy": 0.', '"accuracy": 0.9'))
+    with pytest.raises(RecordError, match=r"record\.json was edited"):
+        export(folder, tmp_path / "m.onnx", dataset=digits5k)
+    run = load_run(trained("fc_1"))
     for wrong, accepted in ((1, True), (2, False)):  # of 200 pairs
-        changed = record | {"accuracy": record["accuracy"] - wrong / record["pairs"]}
-        (folder / "record.json").write_text(json.dumps(changed))
+        changed = replace(run, record=replace(run.record, accuracy=run.record.accuracy - wrong / 200))
         if accepted:
-            assert exporting.load_trained(folder, digits5k, "images").record.accuracy == changed["accuracy"]
+            assert exporting.prepare(changed, "fc_1", digits5k, "images").record == changed.record
         else:
             with pytest.raises(RecordError, match=r"recorded accuracy .* to within 1 of 200 pairs, got .*changed"):
-                export(folder, tmp_path / "m.onnx", dataset=digits5k)
+                export(changed, tmp_path / "m.onnx", dataset=digits5k)
+    assert list(tmp_path.glob("*.onnx")) == []
 
 
 def test_images_of_another_data_set_are_refused(trained, tmp_path):

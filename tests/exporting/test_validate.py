@@ -12,6 +12,7 @@ from pairnet.exporting import export as exporting
 from pairnet.exporting import validate
 from pairnet.exporting.validate import check
 from pairnet.models.variants import find_variant
+from pairnet.study.saved import load_run
 
 pytest_plugins = ("trained_runs",)
 
@@ -133,7 +134,7 @@ def test_a_weight_corrupted_after_the_export_is_detected(forged, models, trained
         helper.set_model_props(model, {"weights_sha256": weights_digest(model)})
     path = tmp_path / "m.onnx"
     onnx.save(model, path)
-    run = exporting.load_trained(trained("final_model"), digits5k, "images")
+    run = exporting.prepare(load_run(trained("final_model")), "final_model", digits5k, "images")
     design = Design(variant=find_variant("final_model"), with_digits=True)
     feeds = {"pair": exporting._enough(run.testing)}
     with pytest.raises(ValuesError if forged else WeightsError):

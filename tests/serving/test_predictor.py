@@ -24,7 +24,7 @@ from pairnet.serving import predictor as module
 from pairnet.serving.inputs import check_results
 from pairnet.serving.model import CudaRunner, Model
 from pairnet.serving.predictor import Predictor
-from pairnet.study.runs import evaluate_saved, load_record
+from pairnet.study.saved import evaluate, load_record, load_run
 
 pytest_plugins = ("trained_runs",)
 
@@ -71,7 +71,7 @@ def test_each_variant_reproduces_its_recorded_accuracy(variant, kind, models, tr
     with Predictor(models(variant.name, kind)) as predictor:
         assert predictor.input_kind == kind
         accuracy = measure(predictor.probability, recorded_draw(predictor.metadata, digits5k))
-    assert accuracy == evaluate_saved(trained(variant.name), digits5k)
+    assert accuracy == evaluate(load_run(trained(variant.name)), digits5k)
 
 
 def test_the_draw_is_refused_for_other_images(final):
