@@ -65,7 +65,7 @@ class Trained:
     """A saved run with the pairs on which its files are calibrated (training) and measured (testing)."""
 
     record: RunRecord
-    net: JointNetwork | TwinNetwork
+    network: JointNetwork | TwinNetwork
     training: NDArray[Any]  # as the file takes them: uint8 [n,2,28,28] or float32 [n,2,14,14]
     testing: NDArray[Any]
     targets: NDArray[np.bool_]  # of testing [n]
@@ -140,7 +140,7 @@ def prepare(saved: TrainedRun, name: str, dataset: Dataset, input_kind: InputKin
     RecordError if the accuracy differs from the recorded one by more than RECORD_TOLERANCE: the weights or the record
     were changed.
     """
-    record, net = saved.record, saved.network
+    record, network = saved.record, saved.network
     require_same_images(dataset, owner=name, name=record.data.name, checksum=record.data.checksum)
     if record.fold is not None:
         raise RecordError(f"{name}: expected a run that was measured on its test draw, got fold {record.fold}")
@@ -148,12 +148,12 @@ def prepare(saved: TrainedRun, name: str, dataset: Dataset, input_kind: InputKin
     seeds, train = record.seeds, dataset.train
     training = draw_pairs(train, count=record.pairs, seed=seeds.train_draw)
     testing = draw_pairs(dataset.test, count=record.test_pairs, seed=seeds.test_draw)
-    targets, probability = testing.targets > 0.5, predict(net, testing, moments).numpy()
+    targets, probability = testing.targets > 0.5, predict(network, testing, moments).numpy()
     accuracy = measure(lambda _: probability, (testing, targets))
     _check_recorded(name, record, accuracy)
     return Trained(
         record=record,
-        net=net,
+        network=network,
         training=as_input(training, train, moments, input_kind),
         testing=as_input(testing, dataset.test, moments, input_kind),
         targets=targets,
@@ -217,7 +217,7 @@ def _write(
     output: Path,
 ) -> Exported:
     """Builds, measures, writes and validates one group of files."""
-    weights = {name: value.detach().contiguous().numpy() for name, value in trained.net.state_dict().items()}
+    weights = {name: value.detach().contiguous().numpy() for name, value in trained.network.state_dict().items()}
     models = exact = [graphs.build(replace(design, half=False), weights, trained.moments) for design in designs]
     if precision == "fp16":
         models = [graphs.build(design, weights, trained.moments) for design in designs]
@@ -298,19 +298,19 @@ def _feeds(design: Design, trained: Trained, pairs: NDArray[Any]) -> dict[str, N
 @torch.inference_mode()
 def _expected(design: Design, trained: Trained, feeds: Arrays) -> dict[str, NDArray[Any]]:
     """Outputs of PyTorch for the same inputs."""
-    net, inputs = trained.net, [torch.from_numpy(_normalised(value, trained.moments)) for value in feeds.values()]
+    network, inputs = trained.network, [torch.from_numpy(_normalised(value, trained.moments)) for value in feeds.values()]
     with single_thread():
-        if isinstance(net, JointNetwork) or design.part == "joint":
-            scores = net(inputs[0])
+        if isinstance(network, JointNetwork) or design.part == "joint":
+            scores = network(inputs[0])
             outputs = {"probability": scores.main.sigmoid()}
             if design.with_digits:
                 outputs["digits"] = scores.digits.softmax(-1)
         elif design.part == "encoder":
-            features = net.encode(inputs[0])
+            features = network.encode(inputs[0])
             outputs = {"features": features.exp() if design.variant.orders else features}  # PyTorch keeps logarithms
         else:
             features = torch.cat(inputs, dim=1)
-            outputs = {"probability": net.compare(features.log() if design.variant.orders else features).sigmoid()}
+            outputs = {"probability": network.compare(features.log() if design.variant.orders else features).sigmoid()}
     return {name: value.numpy() for name, value in outputs.items()}
 
 
