@@ -73,15 +73,15 @@ def test_reproduce_prints_the_table(pairnet):
 @pytest.mark.parametrize(
     ("arguments", "status", "reason"),
     [
-        (("train", "fina_model"), 2, 'no variant is called "fina_model"; did you mean final_model'),
+        (("train", "fina_model"), 2, 'got "fina_model": did you mean final_model'),
         (("train",), 2, "Missing argument"),
-        (("train", "fc_1", "--epochs", "0"), 2, "epochs must be at least 1, not 0"),
+        (("train", "fc_1", "--epochs", "0"), 2, "to be at least 1, got 0"),
         (("train", "fc_1", "--epochs", "many"), 2, "--epochs"),
         (("train", "fc_1", "--pairs", "5000"), 2, "choose --pairs 1000 or less"),
         (("train", "fc_1", "--data", "mnist6k"), 2, "did you mean mnist5k?"),
         (("train", "fc_1", "--data", "idx:nowhere"), 2, "idx:FOLDER"),
         (("train", "fc_1", "--data", "mnist"), 2, "run `pairnet data fetch mnist`"),
-        (("train", "fc_1", "--device", "gpu"), 2, '--device is auto, cpu or cuda, not "gpu"'),
+        (("train", "fc_1", "--device", "gpu"), 2, 'to be auto, cpu or cuda, got "gpu"'),
         (("reproduce", "--table", "4"), 2, '--table is 1, 2, 3, dropout, order, ablation or all, not "4"'),
         (("reproduce", "--repeats", "0"), 2, "--repeats must be at least 1"),
         (("reproduce", "--jobs", "0"), 2, "--jobs must be at least 1"),
