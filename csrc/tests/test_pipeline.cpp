@@ -235,7 +235,7 @@ TEST_CASE("memory of batches is aligned, reused, and outlives the owner of its p
     auto pool = std::make_shared<BatchPool>(3, 1);
     auto batch = std::make_shared<Batch>(pool, 2);
     const float* address = batch->pair().data();
-    CHECK(reinterpret_cast<std::uintptr_t>(place) % 64 == 0);
+    CHECK(reinterpret_cast<std::uintptr_t>(address) % 64 == 0);
     CHECK(reinterpret_cast<std::uintptr_t>(batch->target().data()) % 64 == 0);
     CHECK(reinterpret_cast<std::uintptr_t>(batch->digits().data()) % 64 == 0);
     CHECK(batch->digits().size() == 4);

@@ -137,7 +137,7 @@ def _array(stream: IO[bytes], where: str, *, available: int, max_bytes: int) -> 
         raise DataError(f"{where}: expected a possible shape, got {list(shape)}") from None
 
 
-def _described(header: bytes, where: str) -> tuple[tuple[int, ...], bool]:
+def _described(header: bytes | bytearray, where: str) -> tuple[tuple[int, ...], bool]:
     """Shape and order in the text of a header, which must describe a uint8 array."""
     try:
         fields = ast.literal_eval(header.decode("latin-1").strip())

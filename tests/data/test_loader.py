@@ -207,11 +207,8 @@ def test_the_state_of_another_loader_is_refused(change: dict[str, object], messa
         PairLoader(pairs.subset(np.arange(50)), IDENTITY, batch=10).load_state_dict(state)
     with pytest.raises(ArgumentError, match="expected a `state` with draw="):
         PairLoader(pairs.subset(np.arange(100)[::-1].copy()), IDENTITY, batch=10).load_state_dict(state)
-    for name, value, bounds in (
-        ("handed_out", 11, "0..10"),
-        ("handed_out", 1.0, "0..10"),
-        ("epoch", -1, "0..268435455"),
-    ):
+    bounds = {"handed_out": "0..10", "epoch": "0..268435455"}
+    for name, value in (("handed_out", 11), ("handed_out", 1.0), ("epoch", -1)):
         with pytest.raises(ArgumentError, match=f"expected a `state` with {name} in {bounds[name]}, got {value}"):
             PairLoader(pairs, IDENTITY, batch=10).load_state_dict(state | {name: value})
     del state["epoch"]
