@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PRESETS ?= default asan tsan
 QUICK := '(null|order_net_fast)'|data_path.*1000
 CORE := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*.h csrc/*.cpp)
 
@@ -25,7 +26,7 @@ lint: .venv/dev-installed  ## ruff, mypy, import-linter and clang-format
 	$(BIN)/lint-imports
 	$(BIN)/clang-format --dry-run --Werror csrc/*.h csrc/*.cpp csrc/tests/*.cpp
 cpp-test: .venv/dev-installed  ## the C++ tests, plain and with the sanitizers (needs doctest, in Debian the package doctest-dev)
-	for preset in default asan tsan; do \
+	for preset in $(PRESETS); do \
 	    $(BIN)/cmake --preset $$preset && $(BIN)/cmake --build --preset $$preset --parallel 2 && \
 	    $(BIN)/ctest --preset $$preset || exit 1; \
 	done
@@ -53,13 +54,13 @@ clean:  ## remove .venv and everything that was built
 	$(INSTALL) --editable '.[all]'
 	@touch $@
 .venv/test-installed: .venv/installed
-	$(INSTALL) --editable '.[test]'
+	$(INSTALL) 'pairnet[test]'
 	@touch $@
 .venv/dev-installed: .venv/installed
-	$(INSTALL) --editable '.[dev]'
+	$(INSTALL) 'pairnet[dev]'
 	@touch $@
 .venv/bench-installed: .venv/installed
-	$(INSTALL) --editable '.[bench]'
+	$(INSTALL) 'pairnet[bench]'
 	@touch $@
 build/site/node_modules:  # the scripts that the pages of asv load from the network
 	npm install --silent --no-audit --no-fund --prefix build/site jquery@3.3.1 flot@0.8.3 flot-orderbars@1.0.0 \

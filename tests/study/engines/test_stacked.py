@@ -52,7 +52,7 @@ def test_nothing_to_do_is_no_error(glyph_set, tmp_path):
 def test_a_run_that_diverges_fails_alone(glyph_set, tmp_path, pairs):
     good = plan(replace(SMALL, rows=SMALL.rows[1:]), draws=2, epochs=1, pairs=pairs)
     variant = good[0].variant
-    bad = replace(good[0], label="bad", variant=replace(variant, recipe=replace(variant.recipe, loss_ratio=1e38)))
+    bad = replace(good[0], label="bad", variant=replace(variant, recipe=replace(variant.recipe, loss_ratio=1e39)))
     jobs = [job_of(run, glyph_set) for run in (good[0], bad, good[1])]
     assert len(groups(jobs)) == 1
     result = run_study([good[0], bad, good[1]], glyph_set, tmp_path / "all", engine=Stacked(dataset=glyph_set))
