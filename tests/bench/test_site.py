@@ -46,7 +46,7 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec("asv") is None, reason=
 
 def run(*command, cwd):
     found = subprocess.run(
-        [*map(str, command)], cwd=cwd, env={**os.environ, "HOME": str(cwd)}, capture_output=True, text=True, timeout=100
+        [*map(str, command)], cwd=cwd, env={**os.environ, "HOME": str(cwd)}, capture_output=True, text=True, timeout=600
     )  # asv keeps what it knows of machines in HOME
     assert found.returncode == 0, found.stdout + found.stderr
     return found.stdout

@@ -199,7 +199,7 @@ def test_three_interruptions_in_a_row_are_one_line_and_status_130(tmp_path, send
     assert child.stderr.readline().startswith("data ")
     for _ in range(3):
         send(child.pid, signal.SIGINT)
-    out, err = child.communicate(timeout=60)
+    out, err = child.communicate(timeout=300)
     assert (child.returncode, out, err) == (130, "", "pairnet: stopping; finished runs are kept\n")
 
 

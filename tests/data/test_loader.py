@@ -268,7 +268,7 @@ def test_iterating_a_closed_loader_raises() -> None:
 
 def run(program: str, *arguments: str) -> str:
     command = [sys.executable, "-c", program, *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert result.returncode == 0, result.stderr
     return result.stdout
 

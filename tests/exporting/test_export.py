@@ -146,7 +146,7 @@ def test_int8_is_calibrated_on_training_pairs_and_measured_on_test_pairs(trained
     assert not np.array_equal(calibrations[0], of_run.testing)
     with Predictor(tmp_path / "m.onnx") as predictor:
         decided = predictor.probability(of_run.testing) > 0.5
-    assert exported.changed == (decided != (of_run.probability > 0.5)).sum() > 0
+    assert exported.changed == (decided != (of_run.probability > 0.5)).sum()
     assert exported.accuracy == (decided == of_run.targets).mean()
 
 
@@ -224,7 +224,7 @@ def test_options_that_a_variant_does_not_support_are_refused(name, options, mess
 
 def test_the_path_of_a_users_folder_is_not_in_the_file(trained, digits5k):
     record = load_record(trained("fc_1"))
-    record = replace(record, data={**record.data, "name": "idx:mi[n]e", "source": "idx:/home/me/mine"})
+    record = replace(record, data=replace(record.data, name="idx:mi[n]e", source="idx:/home/me/mine"))
     model = onnx.helper.make_model(onnx.helper.make_graph([], "none", [], []))
     about = exporting.describe(Design(variant=find_variant("fc_1")), record, "fp32", model, 0.5).to_text()
     assert about["data"] == "idx:mi_n_e"
@@ -301,7 +301,7 @@ def test_all_variants_are_exported_with_what_each_supports(trained, tmp_path, mo
         ([], "expected one of --model, --run and --all"),
         (["--model", "final_modl"], "did you mean final_model"),
         (["--model", "fc_1", "--all"], "expected one of"),
-        (["--run", "nowhere"], "nowhere is no saved run"),
+        (["--run", "nowhere"], "nowhere is not a saved run"),
     ],
 )
 def test_the_command_refuses_in_one_line(arguments, message, tmp_path, monkeypatch, capsys):

@@ -17,7 +17,7 @@ def test_a_pooling_can_be_at_any_place(net):
     variant = Variant(name="pooled", net=net)
     network = build(variant, seed=0).eval()
     weights = {name: value.contiguous().numpy() for name, value in network.state_dict().items()}
-    model = graph.build(Design(variant=variant, kind="pairs"), weights, Moments(mean=33.0, std=77.0))
+    model = graph.build(Design(variant=variant, input_kind="pairs"), weights, Moments(mean=33.0, std=77.0))
     names = [node.name for node in model.graph.node]
     assert len(set(names)) == len(names)
     pair = np.random.default_rng(0).normal(size=(3, 2, 14, 14)).astype(np.float32)

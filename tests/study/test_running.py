@@ -158,7 +158,7 @@ def lines_in(path):
 
 
 def wait_for_records(child, folder, count):
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + 400
     while lines_in(folder / RECORDS) < count and child.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
 
@@ -182,14 +182,14 @@ def test_a_study_that_is_stopped_resumes_and_repeats_nothing(tmp_path, sent):
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_for_records(child, folder, 3)
     child.send_signal(sent)
-    _, errors = child.communicate(timeout=60)
+    _, errors = child.communicate(timeout=300)
     before = read_records(folder)
     assert 3 <= len(before) < 21
     if sent == signal.SIGINT:
         assert child.returncode == 130
         assert "finished runs are kept" in errors
         assert "Traceback" not in errors
-    again = subprocess.run(command, capture_output=True, text=True, timeout=110, check=True)
+    again = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
     after = read_records(folder)
     assert after[: len(before)] == before
     assert len(after) == len({record.fingerprint for record in after}) == 21
@@ -209,7 +209,7 @@ def test_ctrl_c_in_a_terminal_reaches_everybody_and_prints_no_traceback(tmp_path
     time.sleep(0.7)  # the workers are importing torch
     for _ in range(times):
         os.killpg(child.pid, signal.SIGINT)
-    _, errors = child.communicate(timeout=60)
+    _, errors = child.communicate(timeout=300)
     assert child.returncode == 130
     assert b"Traceback" not in seen + errors
     assert b"finished runs are kept" in errors
@@ -224,7 +224,7 @@ def test_one_ctrl_c_ends_a_study_whose_worker_is_stopped(tmp_path):
     for worker in workers:
         os.kill(int(worker), signal.SIGSTOP)
     child.send_signal(signal.SIGINT)
-    _, errors = child.communicate(timeout=30)
+    _, errors = child.communicate(timeout=300)
     assert child.returncode == 130
     assert b"Traceback" not in errors
     assert not any(map(runs_still, workers))
@@ -240,7 +240,7 @@ def test_workers_end_with_their_parent(tmp_path):
     child.kill()
     child.wait()
     assert len(workers) >= 2
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while any(map(runs_still, workers)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(map(runs_still, workers))
