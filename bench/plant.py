@@ -47,8 +47,8 @@ CHANGES = (
     Change(
         name="dropout left on at test time",
         file="pairnet/training/loop.py",
-        old="    net.eval()\n    return joined(",
-        new="    net.train()\n    forget_masks(net)\n    return joined(",
+        old="    network.eval()\n    return concatenate_scores(",
+        new="    network.train()\n    clear_masks(network)\n    return concatenate_scores(",
         nth=1,
         benchmarks=rf"quality\.Error\..*'{VARIANT}'",
     ),
