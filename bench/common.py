@@ -1,4 +1,4 @@
-"""Owns the axes of the suite, and the class through which benchmarks share the nets that are trained once.
+"""Owns the axes of the suite, and the class through which benchmarks share the networks that are trained once.
 
 What gets worse upwards (error, time, bytes) is gated: `asv continuous` calls its rise a regression. asv would say the
 same of accuracy and pairs per second, which get better upwards: they are charted, in classes called Charted...
@@ -61,7 +61,7 @@ def titled(title: str, *, unit: str = "") -> Callable[[Asked], Asked]:
 
 
 def images(batch: int) -> NDArray[np.uint8]:
-    """Pairs of noise, uint8 [batch,2,28,28]: no net is quicker or slower for what it sees."""
+    """Pairs of noise, uint8 [batch,2,28,28]: the images do not change the speed of a network."""
     return np.random.default_rng(0).integers(0, 256, (batch, 2, 28, 28), dtype=np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""How long does an epoch of batches take, before any net sees them?  The C++ loader, and two ways without it.
+"""How long does an epoch of batches take, before any network sees them?  The C++ loader, and two ways without it.
 
 The loader shuffles, warps, normalises and copies; the two others only shuffle and gather what was normalised before.
 """
@@ -43,7 +43,7 @@ class OfLoader:
     params = [list(WARPS), THREADS, BATCHES]
     version = "1"
     rounds = 1
-    number = 1  # the loader goes on from epoch to epoch; asv would call `setup` once for several of them
+    number = 1  # the loader continues from epoch to epoch; asv would call `setup` once for several of them
     repeat = (3, 10, 0.5)
     warmup_time = 0.05
 
@@ -69,7 +69,7 @@ class ChartedLoader(OfLoader):
     def track_pairs_per_second(self, kind: str, threads: int, batch: int) -> float:
         return PAIRS / self.seconds()
 
-    @titled("the loader beside memcpy (charted)", unit="of memcpy's speed")
+    @titled("the loader next to memcpy (charted)", unit="of memcpy's speed")
     def track_fraction_of_memcpy(self, kind: str, threads: int, batch: int) -> float:
         """1 would be as quick as copying the same batches, each into the place of the one before, in this process."""
         batches = [[part.copy() for part in one] for one in self.loader]

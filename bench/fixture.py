@@ -61,7 +61,7 @@ class Net:
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """What `make` made: nets by name, and the folder of their files."""
+    """What `make` made: networks by name, and the folder of their files."""
 
     folder: Path
     nets: dict[str, Net]
@@ -165,7 +165,7 @@ def _all(
     done: Callable[[Any], None],
     bearable: tuple[type[Exception], ...] = (),
 ) -> list[Any]:
-    """Results in the order of the tasks; `done` is told of each as it comes.
+    """Results in the order of the tasks; `done` is called with each as it arrives.
 
     A `bearable` error stands for the task's result; the first other one ends all. Workers know pairnet and not bench,
     so nothing of bench goes to them.

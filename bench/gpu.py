@@ -1,4 +1,4 @@
-"""How long does an exported net take to answer on a GPU?  Skipped, with the reason, where none can be used.
+"""How long does an exported network take to answer on a GPU?  Skipped, with the reason, if none can be used.
 
 Without a driver one batch size stands for all: each skipped row costs asv a process.
 """

@@ -1,4 +1,4 @@
-"""How long does an exported net take to answer on a CPU?  Through pairnet.serving.predictor, as its users do."""
+"""How long does an exported network take to answer on a CPU?  Through pairnet.serving.predictor, as its users do."""
 
 import statistics
 import time

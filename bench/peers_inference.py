@@ -1,12 +1,12 @@
-"""Pairs per second of one trained net in PyTorch, OpenVINO and our predictor, and of ranking against all pairs.
+"""Pairs per second of one trained network in PyTorch, OpenVINO and our predictor, and of ranking against all pairs.
 
     python bench/peers_inference.py [--runs runs] [--rounds 15] [--markdown]      (needs: pip install -e '.[peers]')
 
 All peers run in this one process, in turn within each round, so that whatever else the machine does meets all of them;
 a warm-up of each is thrown away; median and quartiles of the rounds are printed. Our predictor and OpenVINO get raw
 pixels (uint8 [N,2,28,28]) in host memory and pool and normalise them themselves; PyTorch gets pixels that are pooled
-and normalised already, which spares it that work. Speed does not depend on what a net has learned: without a saved run
-of final_model, one is trained for an epoch.
+and normalised already, which spares it that work. Speed does not depend on what a network has learned: without a
+saved run of final_model, one is trained for an epoch.
 """
 
 import tempfile
@@ -126,14 +126,14 @@ def our_peers(files: dict[Precision, Path]) -> Iterator[Peer]:
     """The predictor as it comes; and ONNX Runtime as it comes, on the same file."""
     for precision, path in files.items():
         yield Peer(name=f"pairnet, {precision}", answer=ours(Predictor(path, provider="cpu")))
-    parted = Predictor(files["fp32"], provider="cpu", threads_per_run=cores())
-    yield Peer(name="pairnet, fp32, each run on all threads", answer=ours(parted))
+    split = Predictor(files["fp32"], provider="cpu", threads_per_run=cores())
+    yield Peer(name="pairnet, fp32, each run on all threads", answer=ours(split))
     session = ort.InferenceSession(str(files["fp32"]), providers=["CPUExecutionProvider"])
     yield Peer(name="ONNX Runtime's defaults, fp32", answer=lambda raw, ready: session.run(None, {"pair": raw}))
 
 
 def openvino_peers(files: dict[Precision, Path]) -> Iterator[Peer]:
-    """The same files; also parted between the cores in chunks, as our predictor does it."""
+    """The same files; also split into chunks for the cores, as our predictor does."""
     import openvino
 
     core, chunk = openvino.Core(), 64
@@ -146,7 +146,7 @@ def openvino_peers(files: dict[Precision, Path]) -> Iterator[Peer]:
         request = model.create_infer_request()
         return lambda raw, ready: request.infer({"pair": raw})
 
-    def parted(model: Any) -> Answer:
+    def in_chunks(model: Any) -> Answer:
         queue = openvino.AsyncInferQueue(model, cores())
 
         def run(raw: Pixels, ready: NDArray[np.float32]) -> None:
@@ -161,7 +161,7 @@ def openvino_peers(files: dict[Precision, Path]) -> Iterator[Peer]:
     for label, path, hint in kinds:
         name, parts = f"OpenVINO {version}, {label}", compiled(path, hint, cores(), cores())
         yield Peer(name=name, answer=whole(compiled(path, hint, cores(), 1)))
-        yield Peer(name=f"{name}, in chunks of {chunk}", answer=parted(parts))
+        yield Peer(name=f"{name}, in chunks of {chunk}", answer=in_chunks(parts))
 
 
 def cuda_peers(net: JointNetwork | TwinNetwork, files: dict[Precision, Path]) -> Iterator[Peer]:

@@ -1,11 +1,11 @@
-"""How fast a study is: Table III as `pairnet reproduce` trains it beside the same runs in a plain PyTorch loop.
+"""How fast a study is: Table III as `pairnet reproduce` trains it, compared with the same runs in a plain PyTorch loop.
 
     python bench/peers_study.py [--repeats 2] [--plain-repeats 1] [--rows w_net,...] [--epochs 25] [--markdown]
 
-Both are timed in one run of this file: first the plain loop (bench/plain.py), which trains one net after the other with
-as many threads as there are cores and measures it once at its end, an epoch of it thrown away for each row; then the
-study, all rows as one list of runs, the start of its workers included. Of a row the study's time is a run's own seconds
-over the jobs side by side; of all rows it is what a clock says. Accuracies are of the same draws.
+Both are timed in one run of this file. First the plain loop (bench/plain.py) trains one network after the other with as
+many threads as there are cores, after a warm-up epoch for each row, and evaluates it once at the end. Then the study
+trains all rows as one list of runs, including the start of its workers. The study's time for a row is the wall time of a
+run divided by the number of runs side by side.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""How fast 95.2 % is reached: order_net_fast beside final_model's 25 epochs in a plain PyTorch loop, in one process.
+"""How fast 95.2 % is reached: order_net_fast, and final_model's 25 epochs in a plain PyTorch loop, in one process.
 
     python bench/peers_training.py [--draws 20] [--plain-draws 3] [--data mnist] [--markdown]
 

@@ -1,4 +1,4 @@
-"""How often is a trained net wrong?  Mean over the fixture's seeds; the seeds fix every bit on one kind of CPU."""
+"""How often is a trained network wrong?  Mean over the fixture's seeds; the seeds fix every bit on one kind of CPU."""
 
 import statistics
 
@@ -10,7 +10,7 @@ PRINTED = {**TABLE_I, **TABLE_III}
 
 
 class Error(OfTrainedNets):
-    """Of the net as trained."""
+    """Error of the network as trained."""
 
     param_names = ["variant"]
     params = [NAMES]
@@ -19,7 +19,7 @@ class Error(OfTrainedNets):
     def setup(self, made: Made, variant: str) -> None:
         made.net(variant)
 
-    @titled("error of the trained net")
+    @titled("error of the trained network")
     def track_error(self, made: Made, variant: str) -> float:
         return statistics.fmean(made.net(variant).errors)
 

@@ -9,7 +9,7 @@ from pairnet.models.variants import find_variant
 
 
 class Epoch:
-    """One epoch over 1,000 pairs by the variant's recipe: `train_network` with epochs=1, so with building the net."""
+    """One epoch over 1,000 pairs with the variant's recipe: `train_network` with epochs=1, network construction included."""
 
     param_names = ["variant", "device"]
     params = [NAMES, ["cpu", "cuda"]]
@@ -50,7 +50,7 @@ class ChartedGoal(OfTrainedNets):
     """Until 95.2 % of the test pairs are right for the first time, mean over the fixture's runs, a core for each.
 
     Skipped where a run never got there, and known to a fifth of a run only, since that is how often it is measured: so
-    it is charted. `quality.Error` is what tells a net that got worse.
+    it is charted. `quality.Error` shows a network that became worse.
     """
 
     param_names = ["variant"]

@@ -126,6 +126,7 @@ __all__ = [
     "find_variant",
     "load_dataset",
     "load_run",
+    "moments",
     "read_records",
     "read_variants",
     "run_study",

@@ -38,7 +38,7 @@ def trained(digits5k: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Call
 def models(
     digits5k: Dataset, trained: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., Path]:
-    """An exported file with all that the variant supports: digits, and encoder and head beside it."""
+    """An exported file with all that the variant supports: digits, and encoder and head next to it."""
     folder = tmp_path_factory.mktemp("models")
 
     @cache

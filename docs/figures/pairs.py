@@ -1,4 +1,4 @@
-"""Draws docs/figures/pairs.png: pairs as the networks see them, each with its target. Run: python docs/figures/pairs.py"""
+"""Draws docs/figures/pairs.png, pairs with their targets: python docs/figures/pairs.py"""
 
 from pathlib import Path
 

@@ -18,7 +18,7 @@ def bench_report(
 ) -> None:
     """Show the last benchmark results of this machine.
 
-    Beside each value stands its change since the commit measured before.
+    Each value is followed by its change since the commit measured before.
     """
     from pairnet.cli.bench_results import read_results, select
     from pairnet.cli.bench_tables import tables

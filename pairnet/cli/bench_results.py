@@ -1,4 +1,4 @@
-"""The result files of asv as values: the last commit measured on a machine beside the one before.
+"""The result files of asv as values: the last commit measured on a machine, and the one before.
 
 Files: FOLDER/benchmarks.json describes the suite, FOLDER/MACHINE/*.json hold one commit in one environment each.
 """

@@ -32,7 +32,7 @@ def reproduce(
 ) -> None:
     """Reproduce the paper's tables.
 
-    Trains the paper's networks and prints measured values beside the paper's. Each run is recorded as soon as it has
+    Trains the paper's networks and prints measured values next to the paper's. Each run is recorded as soon as it has
     finished: after an interruption, the same command continues from there.
     """
     from pairnet.cli.progress import StudyDisplay

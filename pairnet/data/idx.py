@@ -134,5 +134,5 @@ def _read(
         raise IdxError(f"{path}: trailing bytes: {expected}, got more: {COPY_AGAIN}")
     try:
         return np.frombuffer(data, np.uint8).reshape(shape)
-    except ValueError as error:  # a dimension of 0 beside very large ones
+    except ValueError as error:  # a dimension of 0 together with very large ones
         raise IdxError(f"{path}: expected a possible shape, got {list(shape)} ({error}): {COPY_AGAIN}") from None

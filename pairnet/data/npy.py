@@ -133,7 +133,7 @@ def _array(stream: IO[bytes], where: str, *, available: int, max_bytes: int) -> 
     data = np.frombuffer(_exactly(stream, size, where), np.uint8)
     try:
         return data.reshape(shape, order="F" if fortran else "C")
-    except ValueError:  # a dimension of 0 beside very large ones
+    except ValueError:  # a dimension of 0 together with very large ones
         raise DataError(f"{where}: expected a possible shape, got {list(shape)}") from None
 
 

@@ -298,7 +298,10 @@ def _feeds(design: Design, trained: Trained, pairs: NDArray[Any]) -> dict[str, N
 @torch.inference_mode()
 def _expected(design: Design, trained: Trained, feeds: Arrays) -> dict[str, NDArray[Any]]:
     """Outputs of PyTorch for the same inputs."""
-    network, inputs = trained.network, [torch.from_numpy(_normalised(value, trained.moments)) for value in feeds.values()]
+    network, inputs = (
+        trained.network,
+        [torch.from_numpy(_normalised(value, trained.moments)) for value in feeds.values()],
+    )
     with single_thread():
         if isinstance(network, JointNetwork) or design.part == "joint":
             scores = network(inputs[0])

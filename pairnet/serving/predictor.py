@@ -202,7 +202,7 @@ class Predictor:
 
         The score of image i is the mean over all images j of (P(i <= j) + 1 - P(j <= i)) / 2. The highest score goes
         first, and images with equal scores keep their order. Each image is encoded once and features are compared. So
-        NAME.encoder.onnx and NAME.head.onnx are needed beside NAME.onnx (`pairnet export --split`), or from_split.
+        NAME.encoder.onnx and NAME.head.onnx are needed next to NAME.onnx (`pairnet export --split`), or from_split.
         Raises ModelError without them, and InputError for other arrays.
         """
         encoder, head = self._encoder_and_head()
@@ -263,7 +263,7 @@ class Predictor:
     def _find_split(self) -> tuple[Model, Model]:
         if self._path is None:
             raise ModelError(
-                "`model`: expected a file with its encoder and head beside it, got bytes: use "
+                "`model`: expected a file with its encoder and head next to it, got bytes: use "
                 "Predictor.from_split(encoder, head)"
             )
         stem = self._path.name.removesuffix(".onnx")
@@ -272,8 +272,8 @@ class Predictor:
         paths = [self._path.with_name(f"{stem}.{part}.onnx") for part in ("encoder", "head")]
         if missing := [path.name for path in paths if not path.is_file()]:
             raise ModelError(
-                f"{self._path}: expected {' and '.join(missing)} beside it, got no such file: `pairnet export --split` "
-                "writes them, for variants with one encoder for both images"
+                f"{self._path}: expected {' and '.join(missing)} next to it, got no such file: "
+                "`pairnet export --split` writes them, for variants with one encoder for both images"
             )
         encoder, head = _matching(*map(self._open, paths))
         if difference := _difference(encoder, self._model):

@@ -1,4 +1,4 @@
-"""The record of a run: what was run, on what, and what came out; one line of JSON, validated whole when it is read."""
+"""The record of a run: its settings, its environment and its results; one line of JSON, validated when it is read."""
 
 import hashlib
 import json

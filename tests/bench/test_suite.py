@@ -153,13 +153,15 @@ def test_a_file_that_export_refuses_fails_its_own_benchmarks_and_no_others(made)
 def test_what_export_refuses_stands_for_its_file_and_other_errors_end_it(made, digits5k):
     (run,) = (made.folder / "runs").glob("order_net_fast-*")
     taken = made.file("order_net_fast", "fp32")  # which no export replaces
-    told = []
+    reported = []
     with ThreadPoolExecutor(1) as pool:
-        (found,) = fixture._all(pool, [partial(export, run, digits5k, taken)], told.append, (FileExistsError,))
+        (found,) = fixture._all(
+            pool, [partial(export, run, taken, dataset=digits5k)], reported.append, (FileExistsError,)
+        )
         assert isinstance(found, FileExistsError)
-        assert told == [found]
+        assert reported == [found]
         with pytest.raises(FileExistsError):
-            fixture._all(pool, [partial(export, run, digits5k, taken)], told.append)
+            fixture._all(pool, [partial(export, run, taken, dataset=digits5k)], reported.append)
 
 
 def test_its_workers_need_not_know_the_suite(made):
