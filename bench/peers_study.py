@@ -4,8 +4,8 @@
 
 Both are timed in one run of this file. First the plain loop (bench/plain.py) trains one network after the other with as
 many threads as there are cores, after a warm-up epoch for each row, and evaluates it once at the end. Then the study
-trains all rows as one list of runs, including the start of its workers. The study's time for a row is the wall time of a
-run divided by the number of runs side by side.
+trains all rows as one list of runs, including the start of its workers. The study's time for a row is the wall time of
+a run divided by the number of runs side by side.
 """
 
 import argparse

@@ -9,7 +9,7 @@ from pairnet.models.variants import find_variant
 
 
 class Epoch:
-    """One epoch over 1,000 pairs with the variant's recipe: `train_network` with epochs=1, network construction included."""
+    """One epoch over 1,000 pairs with the variant's recipe: `train_network` with epochs=1, construction included."""
 
     param_names = ["variant", "device"]
     params = [NAMES, ["cpu", "cuda"]]

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from pairnet.errors import ArgumentError
 from pairnet.exporting.export import export
 
 ROOT = Path(__file__).parents[2]
@@ -153,15 +154,13 @@ def test_a_file_that_export_refuses_fails_its_own_benchmarks_and_no_others(made)
 def test_what_export_refuses_stands_for_its_file_and_other_errors_end_it(made, digits5k):
     (run,) = (made.folder / "runs").glob("order_net_fast-*")
     taken = made.file("order_net_fast", "fp32")  # which no export replaces
-    reported = []
+    reported, task = [], partial(export, run, taken, dataset=digits5k)
     with ThreadPoolExecutor(1) as pool:
-        (found,) = fixture._all(
-            pool, [partial(export, run, taken, dataset=digits5k)], reported.append, (FileExistsError,)
-        )
-        assert isinstance(found, FileExistsError)
+        (found,) = fixture._all(pool, [task], reported.append, (ArgumentError,))
+        assert isinstance(found, ArgumentError)
         assert reported == [found]
-        with pytest.raises(FileExistsError):
-            fixture._all(pool, [partial(export, run, taken, dataset=digits5k)], reported.append)
+        with pytest.raises(ArgumentError):
+            fixture._all(pool, [task], reported.append)
 
 
 def test_its_workers_need_not_know_the_suite(made):
