@@ -21,13 +21,10 @@ from pairnet.artifact.metadata import FileMetadata, from_text
 from pairnet.artifact.text import is_plain, shown
 from pairnet.errors import ModelError
 
-LARGEST_FILE = 256 * 2**20
-"""Bytes of a file; the largest variant of the paper has 4 MB."""
-LARGEST_VALUE = 2**24
-"""Elements of any intermediate value, for one pair."""
+LARGEST_FILE = 256 * 2**20  # bytes; the largest variant of the paper has 4 MB
+LARGEST_VALUE = 2**24  # elements of any intermediate value, for one pair
 MOST_NODES = 1000
-SMALL = 16
-"""Elements of an initializer that shape inference may need, such as the shape for a Reshape."""
+SMALL = 16  # elements of an initializer that shape inference may need, such as the shape for a Reshape
 IR_VERSIONS = range(7, 14)
 
 Test = Callable[[Mapping[str, Any]], bool]

@@ -26,6 +26,7 @@ from pairnet.errors import ArgumentError, ClosedError, InputError, ModelError, P
 from pairnet.host import cores
 from pairnet.serving.inputs import as_array, check_images, check_results, shown_array
 from pairnet.serving.model import Feeds, Model, Outputs
+from pairnet.serving.split import find_split, matching
 
 __all__ = ["ClosedError", "InputError", "ModelError", "Predictor", "ProviderError", "Ranking"]
 
@@ -125,7 +126,7 @@ class Predictor:
             graph_batches=graph_batches,
             warm_up=False,
         )
-        predictor._split = _matching(predictor._model, predictor._open(head))
+        predictor._split = matching(predictor._model, predictor._open(head))
         if warm_up:
             predictor._warm_up()
         return predictor
@@ -257,31 +258,8 @@ class Predictor:
     def _encoder_and_head(self) -> tuple[Model, Model]:
         with self._split_lock:
             if self._split is None:
-                self._split = self._find_split()
+                self._split = find_split(self._path, self._model, self._open)
             return self._split
-
-    def _find_split(self) -> tuple[Model, Model]:
-        if self._path is None:
-            raise ModelError(
-                "`model`: expected a file with its encoder and head next to it, got bytes: use "
-                "Predictor.from_split(encoder, head)"
-            )
-        stem = self._path.name.removesuffix(".onnx")
-        if self._model.part == "encoder":  # it finds its own head
-            stem = stem.removesuffix(".encoder")
-        paths = [self._path.with_name(f"{stem}.{part}.onnx") for part in ("encoder", "head")]
-        if missing := [path.name for path in paths if not path.is_file()]:
-            raise ModelError(
-                f"{self._path}: expected {' and '.join(missing)} next to it, got no such file: "
-                "`pairnet export --split` writes them, for variants with one encoder for both images"
-            )
-        encoder, head = _matching(*map(self._open, paths))
-        if difference := _difference(encoder, self._model):
-            raise ModelError(
-                f"{paths[0].name}: expected the {difference} of {self._path.name}, got another: export all together "
-                "with `pairnet export --split`"
-            )
-        return encoder, head
 
     def _run(self, model: Model, feeds: Feeds) -> Outputs:
         """One run, or one for each chunk of the batch."""
@@ -354,27 +332,3 @@ def _check_positive(name: str, value: Any) -> None:
         valid = False
     if not valid:
         raise ArgumentError(f"`{name}`: expected a whole number from 1, got {value!r}")
-
-
-def _matching(encoder: Model, head: Model) -> tuple[Model, Model]:
-    """The same two models.  Raises ModelError unless they are an encoder and a head that were exported together."""
-    if (encoder.part, head.part) != ("encoder", "head"):
-        raise ModelError(
-            f"expected an encoder and a head, got {encoder.part} ({encoder.name}) and {head.part} ({head.name})"
-        )
-    if difference := _difference(encoder, head):
-        raise ModelError(
-            f"{head.name}: expected the {difference} of the encoder {encoder.name}, got another: export both together "
-            "with `pairnet export --split`"
-        )
-    return encoder, head
-
-
-def _difference(one: Model, other: Model) -> str:
-    """The property in which two files do not belong together; empty if they do."""
-    pairs = {
-        "run": (one.metadata.run, other.metadata.run),
-        "input": (one.metadata.input_kind, other.metadata.input_kind),
-        "precision": (one.metadata.precision, other.metadata.precision),
-    }
-    return next((name for name, (first, second) in pairs.items() if first != second), "")

@@ -21,6 +21,7 @@ from pairnet.data.sources import load_dataset
 from pairnet.errors import ArgumentError, ClosedError, DataError, InputError, ModelError, ProviderError
 from pairnet.models.variants import VARIANTS
 from pairnet.serving import predictor as module
+from pairnet.serving import predictor as predictor_module
 from pairnet.serving.inputs import check_results
 from pairnet.serving.model import CudaRunner, Model
 from pairnet.serving.predictor import Predictor
@@ -412,13 +413,13 @@ def test_a_pool_closed_between_check_and_submission_raises_closed_error(models, 
 
 
 def test_encoder_and_head_are_opened_once_by_many_threads(models, pairs, monkeypatch):
-    opened, real = [], Predictor._find_split
+    opened, real = [], predictor_module.find_split
 
-    def spy(self):
-        opened.append(self)
-        return real(self)
+    def spy(*arguments):
+        opened.append(arguments)
+        return real(*arguments)
 
-    monkeypatch.setattr(Predictor, "_find_split", spy)
+    monkeypatch.setattr(predictor_module, "find_split", spy)
     with Predictor(models("w_net"), warm_up=False) as predictor, ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: predictor.rank(pairs[:3, 0]), range(8)))
     assert len(opened) == 1
