@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from record_examples import record
 
-from pairnet.errors import ArgumentError, NotationError, RecordError
+from pairnet.errors import ArgumentError, DataError, NotationError
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import find_variant
 from pairnet.study.runs import Run, draw, draw_again, fingerprint, is_answered_by, with_dropout
@@ -153,7 +153,7 @@ def test_a_recorded_run_draws_the_same_pairs_again(glyph_set):
     expected = draw(Run(variant=short("fc_1"), pairs=60, test_pairs=50, seed=4), glyph_set)
     assert np.array_equal(training.indices, expected[0].indices)
     assert np.array_equal(test.indices, expected[1].indices)
-    with pytest.raises(RecordError):
+    with pytest.raises(DataError, match="expected the images it was made with"):
         draw_again(record(), glyph_set)
 
 

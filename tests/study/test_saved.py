@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from pairnet.errors import RecordError
+from pairnet.errors import DataError, RecordError
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import Variant, find_variant
 from pairnet.study import saved as saved_module
@@ -106,7 +106,7 @@ def test_a_damaged_folder_is_skipped_with_a_warning(saved, copy):
 
 def test_other_images_are_refused_unless_allowed(glyph_set, saved):
     other, trained = replace(glyph_set, checksum="0" * 64), load_run(saved.folder)
-    with pytest.raises(RecordError, match="000000"):
+    with pytest.raises(DataError, match="000000"):
         evaluate(trained, other)
     assert evaluate(trained, other, any_images=True) > 0
 
