@@ -43,7 +43,7 @@ def test_a_folder_of_old_records_is_resumed_without_a_single_run_repeated(old, t
     result = run_study(runs, dataset, old, on_event=events.append)
     assert all(isinstance(event, Kept) for event in events)
     assert [record.fingerprint for record in result.records] == [fingerprint(run, dataset) for run in runs]
-    assert [record.label for record in result.records] == [run.label for run in runs]
+    assert [record.accuracy for record in result.finished] == [event.record.accuracy for event in events]
     assert (old / RECORDS).read_bytes() == before
 
 
