@@ -62,7 +62,7 @@ def test_train_evaluate_and_train_again(pairnet):
     command = ("train", "conv_1", "--data", "glyphs:400", "--pairs", 100, "--epochs", 1, "--runs", "kept")
     status, out, err = pairnet(*command, "--json")
     record = json.loads(out)
-    assert (status, record["variant"]) == (0, "conv_1")
+    assert (status, record["variant"]["name"]) == (0, "conv_1")
     assert "glyphs: 400 training and 400 test images" in err
     status, out, _ = pairnet("evaluate", record["folder"], "--json")
     assert (status, json.loads(out)["accuracy"]) == (0, record["accuracy"])
@@ -98,9 +98,9 @@ def test_a_setting_that_is_not_the_papers_is_named(pairnet):
     common = ("reproduce", "--table", "I", "--draws", 1, "--pairs", 20, "--data", "glyphs:200", "--epochs", 1)
     _, out, _ = pairnet(*common)
     remark = "epochs instead of the recipe's; 20 pairs instead of 1,000; images of glyphs instead of full MNIST"
-    assert f"not the paper's setting: 1 {remark}" in " ".join(out.split())
+    assert f"not the paper's setting: 1 {remark.replace('epochs', 'epoch', 1)}" in " ".join(out.split())
     _, out, err = pairnet(*common, "--markdown")
-    assert "Not the paper's setting: 1 epochs" in out
+    assert "Not the paper's setting: 1 epoch instead" in out
     assert "so far" not in err
 
 

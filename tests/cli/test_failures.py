@@ -66,7 +66,7 @@ def test_any_other_error_is_called_a_bug(error):
         ("train", "`data_dir` or `pairs`", "--data-dir or --pairs"),
         ("train", "`workers`, `weights` and `pairnet train`", "`workers`, `weights` and `pairnet train`"),
         ("reproduce", "`workers`, `jobs`, `spec`", "--jobs, --jobs, --data"),
-        ("export", "`kind`, `digits`, `every`, `max_drop`", "--input, --with-digits, --all, --max-drop"),
+        ("export", "`input_kind`, `with_digits`, `every`, `max_drop`", "--input, --with-digits, --all, --max-drop"),
         ("data pictures", "`output` and `seed`", "--output and `seed`"),
     ],
 )
@@ -78,7 +78,8 @@ def test_parameters_in_backticks_become_the_options_of_the_command(command, mess
 
 @pytest.mark.parametrize("old", RENAMED)
 def test_a_renamed_option_fails_with_its_new_name(command_line, old):
-    status, out, err = command_line("calibration", "w_net", old, "x")
+    command = ("reproduce",) if old == "--repeats" else ("calibration", "w_net")
+    status, out, err = command_line(*command, old, "x")
     assert (status, out, err) == (2, "", f"pairnet: {old} is now {RENAMED[old]}\n")
     status, _, err = command_line("variants", old, "x")  # this command has never had the option
     assert status == 2
@@ -137,7 +138,7 @@ def failing_app(monkeypatch, error):
     def fail(path):
         raise error
 
-    monkeypatch.setattr("pairnet.study.records.read", fail)
+    monkeypatch.setattr("pairnet.study.store.read_records", fail)
 
 
 def test_control_characters_and_markup_in_messages_are_shown_as_they_are(command_line, monkeypatch, tmp_path):
