@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PYTEST := $(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal
 PRESETS ?= default asan tsan
 QUICK := '(null|order_net_fast)'|data_path.*1000
 CORE := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*.h csrc/*.cpp)
@@ -13,10 +14,10 @@ help:  ## list the targets
 install: .venv/installed  ## .venv with pairnet and all its extras
 reproduce: .venv/installed  ## train the paper's networks and print Table III
 	$(BIN)/pairnet reproduce
-test: .venv/test-installed  ## all tests
-	$(BIN)/pytest
+test: .venv/test-installed  ## all tests, in up to four processes
+	$(PYTEST)
 attack: .venv/test-installed  ## the long form of the tests with hostile files and arguments
-	PAIRNET_ATTACK=long $(BIN)/pytest tests/attack
+	PAIRNET_ATTACK=long $(PYTEST) tests/attack
 test-site: .venv/test-installed .venv/bench-installed build/site/node_modules  ## the pages of `asv publish` in a browser (needs chromium and npm)
 	$(BIN)/pytest tests/bench/test_site.py
 lint: .venv/dev-installed  ## ruff, mypy, import-linter and clang-format

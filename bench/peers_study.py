@@ -26,7 +26,7 @@ from pairnet.host import cores, hardware
 from pairnet.study.running import default_engine, run_study
 from pairnet.study.runs import draw
 from pairnet.study.tables import plan, studies
-from pairnet.training.loop import resolve_device
+from pairnet.training.device import resolve_device
 
 ROWS = ("cnn_base", "no_w_net", "w_net", "a_net", "a_w_net", "final_model")
 

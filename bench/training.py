@@ -27,7 +27,7 @@ class Epoch:
             raise NotImplementedError("there is no NVIDIA driver")
         from pairnet.data.pairs import draw_pairs
         from pairnet.data.sources import load_dataset
-        from pairnet.training.loop import resolve_device
+        from pairnet.training.device import resolve_device
 
         try:
             resolve_device(device)

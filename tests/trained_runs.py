@@ -1,6 +1,12 @@
-"""Fixtures for tests that need a trained run or an exported file: each variant, trained briefly on embedded digits."""
+"""Fixtures for tests that need a trained run or an exported file: each variant, trained briefly on embedded digits.
 
-from collections.abc import Callable
+Several processes of pytest-xdist share the folders: each run and each file is made once.
+"""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -16,36 +22,62 @@ from pairnet.study.runs import Run
 from pairnet.study.saved import train_and_save
 
 
+@contextmanager
+def made_once(folder: Path) -> Iterator[bool]:
+    """Creates `folder` and yields True, or yields False once the process that creates it has filled it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = folder / "done"
+        yield not done.exists()
+        folder.mkdir(exist_ok=True)
+        done.touch()
+
+
+@pytest.fixture(scope="session")
+def common_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this test session that all its processes share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+
+
 @pytest.fixture(scope="session")
 def digits5k() -> Dataset:
     return load_dataset("mnist5k")
 
 
 @pytest.fixture(scope="session")
-def trained(digits5k: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def trained(digits5k: Dataset, common_folder: Path) -> Callable[[str], Path]:
     """The folder of a run of one epoch over 200 pairs: no weight and no statistic has its initial value."""
-    out = tmp_path_factory.mktemp("runs")
 
     @cache
     def folder(name: str) -> Path:
-        run = Run(variant=replace(find_variant(name), recipe=Recipe(epochs=1, batch=20)), pairs=200)
-        return train_and_save(run, digits5k, out).folder
+        out = common_folder / "runs" / name
+        with made_once(out) as to_make:
+            if to_make:
+                run = Run(variant=replace(find_variant(name), recipe=Recipe(epochs=1, batch=20)), pairs=200)
+                train_and_save(run, digits5k, out)
+        (path,) = out.glob("*/record.json")
+        return path.parent
 
     return folder
 
 
 @pytest.fixture(scope="session")
-def models(
-    digits5k: Dataset, trained: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
-) -> Callable[..., Path]:
+def models(digits5k: Dataset, trained: Callable[[str], Path], common_folder: Path) -> Callable[..., Path]:
     """An exported file with all that the variant supports: digits, and encoder and head next to it."""
-    folder = tmp_path_factory.mktemp("models")
 
     @cache
     def made(name: str, kind: InputKind, precision: Precision) -> Path:
-        row, path = find_variant(name), folder / f"{name}-{kind}-{precision}.onnx"
+        row, out = find_variant(name), common_folder / "models" / f"{name}-{kind}-{precision}"
+        path = out / f"{out.name}.onnx"
         options = {"with_digits": row.classifies_digits, "split": row.shared and not row.net}
-        export(trained(name), path, dataset=digits5k, input_kind=kind, precision=precision, max_drop=10, **options)
+        with made_once(out) as to_make:
+            if to_make:
+                out.mkdir()
+                export(
+                    trained(name), path, dataset=digits5k, input_kind=kind, precision=precision, max_drop=10, **options
+                )
         return path
 
     def model(name: str = "final_model", kind: InputKind = "images", precision: Precision = "fp32") -> Path:

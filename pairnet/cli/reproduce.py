@@ -44,7 +44,7 @@ def reproduce(
     from pairnet.study.running import default_engine, run_study
     from pairnet.study.store import RECORDS
     from pairnet.study.tables import PAPER, plan, studies
-    from pairnet.training.loop import resolve_device
+    from pairnet.training.device import resolve_device
 
     known = studies()
     table = {"I": "1", "II": "2", "III": "3"}.get(table, table)

@@ -32,7 +32,7 @@ def train(
     from pairnet.data.sources import describe, load_dataset
     from pairnet.study.runs import Run
     from pairnet.study.saved import train_and_save
-    from pairnet.training.loop import resolve_device
+    from pairnet.training.device import resolve_device
 
     chosen = choose_variant(variant, file)
     if epochs is not None:

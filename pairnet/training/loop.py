@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 from pairnet.data.loader import PairLoader
 from pairnet.data.pairs import Batch, Moments, Pairs, moments, normalise
-from pairnet.errors import ArgumentError, ProviderError
+from pairnet.errors import ArgumentError
 from pairnet.models.networks import JointNetwork, MaskedDropout, Scores, TwinNetwork, build
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import Variant
+from pairnet.training.device import resolve_device
 from pairnet.training.history import Epoch
 from pairnet.training.metrics import (
     Metrics,
@@ -228,19 +229,3 @@ def single_thread() -> Iterator[None]:
 def to_device(batch: Batch, device: str) -> Batch:
     """NumPy arrays -> tensors on `device`."""
     return Batch(*(torch.from_numpy(part).to(device) for part in batch))
-
-
-def resolve_device(name: str) -> str:
-    """The device that `name` selects: "cpu" or "cuda"; "auto" is the GPU if torch can use one, else the CPU.
-
-    Raises ArgumentError for another name, and ProviderError if "cuda" is not available.
-    """
-    if name not in ("auto", "cpu", "cuda"):
-        raise ArgumentError(f'expected `device` to be auto, cpu or cuda, got "{name}": choose one of the three')
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ProviderError(
-            f"expected a CUDA device, but torch {torch.__version__} finds none: set `device` to cpu or auto"
-        )
-    return name

@@ -21,6 +21,7 @@ from pairnet.errors import ArgumentError, TrainingError
 from pairnet.models.networks import MaskedDropout, Scores, build
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import Variant
+from pairnet.training.device import resolve_device
 from pairnet.training.history import Epoch
 from pairnet.training.loop import (
     EVALUATION_BATCH,
@@ -30,7 +31,6 @@ from pairnet.training.loop import (
     is_measured,
     mask_generator,
     recalibrate,
-    resolve_device,
     single_thread,
     to_device,
 )

@@ -24,6 +24,7 @@ VALID = {
     "data_source": "mnist5k",
     "data_checksum": "ab" * 32,
     "pairs": "1000",
+    "test_pairs": "1000",
     "seeds": '{"train_draw": 0, "test_draw": 1, "weights": 0, "order": 0}',
     "mean": "33.31842145",
     "std": "78.5",

@@ -552,5 +552,5 @@ def test_the_command_answers_and_ranks(models, pairs, tmp_path, capsys):
         assert run_app(app, ["predict", model, str(tmp_path / "pairs.npy"), *rank]) == 0
         assert "more" in (out := capsys.readouterr().out) or "then" in out
     assert run_app(app, ["predict", model, str(tmp_path / "first.npy")]) == 2
-    assert "expected two files of as many images each" in capsys.readouterr().err
+    assert "expected two files with equal numbers of images" in capsys.readouterr().err
     assert run_app(app, ["predict", model]) == 2

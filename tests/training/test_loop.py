@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from pairnet.data.loader import PairLoader
 from pairnet.data.pairs import draw_pairs, moments, normalise
-from pairnet.errors import ArgumentError, ProviderError, TrainingError
+from pairnet.errors import ArgumentError, TrainingError
 from pairnet.models.networks import MaskedDropout, Scores, build
 from pairnet.models.recipes import Recipe, Warp
 from pairnet.models.variants import VARIANTS, find_variant
@@ -18,7 +18,6 @@ from pairnet.training.loop import (
     is_measured,
     mask_generator,
     predict,
-    resolve_device,
     score,
     single_thread,
     to_device,
@@ -288,15 +287,3 @@ def test_arguments_out_of_bounds_are_refused(draws):
         train_network(find_variant("conv_1"), draws[0], draws[1].subset(np.arange(0)), **arguments)
     with pytest.raises(ArgumentError, match='expected `device` to be auto, cpu or cuda, got "tpu"'):
         train_network(find_variant("conv_1"), *draws, device="tpu", **arguments)
-
-
-def test_devices_are_resolved(monkeypatch):
-    assert resolve_device("cpu") == "cpu"
-    with pytest.raises(ArgumentError, match='expected `device` to be auto, cpu or cuda, got "tpu"'):
-        resolve_device("tpu")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert (resolve_device("auto"), resolve_device("cuda")) == ("cuda", "cuda")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert resolve_device("auto") == "cpu"
-    with pytest.raises(ProviderError, match="set `device` to cpu or auto"):
-        resolve_device("cuda")

@@ -5,6 +5,7 @@ They hold no state of their own: the parent draws the pairs and stores the recor
 but the run it was computing, and that is how the engine stops.
 """
 
+import gc
 import multiprocessing
 import signal
 import sys
@@ -140,9 +141,12 @@ def _work(pipe: "Connection[Any, Any]") -> None:
     """The main loop of a worker: jobs from the pipe, events into it, until its other end is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
+        gc.disable()  # the import of torch creates no garbage, and looking for it would take a quarter of its time
         from pairnet.study.environment import environment
         from pairnet.study.execution import execute
 
+        gc.freeze()
+        gc.enable()
         pipe.send(("ready",))
         while True:
             job, pairs, held_out = pipe.recv()
