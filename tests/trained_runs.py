@@ -23,15 +23,14 @@ from pairnet.study.saved import train_and_save
 
 
 @contextmanager
-def made_once(folder: Path) -> Iterator[bool]:
-    """Creates `folder` and yields True, or yields False once the process that creates it has filled it."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+def made_once(common: Path, what: str) -> Iterator[bool]:
+    """Yields True to the first process that asks for `what`, and False to others when the first is done with it."""
+    folder = common / "made"
+    folder.mkdir(exist_ok=True)
+    with (folder / f"{what}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = folder / "done"
-        yield not done.exists()
-        folder.mkdir(exist_ok=True)
-        done.touch()
+        yield not (folder / what).exists()
+        (folder / what).touch()
 
 
 @pytest.fixture(scope="session")
@@ -52,13 +51,9 @@ def trained(digits5k: Dataset, common_folder: Path) -> Callable[[str], Path]:
 
     @cache
     def folder(name: str) -> Path:
-        out = common_folder / "runs" / name
-        with made_once(out) as to_make:
-            if to_make:
-                run = Run(variant=replace(find_variant(name), recipe=Recipe(epochs=1, batch=20)), pairs=200)
-                train_and_save(run, digits5k, out)
-        (path,) = out.glob("*/record.json")
-        return path.parent
+        run = Run(variant=replace(find_variant(name), recipe=Recipe(epochs=1, batch=20)), pairs=200)
+        with made_once(common_folder, f"run of {name}"):
+            return train_and_save(run, digits5k, common_folder / "runs").folder
 
     return folder
 
@@ -69,15 +64,13 @@ def models(digits5k: Dataset, trained: Callable[[str], Path], common_folder: Pat
 
     @cache
     def made(name: str, kind: InputKind, precision: Precision) -> Path:
-        row, out = find_variant(name), common_folder / "models" / f"{name}-{kind}-{precision}"
-        path = out / f"{out.name}.onnx"
+        row, path = find_variant(name), common_folder / "models" / f"{name}-{kind}-{precision}.onnx"
         options = {"with_digits": row.classifies_digits, "split": row.shared and not row.net}
-        with made_once(out) as to_make:
+        run = trained(name)
+        with made_once(common_folder, path.name) as to_make:
             if to_make:
-                out.mkdir()
-                export(
-                    trained(name), path, dataset=digits5k, input_kind=kind, precision=precision, max_drop=10, **options
-                )
+                path.parent.mkdir(exist_ok=True)
+                export(run, path, dataset=digits5k, input_kind=kind, precision=precision, max_drop=10, **options)
         return path
 
     def model(name: str = "final_model", kind: InputKind = "images", precision: Precision = "fp32") -> Path:

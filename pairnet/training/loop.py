@@ -32,7 +32,7 @@ from pairnet.training.metrics import (
     make_epoch,
     total_loss,
 )
-from pairnet.training.optimiser import make_optimiser, set_learning_rate
+from pairnet.training.optimiser import Optimiser
 
 EVALUATION_BATCH = 100
 """Pairs evaluated at once; their activations fit into a core's cache."""
@@ -78,7 +78,7 @@ def train_network(
     validation = to_device(normalise(held_out, pixel_moments), device)
     network = build(variant, seed=weight_seed).to(device)
     parameters = [(parameter, parameter.dim() > 1) for parameter in network.parameters()]
-    optimiser = make_optimiser(parameters, recipe, recipe.learning_rate)
+    optimiser = Optimiser(parameters, recipe, recipe.learning_rate)
     mask_stream = mask_generator(weight_seed)
     history: list[Epoch] = []
     with (
@@ -111,7 +111,7 @@ def train_network(
 def _train_epoch(
     network: JointNetwork | TwinNetwork,
     batches: PairLoader,
-    optimiser: torch.optim.Optimizer,
+    optimiser: Optimiser,
     recipe: Recipe,
     mask_stream: torch.Generator,
 ) -> Metrics:
@@ -120,12 +120,11 @@ def _train_epoch(
     progress = batches.epoch / recipe.epochs
     all_scores, all_targets, all_digits = [], [], []
     for number, (pair, target, digits) in enumerate(batches):
-        rate = recipe.learning_rate_at(progress + (number + 0.5) / len(batches) / recipe.epochs)
-        set_learning_rate(optimiser, rate)
+        optimiser.learning_rate = recipe.learning_rate_at(progress + (number + 0.5) / len(batches) / recipe.epochs)
         draw_masks(network, len(pair), mask_stream)
         scores: Scores = network(pair)
         loss = total_loss(scores, target, digits, recipe.loss_ratio)
-        optimiser.zero_grad(set_to_none=False)
+        optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         all_scores.append(detach_scores(scores))

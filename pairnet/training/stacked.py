@@ -7,7 +7,6 @@ the device, so the host sends nothing to the device between the start and the en
 """
 
 import copy
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -35,7 +34,7 @@ from pairnet.training.loop import (
     to_device,
 )
 from pairnet.training.metrics import Metrics, check_finite, compute_metrics, make_epoch, total_loss
-from pairnet.training.optimiser import make_optimiser
+from pairnet.training.optimiser import Optimiser
 
 WARM_UP = 3
 """Steps before a CUDA graph is captured; their effects are undone."""
@@ -134,7 +133,7 @@ class _Stack:
         self._rate = torch.tensor(recipe.learning_rate, device=device)
         self._rates = torch.zeros(self._steps, device=device)  # [S]
         parameters = [(parameter, parameter.dim() > 2) for parameter in self._parameters.values()]
-        self._optimiser = make_optimiser(parameters, recipe, self._rate, in_graph=True)
+        self._optimiser = Optimiser(parameters, recipe, self._rate)
         batches, masks = self._next_epoch()
         self._batches = Batch(*(part.to(device) for part in batches))  # [S,R,N,...]
         self._masks = {name: mask.to(device) for name, mask in masks.items()}  # [S,R,2N,...]
@@ -197,7 +196,7 @@ class _Stack:
         self._rate.copy_(self._rates.index_select(0, now)[0])
         pair, target, digits = (part.index_select(0, now)[0] for part in self._batches)
         masks = {name: mask.index_select(0, now)[0] for name, mask in self._masks.items()}
-        self._optimiser.zero_grad(set_to_none=False)
+        self._optimiser.zero_grad()
         losses, *scores = vmap(self._forward)(
             self._parameters, self._buffers, masks, pair, target, digits, self._loss_ratios
         )
@@ -230,9 +229,7 @@ class _Stack:
         before = [value.detach().clone() for value in state]
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream), warnings.catch_warnings():
-            # these steps are not captured, of which the optimiser warns
-            warnings.filterwarnings("ignore", message="This instance was constructed with capturable=True")
+        with torch.cuda.stream(stream):
             for _ in range(WARM_UP):
                 self._step.zero_()
                 self._take_step()
@@ -243,9 +240,7 @@ class _Stack:
         with torch.no_grad():
             for value, old in zip(state, before, strict=True):
                 value.copy_(old)
-            for averages in self._optimiser.state.values():
-                for value in averages.values():
-                    value.zero_()
+            self._optimiser.forget()
         return graph.replay
 
     @torch.no_grad()

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from workers import workers_of
 
 from pairnet.study.store import read_records
 
@@ -54,8 +55,7 @@ def test_killed_studies_lose_nothing_and_repeat_nothing(tmp_path):
         time.sleep(rng.uniform(0, 0.3))
         pid = child.pid
         if kill % 3 == 2 and child.poll() is None:
-            workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-            pid = int(rng.choice(workers)) if workers else pid
+            pid = rng.choice(workers_of(pid) or [pid])
         if child.poll() is None:
             os.kill(pid, signal.SIGKILL)
         child.wait(timeout=300)

@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import pairnet
 from pairnet import _core
 
 RANGE = (12.0, 0.12, 0.1, 1.0, 0.0)
@@ -317,7 +318,7 @@ def test_arguments_that_are_no_integers_are_named(value: object) -> None:
 
 def documented() -> dict[str, str]:
     """The docstring of each function in _core.pyi."""
-    tree = ast.parse(Path(_core.__file__).with_name("_core.pyi").read_text())
+    tree = ast.parse(Path(pairnet.__file__).with_name("_core.pyi").read_text())
     return {node.name: ast.get_docstring(node) or "" for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
 

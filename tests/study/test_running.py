@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from workers import is_running, workers_of
 
 from pairnet.errors import ArgumentError, RecordError
 from pairnet.models import paper
@@ -110,7 +111,7 @@ def test_a_run_that_diverges_does_not_stop_the_others_and_is_retried_on_request(
     assert [record and record.label for record in result.records] == [None, "conv_1", "final_model"]
     (failure,) = result.failures
     assert (failure.label, len(result.finished)) == ("bad", 2)
-    assert "the loss is" in failure.failure
+    assert "expected a finite loss, got nan" in failure.failure
     assert [event.reason for event in events if isinstance(event, Failed)] == [failure.failure]
     again, events = study([bad, *runs], glyph_set, tmp_path)
     assert (again.failures, again.records) == (result.failures, result.records)
@@ -163,17 +164,6 @@ def wait_for_records(child, folder, count):
         time.sleep(0.01)
 
 
-def runs_still(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
-    except OSError:
-        return False
-
-
-def children_of(pid):
-    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-
-
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
 def test_a_study_that_is_stopped_resumes_and_repeats_nothing(tmp_path, sent):
@@ -220,14 +210,14 @@ def test_one_ctrl_c_ends_a_study_whose_worker_is_stopped(tmp_path):
     folder = tmp_path / "study"
     child = subprocess.Popen([*COMMAND, "--runs", str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     wait_for_records(child, folder, 1)
-    workers = children_of(child.pid)
+    workers = workers_of(child.pid)
     for worker in workers:
-        os.kill(int(worker), signal.SIGSTOP)
+        os.kill(worker, signal.SIGSTOP)
     child.send_signal(signal.SIGINT)
     _, errors = child.communicate(timeout=300)
     assert child.returncode == 130
     assert b"Traceback" not in errors
-    assert not any(map(runs_still, workers))
+    assert not any(map(is_running, workers))
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
@@ -236,14 +226,14 @@ def test_workers_end_with_their_parent(tmp_path):
     command = [*COMMAND, "--runs", str(folder)]
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_for_records(child, folder, 1)
-    workers = children_of(child.pid)
+    workers = workers_of(child.pid)
     child.kill()
     child.wait()
     assert len(workers) >= 2
     deadline = time.monotonic() + 300
-    while any(map(runs_still, workers)) and time.monotonic() < deadline:
+    while any(map(is_running, workers)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not any(map(runs_still, workers))
+    assert not any(map(is_running, workers))
 
 
 def test_failures_are_stored_like_records(glyph_set, tmp_path):

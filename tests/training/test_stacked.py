@@ -5,16 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pairnet.data.pairs import draw_pairs
 from pairnet.errors import ArgumentError, TrainingError
 from pairnet.models.networks import build
 from pairnet.models.recipes import Recipe, Warp
 from pairnet.models.variants import VARIANTS, find_variant
-from pairnet.training import optimiser, stacked
+from pairnet.training import stacked
 from pairnet.training.loop import Trained, train_network
-from pairnet.training.optimiser import make_optimiser
 from pairnet.training.stacked import Member, train_stacked
 
 
@@ -205,27 +203,3 @@ def test_training_stops_when_all_members_have_failed(members):
     assert all("fc_1: expected a finite loss, got" in str(result) for result in results)
     assert not any(isinstance(result, Trained) for result in results)
     assert calls == []
-
-
-@pytest.mark.parametrize(
-    ("device", "in_graph", "capturable"), [("cuda", True, True), ("cuda", False, False), ("cpu", True, False)]
-)
-def test_the_optimiser_is_capturable_only_for_a_graph_on_a_gpu(device, in_graph, capturable, monkeypatch):
-    monkeypatch.setattr(optimiser, "_into_block", lambda parameters: torch.nn.Parameter(torch.zeros(3)))
-    with FakeTensorMode():  # tensors without memory, so that no GPU is needed
-        parameters = [(torch.empty(3, 4, device=device), True), (torch.empty(3, device=device), False)]
-    recipe = Recipe(optimiser="adamw", weight_decay=0.1)
-    adam = make_optimiser(parameters, recipe, torch.tensor(1e-3), in_graph=in_graph)
-    assert [group["capturable"] for group in adam.param_groups] == [capturable] * 2
-
-
-def test_the_stacked_engine_asks_for_an_optimiser_that_can_be_captured(members, monkeypatch):
-    options = []
-
-    def recorded(*arguments, **keywords):
-        options.append(keywords)
-        return make_optimiser(*arguments, **keywords)
-
-    monkeypatch.setattr(stacked, "make_optimiser", recorded)
-    train_stacked(find_variant("fc_1"), members[:1], recipe=Recipe(epochs=1), device="cpu")
-    assert options == [{"in_graph": True}]

@@ -1,11 +1,11 @@
 """The engine for CPUs: one process and one thread per run, as many at once as there are workers.
 
-Results therefore do not depend on the number of workers. Workers are long-lived, since importing torch takes seconds.
-They hold no state of their own: the parent draws the pairs and stores the records, so killing a worker loses nothing
+Results therefore do not depend on the number of workers. Importing torch takes seconds: workers are long-lived, and on
+Linux they are forks of one process (multiprocessing's forkserver) that has imported it once for all of them. They hold
+no state of their own: the parent draws the pairs and stores the records, so killing a worker loses nothing
 but the run it was computing, and that is how the engine stops.
 """
 
-import gc
 import multiprocessing
 import signal
 import sys
@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import ModuleType
@@ -92,7 +93,9 @@ class _Worker:
 
 
 def _start() -> _Worker:
-    context = multiprocessing.get_context("spawn")
+    context: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+    context.set_forkserver_preload(["pairnet.study.environment", "pairnet.study.execution"])
+    resource_tracker.ensure_running()  # starting this helper of multiprocessing would let Ctrl-C through again
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs,), daemon=True)
     with _interrupts_blocked(), _main_module_hidden():  # the worker inherits the first: Ctrl-C is for the parent
@@ -141,12 +144,9 @@ def _work(pipe: "Connection[Any, Any]") -> None:
     """The main loop of a worker: jobs from the pipe, events into it, until its other end is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        gc.disable()  # the import of torch creates no garbage, and looking for it would take a quarter of its time
         from pairnet.study.environment import environment
         from pairnet.study.execution import execute
 
-        gc.freeze()
-        gc.enable()
         pipe.send(("ready",))
         while True:
             job, pairs, held_out = pipe.recv()

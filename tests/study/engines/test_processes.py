@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from workers import workers_of
 
 from pairnet.errors import ArgumentError, WorkerError
 from pairnet.models.variants import find_variant
@@ -13,12 +14,6 @@ from pairnet.study.jobs import EpochDone, Started, job_of
 from pairnet.study.runs import Run
 
 RUN = Run(variant=find_variant("conv_1"), pairs=100)
-
-
-def children():
-    """Workers of this process; the resource tracker of multiprocessing is not one of them."""
-    found = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-    return [int(pid) for pid in found if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def test_no_workers_are_refused(glyph_set):
@@ -35,20 +30,20 @@ def test_a_worker_that_is_killed_is_named(glyph_set):
     events = Processes(dataset=glyph_set, workers=1).run([job_of(RUN, glyph_set)])
     assert isinstance(next(events), Started)
     assert isinstance(next(events), EpochDone)
-    (worker,) = children()
+    (worker,) = workers_of(os.getpid())
     os.kill(worker, signal.SIGKILL)
     with pytest.raises(WorkerError, match=r"computed conv_1 was killed by signal 9 .*fewer `workers`"):
         list(events)
-    assert children() == []
+    assert workers_of(os.getpid()) == []
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
 def test_closing_the_events_ends_the_workers_at_once(glyph_set):
     events = Processes(dataset=glyph_set, workers=2).run([job_of(RUN, glyph_set)] * 4)
     next(events)
-    assert len(children()) == 2
+    assert len(workers_of(os.getpid())) == 2
     events.close()
-    assert children() == []
+    assert workers_of(os.getpid()) == []
 
 
 def test_a_bug_in_a_worker_is_reported_with_its_traceback(glyph_set, monkeypatch):
