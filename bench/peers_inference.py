@@ -235,7 +235,7 @@ def rank_against_all_pairs(path: Path, images: Pixels, rounds: int) -> tuple[flo
 
 def trained(runs: Path, scratch: Path) -> tuple[RunRecord, JointNetwork | TwinNetwork, Path, Dataset]:
     """The newest saved run of VARIANT with its data, or a hardly trained one on the embedded digits."""
-    folder = newest(runs, VARIANT)
+    folder = newest(runs, find_variant(VARIANT)).newest
     if folder is None:
         run = Run(variant=replace(find_variant(VARIANT), recipe=Recipe(epochs=1)))
         folder = train_and_save(run, load_dataset("mnist5k"), scratch).folder

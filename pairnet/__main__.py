@@ -1,6 +1,5 @@
 """Entry points of the command line; Ctrl-C stops the program with one line, also while modules are being imported."""
 
-import os
 import signal
 import sys
 from types import FrameType
@@ -29,14 +28,15 @@ def _run(arguments: list[str]) -> NoReturn:
         status = run_app(app, arguments)
     except KeyboardInterrupt:
         status = INTERRUPTED
+    if status == INTERRUPTED:  # printed here and not in the handler: there it would get between the rows of a display
+        line_start = "\r" if sys.stderr.isatty() else ""  # over the ^C that a terminal shows
+        sys.stderr.write(f"{line_start}pairnet: stopping; finished runs are kept\n")
     raise SystemExit(status)
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
     """Handles the first SIGINT; further ones are ignored, so that none of them interrupts the cleaning up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    line_end = "\n" if os.isatty(2) else ""  # the terminal shows ^C on the current line
-    os.write(2, f"{line_end}pairnet: stopping; finished runs are kept\n".encode())
     raise KeyboardInterrupt
 
 

@@ -65,7 +65,7 @@ app.command(
     epilog=examples(
         "pairnet reproduce",
         "pairnet reproduce --table all --runs study",
-        "pairnet reproduce --table 1 --repeats 3 --data mnist",
+        "pairnet reproduce --table 1 --draws 3 --data mnist",
     )
 )(reproduce)
 app.command(

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from pairnet.cli.failures import Invocation, explain
-from pairnet.cli.output import STANDARD_OUTPUT, NamedOutput, printable
+from pairnet.cli.output import STANDARD_OUTPUT, NamedOutput, note, printable
 
 INTERRUPTED = 130
 
@@ -19,7 +19,12 @@ DataDir = Annotated[Path | None, typer.Option(help="Folder with MNIST's four IDX
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Epochs = Annotated[int | None, typer.Option(help="Number of epochs.", show_default="the recipe's")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
-Pairs = Annotated[int, typer.Option(help="Number of pairs for training, and of as many for testing.")]
+Pairs = Annotated[
+    int | None, typer.Option(help="Number of pairs for training.", show_default="1000, or as many as the images allow")
+]
+TestPairs = Annotated[
+    int | None, typer.Option(help="Number of pairs for testing.", show_default="as many as for training")
+]
 Runs = Annotated[Path, typer.Option(help="Folder of records and trained networks.")]
 VariantFile = Annotated[Path | None, typer.Option("--file", help="TOML file with variants of your own.")]
 
@@ -60,7 +65,7 @@ def _report(error: Exception, arguments: list[str], called: Invocation) -> int:
     if "--debug" in arguments and not hasattr(error, "format_message"):
         for text in "".join(traceback.format_exception(error)).splitlines():
             sys.stderr.write(f"{printable(text)}\n")
-    sys.stderr.write(f"pairnet: {line}\n")
+    note(f"pairnet: {line}")
     return status
 
 

@@ -30,7 +30,9 @@ def export(
     run: Annotated[Path | None, typer.Option(help="Folder of a saved run, instead of --model.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Export every variant into the folder --output.")] = False,
     file: VariantFile = None,
-    output: Annotated[Path | None, typer.Option(help="File to write.", show_default="MODEL.onnx")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="File to write.", show_default="MODEL.onnx, MODEL.fp16.onnx, MODEL.int8.onnx")
+    ] = None,
     input_kind: Annotated[
         Literal["images", "pairs"],
         typer.Option("--input", help="Raw pixels, uint8 28x28, or pooled and normalised ones, float32 14x14."),
@@ -52,15 +54,15 @@ def export(
 ) -> None:
     """Write a trained network as a validated ONNX file.
 
-    The file is self-contained and appears only after its validation. Without --run, the newest run of the variant in
-    the folder --runs is exported (with --data: the newest run on these images); if there is none, one is trained.
-    Studies save records, no networks.
+    The file is self-contained and appears only after its validation. Without --run, the newest network in the folder
+    --runs that was trained with the variant's own recipe is exported (with --data: the newest one trained on these
+    images); if there is none, one is trained. Studies save records, no networks.
     """
     from pairnet.data.sources import load_dataset
     from pairnet.exporting.export import Exported
     from pairnet.exporting.export import export as export_run
     from pairnet.models.variants import list_variants
-    from pairnet.study.saved import load_record, newest
+    from pairnet.study.saved import load_record
 
     if (model is not None) + (run is not None) + every != 1:
         raise ArgumentError("expected one of `model`, `run` and `every`, got none or several of them")
@@ -78,13 +80,13 @@ def export(
             "max_drop": max_drop,
             "force": force,
         }
-        target = _target(output, variant.name, every=every)
+        target = _target(output, variant.name, precision, every=every)
         plan(variant, target, **options)  # fails before anything is trained for it
-        wanted = images(data).checksum if data != "auto" or data_dir is not None else None
-        folder = run or newest(runs, variant.name, checksum=wanted) or _train(variant, images(data), runs)
+        asked = data if data != "auto" or data_dir is not None else None
+        folder = run or _newest(variant, images(asked) if asked else None, runs) or _train(variant, images(data), runs)
         record = load_record(folder)
         note(f"{record.variant.name}: from {folder}, {_described(record)}")
-        results += export_run(folder, target, dataset=images(record.data.source), **options)
+        results += export_run(folder, target, dataset=images(asked or record.data.source), **options)
     if as_json:
         print_json([{**asdict(each), "paths": list(map(str, each.paths))} for each in results])
     else:
@@ -94,38 +96,68 @@ def export(
 def _described(record: "RunRecord") -> str:
     """What distinguishes a run from other runs of its variant."""
     epochs, data, seed = len(record.epochs), record.data.name, record.seeds.weights
-    return f"{epochs} epochs on {record.pairs:,} pairs of {data}, seed {seed}, test accuracy {record.accuracy:.4f}"
+    trained = f"{epochs} epoch{'' if epochs == 1 else 's'} on {record.pairs:,} pairs of {data}, seed {seed}"
+    return f"{trained}, test accuracy {record.accuracy:.4f}"
+
+
+def _newest(variant: "Variant", dataset: "Dataset | None", runs: Path) -> Path | None:
+    """Folder of the newest run that fits, after a line that says which runs were looked at."""
+    from pairnet.study.runs import PAPER_PAIRS, choose_sizes
+    from pairnet.study.saved import newest
+
+    pairs = PAPER_PAIRS if dataset is None else choose_sizes(dataset).pairs
+    found = newest(runs, variant, checksum=dataset.checksum if dataset else None, pairs=pairs)
+    what = f"{pairs:,} pairs of {dataset.name if dataset else 'any images'} with its own recipe"
+    others = f"; {found.others} other{' is' if found.others == 1 else 's are'} left out: --run" if found.others else ""
+    if found.newest is None:
+        note(f"{variant.name}: no network in {runs} was trained on {what}, so one is trained now{others}")
+    elif found.fitting > 1 or others:
+        note(f"{variant.name}: the newest of {found.fitting} trained on {what}{others}")
+    return found.newest
 
 
 def _train(variant: "Variant", dataset: "Dataset", runs: Path) -> Path:
     """Folder of a new run with the variant's own recipe."""
     from pairnet.cli.progress import RunDisplay
     from pairnet.data.sources import describe
-    from pairnet.study.runs import Run
+    from pairnet.study.runs import Run, choose_sizes
     from pairnet.study.saved import train_and_save
 
-    note(f"{variant.name}: no network in {runs}, so one is trained now")
     note(f"data   {describe(dataset)}")
-    run = Run(variant=variant)
+    sizes = choose_sizes(dataset)
+    if sizes.note:
+        note(f"pairs  {sizes.note}")
+    run = Run(variant=variant, pairs=sizes.pairs, test_pairs=sizes.test_pairs)
     with RunDisplay(console(stderr=True), run) as display:
         return train_and_save(run, dataset, runs, on_epoch=display).folder
 
 
-def _target(output: Path | None, variant: str, *, every: bool) -> Path:
+def _target(output: Path | None, variant: str, precision: str, *, every: bool) -> Path:
+    name = f"{variant}.onnx" if precision == "fp32" else f"{variant}.{precision}.onnx"
     if every:
-        return (output or Path()) / f"{variant}.onnx"
-    target = output or Path(f"{variant}.onnx")
+        return (output or Path()) / name
+    target = output or Path(name)
     if target.is_dir():
-        return target / f"{variant}.onnx"
+        return target / name
     if target.suffix != ".onnx":
         raise ArgumentError(f"expected `output` to end in .onnx or to be a folder, got {target}")
     return target
 
 
 def _table(found: "list[Exported]") -> "Table":
+    from rich import box
     from rich.table import Table
 
-    table = Table("file", "size", "precision", "test accuracy", "in PyTorch", "changed", "largest difference")
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        caption="accuracy: of the file on the run's test pairs, and of the network in PyTorch; changed: answers that "
+        "differ; difference: the largest one in P(first ≤ second)",
+        caption_justify="left",
+    )
+    table.add_column("file", overflow="fold")
+    for heading in ("size", "type", "accuracy", "PyTorch", "changed", "difference"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for each in found:
         table.add_row(
             "\n".join(printable(path) for path in each.paths),

@@ -1,7 +1,9 @@
 """What the commands print: consoles without markup, escaped control characters, JSON; and files that fail by name."""
 
 import json
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,8 +63,12 @@ def print_text(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Prints one line for the user on stderr, where it does not mix with results."""
-    sys.stderr.write(f"{printable(text)}\n")
+    """Prints one line for the user on stderr, where it does not mix with results; a terminal gets it wrapped."""
+    line = printable(text)
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns
+        line = textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    sys.stderr.write(f"{line}\n")
 
 
 def print_json(value: object) -> None:

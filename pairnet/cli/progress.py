@@ -62,7 +62,7 @@ class StudyDisplay:
             row: self._progress.add_task(printable(row), total=total, accuracy="", start=False)
             for row, total in epochs.items()
         }
-        self._whole = self._progress.add_task("all", total=epochs.total(), accuracy="")
+        self._whole = self._progress.add_task("starting", total=epochs.total(), accuracy="")
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -82,6 +82,7 @@ class StudyDisplay:
         run, fingerprint = event.job.run, event.job.fingerprint
         if not isinstance(event, Kept):
             self._report_kept()
+            self._progress.update(self._whole, description="all")
         match event:
             case Started():
                 self._advance(run.name, 0)
@@ -122,6 +123,7 @@ class StudyDisplay:
         self._kept = 0
         for task in self._progress.tasks:
             self._progress.reset(task.id, start=task.started, completed=int(task.completed))
+            self._progress.update(task.id)  # the clock of a row that is complete stands still
 
     def _print(self, run: "Run", outcome: str, *, always: bool = False) -> None:
         """A line for a run that ended: to files and pipes, and to a terminal if it matters."""

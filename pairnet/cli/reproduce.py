@@ -1,12 +1,13 @@
 """`pairnet reproduce`: the paper's tables."""
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pairnet.cli.common import Data, DataDir, Device, Epochs, Json, Pairs, Runs
+from pairnet.cli.common import Data, DataDir, Device, Epochs, Json, Pairs, Runs, TestPairs
 from pairnet.cli.output import console, note, print_json, print_text, printable
 from pairnet.errors import ArgumentError, TrainingError
 
@@ -22,7 +23,8 @@ def reproduce(
     data: Data = "auto",
     data_dir: DataDir = None,
     epochs: Epochs = None,
-    pairs: Pairs = 1000,
+    pairs: Pairs = None,
+    test_pairs: TestPairs = None,
     jobs: Annotated[int | None, typer.Option(help="Number of runs at once.", show_default="one for each core")] = None,
     device: Device = "auto",
     runs: Runs = Path("runs"),
@@ -42,6 +44,7 @@ def reproduce(
     from pairnet.reporting.summaries import by_row, measured_on, summarise, unlike_the_paper
     from pairnet.reporting.terminal import study_table
     from pairnet.study.running import default_engine, run_study
+    from pairnet.study.runs import choose_sizes
     from pairnet.study.store import RECORDS
     from pairnet.study.tables import PAPER, plan, studies
     from pairnet.training.device import resolve_device
@@ -52,9 +55,15 @@ def reproduce(
         raise ArgumentError(f'expected `table` to be {", ".join(known)} or all, got "{table}"')
     chosen = [known[name] for name in (PAPER if table == "all" else (table,))]
     device = resolve_device(device)
-    plans = {study.name: plan(study, draws=draws, epochs=epochs, pairs=pairs, device=device) for study in chosen}
     dataset = load_dataset(data, data_dir=data_dir)
+    sizes = choose_sizes(dataset, pairs=pairs, test_pairs=test_pairs)
+    planned_for = partial(
+        plan, draws=draws, epochs=epochs, pairs=sizes.pairs, test_pairs=sizes.test_pairs, device=device
+    )
+    plans = {study.name: planned_for(study) for study in chosen}
     note(f"data   {describe(dataset)}")
+    if sizes.note:
+        note(f"pairs  {sizes.note}")
     results: dict[str, Any] = {}
     failures: list[FailedRun] = []
     for study in chosen:

@@ -27,14 +27,22 @@ def choose_variant(name: str, file: Path | None) -> "Variant":
     return found[name]
 
 
+NAMES = """Names: fc: fully connected. conv, cnn: convolutional. w: both images share their weights; no_w: each has its
+own. a: auxiliary loss, which teaches the network the digits too. bn: batch normalisation. order: the answer is computed
+from the probabilities of the digits, without parameters."""
+FITS = 130
+"""Columns of a terminal that has room for structures beside the figures."""
+
+
 def variants(
     file: VariantFile = None,
-    long: Annotated[bool, typer.Option("--long", help="Show structures too, in the paper's notation.")] = False,
+    long: Annotated[bool, typer.Option("--long", help="Show structures in a narrow terminal too.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List the variants and their sizes.
+    """List the variants, their sizes and their structures.
 
-    Columns: number of parameters, the paper's number of parameters, multiply-adds for one pair, structure.
+    Columns: number of parameters, the paper's number of parameters, multiply-adds for one pair, whether both images
+    share their weights, whether there is an auxiliary loss, structure in the paper's notation.
     """
     from pairnet.models import paper
     from pairnet.models.variants import VARIANTS, check, count_multiply_adds, count_parameters
@@ -53,22 +61,34 @@ def variants(
             "parameters": count_parameters(variant),
             "paper_parameters": paper.PARAMETERS.get(variant.name),
             "multiply_adds": count_multiply_adds(variant),
+            "shares_weights": variant.shared and not variant.net,
+            "auxiliary_loss": variant.classifies_digits,
         }
         for variant in listed
     ]
     if as_json:
         print_json(rows)
         return
+    from rich import box
     from rich.table import Table
 
-    caption = "" if long else "--long shows structures"
-    table = Table("variant", title="Variants", title_justify="left", caption=caption)
+    output = console()
+    wide = output.width >= FITS
+    caption = " ".join(NAMES.split()) + ("" if wide or long else " --long shows structures.")
+    table = Table("variant", title="Variants", title_justify="left", caption=caption, caption_justify="left")
+    table.box, table.padding = box.SIMPLE_HEAD, (0, 1, 0, 0)
     for heading in ("parameters", "paper", "multiply-adds"):
         table.add_column(heading, justify="right", no_wrap=True)
-    if long:
+    table.add_column("shared", no_wrap=True)
+    table.add_column("auxiliary", no_wrap=True)
+    if wide:
         table.add_column("structure")
     for row in rows:
         counts = (row["parameters"], row["paper_parameters"], row["multiply_adds"])
-        structure = [printable(row["structure"])] if long else []
-        table.add_row(printable(row["name"]), *("–" if n is None else f"{n:,}" for n in counts), *structure)
-    console().print(table)
+        marks = ("yes" if row[key] else "" for key in ("shares_weights", "auxiliary_loss"))
+        structure = [printable(row["structure"])] if wide else []
+        table.add_row(printable(row["name"]), *("" if n is None else f"{n:,}" for n in counts), *marks, *structure)
+    output.print(table)
+    if long and not wide:
+        for row in rows:
+            output.print(printable(f"{row['name']}: {row['structure']}"))

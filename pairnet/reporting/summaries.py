@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from pairnet.models import paper
 from pairnet.models.variants import count_parameters
 from pairnet.study.records import RunRecord
+from pairnet.study.runs import PAPER_PAIRS
 from pairnet.study.tables import Row, Study
-
-PAPER_PAIRS = 1000
-"""Number of pairs that the paper draws, for training and for testing."""
 
 AGREES_WITHIN = 2.0
 """Largest difference from the paper that counts as agreement, in combined standard deviations."""
@@ -23,7 +21,8 @@ class Summary:
     """One line of a finished table; accuracies as fractions of 1.
 
     `std` is over draws and None for a single one; a cross-validated draw counts once, with the mean of its folds.
-    `difference` is (measured - paper) / sqrt(std^2 + paper std^2), None if there is nothing to compare.
+    `difference` is (measured - paper) / sqrt(std^2 + paper std^2), None if there is nothing to compare: no figure of
+    the paper, a single draw, or another setting than the paper's.
     """
 
     label: str
@@ -37,7 +36,8 @@ class Summary:
     paper_std: float | None
     paper_parameters: int | None
     difference: float | None
-    explained: str
+    explained: str  # why it differs, if that is known
+    goal: str
 
     @property
     def agrees(self) -> bool | None:
@@ -60,10 +60,14 @@ def by_row(study: Study, labels: Sequence[str], records: Sequence[RunRecord | No
 
 def summarise(study: Study, rows: dict[str, list[RunRecord]]) -> list[Summary]:
     """The table of a study from the records of its rows; rows without a record are left out."""
-    return [_summary(row, rows[row.label]) for row in study.rows if row.label in rows]
+    return [
+        _summary(row, rows[row.label], comparable=not _unlike(row, rows[row.label]))
+        for row in study.rows
+        if row.label in rows
+    ]
 
 
-def _summary(row: Row, records: Sequence[RunRecord]) -> Summary:
+def _summary(row: Row, records: Sequence[RunRecord], *, comparable: bool) -> Summary:
     by_draw = defaultdict(list)
     for record in records:
         by_draw[record.seeds.train_draw].append(record.accuracy)
@@ -71,7 +75,7 @@ def _summary(row: Row, records: Sequence[RunRecord]) -> Summary:
     mean = statistics.fmean(accuracies)
     std = statistics.stdev(accuracies) if len(accuracies) > 1 else None
     difference = None
-    if row.paper is not None and std is not None:
+    if comparable and row.paper is not None and std is not None:
         difference = (mean - row.paper.mean) / math.hypot(std, row.paper.std)
     return Summary(
         label=row.label,
@@ -85,8 +89,17 @@ def _summary(row: Row, records: Sequence[RunRecord]) -> Summary:
         paper_std=row.paper.std if row.paper else None,
         paper_parameters=paper.PARAMETERS.get(row.variant.name),
         difference=difference,
-        explained=row.explained,
+        explained=_explained(row, difference),
+        goal=row.goal,
     )
+
+
+def _explained(row: Row, difference: float | None) -> str:
+    """The row's reason, if it explains a difference of this sign."""
+    if row.reason is None or difference is None:
+        return ""
+    side = "lower" if difference < 0 else "higher"
+    return row.reason.text if row.reason.explains in (side, "either") else ""
 
 
 def measured_on(records: Sequence[RunRecord]) -> str:
@@ -99,19 +112,27 @@ def measured_on(records: Sequence[RunRecord]) -> str:
 
 
 def unlike_the_paper(study: Study, rows: dict[str, list[RunRecord]]) -> str:
-    """Settings of these records that are not the paper's, on one line; empty if there are none."""
-    epochs = {row.label: row.variant.recipe.epochs for row in study.rows}
-    records = [record for each in rows.values() for record in each]
+    """Settings of these records that are not the paper's, on one line; empty if there are none.
+
+    Without the paper's setting there is no verdict on whether a figure agrees with the paper's.
+    """
+    found = [_unlike(row, rows[row.label]) for row in study.rows if row.label in rows]
+    merged = {text: None for each in found for text in each}
+    return f"not the paper's setting, so no verdicts: {'; '.join(merged)}" if merged else ""
+
+
+def _unlike(row: Row, records: Sequence[RunRecord]) -> list[str]:
+    """What the records of one row have in place of the paper's setting."""
     found = []
-    if other := {r.recipe.epochs for label, each in rows.items() for r in each if r.recipe.epochs != epochs[label]}:
+    if other := {r.recipe.epochs for r in records} - {row.variant.recipe.epochs}:
         found.append(f"{_counted(other, 'epoch')} instead of the recipe's")
-    if other := {r.pairs for r in records if r.pairs != PAPER_PAIRS}:
+    if other := {r.pairs for r in records} - {PAPER_PAIRS}:
         found.append(f"{_counted(other, 'pair')} instead of {PAPER_PAIRS:,}")
-    if other := {r.test_pairs for r in records if r.test_pairs not in (PAPER_PAIRS, r.pairs)}:
+    if other := {r.test_pairs for r in records if r.fold is None and r.test_pairs not in (PAPER_PAIRS, r.pairs)}:
         found.append(f"{_counted(other, 'test pair')} instead of {PAPER_PAIRS:,}")
-    if names := {r.data.name for r in records if r.data.name != "mnist"}:
+    if names := {r.data.name for r in records} - {"mnist"}:
         found.append(f"images of {'/'.join(sorted(names))} instead of full MNIST")
-    return f"not the paper's setting: {'; '.join(found)}" if found else ""
+    return found
 
 
 def _counted(numbers: set[int], noun: str) -> str:
@@ -137,8 +158,30 @@ def verdict(summary: Summary) -> str:
     return "differs*" if summary.explained else "DIFFERS"
 
 
+COLUMNS = ("row", "parameters", "measured", "paper", "diff/std", "", "goal")
+"""Headings of a table; the last four are left out where no row has anything in them."""
+
+
+def cells(summaries: Sequence[Summary], *, places: int) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Headings and rows of a table as text, with `places` decimal places."""
+    rows = [
+        (
+            each.label,
+            f"{each.parameters:,}",
+            accuracy_text(each.mean, each.std, places),
+            accuracy_text(each.paper_mean, each.paper_std, places),
+            "" if each.difference is None else f"{each.difference:+.1f}",
+            verdict(each),
+            each.goal,
+        )
+        for each in summaries
+    ]
+    kept = [i for i in range(len(COLUMNS)) if i < 3 or any(row[i] for row in rows)]
+    return tuple(COLUMNS[i] for i in kept), [tuple(row[i] for i in kept) for row in rows]
+
+
 def accuracy_text(mean: float | None, std: float | None, places: int = 4) -> str:
-    """0.9512 ± 0.0090; "–" if there is none."""
+    """0.9512 ± 0.0090; empty if there is none."""
     if mean is None:
-        return "–"
+        return ""
     return f"{mean:.{places}f}" if std is None else f"{mean:.{places}f} ± {std:.{places}f}"

@@ -6,7 +6,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from pairnet.reporting.summaries import AGREES_WITHIN, Summary, accuracy_text, reasons, verdict
+from pairnet.reporting.summaries import AGREES_WITHIN, Summary, cells, reasons
 from pairnet.study.tables import Study
 
 _STYLES = {"agrees": "green", "differs*": "yellow", "DIFFERS": "bold red"}
@@ -22,20 +22,14 @@ def study_table(study: Study, summaries: Sequence[Summary]) -> Table:
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
-    table.add_column("row")
-    for heading in ("parameters", "validation" if study.cross_validated else "test", "paper", "diff/std"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
-    for summary in summaries:
-        mark = verdict(summary)
-        table.add_row(
-            Text(summary.label),
-            f"{summary.parameters:,}",
-            accuracy_text(summary.mean, summary.std, 3),
-            accuracy_text(summary.paper_mean, summary.paper_std, 3),
-            "" if summary.difference is None else f"{summary.difference:+.1f}",
-            Text(mark, style=_STYLES.get(mark, "")),
-        )
+    headings, rows = cells(summaries, places=3)
+    for heading in headings:
+        if heading == "measured":
+            heading = "validation" if study.cross_validated else "test"
+        numeric = heading not in ("row", "", "goal")
+        table.add_column(heading, justify="right" if numeric else "left", no_wrap=numeric or heading == "")
+    for row in rows:
+        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
     return table
 
 

@@ -13,6 +13,9 @@ from pairnet.models.variants import Variant, check
 from pairnet.study import records
 from pairnet.study.records import DataFacts, RunRecord
 
+PAPER_PAIRS = 1000
+"""Number of pairs that the paper draws, for training and for testing."""
+
 MEASUREMENTS = 5
 """Number of epochs of a run after which its held-out pairs are evaluated, unless asked otherwise."""
 
@@ -107,6 +110,33 @@ def check_size(run: Run, dataset: Dataset) -> None:
             )
     if run.fold is not None and run.pairs < run.folds:
         raise ArgumentError(f"expected `pairs` of at least {run.folds}, the number of folds, got {run.pairs}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """Numbers of pairs that suit a data set."""
+
+    pairs: int
+    test_pairs: int
+    note: str  # what is smaller than the default and why; empty if nothing is
+
+
+def choose_sizes(dataset: Dataset, *, pairs: int | None = None, test_pairs: int | None = None) -> Sizes:
+    """Numbers of pairs to train and to test on, where `None` leaves the choice to the data set.
+
+    By default these are the paper's 1,000 for training, and as many for testing, or fewer if `dataset` has too few
+    images. A number that is given stays as it is: check_size refuses one that does not fit.
+    """
+    wanted = PAPER_PAIRS if pairs is None else pairs
+    training = wanted if pairs is not None else min(wanted, max(len(dataset.train) // 2, 1))
+    testing = test_pairs if test_pairs is not None else min(wanted, max(len(dataset.test) // 2, 1))
+    smaller = [
+        f"{count:,} {what} pairs instead of {wanted:,}"
+        for what, count, given in (("training", training, pairs), ("test", testing, test_pairs))
+        if given is None and count < wanted
+    ]
+    note = f"{' and '.join(smaller)}: {dataset.name} has no more images" if smaller else ""
+    return Sizes(pairs=training, test_pairs=testing, note=note)
 
 
 def draw(run: Run, dataset: Dataset) -> tuple[Pairs, Pairs]:

@@ -18,6 +18,7 @@ from pairnet.data.pairs import Moments, draw_pairs
 from pairnet.data.sources import Dataset
 from pairnet.errors import RecordError
 from pairnet.models.networks import JointNetwork, TwinNetwork, build
+from pairnet.models.variants import Variant
 from pairnet.study.environment import environment
 from pairnet.study.execution import execute
 from pairnet.study.jobs import job_of
@@ -174,13 +175,35 @@ def evaluate(trained: TrainedRun, dataset: Dataset, *, any_images: bool = False)
     return measure(lambda drawn: predict(trained.network, drawn, trained.moments).numpy(), (pairs, pairs.targets))
 
 
-def newest(runs: Path, variant: str, *, checksum: str | None = None) -> Path | None:
-    """The folder in `runs` with the network of `variant` that was saved last; None if there is none.
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """The saved runs of one variant that were looked for."""
 
-    `checksum` keeps only those that were trained on one data set. A damaged folder is skipped with a warning.
+    newest: Path | None  # the folder that was saved last, of those that fit
+    fitting: int
+    others: int  # with another recipe or structure, other images, or another number of pairs
+
+
+def newest(runs: Path, variant: Variant, *, checksum: str | None = None, pairs: int | None = None) -> Found:
+    """The network in `runs` that was saved last with the structure and the recipe of `variant`.
+
+    `checksum` keeps only those that were trained on one data set, `pairs` those that were trained on so many pairs. A
+    damaged folder is skipped with a warning.
     """
-    found = [folder for folder, record in _saved(runs, variant) if checksum is None or record.data.checksum == checksum]
-    return max(found, key=lambda folder: (folder / RECORD).stat().st_mtime_ns, default=None)
+    fitting, others = [], 0
+    for folder, record in _saved(runs, variant.name):
+        fits = (
+            record.variant == variant
+            and record.fold is None
+            and checksum in (None, record.data.checksum)
+            and pairs in (None, record.pairs)
+        )
+        if fits:
+            fitting.append(folder)
+        else:
+            others += 1
+    last = max(fitting, key=lambda folder: (folder / RECORD).stat().st_mtime_ns, default=None)
+    return Found(newest=last, fitting=len(fitting), others=others)
 
 
 def _saved(runs: Path, variant: str) -> Iterator[tuple[Path, RunRecord]]:

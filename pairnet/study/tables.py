@@ -1,6 +1,7 @@
 """The experiments as tables of rows, the paper's and those beyond it, and the runs that each table takes."""
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from pairnet.errors import ArgumentError
 from pairnet.models import paper
@@ -10,13 +11,22 @@ from pairnet.study.runs import Run, with_dropout
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reason:
+    """Why a measured accuracy may be lower or higher than the paper's; "either" is for both."""
+
+    text: str
+    explains: Literal["lower", "higher", "either"]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """One line of a table: the network with its recipe, and the paper's figure for it if the paper prints one."""
 
     label: str
     variant: Variant
     paper: paper.Figure | None
-    explained: str = ""  # why it may differ from the paper
+    reason: Reason | None = None  # why it may differ from the paper
+    goal: str = ""  # what this project set out to reach where the paper has no figure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,14 +44,22 @@ PAPER = ("1", "2", "3", "dropout")
 
 DROPOUT_RATES = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6)
 
-_SIGMOID = (
-    "the paper's figure is that of sigmoid hidden units; with ReLU, its stated default, fully-connected networks are "
-    "more accurate"
+_SIGMOID = Reason(
+    explains="higher",
+    text="the paper's figure is that of sigmoid hidden units; with ReLU, its stated default, fully-connected networks "
+    "are more accurate",
 )
-_NO_BN = "trained as printed, without BN; a_w_net_bn is the same network with BN, as the paper's text has it"
-_THREE_QUARTERS = "a fold leaves 750 pairs to train on, and a_w_net is trained as printed, without BN"
-_CHANNELS = "(50, 100) channels, as the printed count requires; the paper prints (32, 64)"
-_EXPLAINED = {"fc_1": _SIGMOID, "fc_2": _SIGMOID, "conv_2": _CHANNELS, "a_w_net": _NO_BN}
+_NO_BN = Reason(
+    explains="lower",
+    text="trained as printed, without BN; a_w_net_bn is the same network with BN, as the paper's text has it",
+)
+_THREE_QUARTERS = Reason(
+    explains="lower", text="a fold leaves 750 pairs to train on, and a_w_net is trained as printed, without BN"
+)
+_CHANNELS = Reason(
+    explains="either", text="(50, 100) channels, as the printed count requires; the paper prints (32, 64)"
+)
+_REASONS = {"fc_1": _SIGMOID, "fc_2": _SIGMOID, "conv_2": _CHANNELS, "a_w_net": _NO_BN}
 
 
 def studies() -> dict[str, Study]:
@@ -66,7 +84,7 @@ def studies() -> dict[str, Study]:
 
 
 def _variants(figures: dict[str, paper.Figure], *extra: str) -> tuple[Row, ...]:
-    rows = [Row(label=n, variant=find_variant(n), paper=f, explained=_EXPLAINED.get(n, "")) for n, f in figures.items()]
+    rows = [Row(label=n, variant=find_variant(n), paper=f, reason=_REASONS.get(n)) for n, f in figures.items()]
     return (*rows, *(Row(label=name, variant=find_variant(name), paper=None) for name in extra))
 
 
@@ -77,7 +95,7 @@ def _loss_ratios() -> tuple[Row, ...]:
             label=f"a_w_net, loss ratio {ratio:g}",
             variant=replace(variant, recipe=replace(variant.recipe, loss_ratio=ratio)),
             paper=figure,
-            explained=_THREE_QUARTERS,
+            reason=_THREE_QUARTERS,
         )
         for ratio, figure in paper.TABLE_II.items()
     )
@@ -92,8 +110,17 @@ def _dropout_rates() -> tuple[Row, ...]:
 
 
 def _order_networks() -> tuple[Row, ...]:
-    names = ("final_model", "order_net", "order_net_s", "order_net_xs", "order_net_fast")
-    return tuple(Row(label=name, variant=find_variant(name), paper=paper.TABLE_III.get(name)) for name in names)
+    goals = {
+        "final_model": "",
+        "order_net": "≥ 0.991",
+        "order_net_s": "≥ 0.985",
+        "order_net_xs": "≥ 0.975",
+        "order_net_fast": "≥ 0.952, as fast as can be",
+    }
+    return tuple(
+        Row(label=name, variant=find_variant(name), paper=paper.TABLE_III.get(name), goal=goal)
+        for name, goal in goals.items()
+    )
 
 
 def _ablation() -> tuple[Row, ...]:
@@ -119,7 +146,7 @@ def _ablation() -> tuple[Row, ...]:
         variant = replace(last, tower=tower, recipe=changed, parameters=0)
         variant = replace(variant, parameters=count_parameters(variant))
         rows.append(Row(label=f"+ {label}", variant=variant, paper=None))
-    return (*rows, Row(label="order_net", variant=last, paper=None))
+    return (*rows, Row(label=f"order_net, {last.recipe.epochs} epochs", variant=last, paper=None))
 
 
 def plan(

@@ -98,9 +98,9 @@ def test_a_setting_that_is_not_the_papers_is_named(pairnet):
     common = ("reproduce", "--table", "I", "--draws", 1, "--pairs", 20, "--data", "glyphs:200", "--epochs", 1)
     _, out, _ = pairnet(*common)
     remark = "epochs instead of the recipe's; 20 pairs instead of 1,000; images of glyphs instead of full MNIST"
-    assert f"not the paper's setting: 1 {remark.replace('epochs', 'epoch', 1)}" in " ".join(out.split())
+    assert f"not the paper's setting, so no verdicts: 1 {remark.replace('epochs', 'epoch', 1)}" in " ".join(out.split())
     _, out, err = pairnet(*common, "--markdown")
-    assert "Not the paper's setting: 1 epoch instead" in out
+    assert "Not the paper's setting, so no verdicts: 1 epoch instead" in out
     assert "so far" not in err
 
 

@@ -23,7 +23,7 @@ from pairnet.exporting.export import export
 from pairnet.models import variants
 from pairnet.models.variants import VARIANTS, find_variant
 from pairnet.serving.predictor import Predictor
-from pairnet.study.saved import load_record, load_run, newest
+from pairnet.study.saved import load_record, load_run
 
 pytest_plugins = ("trained_runs",)
 
@@ -245,14 +245,18 @@ def test_the_command_trains_a_missing_run_and_then_uses_the_newest(tmp_path, mon
     status, _, err = command(capsys, *export_it)
     assert (status, err.count("\n")) == (2, 1)
     assert "order_net_fast.onnx, which exists: replace it with" in err
-    assert (
-        newest(Path("runs"), "order_net_fast", checksum=load_dataset("glyphs:200").checksum) is None
-    )  # is trained, if asked
-    assert newest(Path("runs"), "order_net_fast", checksum=load_dataset("mnist5k").checksum) is not None
-    assert command(capsys, *export_it, "--force", "--split")[0] == 0
+    short = ("train", "order_net_fast", "--data", "mnist5k", "--epochs", "1")
+    assert command(capsys, *short)[0] == 0
+    status, out, err = command(capsys, *export_it, "--force", "--split")
+    assert (status, len(list(Path("runs").iterdir()))) == (0, 2)
+    assert "1 other is left out" in err
+    assert " 3 epochs on 1,000 pairs of mnist5k" in err
     assert {path.name for path in tmp_path.glob("*.onnx")} == {
         "order_net_fast.onnx", "order_net_fast.encoder.onnx", "order_net_fast.head.onnx"
     }  # fmt: skip
+    status, out, err = command(capsys, *export_it[:3], "--data", "glyphs:2000", "--precision", "fp16", "--json")
+    assert "no network in runs was trained on 1,000 pairs of glyphs with its own recipe, so one is trained now" in err
+    assert json.loads(out)[0]["paths"] == ["order_net_fast.fp16.onnx"]
 
 
 @pytest.mark.parametrize(
@@ -283,8 +287,9 @@ def test_an_output_that_cannot_be_written_is_refused(trained, digits5k, tmp_path
 
 
 def test_all_variants_are_exported_with_what_each_supports(trained, tmp_path, monkeypatch, capsys):
-    rows = tuple(map(find_variant, ("fc_1", "no_w_net", "final_model")))
+    rows = tuple(load_record(trained(name)).variant for name in ("fc_1", "no_w_net", "final_model"))
     monkeypatch.setattr(variants, "VARIANTS", rows)
+    monkeypatch.setattr("pairnet.study.runs.PAPER_PAIRS", 200)
     out = {trained(row.name).parent for row in rows}.pop()
     arguments = ("export", "--all", "--split", "--with-digits", "--runs", out, "--output", tmp_path / "models")
     status, printed, _ = command(capsys, *arguments)

@@ -14,15 +14,16 @@ from pairnet.reporting.markdown import markdown_table
 from pairnet.reporting.summaries import by_row, measured_on, summarise, unlike_the_paper
 from pairnet.reporting.terminal import study_table
 from pairnet.study.records import Seeds
-from pairnet.study.tables import Row, Study
+from pairnet.study.tables import Reason, Row, Study
 
+REASON = Reason(text="for a reason", explains="higher")
 STUDY = Study(
     name="x",
     title="Table X",
     rows=(
         Row(label="fc_1", variant=find_variant("fc_1"), paper=Figure(mean=0.75, std=0.03)),
         Row(label="fc_2", variant=find_variant("fc_2"), paper=Figure(mean=0.5, std=0.01)),
-        Row(label="fc_3", variant=find_variant("fc_3"), paper=Figure(mean=0.5, std=0.01), explained="for a reason"),
+        Row(label="fc_3", variant=find_variant("fc_3"), paper=Figure(mean=0.5, std=0.01), reason=REASON),
         Row(label="conv_1", variant=find_variant("conv_1"), paper=None),
         Row(label="conv_2", variant=find_variant("conv_2"), paper=None),
     ),
@@ -32,8 +33,10 @@ STUDY = Study(
 def records_of(*accuracies, folds=1):
     """One record for each accuracy, `folds` of them in a draw."""
     draws = [number // folds for number in range(len(accuracies))]
+    usual = record(variant=replace(find_variant("fc_1"), recipe=Recipe()), data=replace(record().data, name="mnist"))
+    usual = replace(usual, pairs=1000, test_pairs=1000)
     return [
-        replace(record(), accuracy=a, seeds=Seeds(train_draw=2 * d, test_draw=2 * d + 1, weights=d, order=d))
+        replace(usual, accuracy=a, seeds=Seeds(train_draw=2 * d, test_draw=2 * d + 1, weights=d, order=d))
         for a, d in zip(accuracies, draws, strict=True)
     ]
 
@@ -88,6 +91,12 @@ def test_the_table_marks_rows_that_disagree_and_gives_the_reason(width):
     assert "…" not in printed(width)
 
 
+def test_a_reason_is_given_only_for_what_it_explains():
+    lower = Row(label="fc_3", variant=find_variant("fc_3"), paper=Figure(mean=0.99, std=0.01), reason=REASON)
+    (summary,) = summarise(replace(STUDY, rows=(lower,)), {"fc_3": ROWS["fc_3"]})
+    assert (summary.agrees, summary.explained) == (False, "")
+
+
 def test_a_label_is_never_markup():
     study = replace(STUDY, rows=(replace(STUDY.rows[3], label="[red]mine[/]"),))
     console = Console(width=80, record=True, file=io.StringIO())
@@ -98,8 +107,19 @@ def test_a_label_is_never_markup():
 def test_markdown_has_the_same_figures():
     text = markdown_table(SUMMARIES)
     assert "| fc_1 | 96,433 | 0.7400 ± 0.0566 | 0.7500 ± 0.0300 | -0.2 | agrees |" in text
-    assert "| conv_1 | 2,571 | 0.9000 | – |  |  |" in text
+    assert "| conv_1 | 2,571 | 0.9000 |  |  |  |" in text
     assert text.endswith("\\* fc_3: for a reason.")
+
+
+def test_columns_that_would_be_empty_are_left_out():
+    goal = replace(STUDY.rows[3], goal="≥ 0.8")
+    assert markdown_table(summarise(replace(STUDY, rows=(goal,)), {"conv_1": records_of(0.9)})).splitlines() == [
+        "| row | parameters | measured | goal |",
+        "|---|--:|--:|---|",
+        "| conv_1 | 2,571 | 0.9000 | ≥ 0.8 |",
+    ]
+    (first, *_) = markdown_table(summarise(STUDY, {"conv_1": records_of(0.9)})).splitlines()
+    assert first == "| row | parameters | measured |"
 
 
 def test_the_line_below_a_table_names_all_machines():
@@ -116,7 +136,9 @@ def test_settings_unlike_the_papers_are_named():
     short = replace(usual, variant=replace(usual.variant, recipe=Recipe(epochs=1)), pairs=20, test_pairs=20)
     other = replace(short, data=replace(short.data, name="mnist5k"))
     assert unlike_the_paper(STUDY, {"fc_1": [other]}) == (
-        "not the paper's setting: 1 epoch instead of the recipe's; 20 pairs instead of 1,000; "
+        "not the paper's setting, so no verdicts: 1 epoch instead of the recipe's; 20 pairs instead of 1,000; "
         "images of mnist5k instead of full MNIST"
     )
+    (summary,) = summarise(STUDY, {"fc_1": [replace(other, accuracy=accuracy) for accuracy in (0.1, 0.2)]})
+    assert (summary.difference, summary.agrees, summary.explained) == (None, None, "")
     assert "50 test pairs instead of 1,000" in unlike_the_paper(STUDY, {"fc_1": [replace(usual, test_pairs=50)]})

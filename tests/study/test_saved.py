@@ -20,6 +20,7 @@ from pairnet.study.runs import Run
 from pairnet.study.saved import (
     RECORD,
     WEIGHTS,
+    Found,
     evaluate,
     load_record,
     load_run,
@@ -86,22 +87,31 @@ def test_the_same_run_is_not_trained_twice_unless_forced(glyph_set, saved):
 
 
 def test_the_newest_run_of_a_variant_is_found(glyph_set, saved, tmp_path):
-    assert newest(saved.folder.parent, "conv_1") == saved.folder
-    assert newest(saved.folder.parent, "conv_2") is None
-    assert newest(tmp_path / "none", "conv_1") is None
+    assert newest(saved.folder.parent, RUN.variant).newest == saved.folder
+    assert newest(saved.folder.parent, run_of("conv_2").variant).newest is None
+    assert newest(tmp_path / "none", RUN.variant).newest is None
     runs = tmp_path / "runs"
     for age, seed in ((30, 0), (10, 1), (20, 2)):
         folder = train_and_save(replace(RUN, seed=seed), glyph_set, runs).folder
         os.utime(folder / RECORD, (1e9 - age, 1e9 - age))
-    assert load_record(newest(runs, "conv_1")).seeds.weights == 1
-    assert newest(runs, "conv_1", checksum=glyph_set.checksum) == newest(runs, "conv_1")
-    assert newest(runs, "conv_1", checksum="other") is None
+    found = newest(runs, RUN.variant, checksum=glyph_set.checksum, pairs=100)
+    assert load_record(found.newest).seeds.weights == 1
+    assert (found.fitting, found.others) == (3, 0)
+
+
+def test_only_runs_of_the_asked_recipe_images_and_pairs_are_found(glyph_set, saved, tmp_path):
+    runs = saved.folder.parent
+    none = Found(newest=None, fitting=0, others=1)
+    assert newest(runs, RUN.variant, checksum="other") == none
+    assert newest(runs, RUN.variant, pairs=1000) == none
+    assert newest(runs, find_variant("conv_1")) == none  # 25 epochs
+    assert newest(runs, replace(RUN.variant, parameters=5_473, tower="conv(1,16,3)")) == none
 
 
 def test_a_damaged_folder_is_skipped_with_a_warning(saved, copy):
     (copy / RECORD).write_text("{")
     with pytest.warns(UserWarning, match=rf"skipped .*{copy.name}"):
-        assert newest(copy.parent, "conv_1") is None
+        assert newest(copy.parent, RUN.variant).newest is None
 
 
 def test_other_images_are_refused_unless_allowed(glyph_set, saved):
@@ -209,7 +219,7 @@ def test_a_kill_while_a_run_is_replaced_loses_no_run(copy, renames):
     before = load_record(copy)
     child = subprocess.run([sys.executable, "-c", KILLED, str(copy), str(renames)], capture_output=True)
     assert child.returncode == (0 if renames == 2 else -signal.SIGKILL)
-    assert newest(copy.parent, "conv_1") == copy
+    assert newest(copy.parent, RUN.variant).newest == copy
     assert load_run(copy).record == before
     assert [path.name for path in copy.parent.glob(".*.old")] == []
 
