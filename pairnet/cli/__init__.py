@@ -17,7 +17,7 @@ from pairnet.cli.failures import NOT_UNDERSTOOD
 from pairnet.cli.output import print_line, print_text
 from pairnet.cli.predict import predict
 from pairnet.cli.reproduce import reproduce
-from pairnet.cli.runs import runs
+from pairnet.cli.runs import compare_runs, delete_runs, list_runs
 from pairnet.cli.train import evaluate, train
 from pairnet.cli.variants import variants
 
@@ -76,7 +76,16 @@ app.command(
     )
 )(train)
 app.command(epilog=examples("pairnet evaluate runs/final_model-0123abcd"))(evaluate)
-app.command(epilog=examples("pairnet runs", "pairnet runs --runs study --json"))(runs)
+runs = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
+runs.callback(
+    epilog=examples("pairnet runs", "pairnet runs --runs study --long", "pairnet runs --row w_net --epochs 25 --json")
+)(list_runs)
+runs.command("compare", epilog=examples("pairnet runs compare w_net no_w_net --data mnist"))(compare_runs)
+runs.command(
+    "delete",
+    epilog=examples("pairnet runs delete runs/final_model-0123abcd", "pairnet runs delete --row w_net --epochs 2"),
+)(delete_runs)
+app.add_typer(runs, name="runs")
 app.command(epilog=examples("pairnet variants", "pairnet variants --file my.toml --json"))(variants)
 app.command(
     epilog=examples(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pairnet.cli.common import Json, Runs
+from pairnet.cli.common import AnyData, AnyEpochs, AnyPairs, Json, Runs
 from pairnet.cli.output import console, note, print_json, printable, writing
 from pairnet.errors import RecordError
 
@@ -13,25 +13,36 @@ from pairnet.errors import RecordError
 def calibration(
     rows: Annotated[list[str], typer.Argument(help="Rows of the tables that have been reproduced.")],
     runs: Runs = Path("runs"),
+    data: AnyData = None,
+    epochs: AnyEpochs = None,
+    pairs: AnyPairs = None,
     output: Annotated[Path | None, typer.Option(help="Reliability diagram to write, .svg, .png or .pdf.")] = None,
     as_json: Json = False,
 ) -> None:
     """Measure the calibration of finished runs.
 
-    Prints the expected calibration error and draws the reliability diagram. All records of a row in the folder --runs
-    are taken, and their held-out pairs pooled: run `pairnet reproduce` first.
+    Prints the expected calibration error and draws the reliability diagram, over the held-out pairs of all draws of a
+    row: run `pairnet reproduce` first. Runs of different settings are never put together: --data, --epochs and --pairs
+    choose one, otherwise the setting with the most runs is taken.
     """
+    from pairnet.study.settings import by_setting, describe, largest, select
     from pairnet.study.store import RECORDS, read_records
     from pairnet.training.calibration import expected_calibration_error, pooled
 
-    records = read_records(runs)
-    usable = [record for record in records if record.calibration and record.fold is None]
-    found = {row: [record.calibration for record in usable if record.label == row] for row in rows}
-    if missing := [row for row, recorded in found.items() if not recorded]:
-        known = ", ".join(sorted({record.label for record in usable})) or "none"
-        remedy = "name one of these, or run `pairnet reproduce`"
-        raise RecordError(f"expected finished runs of {', '.join(missing)} in {runs / RECORDS}, got {known}: {remedy}")
-    bins = {row: pooled(recorded) for row, recorded in found.items()}
+    usable = [record for record in read_records(runs) if record.calibration and record.fold is None]
+    found = {}
+    for row in rows:
+        settings = by_setting(select(usable, row=row, data=data, epochs=epochs, pairs=pairs))
+        if not settings:
+            known = ", ".join(sorted({record.label for record in usable})) or "none"
+            remedy = "name one of these, other settings, or run `pairnet reproduce`"
+            raise RecordError(f"expected finished runs of {row} in {runs / RECORDS}, got runs of {known}: {remedy}")
+        chosen, names = largest(settings), dict(zip(settings, describe(list(settings)), strict=True))
+        found[row] = settings[chosen]
+        left_out = [f"{len(each)} of {names[key]}" for key, each in settings.items() if key != chosen]
+        rest = f"; left out: {'; '.join(left_out)}" if left_out else ""
+        note(f"{row}: {len(found[row])} run{'' if len(found[row]) == 1 else 's'} of {names[chosen]}{rest}")
+    bins = {row: pooled([record.calibration for record in records]) for row, records in found.items()}
     if output is not None:
         from pairnet.reporting.figures import reliability_diagram, save
 
@@ -56,6 +67,6 @@ def calibration(
     for heading in ("runs", "pairs", "expected calibration error"):
         table.add_column(heading, justify="right")
     for row in rows:
-        pairs, error = sum(count for count, _, _ in bins[row]), expected_calibration_error(bins[row])
-        table.add_row(printable(row), str(len(found[row])), f"{pairs:,}", f"{100 * error:.2f} %")
+        count, error = sum(count for count, _, _ in bins[row]), expected_calibration_error(bins[row])
+        table.add_row(printable(row), str(len(found[row])), f"{count:,}", f"{100 * error:.2f} %")
     console().print(table)

@@ -14,6 +14,9 @@ from pairnet.cli.output import STANDARD_OUTPUT, NamedOutput, note, printable
 
 INTERRUPTED = 130
 
+AnyData = Annotated[str | None, typer.Option("--data", help="Only runs on these images, such as mnist5k.")]
+AnyEpochs = Annotated[int | None, typer.Option("--epochs", help="Only runs of this number of epochs.")]
+AnyPairs = Annotated[int | None, typer.Option("--pairs", help="Only runs on this number of training pairs.")]
 Data = Annotated[str, typer.Option(help="auto, mnist, mnist5k, glyphs[:SIZE[:SEED]] or idx:FOLDER.")]
 DataDir = Annotated[Path | None, typer.Option(help="Folder with MNIST's four IDX files (or set PAIRNET_DATA).")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]

@@ -1,17 +1,177 @@
-"""`pairnet runs`: the records in a folder."""
+"""`pairnet runs`: the records in a folder, listed, compared and deleted. Works without torch."""
 
+import shutil
+import statistics
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pairnet.cli.common import Json, Runs
-from pairnet.cli.output import console, print_json, printable
-from pairnet.errors import RecordError
+import typer
+
+from pairnet.cli.common import AnyData, AnyEpochs, AnyPairs, Json, Runs
+from pairnet.cli.output import console, note, print_json, print_line, printable
+from pairnet.errors import ArgumentError, RecordError
+
+if TYPE_CHECKING:
+    from pairnet.study.records import RunRecord
+    from pairnet.study.settings import Setting
+
+AnyRow = Annotated[str | None, typer.Option("--row", help="Only runs of this row or variant.")]
 
 
-def runs(runs: Runs = Path("runs"), as_json: Json = False) -> None:
-    """List the finished runs in a folder.
+def list_runs(
+    context: typer.Context,
+    runs: Runs = Path("runs"),
+    row: AnyRow = None,
+    data: AnyData = None,
+    epochs: AnyEpochs = None,
+    pairs: AnyPairs = None,
+    long: Annotated[bool, typer.Option("--long", help="List each run.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List, compare and delete the finished runs in a folder.
 
-    These are the runs of studies, and those saved with their networks.
+    These are the runs of studies, and those saved with their networks. Without a command, lists them: one line for all
+    draws of a row with the same setting, or with --long one line for each run.
     """
+    if context.invoked_subcommand is not None:
+        return
+    from pairnet.study.settings import select
+
+    records = select([found.record for found in _found(runs)], row=row, data=data, epochs=epochs, pairs=pairs)
+    rows = [_one(record) for record in records]
+    if as_json:
+        print_json(rows)
+        return
+    from rich import box
+    from rich.table import Table
+
+    count = f"{len(rows):,} run{'' if len(rows) == 1 else 's'} in {printable(runs)}"
+    table = Table(title=count, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("row", overflow="fold")
+    if long:
+        table.add_column("data")
+        for heading in ("pairs", "epochs", "draw", "fold", "accuracy"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for each in rows:
+            numbers = ("" if each[key] is None else str(each[key]) for key in ("pairs", "epochs", "draw", "fold"))
+            table.add_row(printable(each["row"]), printable(each["data"]), *numbers, f"{each['accuracy']:.4f}")
+    else:
+        table.add_column("setting", overflow="fold")
+        for heading in ("draws", "accuracy"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for label, setting, grouped in _grouped(records):
+            accuracies = _by_draw(grouped)
+            table.add_row(printable(label), printable(setting), str(len(accuracies)), _mean(accuracies))
+    console().print(table)
+
+
+def compare_runs(
+    first: Annotated[str, typer.Argument(help="Row or variant.")],
+    second: Annotated[str, typer.Argument(help="Row or variant to compare it with.")],
+    runs: Runs = Path("runs"),
+    data: AnyData = None,
+    epochs: AnyEpochs = None,
+    pairs: AnyPairs = None,
+    as_json: Json = False,
+) -> None:
+    """Compare two rows draw by draw.
+
+    Both rows must have been trained and tested on the same pairs. Prints the mean difference over the common draws,
+    its 95 % interval and the p-value of the paired t-test; a cross-validated draw counts once.
+    """
+    from pairnet.reporting.comparison import compare
+    from pairnet.study.settings import by_setting, select
+
+    records = [found.record for found in _found(runs)]
+    left, right = (
+        by_setting(select(records, row=name, data=data, epochs=epochs, pairs=pairs)) for name in (first, second)
+    )
+    for name, settings in ((first, left), (second, right)):
+        if not settings:
+            known = ", ".join(sorted({record.label for record in records})) or "none"
+            raise RecordError(f"expected finished runs of {name} in {runs}, got runs of {known}: name one of these")
+    one, other = _comparable(first, second, left, right)
+    found = compare(left[one], right[other])
+    if as_json:
+        print_json({"first": first, "second": second, **asdict(found)})
+        return
+    print_line(f"{first} {found.first:.4f}, {second} {found.second:.4f}, over {found.draws} common draws")
+    difference = f"difference {100 * found.difference:+.2f} points"
+    if found.p_value is None or found.low is None or found.high is None:
+        print_line(f"{difference} on each draw")
+    else:
+        interval = f"95 % interval {100 * found.low:+.2f} to {100 * found.high:+.2f}"
+        print_line(f"{difference}, {interval}, p = {found.p_value:.2g} (paired t-test)")
+    if one.data == "mnist5k" and one.folds is None:
+        note(
+            "each draw of mnist5k is tested on the same 2,000 images: interval and p-value are over pairings and seeds "
+            "only, not over images"
+        )
+
+
+def delete_runs(
+    folders: Annotated[list[Path] | None, typer.Argument(help="Folders of saved networks.")] = None,
+    runs: Runs = Path("runs"),
+    row: AnyRow = None,
+    data: AnyData = None,
+    epochs: AnyEpochs = None,
+    pairs: AnyPairs = None,
+    every: Annotated[bool, typer.Option("--all", help="Delete all runs in the folder --runs.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete runs: their records, and their networks where they were saved.
+
+    Takes the saved networks that are named, or all runs that --row, --data, --epochs and --pairs select.
+    """
+    from pairnet.study.settings import select
+    from pairnet.study.store import locked, remove
+
+    filters = {"row": row, "data": data, "epochs": epochs, "pairs": pairs}
+    filtered = any(value is not None for value in filters.values())
+    if bool(folders) + filtered + every != 1:
+        raise ArgumentError("expected folders, a filter such as `row`, or `every`, got none or several of them")
+    found = _found(runs)
+    if folders:
+        wanted = {folder.resolve() for folder in folders}
+        chosen = [each for each in found if any(folder.resolve() in wanted for folder in each.folders)]
+        if missing := wanted - {folder.resolve() for each in chosen for folder in each.folders}:
+            raise ArgumentError(f"expected folders of saved runs in {runs}, got {min(missing)}")
+    else:
+        kept = select([each.record for each in found], **filters)  # type: ignore[arg-type]
+        chosen = [each for each in found if each.record in kept]
+    if not chosen:
+        note("no such runs")
+        return
+    for label, setting, grouped in _grouped([each.record for each in chosen]):
+        note(f"{label}: {len(grouped)} run{'' if len(grouped) == 1 else 's'} of {setting}")
+    saved = [folder for each in chosen for folder in each.folders]
+    what = f"{len(chosen)} run{'' if len(chosen) == 1 else 's'}, {len(saved)} of them with a network"
+    if not yes:
+        if not sys.stdin.isatty():
+            raise ArgumentError(f"expected `yes` to delete {what} without a terminal to ask on")
+        if not typer.confirm(f"Delete {what}?"):
+            note("nothing deleted")
+            raise typer.Exit(1)
+    with locked(runs):
+        for folder in saved:
+            shutil.rmtree(folder)
+        remove(runs, {each.record.fingerprint for each in chosen})
+    print_line(f"deleted {what}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """A run in a folder: its record, and the folders that hold its network."""
+
+    record: "RunRecord"
+    folders: tuple[Path, ...] = ()
+
+
+def _found(runs: Path) -> list[_Found]:
+    """The runs of a folder, from its records and its saved networks, each run once."""
     from pairnet.study.records import RunRecord, read_record
     from pairnet.study.store import read_records
 
@@ -19,38 +179,78 @@ def runs(runs: Runs = Path("runs"), as_json: Json = False) -> None:
         raise RecordError(
             f"expected `runs` to be a folder, got {runs}: `pairnet train` and `pairnet reproduce` make it"
         )
-    records = read_records(runs)
+    records = {record.fingerprint: record for record in read_records(runs)}
+    folders: dict[str, tuple[Path, ...]] = {}
     for path in sorted(runs.glob("[!.]*/record.json")):
         try:
             record = read_record(path.read_bytes())
         except RecordError as error:
-            raise RecordError(f"{path}: {error}") from None
-        if isinstance(record, RunRecord) and record.fingerprint not in {each.fingerprint for each in records}:
-            records.append(record)
-    rows = [
-        {
-            "row": record.label,
-            "variant": record.variant.name,
-            "data": record.data.name,
-            "pairs": record.pairs,
-            "test_pairs": record.test_pairs,
-            "epochs": len(record.epochs),
-            "draw": record.seeds.weights,
-            "fold": record.fold,
-            "accuracy": record.accuracy,
-        }
-        for record in records
-    ]
-    if as_json:
-        print_json(rows)
-        return
-    from rich.table import Table
+            note(f"skipped {path}: {error}")
+            continue
+        if isinstance(record, RunRecord):
+            records.setdefault(record.fingerprint, record)
+            folders[record.fingerprint] = (*folders.get(record.fingerprint, ()), path.parent)
+    return [_Found(record=record, folders=folders.get(key, ())) for key, record in records.items()]
 
-    table = Table("row", "variant", "data", title=f"{len(rows):,} runs in {printable(runs)}", title_justify="left")
-    for heading in ("pairs", "epochs", "draw", "fold", "accuracy"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for row in rows:
-        names = (printable(row[key]) for key in ("row", "variant", "data"))
-        numbers = ("" if row[key] is None else str(row[key]) for key in ("pairs", "epochs", "draw", "fold"))
-        table.add_row(*names, *numbers, f"{row['accuracy']:.4f}")
-    console().print(table)
+
+def _grouped(records: "Sequence[RunRecord]") -> "list[tuple[str, str, list[RunRecord]]]":
+    """Label, setting and records of each group of draws, by label in the order of its first record."""
+    from pairnet.study.settings import by_setting, describe
+
+    groups = []
+    for label in dict.fromkeys(record.label for record in records):
+        settings = by_setting([record for record in records if record.label == label])
+        names = describe(list(settings))
+        groups += [(label, name, found) for name, found in zip(names, settings.values(), strict=True)]
+    return groups
+
+
+def _comparable(
+    first: str,
+    second: str,
+    left: "dict[Setting, list[RunRecord]]",
+    right: "dict[Setting, list[RunRecord]]",
+) -> "tuple[Setting, Setting]":
+    """The one setting of each row that was trained and tested on the same pairs.  RecordError unless there is one."""
+    from pairnet.study.settings import describe
+
+    def pairs_of(setting: "Setting") -> tuple[object, ...]:
+        return setting.checksum, setting.pairs, setting.test_pairs, setting.folds
+
+    choices = [(one, other) for one in left for other in right if pairs_of(one) == pairs_of(other)]
+    if len(choices) == 1:
+        return choices[0]
+    settings = "; ".join(
+        f"{name}: {' or '.join(describe(list(found)))}" for name, found in ((first, left), (second, right))
+    )
+    if choices:
+        raise RecordError(
+            f"expected one setting of each row, got several: choose with `data`, `epochs`, `pairs`: {settings}"
+        )
+    raise RecordError(f"expected rows with the same pairs, got {settings}: train both on the same")
+
+
+def _by_draw(records: "Sequence[RunRecord]") -> list[float]:
+    from pairnet.reporting.comparison import by_draw
+
+    return list(by_draw(records).values())
+
+
+def _mean(accuracies: Sequence[float]) -> str:
+    from pairnet.reporting.summaries import accuracy_text
+
+    return accuracy_text(statistics.fmean(accuracies), statistics.stdev(accuracies) if len(accuracies) > 1 else None)
+
+
+def _one(record: "RunRecord") -> dict[str, Any]:
+    return {
+        "row": record.label,
+        "variant": record.variant.name,
+        "data": record.data.name,
+        "pairs": record.pairs,
+        "test_pairs": record.test_pairs,
+        "epochs": len(record.epochs),
+        "draw": record.seeds.weights,
+        "fold": record.fold,
+        "accuracy": record.accuracy,
+    }

@@ -1,7 +1,7 @@
 """The records of a folder: one JSON Lines file that survives kills, one writer at a time."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +101,26 @@ def _remove_unfinished_line(descriptor: int) -> None:
         kept = start
     if kept < end:
         os.ftruncate(descriptor, kept)
+
+
+def remove(folder: Path, fingerprints: Collection[str]) -> int:
+    """Removes the lines of these runs, of records and of failures -> number of lines removed.
+
+    The file is replaced whole: a kill at any moment leaves the old one or the new one. Call it while holding `locked`.
+    """
+    path = folder / RECORDS
+    if not path.exists():
+        return 0
+    lines = path.read_bytes().split(b"\n")[:-1]
+    kept = [line for line in lines if read_record(line).fingerprint not in fingerprints]
+    if len(kept) < len(lines):
+        new = path.with_name(f".{path.name}.new")
+        with new.open("wb") as file:
+            file.writelines(line + b"\n" for line in kept)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    return len(lines) - len(kept)
 
 
 @contextmanager

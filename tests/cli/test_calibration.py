@@ -66,16 +66,35 @@ def test_the_command_prints_and_draws(study, capsys):
     ("arguments", "reason"),
     [
         (["w_net"], "expected finished runs of w_net in "),
-        (["w_net"], "got final_model, order_net: name one of these"),
+        (["w_net"], "got runs of final_model, order_net: name one of these"),
         (["old"], "expected finished runs of old in "),
         (["order_net", "--output", "x.gif"], ".gif"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(study, capsys, arguments, reason):
     assert run_app(app, ["calibration", *arguments, "--runs", str(study)]) == 2
-    err = capsys.readouterr().err
+    *notes, err = capsys.readouterr().err.splitlines()
     assert reason in err
-    assert err.count("\n") == 1
+    assert len(notes) == ("--output" in arguments)
+
+
+def test_runs_of_different_settings_are_never_put_together(study, capsys):
+    bins = reliability(np.array([0.5], np.float32), np.array([1], np.float32))
+    for number in (3, 4):  # two draws of other pairs
+        append(study, record(number, label="order_net", calibration=bins, pairs=200, test_pairs=200))
+    command = ["calibration", "order_net", "--runs", str(study), "--json"]
+    assert run_app(app, command) == 0
+    out, err = capsys.readouterr()
+    assert err == (
+        "order_net: 2 runs of 25 epochs, 200 pairs of mnist5k; left out: 1 of 25 epochs, 1,000 pairs of mnist5k\n"
+    )
+    assert json.loads(out)["order_net"]["runs"] == 2
+    assert run_app(app, [*command, "--pairs", "1000"]) == 0
+    out, err = capsys.readouterr()
+    assert err == "order_net: 1 run of 25 epochs, 1,000 pairs of mnist5k\n"
+    assert json.loads(out)["order_net"]["expected_calibration_error"] == pytest.approx(0.475)
+    assert run_app(app, [*command, "--data", "mnist"]) == 2
+    assert "other settings" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
@@ -83,4 +102,4 @@ def test_a_full_disk_is_named_by_the_path_that_could_not_be_written(study, capsy
     figure = study / "figure.svg"
     figure.symlink_to("/dev/full")
     assert run_app(app, ["calibration", "order_net", "--runs", str(study), "--output", str(figure)]) == 1
-    assert capsys.readouterr().err == f"pairnet: {figure}: No space left on device\n"
+    assert capsys.readouterr().err.splitlines()[-1] == f"pairnet: {figure}: No space left on device"

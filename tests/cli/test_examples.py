@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def of_help(command=get_command(app)):
+def of_help(command):
     """Examples at the end of each command's help."""
     for line in (command.epilog or "").splitlines():
         if line.startswith("  pairnet"):
@@ -52,7 +52,7 @@ def parse(line):
             raise
 
 
-CASES = [("--help", line) for line in of_help()]
+CASES = [("--help", line) for line in of_help(get_command(app))]
 CASES += [(path.name, line) for path in DOCUMENTS for line in of_document(path)]
 
 

@@ -1,0 +1,94 @@
+"""Settings: what distinguishes runs apart from draw and fold. Runs of different settings are never put together."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+from pairnet.errors import RecordError
+from pairnet.models.variants import Variant
+from pairnet.study.records import RunRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """The network with its recipe, without its name, and the pairs that it is trained and tested on."""
+
+    variant: Variant
+    pairs: int
+    test_pairs: int
+    data: str
+    checksum: str  # of the images
+    folds: int | None  # None: tested on the test draw
+    device: str
+
+
+def setting_of(record: RunRecord) -> Setting:
+    """The setting that a record belongs to."""
+    return Setting(
+        variant=replace(record.variant, name="", note="", parameters=None),
+        pairs=record.pairs,
+        test_pairs=record.test_pairs,
+        data=record.data.name,
+        checksum=record.data.checksum,
+        folds=None if record.fold is None else record.folds,
+        device=record.environment.device,
+    )
+
+
+def by_setting(records: Sequence[RunRecord]) -> dict[Setting, list[RunRecord]]:
+    """Records by their setting, in the order of the first record of each."""
+    found: dict[Setting, list[RunRecord]] = {}
+    for record in records:
+        found.setdefault(setting_of(record), []).append(record)
+    return found
+
+
+def select(
+    records: Sequence[RunRecord],
+    *,
+    row: str | None = None,
+    data: str | None = None,
+    epochs: int | None = None,
+    pairs: int | None = None,
+) -> list[RunRecord]:
+    """The records with this label or variant, on these images, with so many epochs and pairs; None is for any."""
+    return [
+        record
+        for record in records
+        if row in (None, record.label, record.variant.name)
+        and data in (None, record.data.name)
+        and epochs in (None, record.recipe.epochs)
+        and pairs in (None, record.pairs)
+    ]
+
+
+def largest(settings: dict[Setting, list[RunRecord]]) -> Setting:
+    """The setting with the most records; of several, the one that was recorded last.  RecordError if there is none."""
+    if not settings:
+        raise RecordError("expected finished runs, got none")
+    return max(reversed(settings), key=lambda setting: len(settings[setting]))
+
+
+def describe(settings: Sequence[Setting]) -> list[str]:
+    """One line for each setting: "25 epochs, 1,000 pairs of mnist5k"; more where that does not tell them apart."""
+    lines = [_describe(setting) for setting in settings]
+    for line in {line for line in lines if lines.count(line) > 1}:
+        same = [number for number, other in enumerate(lines) if other == line]
+        facts = [_facts(settings[number]) for number in same]
+        for number, own in zip(same, facts, strict=True):
+            unlike = [f"{key} {value}" for key, value in own.items() if any(other[key] != value for other in facts)]
+            lines[number] = f"{line} ({', '.join(unlike)})"
+    return lines
+
+
+def _describe(setting: Setting) -> str:
+    epochs = setting.variant.recipe.epochs
+    text = f"{epochs} epoch{'' if epochs == 1 else 's'}, {setting.pairs:,} pairs of {setting.data}"
+    if setting.folds is not None:
+        return f"{text} in {setting.folds} folds"
+    return text if setting.test_pairs == setting.pairs else f"{text}, {setting.test_pairs:,} for testing"
+
+
+def _facts(setting: Setting) -> dict[str, object]:
+    recipe = asdict(setting.variant.recipe)
+    structure = setting.variant.structure
+    return {**recipe, "structure": structure, "device": setting.device, "checksum": setting.checksum[:8]}

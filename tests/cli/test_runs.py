@@ -1,0 +1,126 @@
+"""`pairnet runs`: what a folder holds, two rows compared, runs deleted."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from record_examples import record
+
+from pairnet.models.variants import find_variant
+from pairnet.study.store import RECORDS, append, read_records
+
+SHORT = replace(find_variant("fc_1"), recipe=replace(find_variant("fc_1").recipe, epochs=2))
+
+
+@pytest.fixture
+def pairnet(command_line, tmp_path):
+    """Runs a command line; the folder `runs` holds three draws of two rows, and two short runs of the second."""
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    for draw, (one, other) in enumerate([(0.9, 0.8), (0.85, 0.78), (0.7, 0.71)]):
+        append(runs, record(draw, label="one", variant=find_variant("fc_2"), accuracy=one))
+        append(runs, record(draw, label="other", accuracy=other))
+    for draw in range(2):
+        append(runs, record(draw, label="other", variant=SHORT, accuracy=0.5))
+    return command_line
+
+
+def save(folder, made):
+    folder.mkdir()
+    (folder / "record.json").write_text(made.to_json())
+    (folder / "weights.safetensors").write_bytes(b"")
+
+
+def words(text):
+    return " ".join(text.split())
+
+
+def test_rows_are_listed_by_setting(pairnet):
+    status, out, _ = pairnet("runs")
+    assert status == 0
+    assert "8 runs in runs" in out
+    assert "one 25 epochs, 1,000 pairs of mnist5k 3 0.8167 ± 0.1041" in words(out)
+    assert "other 2 epochs, 1,000 pairs of mnist5k 2 0.5000 ± 0.0000" in words(out)
+
+
+def test_each_run_is_listed_and_filtered(pairnet):
+    status, out, _ = pairnet("runs", "--long", "--row", "one")
+    assert (status, out.count("mnist5k")) == (0, 3)
+    assert "one mnist5k 1000 2 0 0.9000" in words(out)
+    found = json.loads(pairnet("runs", "--row", "fc_1", "--epochs", 2, "--json")[1])
+    assert [(run["row"], run["draw"], run["accuracy"]) for run in found] == [("other", 0, 0.5), ("other", 1, 0.5)]
+
+
+def test_saved_networks_are_listed_too(pairnet, tmp_path):
+    save(tmp_path / "runs" / "fc_3-1", record(label="saved", variant=find_variant("fc_3")))
+    (tmp_path / "runs" / "bad").mkdir()
+    (tmp_path / "runs" / "bad" / "record.json").write_text("{}")
+    status, out, err = pairnet("runs")
+    assert (status, "9 runs" in out, "saved" in out) == (0, True, True)
+    assert err.startswith("skipped runs/bad/record.json: ")
+
+
+def test_two_rows_are_compared_draw_by_draw(pairnet):
+    status, out, err = pairnet("runs", "compare", "one", "other", "--epochs", 25)
+    assert status == 0
+    assert out == (
+        "one 0.8167, other 0.7633, over 3 common draws\n"
+        "difference +5.33 points, 95 % interval -8.79 to +19.46, p = 0.25 (paired t-test)\n"
+    )
+    assert "over pairings and seeds only, not over images" in err
+    found = json.loads(pairnet("runs", "compare", "one", "other", "--epochs", 25, "--json")[1])
+    assert (found["draws"], round(found["p_value"], 2)) == (3, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("one", "other"), "got several: choose with --data, --epochs, --pairs: one: 25 epochs"),
+        (("one", "third"), "expected finished runs of third in runs, got runs of one, other: name one of these"),
+        (("one", "other", "--runs", "none"), "expected --runs to be a folder, got none"),
+    ],
+)
+def test_rows_that_cannot_be_compared_are_refused_in_one_line(pairnet, arguments, reason):
+    status, out, err = pairnet("runs", "compare", *arguments)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert reason in err
+
+
+def test_rows_of_other_pairs_are_not_compared(pairnet, tmp_path):
+    for draw in range(2):
+        append(tmp_path / "runs", record(draw, label="few", pairs=100, test_pairs=100))
+    status, _, err = pairnet("runs", "compare", "one", "few")
+    assert status == 2
+    assert "expected rows with the same pairs, got one: 25 epochs, 1,000 pairs of mnist5k; few: 25 epochs, 100" in err
+
+
+def test_selected_runs_are_deleted_and_the_others_kept(pairnet, tmp_path):
+    save(tmp_path / "runs" / "fc_1-1", record(label="other", variant=SHORT, accuracy=0.5))
+    status, out, err = pairnet("runs", "delete", "--row", "other", "--epochs", 2, "--yes")
+    assert (status, out) == (0, "deleted 2 runs, 1 of them with a network\n")
+    assert "other: 2 runs of 2 epochs, 1,000 pairs of mnist5k" in err
+    assert {each.label for each in read_records(tmp_path / "runs")} == {"one", "other"}
+    assert len(read_records(tmp_path / "runs")) == 6
+    assert not (tmp_path / "runs" / "fc_1-1").exists()
+    assert pairnet("runs", "delete", "--epochs", 2, "--yes")[2] == "no such runs\n"
+
+
+def test_a_named_folder_is_deleted(pairnet, tmp_path):
+    for number in (1, 2):
+        save(tmp_path / "runs" / f"fc_3-{number}", record(number, variant=find_variant("fc_3")))
+    assert pairnet("runs", "delete", "runs/fc_3-1", "--yes")[0] == 0
+    assert [path.name for path in (tmp_path / "runs").glob("fc*")] == ["fc_3-2"]
+    assert len(read_records(tmp_path / "runs")) == 8
+    status, _, err = pairnet("runs", "delete", "elsewhere", "--yes")
+    assert (status, "expected folders of saved runs in runs, got " in err) == (2, True)
+
+
+def test_nothing_is_deleted_without_a_selection_or_consent(pairnet, tmp_path):
+    before = (tmp_path / "runs" / RECORDS).read_bytes()
+    for arguments in ((), ("--all", "--row", "one"), ("--all",)):
+        status, _, err = pairnet("runs", "delete", *arguments)
+        assert status == 2
+        assert "expected folders, a filter such as --row, or --all" in err or "expected --yes to delete 8 runs" in err
+    assert (tmp_path / "runs" / RECORDS).read_bytes() == before
+    assert pairnet("runs", "delete", "--all", "--yes")[0] == 0
+    assert read_records(tmp_path / "runs") == []

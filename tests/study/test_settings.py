@@ -1,0 +1,76 @@
+"""Settings: runs that differ in anything but draw and fold are kept apart, and described so that they differ."""
+
+from dataclasses import replace
+
+import pytest
+from record_examples import record
+
+from pairnet.errors import RecordError
+from pairnet.models.variants import find_variant
+from pairnet.study.settings import by_setting, describe, largest, select, setting_of
+
+RECORD = record()
+
+
+def with_recipe(**changes):
+    return replace(find_variant("fc_1"), recipe=replace(find_variant("fc_1").recipe, **changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"variant": find_variant("fc_2")},
+        {"variant": with_recipe(epochs=2)},
+        {"variant": with_recipe(learning_rate=0.01)},
+        {"pairs": 500},
+        {"test_pairs": 500},
+        {"fold": 1},
+        {"data": replace(RECORD.data, checksum="d" * 64)},
+        {"environment": replace(RECORD.environment, device="cuda")},
+    ],
+    ids=str,
+)
+def test_another_setting_is_kept_apart_and_described_differently(changes):
+    other = record(1, **changes)
+    settings = by_setting([RECORD, other, record(2)])
+    assert [len(records) for records in settings.values()] == [2, 1]
+    assert len(set(describe(list(settings)))) == 2
+
+
+def test_draws_folds_and_names_are_no_settings():
+    folds = [record(draw, fold=fold, label=f"{draw}") for draw in (0, 1) for fold in (0, 1)]
+    renamed = record(variant=replace(find_variant("fc_1"), name="mine", note="a note", parameters=None))
+    assert len(by_setting(folds)) == 1
+    assert setting_of(renamed) == setting_of(RECORD)
+
+
+def test_descriptions_have_what_people_ask_for():
+    records = [RECORD, record(variant=with_recipe(epochs=1)), record(pairs=100), record(fold=0)]
+    assert describe([setting_of(each) for each in records]) == [
+        "25 epochs, 1,000 pairs of mnist5k",
+        "1 epoch, 1,000 pairs of mnist5k",
+        "25 epochs, 100 pairs of mnist5k, 1,000 for testing",
+        "25 epochs, 1,000 pairs of mnist5k in 4 folds",
+    ]
+    rates = [record(variant=with_recipe(learning_rate=rate)) for rate in (0.1, 0.2)]
+    assert describe([setting_of(each) for each in rates]) == [
+        "25 epochs, 1,000 pairs of mnist5k (learning_rate 0.1)",
+        "25 epochs, 1,000 pairs of mnist5k (learning_rate 0.2)",
+    ]
+
+
+def test_records_are_selected():
+    other = record(1, label="mine", pairs=10, variant=with_recipe(epochs=3), data=replace(RECORD.data, name="glyphs"))
+    records = [RECORD, other]
+    assert select(records, row="mine") == select(records, data="glyphs") == select(records, epochs=3) == [other]
+    assert select(records, pairs=1000) == [RECORD]
+    assert select(records, row="fc_1") == records  # the label of one, the variant of both
+    assert select(records, row="fc_1", data="mnist") == []
+
+
+def test_the_largest_setting_is_taken_and_of_equal_ones_the_last():
+    small, large = record(pairs=10), [record(draw) for draw in (1, 2)]
+    assert largest(by_setting([small, *large])) == setting_of(large[0])
+    assert largest(by_setting([large[0], small])) == setting_of(small)
+    with pytest.raises(RecordError, match="got none"):
+        largest({})
