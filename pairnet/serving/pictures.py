@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 SIDE = 28
 DIGIT_SIDE = 20  # MNIST's digits were scaled to 20x20, then centred by their centre of mass in 28x28
 CONTRAST = 0.15  # of the range from black to white; a digit with less is invisible
+UNEVEN = 0.2  # of the contrast; a background that changes more across the picture would count as part of the digit
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # others start programs or are rarely tested
 MAX_PIXELS = 1 << 24  # of a picture: 4096x4096; decoding takes up to 12 bytes for each
 MAX_BYTES = 1 << 26  # of arrays in a file: 85,000 images
@@ -94,6 +95,8 @@ def _picture(path: Path) -> Picture:
     if pixels.max() - background < CONTRAST * 255:
         raise PictureError(f"{path}: expected a digit that differs from its background, got none: raise the contrast")
     if pixels.shape != (SIDE, SIDE):
+        _check_background(path, pixels, background)
+        _check_alone(path, pixels, background)
         notes.append(f"{pixels.shape[1]}x{pixels.shape[0]}: cropped to the digit, scaled and centred as in MNIST")
         pixels = _fitted(pixels, background)
         if pixels.max() < CONTRAST * 255:
@@ -191,7 +194,44 @@ def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
 
 def _background(pixels: NDArray[np.uint8]) -> float:
     """The median grey level of the border."""
-    return float(np.median(np.concatenate((pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]))))
+    return float(np.median(_border(pixels)))
+
+
+def _border(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.concatenate((pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]))
+
+
+def _check_background(path: Path, pixels: NDArray[np.uint8], background: float) -> None:
+    """PictureError for a background that changes across the picture, as in photographs.
+
+    Compared are the darkest pixels of the picture's 3x3 parts, where a digit leaves some background, and the pixels of
+    its border, which may be cut by a digit in a few places.
+    """
+    parts = [part for rows in np.array_split(pixels, 3) for part in np.array_split(rows, 3, axis=1) if part.size]
+    levels = [float(np.quantile(part, 0.02)) for part in parts]
+    border = _border(pixels)
+    change = min(max(levels) - min(levels), float(np.quantile(border, 0.9) - np.quantile(border, 0.1)))
+    if change > UNEVEN * (float(pixels.max()) - background):
+        raise PictureError(
+            f"{path}: expected an even background, got one that changes by {change:.0f} of 255 grey levels: take the "
+            "picture in even light, or crop it to the digit"
+        )
+
+
+def _check_alone(path: Path, pixels: NDArray[np.uint8], background: float) -> None:
+    """PictureError if there are several digits side by side: tall parts with empty columns between them."""
+    digit = pixels > background + CONTRAST * (int(pixels.max()) - background) + CONTRAST
+    rows, columns = np.flatnonzero(digit.any(1)), digit.sum(0)
+    height = int(rows[-1] - rows[0] + 1)
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], columns > 0, [0])).astype(np.int8)))
+    tall = [
+        (start, end)
+        for start, end in zip(edges[::2], edges[1::2], strict=True)
+        if np.ptp(np.flatnonzero(digit[:, start:end].any(1))) + 1 > height / 2
+        and columns[start:end].sum() > columns.sum() / 5
+    ]
+    if len(tall) > 1 and tall[-1][1] - tall[0][0] >= height:  # a single digit in two parts is narrower
+        raise PictureError(f"{path}: expected one digit, got {len(tall)} side by side: crop the picture to one of them")
 
 
 def _fitted(pixels: NDArray[np.uint8], background: float) -> NDArray[np.uint8]:

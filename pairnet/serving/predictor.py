@@ -146,6 +146,11 @@ class Predictor:
         """ "images" (raw grey levels, uint8, 28x28) or "pairs" (pooled and normalised pixels, float32, 14x14)."""
         return self._model.metadata.input_kind
 
+    @property
+    def has_digits(self) -> bool:
+        """Whether the file was exported `with_digits`, so that `digits` answers."""
+        return "digits" in self._model.outputs
+
     def probability(self, pairs: NDArray[Any]) -> NDArray[np.float32]:
         """P(first <= second) for each pair.
 
@@ -189,7 +194,7 @@ class Predictor:
 
         Raises ModelError for a file without digits, and InputError for other arrays.
         """
-        if "digits" not in self._model.outputs:
+        if not self.has_digits:
             raise ModelError(
                 f"{self._model.name}: expected an output `digits`, got none: export the run again `with_digits`"
             )

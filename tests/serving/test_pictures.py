@@ -12,6 +12,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from pairnet.data.idx import write_idx
+from pairnet.data.sources import load_dataset
 from pairnet.errors import DataError, PictureError
 from pairnet.serving.pictures import MAX_PIXELS, is_dark_on_light, read
 
@@ -369,3 +370,39 @@ def test_files_that_claim_more_than_they_hold_allocate_nothing(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert len(done.stderr.splitlines()) == len(names) + 1
     assert int(done.stdout) <= 32, done.stderr
+
+
+def enlarged(pixels, side=64):
+    return np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC))
+
+
+def saved(pixels, tmp_path):
+    path = tmp_path / "picture.png"
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_real_digits_are_neither_uneven_nor_several(inverted, tmp_path):
+    rng = np.random.default_rng(0)
+    for image in load_dataset("mnist5k").test.pixels[::10]:
+        pixels = enlarged(image)
+        noisy = np.clip(20 + 0.8 * pixels + rng.normal(0, 5, pixels.shape), 0, 255).astype(np.uint8)
+        for each in (pixels, noisy):
+            assert read(saved(255 - each if inverted else each, tmp_path)).pixels.shape == (1, 28, 28)
+
+
+def test_two_digits_in_one_picture_are_refused(tmp_path):
+    images = load_dataset("mnist5k").test.pixels
+    for first, second in zip(images[:100:2], images[1:100:2], strict=True):
+        with pytest.raises(PictureError, match="expected one digit, got 2 side by side: crop the picture"):
+            read(saved(np.hstack([enlarged(first), enlarged(second)]), tmp_path))
+
+
+@pytest.mark.parametrize("turned", [0, 1, 2, 3])
+def test_a_background_with_a_gradient_is_refused(turned, tmp_path):
+    light = np.rot90(np.broadcast_to(np.linspace(0, 100, 64), (64, 64)), turned)
+    for image in load_dataset("mnist5k").test.pixels[:20]:
+        pixels = np.clip(light + enlarged(image) * (155 / 255), 0, 255).astype(np.uint8)
+        with pytest.raises(PictureError, match=r"expected an even background, got one that changes by \d+ of 255"):
+            read(saved(pixels, tmp_path))
