@@ -16,7 +16,7 @@ from pairnet.study.tables import plan, studies
 OLD = Path(__file__).with_name("schema1.jsonl")
 """Tables 1, 2, 3 and ablation of one draw, 40 pairs of glyphs:100, one epoch, as version 0.1 wrote them."""
 
-RENAMED = {"+ BN statistics taken anew": "+ BN statistics recomputed"}
+RENAMED = {"+ BN statistics taken anew": "+ BN statistics recomputed", "order_net": "order_net, 120 epochs"}
 """Rows that have another name today."""
 
 
