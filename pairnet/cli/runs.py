@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from pairnet.study.records import RunRecord
     from pairnet.study.settings import Setting
 
-AnyRow = Annotated[str | None, typer.Option("--row", help="Only runs of this row or variant.")]
+AnyRow = Annotated[
+    str | None, typer.Option("--row", help="Only runs of this row, or of this variant if no row has that name.")
+]
 
 
 def list_runs(
@@ -37,6 +39,7 @@ def list_runs(
     draws of a row with the same setting, or with --long one line for each run.
     """
     if context.invoked_subcommand is not None:
+        _require_no_options(context)
         return
     from pairnet.study.settings import select
 
@@ -51,6 +54,7 @@ def list_runs(
     count = f"{len(rows):,} run{'' if len(rows) == 1 else 's'} in {printable(runs)}"
     table = Table(title=count, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("row", overflow="fold")
+    incomplete = 0
     if long:
         table.add_column("data")
         for heading in ("pairs", "epochs", "draw", "fold", "accuracy"):
@@ -64,8 +68,11 @@ def list_runs(
             table.add_column(heading, justify="right", no_wrap=True)
         for label, setting, grouped in _grouped(records):
             accuracies = _by_draw(grouped)
+            incomplete += len({record.seeds.train_draw for record in grouped}) - len(accuracies)
             table.add_row(printable(label), printable(setting), str(len(accuracies)), _mean(accuracies))
     console().print(table)
+    if incomplete:
+        note(f"left out: {incomplete} draw{'' if incomplete == 1 else 's'} whose cross-validation is not finished")
 
 
 def compare_runs(
@@ -104,7 +111,8 @@ def compare_runs(
         print_line(f"{difference} on each draw")
     else:
         interval = f"95 % interval {100 * found.low:+.2f} to {100 * found.high:+.2f}"
-        print_line(f"{difference}, {interval}, p = {found.p_value:.2g} (paired t-test)")
+        print_line(f"{difference}, {interval}")
+        print_line(f"p = {found.p_value:.2g} (paired t-test)")
     if one.data == "mnist5k" and one.folds is None:
         note(
             "each draw of mnist5k is tested on the same 2,000 images: interval and p-value are over pairings and seeds "
@@ -157,9 +165,30 @@ def delete_runs(
             raise typer.Exit(1)
     with locked(runs):
         for folder in saved:
-            shutil.rmtree(folder)
+            _remove_folder(folder)
         remove(runs, {each.record.fingerprint for each in chosen})
     print_line(f"deleted {what}")
+
+
+def _require_no_options(context: typer.Context) -> None:
+    """ArgumentError for options between `runs` and its command, which have no effect on the command."""
+    for parameter in context.command.params:
+        if getattr(context.get_parameter_source(parameter.name or ""), "name", "") == "COMMANDLINE":
+            command = f"pairnet runs {context.invoked_subcommand}"
+            raise ArgumentError(f"expected options after {command}, got {parameter.opts[0]} before it")
+
+
+def _remove_folder(folder: Path) -> None:
+    """Removes the folder of a saved network; a kill leaves it whole, or under a name that no command reads."""
+    replaced, hidden = (folder.with_name(f".{folder.name}.{end}") for end in ("old", "deleted"))
+    for left in (replaced, hidden):  # by a replacement or a removal that was killed
+        if left.exists():
+            shutil.rmtree(left)
+    folder.rename(hidden)
+    if hidden.is_symlink():
+        hidden.unlink()
+    else:
+        shutil.rmtree(hidden)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,7 +268,8 @@ def _by_draw(records: "Sequence[RunRecord]") -> list[float]:
 def _mean(accuracies: Sequence[float]) -> str:
     from pairnet.reporting.summaries import accuracy_text
 
-    return accuracy_text(statistics.fmean(accuracies), statistics.stdev(accuracies) if len(accuracies) > 1 else None)
+    mean = statistics.fmean(accuracies) if accuracies else None
+    return accuracy_text(mean, statistics.stdev(accuracies) if len(accuracies) > 1 else None)
 
 
 def _one(record: "RunRecord") -> dict[str, Any]:

@@ -11,6 +11,9 @@ from pairnet.study.records import RunRecord
 
 CONFIDENCE = 0.95
 
+ROUNDING = 1e-9
+"""Differences of accuracies that are closer are equal: an accuracy is a number of pairs divided by another."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
@@ -30,11 +33,15 @@ class Comparison:
 
 
 def by_draw(records: Sequence[RunRecord]) -> dict[int, float]:
-    """Accuracy of each draw by its seed; a cross-validated draw has the mean of its folds."""
+    """Accuracy of each draw by its seed, for records of one setting.
+
+    A cross-validated draw has the mean of its folds; one that lacks folds is left out.
+    """
     accuracies: dict[int, list[float]] = defaultdict(list)
     for record in records:
         accuracies[record.seeds.train_draw].append(record.accuracy)
-    return {seed: statistics.fmean(folds) for seed, folds in accuracies.items()}
+    needed = {1 if record.fold is None else record.folds for record in records}
+    return {seed: statistics.fmean(folds) for seed, folds in accuracies.items() if {len(folds)} == needed}
 
 
 def compare(first: Sequence[RunRecord], second: Sequence[RunRecord]) -> Comparison:
@@ -51,7 +58,8 @@ def compare(first: Sequence[RunRecord], second: Sequence[RunRecord]) -> Comparis
         raise RecordError(f"expected at least 2 draws that both rows have, got {len(draws)}: run more `draws` of both")
     left, right = [one[seed] for seed in draws], [other[seed] for seed in draws]
     low = high = p_value = None
-    if len({a - b for a, b in zip(left, right, strict=True)}) > 1:
+    differences = [a - b for a, b in zip(left, right, strict=True)]
+    if max(differences) - min(differences) > ROUNDING:
         test = stats.ttest_rel(left, right)
         interval = test.confidence_interval(CONFIDENCE)
         low, high, p_value = float(interval.low), float(interval.high), float(test.pvalue)

@@ -50,11 +50,15 @@ def select(
     epochs: int | None = None,
     pairs: int | None = None,
 ) -> list[RunRecord]:
-    """The records with this label or variant, on these images, with so many epochs and pairs; None is for any."""
+    """The records of this row, on these images, with so many epochs and pairs; None is for any.
+
+    `row` is a label, or a variant where no record has that label: rows of other labels may train changed forms of it.
+    """
+    labelled = any(record.label == row for record in records)
     return [
         record
         for record in records
-        if row in (None, record.label, record.variant.name)
+        if row in (None, record.label if labelled else record.variant.name)
         and data in (None, record.data.name)
         and epochs in (None, record.recipe.epochs)
         and pairs in (None, record.pairs)

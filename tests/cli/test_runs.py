@@ -65,7 +65,8 @@ def test_two_rows_are_compared_draw_by_draw(pairnet):
     assert status == 0
     assert out == (
         "one 0.8167, other 0.7633, over 3 common draws\n"
-        "difference +5.33 points, 95 % interval -8.79 to +19.46, p = 0.25 (paired t-test)\n"
+        "difference +5.33 points, 95 % interval -8.79 to +19.46\n"
+        "p = 0.25 (paired t-test)\n"
     )
     assert "over pairings and seeds only, not over images" in err
     found = json.loads(pairnet("runs", "compare", "one", "other", "--epochs", 25, "--json")[1])
@@ -103,6 +104,36 @@ def test_selected_runs_are_deleted_and_the_others_kept(pairnet, tmp_path):
     assert len(read_records(tmp_path / "runs")) == 6
     assert not (tmp_path / "runs" / "fc_1-1").exists()
     assert pairnet("runs", "delete", "--epochs", 2, "--yes")[2] == "no such runs\n"
+
+
+def test_rows_that_train_changed_forms_of_a_variant_are_other_rows(pairnet, tmp_path):
+    append(tmp_path / "runs", record(label="fc_2", variant=find_variant("fc_2"), pairs=500))
+    assert pairnet("runs", "delete", "--row", "fc_2", "--yes")[1] == "deleted 1 run, 0 of them with a network\n"
+    assert len(read_records(tmp_path / "runs")) == 8  # "one" is a row of fc_2, too
+
+
+def test_unfinished_cross_validation_is_no_draw(pairnet, tmp_path):
+    for draw, fold in ((0, 0), (0, 1), (1, 0)):
+        append(tmp_path / "runs", record(draw, label="folded", fold=fold, folds=2, accuracy=0.6 + fold / 10))
+    status, out, err = pairnet("runs", "--row", "folded")
+    assert (status, err) == (0, "left out: 1 draw whose cross-validation is not finished\n")
+    assert "of mnist5k in 2 folds 1 0.6500" in words(out)
+
+
+def test_options_before_a_command_of_runs_are_refused(pairnet):
+    for option in (("--runs", "study"), ("--long",)):
+        status, out, err = pairnet("runs", *option, "compare", "one", "other")
+        expected = f"pairnet: expected options after pairnet runs compare, got {option[0]} before it\n"
+        assert (status, out, err) == (2, "", expected)
+
+
+def test_a_deleted_folder_does_not_come_back(pairnet, tmp_path):
+    runs = tmp_path / "runs"
+    save(runs / "fc_3-1", record(variant=find_variant("fc_3")))
+    for left in ("old", "deleted"):  # by a replacement and by a removal that were killed
+        save(runs / f".fc_3-1.{left}", record(variant=find_variant("fc_3")))
+    assert pairnet("runs", "delete", "runs/fc_3-1", "--yes")[0] == 0
+    assert list(runs.glob("*fc_3*")) == []
 
 
 def test_a_named_folder_is_deleted(pairnet, tmp_path):

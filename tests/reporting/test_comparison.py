@@ -33,10 +33,12 @@ def test_the_p_value_is_that_of_a_published_example():
 
 def test_folds_do_not_count_as_draws():
     def folds(*accuracies):
-        return [record(number // 2, fold=number % 2, accuracy=each) for number, each in enumerate(accuracies)]
+        return [record(number // 2, fold=number % 2, folds=2, accuracy=each) for number, each in enumerate(accuracies)]
 
     found = compare(folds(0.9, 0.7, 0.6, 0.8, 0.5, 0.5), folds(0.7, 0.7, 0.5, 0.5, 0.5, 0.4))
     assert found == compare(row(0.8, 0.7, 0.5), row(0.7, 0.5, 0.45))
+    with_half_a_draw = compare(folds(0.9, 0.7, 0.6, 0.8, 0.5), folds(0.7, 0.7, 0.5, 0.5, 0.5, 0.4))
+    assert with_half_a_draw == compare(row(0.8, 0.7), row(0.7, 0.5))
 
 
 def test_too_few_draws_are_refused():
@@ -47,3 +49,5 @@ def test_too_few_draws_are_refused():
 def test_equal_differences_have_no_interval():
     found = compare(row(0.5, 0.75), row(0.25, 0.5))
     assert (found.difference, found.low, found.high, found.p_value) == (0.25, None, None, None)
+    found = compare(row(0.9, 0.8, 0.7), row(0.85, 0.75, 0.65))  # equal but for rounding
+    assert (found.low, found.high, found.p_value) == (None, None, None)

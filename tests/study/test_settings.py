@@ -64,7 +64,8 @@ def test_records_are_selected():
     records = [RECORD, other]
     assert select(records, row="mine") == select(records, data="glyphs") == select(records, epochs=3) == [other]
     assert select(records, pairs=1000) == [RECORD]
-    assert select(records, row="fc_1") == records  # the label of one, the variant of both
+    assert select(records, row="fc_1") == [RECORD]  # the label of one: its variant, which both have, does not count
+    assert select([other], row="fc_1") == [other]
     assert select(records, row="fc_1", data="mnist") == []
 
 
