@@ -35,9 +35,10 @@ from pairnet.models.networks import JointNetwork, TwinNetwork
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import count_multiply_adds, find_variant
 from pairnet.serving.predictor import Predictor
+from pairnet.study.folders import newest
 from pairnet.study.records import RunRecord
 from pairnet.study.runs import Run
-from pairnet.study.saved import load_run, newest, train_and_save
+from pairnet.study.saved import load_run, train_and_save
 
 VARIANT = "final_model"
 BATCHES = (1, 100, 1000)

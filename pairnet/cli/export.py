@@ -62,7 +62,7 @@ def export(
     from pairnet.exporting.export import Exported
     from pairnet.exporting.export import export as export_run
     from pairnet.models.variants import list_variants
-    from pairnet.study.saved import load_record
+    from pairnet.study.folders import load_record
 
     if (model is not None) + (run is not None) + every != 1:
         raise ArgumentError("expected one of `model`, `run` and `every`, got none or several of them")
@@ -102,8 +102,8 @@ def _described(record: "RunRecord") -> str:
 
 def _newest(variant: "Variant", dataset: "Dataset | None", runs: Path) -> Path | None:
     """Folder of the newest run that fits, after a line that says which runs were looked at."""
+    from pairnet.study.folders import newest
     from pairnet.study.runs import PAPER_PAIRS, choose_sizes
-    from pairnet.study.saved import newest
 
     pairs = PAPER_PAIRS if dataset is None else choose_sizes(dataset).pairs
     found = newest(runs, variant, checksum=dataset.checksum if dataset else None, pairs=pairs)

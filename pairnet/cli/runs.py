@@ -1,6 +1,5 @@
 """`pairnet runs`: the records in a folder, listed, compared and deleted. Works without torch."""
 
-import shutil
 import statistics
 import sys
 from collections.abc import Sequence
@@ -134,6 +133,7 @@ def delete_runs(
 
     Takes the saved networks that are named, or all runs that --row, --data, --epochs and --pairs select.
     """
+    from pairnet.study.folders import remove_folder
     from pairnet.study.settings import select
     from pairnet.study.store import locked, remove
 
@@ -148,8 +148,9 @@ def delete_runs(
         if missing := wanted - {folder.resolve() for each in chosen for folder in each.folders}:
             raise ArgumentError(f"expected folders of saved runs in {runs}, got {min(missing)}")
     else:
-        kept = select([each.record for each in found], **filters)  # type: ignore[arg-type]
-        chosen = [each for each in found if each.record in kept]
+        selected = select([each.record for each in found], **filters)  # type: ignore[arg-type]
+        fingerprints = {record.fingerprint for record in selected}
+        chosen = [each for each in found if each.record.fingerprint in fingerprints]
     if not chosen:
         note("no such runs")
         return
@@ -165,7 +166,7 @@ def delete_runs(
             raise typer.Exit(1)
     with locked(runs):
         for folder in saved:
-            _remove_folder(folder)
+            remove_folder(folder)
         remove(runs, {each.record.fingerprint for each in chosen})
     print_line(f"deleted {what}")
 
@@ -178,19 +179,6 @@ def _require_no_options(context: typer.Context) -> None:
             raise ArgumentError(f"expected options after {command}, got {parameter.opts[0]} before it")
 
 
-def _remove_folder(folder: Path) -> None:
-    """Removes the folder of a saved network; a kill leaves it whole, or under a name that no command reads."""
-    replaced, hidden = (folder.with_name(f".{folder.name}.{end}") for end in ("old", "deleted"))
-    for left in (replaced, hidden):  # by a replacement or a removal that was killed
-        if left.exists():
-            shutil.rmtree(left)
-    folder.rename(hidden)
-    if hidden.is_symlink():
-        hidden.unlink()
-    else:
-        shutil.rmtree(hidden)
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Found:
     """A run in a folder: its record, and the folders that hold its network."""
@@ -201,6 +189,7 @@ class _Found:
 
 def _found(runs: Path) -> list[_Found]:
     """The runs of a folder, from its records and its saved networks, each run once."""
+    from pairnet.study.folders import RECORD
     from pairnet.study.records import RunRecord, read_record
     from pairnet.study.store import read_records
 
@@ -210,7 +199,7 @@ def _found(runs: Path) -> list[_Found]:
         )
     records = {record.fingerprint: record for record in read_records(runs)}
     folders: dict[str, tuple[Path, ...]] = {}
-    for path in sorted(runs.glob("[!.]*/record.json")):
+    for path in sorted(runs.glob(f"[!.]*/{RECORD}")):
         try:
             record = read_record(path.read_bytes())
         except RecordError as error:

@@ -1,11 +1,10 @@
-"""Trained networks: a run trained in this process, kept in a folder of its own, found and loaded again."""
+"""Trained networks: a run trained in this process, kept in a folder of its own, and loaded again."""
 
 import hashlib
 import json
 import shutil
 import tempfile
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -18,17 +17,14 @@ from pairnet.data.pairs import Moments, draw_pairs
 from pairnet.data.sources import Dataset
 from pairnet.errors import RecordError
 from pairnet.models.networks import JointNetwork, TwinNetwork, build
-from pairnet.models.variants import Variant
 from pairnet.study.environment import environment
 from pairnet.study.execution import execute
+from pairnet.study.folders import RECORD, WEIGHTS, load_record, old_name, restore, saved_runs
 from pairnet.study.jobs import job_of
-from pairnet.study.records import FailedRun, RunRecord, one_line, read_record
+from pairnet.study.records import RunRecord, one_line
 from pairnet.study.runs import Run, check_size, draw, fingerprint
 from pairnet.training.history import Epoch
 from pairnet.training.loop import predict
-
-WEIGHTS = "weights.safetensors"
-RECORD = "record.json"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,19 +50,19 @@ class TrainedRun:
         """
         folder = Path(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        _restore(folder)
+        restore(folder)
         new = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
             _write(new, self)
             new.chmod(0o755)
             if folder.exists():
-                folder.rename(_old(folder))
+                folder.rename(old_name(folder))
             new.rename(folder)
         except BaseException:
             shutil.rmtree(new, ignore_errors=True)
-            _restore(folder)
+            restore(folder)
             raise
-        shutil.rmtree(_old(folder), ignore_errors=True)
+        shutil.rmtree(old_name(folder), ignore_errors=True)
         return folder
 
 
@@ -106,7 +102,7 @@ def train_and_save(
     """
     check_size(run, dataset)
     wanted = fingerprint(run, dataset)
-    there = next((found for found in _saved(runs, run.variant.name) if found[1].fingerprint == wanted), None)
+    there = next((found for found in saved_runs(runs, run.variant.name) if found[1].fingerprint == wanted), None)
     if there is not None and not force:
         return SavedRun(folder=there[0], record=there[1], fresh=False)
     runs.mkdir(parents=True, exist_ok=True)
@@ -115,25 +111,6 @@ def train_and_save(
     folder = there[0] if there is not None else runs / f"{run.variant.name}-{wanted[:8]}"
     trained.save(folder)
     return SavedRun(folder=folder, record=load_record(folder), fresh=True)
-
-
-def load_record(folder: Path | str) -> RunRecord:
-    """The record of a saved run.  RecordError if `folder` is not one, or its record was edited."""
-    folder = Path(folder)
-    _restore(folder)
-    path = folder / RECORD
-    if not path.is_file() or not (folder / WEIGHTS).is_file():
-        raise RecordError(
-            f"{folder} is not a saved run: expected {RECORD} and {WEIGHTS} in it; `pairnet train` writes them"
-        )
-    content = path.read_bytes()
-    try:
-        record = read_record(content)
-    except RecordError as error:
-        raise RecordError(f"{path}: {error}") from None
-    if isinstance(record, FailedRun):
-        raise RecordError(f"{path}: expected a finished run, got one that failed: {record.failure}")
-    return record
 
 
 def load_run(folder: Path | str) -> TrainedRun:
@@ -173,68 +150,6 @@ def evaluate(trained: TrainedRun, dataset: Dataset, *, any_images: bool = False)
         require_same_images(dataset, owner=name, name=record.data.name, checksum=record.data.checksum)
     pairs = draw_pairs(dataset.test, count=record.test_pairs, seed=record.seeds.test_draw)
     return measure(lambda drawn: predict(trained.network, drawn, trained.moments).numpy(), (pairs, pairs.targets))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Found:
-    """The saved runs of one variant that were looked for."""
-
-    newest: Path | None  # the folder that was saved last, of those that fit
-    fitting: int
-    others: int  # with another recipe or structure, other images, or another number of pairs
-
-
-def newest(runs: Path, variant: Variant, *, checksum: str | None = None, pairs: int | None = None) -> Found:
-    """The network in `runs` that was saved last with the structure and the recipe of `variant`.
-
-    `checksum` keeps only those that were trained on one data set, `pairs` those that were trained on so many pairs. A
-    damaged folder is skipped with a warning.
-    """
-    fitting, others = [], 0
-    for folder, record in _saved(runs, variant.name):
-        fits = (
-            record.variant == variant
-            and record.fold is None
-            and checksum in (None, record.data.checksum)
-            and pairs in (None, record.pairs)
-        )
-        if fits:
-            fitting.append(folder)
-        else:
-            others += 1
-    last = max(fitting, key=lambda folder: (folder / RECORD).stat().st_mtime_ns, default=None)
-    return Found(newest=last, fitting=len(fitting), others=others)
-
-
-def _saved(runs: Path, variant: str) -> Iterator[tuple[Path, RunRecord]]:
-    """Saved runs of a variant in `runs`, by name of their folder."""
-    if not runs.is_dir():
-        return
-    for hidden in runs.glob(f".{variant}-*.old"):
-        _restore(hidden.with_name(hidden.name.removeprefix(".").removesuffix(".old")))
-    for path in sorted(runs.glob(f"{variant}-*/{RECORD}")):
-        try:
-            record = load_record(path.parent)
-        except RecordError as error:
-            warnings.warn(f"skipped {path.parent}: {error}", stacklevel=3)
-            continue
-        if record.variant.name == variant:
-            yield path.parent, record
-
-
-def _old(folder: Path) -> Path:
-    """Where the previous content of `folder` waits while it is replaced."""
-    return folder.with_name(f".{folder.name}.old")
-
-
-def _restore(folder: Path) -> None:
-    """Undoes a replacement of `folder` that was killed halfway."""
-    old = _old(folder)
-    if old.is_dir():
-        if folder.exists():
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            old.rename(folder)
 
 
 def _write(folder: Path, trained: TrainedRun) -> None:

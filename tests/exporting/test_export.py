@@ -23,7 +23,8 @@ from pairnet.exporting.export import export
 from pairnet.models import variants
 from pairnet.models.variants import VARIANTS, find_variant
 from pairnet.serving.predictor import Predictor
-from pairnet.study.saved import load_record, load_run
+from pairnet.study.folders import load_record
+from pairnet.study.saved import load_run
 
 pytest_plugins = ("trained_runs",)
 

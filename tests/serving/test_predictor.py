@@ -25,7 +25,8 @@ from pairnet.serving import predictor as predictor_module
 from pairnet.serving.inputs import check_results
 from pairnet.serving.model import CudaRunner, Model
 from pairnet.serving.predictor import Predictor
-from pairnet.study.saved import evaluate, load_record, load_run
+from pairnet.study.folders import load_record
+from pairnet.study.saved import evaluate, load_run
 
 pytest_plugins = ("trained_runs",)
 

@@ -16,18 +16,9 @@ from pairnet.errors import DataError, RecordError
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import Variant, find_variant
 from pairnet.study import saved as saved_module
+from pairnet.study.folders import RECORD, WEIGHTS, Found, load_record, newest
 from pairnet.study.runs import Run
-from pairnet.study.saved import (
-    RECORD,
-    WEIGHTS,
-    Found,
-    evaluate,
-    load_record,
-    load_run,
-    newest,
-    train,
-    train_and_save,
-)
+from pairnet.study.saved import evaluate, load_run, train, train_and_save
 
 
 def run_of(name, **changes):
