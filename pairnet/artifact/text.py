@@ -1,10 +1,15 @@
-"""Text from files that anybody may have written: whether it is plain, and how an error message shows it."""
+"""Text of messages: numbers with their nouns, and text from files that anybody may have written."""
 
 from typing import Any
 
 LONGEST_TEXT = 100_000
 """Characters of one text: far more than any export writes."""
 LONGEST_SHOWN = 80
+
+
+def counted(number: int, noun: str) -> str:
+    """ "1 epoch", "1,000 epochs"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def is_plain(value: Any) -> bool:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from pairnet.artifact.text import counted
 from pairnet.cli.common import AnyData, AnyEpochs, AnyPairs, Json, Runs
 from pairnet.cli.output import console, note, print_json, printable, writing
 from pairnet.errors import RecordError
@@ -41,7 +42,7 @@ def calibration(
         found[row] = settings[chosen]
         left_out = [f"{len(each)} of {names[key]}" for key, each in settings.items() if key != chosen]
         rest = f"; left out: {'; '.join(left_out)}" if left_out else ""
-        note(f"{row}: {len(found[row])} run{'' if len(found[row]) == 1 else 's'} of {names[chosen]}{rest}")
+        note(f"{row}: {counted(len(found[row]), 'run')} of {names[chosen]}{rest}")
     bins = {row: pooled([record.calibration for record in records]) for row, records in found.items()}
     if output is not None:
         from pairnet.reporting.figures import reliability_diagram, save

@@ -4,13 +4,17 @@ import sys
 import traceback
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Annotated, TextIO, cast
+from typing import TYPE_CHECKING, Annotated, TextIO, cast
 
 import typer
 from typer.core import TyperGroup
 
 from pairnet.cli.failures import Invocation, explain
 from pairnet.cli.output import STANDARD_OUTPUT, NamedOutput, note, printable
+
+if TYPE_CHECKING:
+    from pairnet.data.sources import Dataset
+    from pairnet.study.runs import Sizes
 
 INTERRUPTED = 130
 
@@ -30,6 +34,15 @@ TestPairs = Annotated[
 ]
 Runs = Annotated[Path, typer.Option(help="Folder of records and trained networks.")]
 VariantFile = Annotated[Path | None, typer.Option("--file", help="TOML file with variants of your own.")]
+
+
+def announce(dataset: "Dataset", sizes: "Sizes") -> None:
+    """Prints which images and how many pairs of them a command takes."""
+    from pairnet.data.sources import describe
+
+    note(f"data   {describe(dataset)}")
+    if sizes.note:
+        note(f"pairs  {sizes.note}")
 
 
 def run_app(app: typer.Typer, arguments: list[str]) -> int:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from pairnet.artifact.design import DEFAULT_OPSET, NEWEST_OPSET, OLDEST_OPSET
-from pairnet.cli.common import Data, DataDir, Json, Runs, VariantFile
-from pairnet.cli.output import console, note, print_json, printable
+from pairnet.artifact.text import counted
+from pairnet.cli.common import Data, DataDir, Json, Runs, VariantFile, announce
+from pairnet.cli.output import console, note, plain_table, print_json, printable
 from pairnet.cli.variants import choose_variant
 from pairnet.errors import ArgumentError
 from pairnet.exporting.plan import DEFAULT_MAX_DROP, plan
@@ -96,7 +97,7 @@ def export(
 def _described(record: "RunRecord") -> str:
     """What distinguishes a run from other runs of its variant."""
     epochs, data, seed = len(record.epochs), record.data.name, record.seeds.weights
-    trained = f"{epochs} epoch{'' if epochs == 1 else 's'} on {record.pairs:,} pairs of {data}, seed {seed}"
+    trained = f"{counted(epochs, 'epoch')} on {record.pairs:,} pairs of {data}, seed {seed}"
     return f"{trained}, test accuracy {record.accuracy:.4f}"
 
 
@@ -119,14 +120,11 @@ def _newest(variant: "Variant", dataset: "Dataset | None", runs: Path) -> Path |
 def _train(variant: "Variant", dataset: "Dataset", runs: Path) -> Path:
     """Folder of a new run with the variant's own recipe."""
     from pairnet.cli.progress import RunDisplay
-    from pairnet.data.sources import describe
     from pairnet.study.runs import Run, choose_sizes
     from pairnet.study.saved import train_and_save
 
-    note(f"data   {describe(dataset)}")
     sizes = choose_sizes(dataset)
-    if sizes.note:
-        note(f"pairs  {sizes.note}")
+    announce(dataset, sizes)
     run = Run(variant=variant, pairs=sizes.pairs, test_pairs=sizes.test_pairs)
     with RunDisplay(console(stderr=True), run) as display:
         return train_and_save(run, dataset, runs, on_epoch=display).folder
@@ -145,15 +143,9 @@ def _target(output: Path | None, variant: str, precision: str, *, every: bool) -
 
 
 def _table(found: "list[Exported]") -> "Table":
-    from rich import box
-    from rich.table import Table
-
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
+    table = plain_table(
         caption="accuracy: of the file on the run's test pairs, and of the network in PyTorch; changed: answers that "
         "differ; difference: the largest one in P(first ≤ second)",
-        caption_justify="left",
     )
     table.add_column("file", overflow="fold")
     for heading in ("size", "type", "accuracy", "PyTorch", "changed", "difference"):

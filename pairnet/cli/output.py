@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:  # rich is slow to import, and `pairnet --help` does without it
     from rich.console import Console
+    from rich.table import Table
 
 WIDTH = 120
 """Columns of output that does not go to a terminal."""
@@ -49,6 +50,22 @@ def console(*, stderr: bool = False) -> "Console":
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else WIDTH
     return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
+
+
+def plain_table(*headings: str, title: str | None = None, caption: str | None = None) -> "Table":
+    """A table without a frame, which leaves room for its columns in a narrow terminal."""
+    from rich import box
+    from rich.table import Table
+
+    return Table(
+        *headings,
+        title=title,
+        title_justify="left",
+        caption=caption,
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
 
 
 def print_line(text: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pairnet.cli.common import Data, DataDir, Device, Epochs, Json, Pairs, Runs, TestPairs
+from pairnet.cli.common import Data, DataDir, Device, Epochs, Json, Pairs, Runs, TestPairs, announce
 from pairnet.cli.output import console, note, print_json, print_text, printable
 from pairnet.errors import ArgumentError, TrainingError
 
@@ -38,7 +38,7 @@ def reproduce(
     finished: after an interruption, the same command continues from there.
     """
     from pairnet.cli.progress import StudyDisplay
-    from pairnet.data.sources import describe, load_dataset
+    from pairnet.data.sources import load_dataset
     from pairnet.host import cores
     from pairnet.reporting.markdown import markdown_table
     from pairnet.reporting.summaries import by_row, measured_on, summarise, unlike_the_paper
@@ -61,9 +61,7 @@ def reproduce(
         plan, draws=draws, epochs=epochs, pairs=sizes.pairs, test_pairs=sizes.test_pairs, device=device
     )
     plans = {study.name: planned_for(study) for study in chosen}
-    note(f"data   {describe(dataset)}")
-    if sizes.note:
-        note(f"pairs  {sizes.note}")
+    announce(dataset, sizes)
     results: dict[str, Any] = {}
     failures: list[FailedRun] = []
     for study in chosen:

@@ -1,6 +1,5 @@
 """`pairnet runs`: the records in a folder, listed, compared and deleted. Works without torch."""
 
-import statistics
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -9,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pairnet.artifact.text import counted
 from pairnet.cli.common import AnyData, AnyEpochs, AnyPairs, Json, Runs
-from pairnet.cli.output import console, note, print_json, print_line, printable
+from pairnet.cli.output import console, note, plain_table, print_json, print_line, printable
 from pairnet.errors import ArgumentError, RecordError
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ def list_runs(
     if context.invoked_subcommand is not None:
         _require_no_options(context)
         return
+    from pairnet.reporting.comparison import finished_draws
+    from pairnet.reporting.summaries import accuracy_text, mean_and_std
     from pairnet.study.settings import select
 
     records = select([found.record for found in _found(runs)], row=row, data=data, epochs=epochs, pairs=pairs)
@@ -47,11 +49,7 @@ def list_runs(
     if as_json:
         print_json(rows)
         return
-    from rich import box
-    from rich.table import Table
-
-    count = f"{len(rows):,} run{'' if len(rows) == 1 else 's'} in {printable(runs)}"
-    table = Table(title=count, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = plain_table(title=f"{counted(len(rows), 'run')} in {printable(runs)}")
     table.add_column("row", overflow="fold")
     incomplete = 0
     if long:
@@ -66,12 +64,13 @@ def list_runs(
         for heading in ("draws", "accuracy"):
             table.add_column(heading, justify="right", no_wrap=True)
         for label, setting, grouped in _grouped(records):
-            accuracies = _by_draw(grouped)
+            accuracies = list(finished_draws(grouped).values())
             incomplete += len({record.seeds.train_draw for record in grouped}) - len(accuracies)
-            table.add_row(printable(label), printable(setting), str(len(accuracies)), _mean(accuracies))
+            shown = accuracy_text(*mean_and_std(accuracies)) if accuracies else ""
+            table.add_row(printable(label), printable(setting), str(len(accuracies)), shown)
     console().print(table)
     if incomplete:
-        note(f"left out: {incomplete} draw{'' if incomplete == 1 else 's'} whose cross-validation is not finished")
+        note(f"left out: {counted(incomplete, 'draw')} whose cross-validation is not finished")
 
 
 def compare_runs(
@@ -155,9 +154,9 @@ def delete_runs(
         note("no such runs")
         return
     for label, setting, grouped in _grouped([each.record for each in chosen]):
-        note(f"{label}: {len(grouped)} run{'' if len(grouped) == 1 else 's'} of {setting}")
+        note(f"{label}: {counted(len(grouped), 'run')} of {setting}")
     saved = [folder for each in chosen for folder in each.folders]
-    what = f"{len(chosen)} run{'' if len(chosen) == 1 else 's'}, {len(saved)} of them with a network"
+    what = f"{counted(len(chosen), 'run')}, {len(saved)} of them with a network"
     if not yes:
         if not sys.stdin.isatty():
             raise ArgumentError(f"expected `yes` to delete {what} without a terminal to ask on")
@@ -246,19 +245,6 @@ def _comparable(
             f"expected one setting of each row, got several: choose with `data`, `epochs`, `pairs`: {settings}"
         )
     raise RecordError(f"expected rows with the same pairs, got {settings}: train both on the same")
-
-
-def _by_draw(records: "Sequence[RunRecord]") -> list[float]:
-    from pairnet.reporting.comparison import by_draw
-
-    return list(by_draw(records).values())
-
-
-def _mean(accuracies: Sequence[float]) -> str:
-    from pairnet.reporting.summaries import accuracy_text
-
-    mean = statistics.fmean(accuracies) if accuracies else None
-    return accuracy_text(mean, statistics.stdev(accuracies) if len(accuracies) > 1 else None)
 
 
 def _one(record: "RunRecord") -> dict[str, Any]:

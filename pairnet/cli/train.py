@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pairnet.cli.common import Data, DataDir, Device, Epochs, Json, Pairs, Runs, TestPairs, VariantFile
+from pairnet.cli.common import Data, DataDir, Device, Epochs, Json, Pairs, Runs, TestPairs, VariantFile, announce
 from pairnet.cli.output import console, note, print_json, print_line
 from pairnet.cli.variants import choose_variant
 
@@ -32,7 +32,7 @@ def train(
     Weights and record are written to a folder of their own in the folder --runs.
     """
     from pairnet.cli.progress import RunDisplay
-    from pairnet.data.sources import describe, load_dataset
+    from pairnet.data.sources import load_dataset
     from pairnet.study.runs import Run, choose_sizes
     from pairnet.study.saved import train_and_save
     from pairnet.training.device import resolve_device
@@ -44,9 +44,7 @@ def train(
     dataset = load_dataset(data, data_dir=data_dir)
     sizes = choose_sizes(dataset, pairs=pairs, test_pairs=test_pairs)
     run = Run(variant=chosen, pairs=sizes.pairs, test_pairs=sizes.test_pairs, seed=seed, device=device)
-    note(f"data   {describe(dataset)}")
-    if sizes.note:
-        note(f"pairs  {sizes.note}")
+    announce(dataset, sizes)
     with RunDisplay(console(stderr=True), run) as display:
         saved = train_and_save(run, dataset, runs, force=force, on_epoch=display)
     if not saved.fresh:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pairnet.cli.common import Json, VariantFile
-from pairnet.cli.output import console, print_json, printable
+from pairnet.cli.output import console, plain_table, print_json, printable
 from pairnet.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ NAMES = """Names: fc: fully connected. conv, cnn: convolutional. w: both images 
 own. a: auxiliary loss, which teaches the network the digits too. bn: batch normalisation. order: the answer is computed
 from the probabilities of the digits, without parameters."""
 FITS = 130
-"""Columns of a terminal that has room for structures beside the figures."""
+"""Columns of a terminal that has room for structures next to the figures."""
 
 
 def variants(
@@ -69,14 +69,10 @@ def variants(
     if as_json:
         print_json(rows)
         return
-    from rich import box
-    from rich.table import Table
-
     output = console()
     wide = output.width >= FITS
     caption = " ".join(NAMES.split()) + ("" if wide or long else " --long shows structures.")
-    table = Table("variant", title="Variants", title_justify="left", caption=caption, caption_justify="left")
-    table.box, table.padding = box.SIMPLE_HEAD, (0, 1, 0, 0)
+    table = plain_table("variant", title="Variants", caption=caption)
     for heading in ("parameters", "paper", "multiply-adds"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("shared", no_wrap=True)

@@ -1,12 +1,12 @@
 """Two rows compared draw by draw: the paired difference with its interval and p-value."""
 
 import statistics
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pairnet.errors import RecordError
 from pairnet.extras import needed_by
+from pairnet.reporting.summaries import by_draw
 from pairnet.study.records import RunRecord
 
 CONFIDENCE = 0.95
@@ -32,16 +32,13 @@ class Comparison:
     p_value: float | None
 
 
-def by_draw(records: Sequence[RunRecord]) -> dict[int, float]:
+def finished_draws(records: Sequence[RunRecord]) -> dict[int, float]:
     """Accuracy of each draw by its seed, for records of one setting.
 
     A cross-validated draw has the mean of its folds; one that lacks folds is left out.
     """
-    accuracies: dict[int, list[float]] = defaultdict(list)
-    for record in records:
-        accuracies[record.seeds.train_draw].append(record.accuracy)
     needed = {1 if record.fold is None else record.folds for record in records}
-    return {seed: statistics.fmean(folds) for seed, folds in accuracies.items() if {len(folds)} == needed}
+    return {seed: statistics.fmean(folds) for seed, folds in by_draw(records).items() if {len(folds)} == needed}
 
 
 def compare(first: Sequence[RunRecord], second: Sequence[RunRecord]) -> Comparison:
@@ -52,7 +49,7 @@ def compare(first: Sequence[RunRecord], second: Sequence[RunRecord]) -> Comparis
     with needed_by("comparing two rows"):
         from scipy import stats
 
-    one, other = by_draw(first), by_draw(second)
+    one, other = finished_draws(first), finished_draws(second)
     draws = [seed for seed in one if seed in other]
     if len(draws) < 2:
         raise RecordError(f"expected at least 2 draws that both rows have, got {len(draws)}: run more `draws` of both")

@@ -67,13 +67,22 @@ def summarise(study: Study, rows: dict[str, list[RunRecord]]) -> list[Summary]:
     ]
 
 
-def _summary(row: Row, records: Sequence[RunRecord], *, comparable: bool) -> Summary:
-    by_draw = defaultdict(list)
+def by_draw(records: Sequence[RunRecord]) -> dict[int, list[float]]:
+    """Accuracies of each draw by its seed: one, or those of its folds."""
+    accuracies = defaultdict(list)
     for record in records:
-        by_draw[record.seeds.train_draw].append(record.accuracy)
-    accuracies = [statistics.fmean(folds) for folds in by_draw.values()]
-    mean = statistics.fmean(accuracies)
-    std = statistics.stdev(accuracies) if len(accuracies) > 1 else None
+        accuracies[record.seeds.train_draw].append(record.accuracy)
+    return dict(accuracies)
+
+
+def mean_and_std(accuracies: Sequence[float]) -> tuple[float, float | None]:
+    """Mean and unbiased standard deviation over draws, which a single draw has not."""
+    return statistics.fmean(accuracies), statistics.stdev(accuracies) if len(accuracies) > 1 else None
+
+
+def _summary(row: Row, records: Sequence[RunRecord], *, comparable: bool) -> Summary:
+    accuracies = [statistics.fmean(folds) for folds in by_draw(records).values()]
+    mean, std = mean_and_std(accuracies)
     difference = None
     if comparable and row.paper is not None and std is not None:
         difference = (mean - row.paper.mean) / math.hypot(std, row.paper.std)
@@ -160,6 +169,8 @@ def verdict(summary: Summary) -> str:
 
 COLUMNS = ("row", "parameters", "measured", "paper", "diff/std", "", "goal")
 """Headings of a table; the last four are left out where no row has anything in them."""
+NOT_NUMBERS = ("row", "", "goal")
+"""Headings of the columns that hold words."""
 
 
 def cells(summaries: Sequence[Summary], *, places: int) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

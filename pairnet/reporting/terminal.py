@@ -6,7 +6,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from pairnet.reporting.summaries import AGREES_WITHIN, Summary, cells, reasons
+from pairnet.artifact.text import counted
+from pairnet.reporting.summaries import AGREES_WITHIN, NOT_NUMBERS, Summary, cells, reasons
 from pairnet.study.tables import Study
 
 _STYLES = {"agrees": "green", "differs*": "yellow", "DIFFERS": "bold red"}
@@ -26,7 +27,7 @@ def study_table(study: Study, summaries: Sequence[Summary]) -> Table:
     for heading in headings:
         if heading == "measured":
             heading = "validation" if study.cross_validated else "test"
-        numeric = heading not in ("row", "", "goal")
+        numeric = heading not in NOT_NUMBERS
         table.add_column(heading, justify="right" if numeric else "left", no_wrap=numeric or heading == "")
     for row in rows:
         table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
@@ -36,7 +37,7 @@ def study_table(study: Study, summaries: Sequence[Summary]) -> Table:
 def _caption(study: Study, summaries: Sequence[Summary]) -> str:
     draws = max((summary.draws for summary in summaries), default=0)
     how = "4-fold cross-validation on the training pairs of" if study.cross_validated else "mean and std over"
-    lines = [f"{how} {draws} draw{'' if draws == 1 else 's'}"]
+    lines = [f"{how} {counted(draws, 'draw')}"]
     if any(summary.difference is not None for summary in summaries):
         lines[0] += f"; diff/std: (measured - paper) / combined std, marked beyond {AGREES_WITHIN:g}"
     return "\n".join([*lines, *(f"* {reason}" for reason in reasons(summaries))])

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
+from pairnet.artifact.text import counted
 from pairnet.errors import RecordError
 from pairnet.models.variants import Variant
 from pairnet.study.records import RunRecord
@@ -85,8 +86,7 @@ def describe(settings: Sequence[Setting]) -> list[str]:
 
 
 def _describe(setting: Setting) -> str:
-    epochs = setting.variant.recipe.epochs
-    text = f"{epochs} epoch{'' if epochs == 1 else 's'}, {setting.pairs:,} pairs of {setting.data}"
+    text = f"{counted(setting.variant.recipe.epochs, 'epoch')}, {setting.pairs:,} pairs of {setting.data}"
     if setting.folds is not None:
         return f"{text} in {setting.folds} folds"
     return text if setting.test_pairs == setting.pairs else f"{text}, {setting.test_pairs:,} for testing"
