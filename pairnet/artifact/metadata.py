@@ -22,6 +22,9 @@ from pairnet.models import notation
 FORMAT = "1"
 """Version of the list of keys."""
 
+PRIVATE_SOURCE = "idx:FOLDER"
+"""Value of `data_source` for images of the user's own: the path of their folder stays out of the file."""
+
 METADATA = {
     "pairnet": "version of this list of keys",
     "variant": "name in the table of variants",

@@ -2,7 +2,7 @@
 
 import csv
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,8 +27,6 @@ UNSURE = 0.1
 """An answer whose probability is no further than this from 0.5 is called unsure."""
 FULL_SIZE = 100
 """Columns of a terminal in which two images have room at full size."""
-PRIVATE = "idx:FOLDER"
-"""What a file names in place of a user's own images: their path stays out of it."""
 
 
 def predict(
@@ -104,14 +102,15 @@ def _model(files: Sequence[Path]) -> tuple[Path, Sequence[Path]]:
 
 
 def _test(predictor: "Predictor", data: str | None, data_dir: Path | None, *, as_json: bool) -> None:
+    from pairnet.artifact.metadata import PRIVATE_SOURCE
     from pairnet.artifact.recorded import measure, recorded_draw
     from pairnet.data.sources import load_dataset
 
     about = predictor.metadata
-    if data is None and about.data_source == PRIVATE:
+    if data is None and about.data_source == PRIVATE_SOURCE:
         raise ArgumentError(
             f"expected `data`: the network was trained on images of its owner, {about.data}, and the file does not "
-            f"say where they are: add `data` idx:PATH"
+            "say where they are: add `data` idx:PATH"
         )
     dataset = load_dataset(data or about.data_source, data_dir=data_dir)
     accuracy, recorded = measure(predictor.probability, recorded_draw(about, dataset)), about.test_accuracy
@@ -149,6 +148,11 @@ class _Pair:
     first: _Image
     second: _Image
     probability: float
+
+    @property
+    def sign(self) -> str:
+        """The answer: ≤ or >."""
+        return "≤" if self.probability > 0.5 else ">"
 
     @property
     def unsure(self) -> bool:
@@ -266,15 +270,13 @@ def _show_answers(pairs: Sequence[_Pair]) -> None:
     output = console()
     table = Table("first", "", "second", "P(first ≤ second)")
     for pair in pairs[:DRAWN]:
-        sign = "≤" if pair.probability > 0.5 else ">"
         probability = f"{pair.probability:.4f}" + ("\nunsure" if pair.unsure else "")
-        table.add_row(_drawn(pair.first, output), sign, _drawn(pair.second, output), probability)
+        table.add_row(_drawn(pair.first, output), pair.sign, _drawn(pair.second, output), probability)
     output.print(table)
     for pair in pairs[DRAWN : 4 * DRAWN]:
         unsure = ", unsure" if pair.unsure else ""
-        sign = "≤" if pair.probability > 0.5 else ">"
         first, second = printable(pair.first.name), printable(pair.second.name)
-        output.print(f"{first} {sign} {second}: {pair.probability:.4f}{unsure}")
+        output.print(f"{first} {pair.sign} {second}: {pair.probability:.4f}{unsure}")
     if len(pairs) > 4 * DRAWN:
         less = sum(pair.probability > 0.5 for pair in pairs)
         output.print(f"and {len(pairs) - 4 * DRAWN:,} more, all with --csv; {less:,} of {len(pairs):,} are ≤")
@@ -289,11 +291,7 @@ def _show_ranking(images: Sequence[_Image]) -> None:
         table.add_row(str(place), _drawn(image, output), f"{100 * image.score:.1f} %")
     output.print(table)
     if len(images) > DRAWN:
-        output.print(f"then {_listed(images[DRAWN:])}")
-
-
-def _listed(images: Iterable[_Image]) -> str:
-    return ", ".join(printable(image.name) for image in images)
+        output.print(f"then {', '.join(printable(image.name) for image in images[DRAWN:])}")
 
 
 def _drawn(image: _Image, output: "Console") -> Any:

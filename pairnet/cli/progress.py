@@ -72,6 +72,7 @@ class StudyDisplay:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._report_kept()
+        self._progress.update(self._whole, description="all")  # also if every run was there before
         self._progress.stop()
 
     def __call__(self, event: "Event | Kept") -> None:
@@ -82,9 +83,9 @@ class StudyDisplay:
         run, fingerprint = event.job.run, event.job.fingerprint
         if not isinstance(event, Kept):
             self._report_kept()
-            self._progress.update(self._whole, description="all")
         match event:
             case Started():
+                self._progress.update(self._whole, description="all")
                 self._advance(run.name, 0)
             case EpochDone(number=number):
                 self._advance(run.name, number - self._epochs[fingerprint])

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from pairnet.artifact.design import DEFAULT_OPSET, Design, InputKind, Precision
 from pairnet.artifact.inspection import inspect, weights_digest
-from pairnet.artifact.metadata import FileMetadata
+from pairnet.artifact.metadata import PRIVATE_SOURCE, FileMetadata
 from pairnet.artifact.recorded import as_input, measure, require_same_images
 from pairnet.artifact.sessions import open_session
 from pairnet.artifact.text import is_plain
@@ -177,7 +177,7 @@ def describe(
     exporters = ("pairnet", "numpy", "onnx", "torch")
     versions = {"python": platform.python_version(), "onnxruntime": ort.__version__}
     versions |= {name: packages.version(name) for name in exporters}
-    is_private = record.data.source.startswith("idx:")  # the path of a user's folder stays out of the file
+    is_private = record.data.source.startswith("idx:")
     return FileMetadata(
         variant=record.variant.name,
         structure=record.variant.structure,
@@ -186,7 +186,7 @@ def describe(
         input_kind=design.input_kind,
         precision=precision,
         data=_plain(record.data.name),
-        data_source="idx:FOLDER" if is_private else record.data.source,
+        data_source=PRIVATE_SOURCE if is_private else record.data.source,
         data_checksum=record.data.checksum,
         pairs=record.pairs,
         test_pairs=record.test_pairs,

@@ -96,9 +96,11 @@ def _picture(path: Path) -> Picture:
         raise PictureError(f"{path}: expected a digit that differs from its background, got none: raise the contrast")
     if pixels.shape != (SIDE, SIDE):
         _check_background(path, pixels, background)
-        _check_alone(path, pixels, background)
+        levels = _stretched(pixels, background)
+        digit = (levels > CONTRAST * 255)[pixels]  # [H,W]
+        _check_alone(path, digit)
         notes.append(f"{pixels.shape[1]}x{pixels.shape[0]}: cropped to the digit, scaled and centred as in MNIST")
-        pixels = _fitted(pixels, background)
+        pixels = _fitted(pixels, digit, levels)
         if pixels.max() < CONTRAST * 255:
             raise PictureError(f"{path}: expected a digit visible in 20x20 pixels, got thin lines: crop the picture")
     return Picture(pixels=pixels[None], notes=tuple(notes))
@@ -218,9 +220,15 @@ def _check_background(path: Path, pixels: NDArray[np.uint8], background: float) 
         )
 
 
-def _check_alone(path: Path, pixels: NDArray[np.uint8], background: float) -> None:
-    """PictureError if there are several digits side by side: tall parts with empty columns between them."""
-    digit = pixels > background + CONTRAST * (int(pixels.max()) - background) + CONTRAST
+def _stretched(pixels: NDArray[np.uint8], background: float) -> NDArray[np.float32]:
+    """The new level of each grey level [256]: 0 up to the background, 255 for the lightest pixel."""
+    levels: NDArray[np.float32] = np.clip(np.arange(256, dtype=np.float32) - background, 0, None)
+    levels *= 255 / levels[pixels.max()]
+    return levels
+
+
+def _check_alone(path: Path, digit: NDArray[np.bool_]) -> None:
+    """PictureError if `digit` [H,W] is several digits side by side: tall parts with empty columns between them."""
     rows, columns = np.flatnonzero(digit.any(1)), digit.sum(0)
     height = int(rows[-1] - rows[0] + 1)
     edges = np.flatnonzero(np.diff(np.concatenate(([0], columns > 0, [0])).astype(np.int8)))
@@ -234,13 +242,10 @@ def _check_alone(path: Path, pixels: NDArray[np.uint8], background: float) -> No
         raise PictureError(f"{path}: expected one digit, got {len(tall)} side by side: crop the picture to one of them")
 
 
-def _fitted(pixels: NDArray[np.uint8], background: float) -> NDArray[np.uint8]:
-    """A light digit on dark, of any size -> [28,28], with full contrast."""
+def _fitted(pixels: NDArray[np.uint8], digit: NDArray[np.bool_], levels: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """The pixels [H,W] around those of `digit`, with new `levels`, scaled and centred -> [28,28]."""
     from PIL import Image
 
-    levels = np.clip(np.arange(256, dtype=np.float32) - background, 0, None)  # above the background, by grey level
-    levels *= 255 / levels[pixels.max()]
-    digit = (levels > CONTRAST * 255)[pixels]  # [H,W]
     rows, columns = (np.flatnonzero(digit.any(axis)) for axis in (1, 0))
     region = pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     crop = Image.fromarray(np.minimum(levels, 255).astype(np.uint8)[region])

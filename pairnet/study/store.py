@@ -79,12 +79,18 @@ def append(folder: Path, record: RunRecord | FailedRun) -> None:
     OSError names the file.
     """
     path = folder / RECORDS
+    with _named(path), path.open("ab+") as file:
+        _remove_unfinished_line(file.fileno())
+        file.write(record.to_json().encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Names `path` in an OSError: that of a full disk names no file."""
     try:
-        with path.open("ab+") as file:
-            _remove_unfinished_line(file.fileno())
-            file.write(record.to_json().encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        yield
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
 
@@ -107,6 +113,7 @@ def remove(folder: Path, fingerprints: Collection[str]) -> int:
     """Removes the lines of these runs, of records and of failures -> number of lines removed.
 
     The file is replaced whole: a kill at any moment leaves the old one or the new one. Call it while holding `locked`.
+    OSError names the file.
     """
     path = folder / RECORDS
     if not path.exists():
@@ -115,7 +122,7 @@ def remove(folder: Path, fingerprints: Collection[str]) -> int:
     kept = [line for line in lines if read_record(line).fingerprint not in fingerprints]
     if len(kept) < len(lines):
         new = path.with_name(f".{path.name}.new")
-        with new.open("wb") as file:
+        with _named(new), new.open("wb") as file:
             file.writelines(line + b"\n" for line in kept)
             file.flush()
             os.fsync(file.fileno())

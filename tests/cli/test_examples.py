@@ -47,7 +47,7 @@ def parse(line):
         command = command.commands[words.pop(0)]
     try:
         command.make_context("pairnet", words)
-    except MissingParameter:  # a sentence may mention an option without the arguments beside it
+    except MissingParameter:  # a sentence may mention an option without its arguments
         if line.startswith("pairnet predict") and ".onnx" in line:
             raise
 

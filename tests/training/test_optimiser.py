@@ -1,4 +1,4 @@
-"""The optimiser: the steps of torch's own classes, bit for bit, without the import that they cost."""
+"""The optimiser: the steps of torch's own classes, without the import that they cost."""
 
 import subprocess
 import sys

@@ -13,7 +13,6 @@ import traceback
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import ModuleType
@@ -41,10 +40,11 @@ class Processes:
     def run(self, jobs: Sequence[Job]) -> Generator[Event]:
         """Events of all jobs; see jobs.Engine."""
         waiting = list(reversed(jobs))
+        context = _context()
         workers: list[_Worker] = []
         try:
             for _ in range(min(self.workers, len(jobs))):
-                workers.append(_start())
+                workers.append(_start(context))
             while waiting or any(worker.job for worker in workers):
                 ready = wait([*(worker.pipe for worker in workers), *(worker.process.sentinel for worker in workers)])
                 for worker in workers:
@@ -92,10 +92,20 @@ class _Worker:
     job: Job | None = None  # what it is computing
 
 
-def _start() -> _Worker:
-    context: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+def _context() -> Any:
+    """How workers are started: on Linux as forks of a process that has imported what they need."""
+    if sys.platform != "win32":
+        from multiprocessing import resource_tracker
+
+        resource_tracker.ensure_running()  # started with a worker, this helper would let Ctrl-C through again
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["pairnet.study.environment", "pairnet.study.execution"])
-    resource_tracker.ensure_running()  # starting this helper of multiprocessing would let Ctrl-C through again
+    return context
+
+
+def _start(context: Any) -> _Worker:
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs,), daemon=True)
     with _interrupts_blocked(), _main_module_hidden():  # the worker inherits the first: Ctrl-C is for the parent
