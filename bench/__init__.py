@@ -1,4 +1,4 @@
-"""The asv suite: one question per benchmark.  Holds every library to one thread before any of them is imported."""
+"""The asv suite: one question per benchmark.  Sets every library to one thread before it is imported."""
 
 import os
 

@@ -1,6 +1,6 @@
-"""How long does an epoch of batches take, before any network sees them?  The C++ loader, and two ways without it.
+"""How long does an epoch of batches take without training? The C++ loader, torch's DataLoader and tensor indexing.
 
-The loader shuffles, warps, normalises and copies; the two others only shuffle and gather what was normalised before.
+The loader shuffles, warps, normalises and copies; the other two shuffle and gather pairs that are already normalised.
 """
 
 import statistics
@@ -18,7 +18,7 @@ PAIRS = 8_000
 MOMENTS = Moments(mean=33.0, std=75.0)  # near MNIST's
 WARPS = {"plain": None, "warped": Warp(elastic=0.4)}
 THREADS, BATCHES = [1, 2, 4], [25, 100, 1000]
-EPOCHS = 5  # of what is charted, after one that is thrown away; the median counts
+EPOCHS = 5  # timed for charted figures after a warm-up epoch; the median is reported
 
 
 def noise() -> Pairs:
@@ -31,19 +31,19 @@ def noise() -> Pairs:
     )
 
 
-def run_through(batches: Any) -> int:
-    """One epoch -> the number of pairs seen."""
+def iterate(batches: Any) -> int:
+    """Iterates over one epoch and returns the number of pairs in it."""
     return sum(len(batch[1]) for batch in batches)
 
 
-class OfLoader:
-    """What the loader's benchmarks have in common."""
+class LoaderBenchmark:
+    """Base class of the loader's benchmarks."""
 
     param_names = ["images", "threads", "batch"]
     params = [list(WARPS), THREADS, BATCHES]
     version = "1"
     rounds = 1
-    number = 1  # the loader continues from epoch to epoch; asv would call `setup` once for several of them
+    number = 1  # one epoch per sample
     repeat = (3, 10, 0.5)
     warmup_time = 0.05
 
@@ -54,47 +54,47 @@ class OfLoader:
         self.loader.close()
 
 
-class Loader(OfLoader):
+class Loader(LoaderBenchmark):
     """pairnet.data.loader, NumPy batches."""
 
     @titled("an epoch through the C++ loader")
     def time_epoch(self, kind: str, threads: int, batch: int) -> None:
-        run_through(self.loader)
+        iterate(self.loader)
 
 
-class ChartedLoader(OfLoader):
-    """The same, the way people say it."""
+class ChartedLoader(LoaderBenchmark):
+    """The same, as pairs per second."""
 
     @titled("pairs per second through the loader (charted)", unit="pairs/s")
     def track_pairs_per_second(self, kind: str, threads: int, batch: int) -> float:
         return PAIRS / self.seconds()
 
-    @titled("the loader next to memcpy (charted)", unit="of memcpy's speed")
+    @titled("the loader compared with memcpy (charted)", unit="of memcpy's speed")
     def track_fraction_of_memcpy(self, kind: str, threads: int, batch: int) -> float:
-        """1 would be as quick as copying the same batches, each into the place of the one before, in this process."""
-        batches = [[part.copy() for part in one] for one in self.loader]
-        there = [np.empty_like(part) for part in batches[0]]
+        """Speed relative to copying the same batches into one buffer in this process; 1 is as fast."""
+        copied = [[array.copy() for array in arrays] for arrays in self.loader]
+        buffers = [np.empty_like(array) for array in copied[0]]
         copies = []
         for _ in range(EPOCHS + 1):
             began = time.perf_counter()
-            for one in batches:
-                for to, part in zip(there, one, strict=True):
-                    np.copyto(to, part)
+            for arrays in copied:
+                for buffer, array in zip(buffers, arrays, strict=True):
+                    np.copyto(buffer, array)
             copies.append(time.perf_counter() - began)
         return statistics.median(copies[1:]) / self.seconds()
 
     def seconds(self) -> float:
-        """Of an epoch, the middle one of EPOCHS."""
-        found = []
+        """Median time of EPOCHS epochs."""
+        times = []
         for _ in range(EPOCHS + 1):
             began = time.perf_counter()
-            run_through(self.loader)
-            found.append(time.perf_counter() - began)
-        return statistics.median(found[1:])
+            iterate(self.loader)
+            times.append(time.perf_counter() - began)
+        return statistics.median(times[1:])
 
 
 class Without:
-    """The same epoch without the loader, in torch, on one thread."""
+    """The same epoch in torch without the loader, on one thread."""
 
     param_names = ["batch"]
     params = [BATCHES]
@@ -115,12 +115,12 @@ class Without:
 
     @titled("an epoch through torch's DataLoader")
     def time_torch_data_loader(self, batch: int) -> None:
-        """torch.utils.data.DataLoader as most people use it: a pair at a time, then stacked."""
-        run_through(self.loader)
+        """torch.utils.data.DataLoader with its default collation: pair by pair, then stacked."""
+        iterate(self.loader)
 
     @titled("an epoch by indexing tensors")
     def time_tensor_indexing(self, batch: int) -> None:
-        """A permutation, and each batch indexed out of the tensors."""
+        """A random permutation; each batch is gathered from the tensors by index."""
         import torch
 
         for rows in torch.split(torch.randperm(PAIRS), batch):

@@ -1,9 +1,9 @@
-"""Trains each variant by its own recipe and exports it, once for the whole suite: about four minutes on two cores.
+"""Trains each variant with its own recipe and exports it, once for the whole suite: about four minutes on two cores.
 
-Always on the 5,000 embedded digits, 1,000 pairs to train and 1,000 to test, so that no figure depends on what a machine
-has downloaded. Seeds: PAIRNET_BENCH_REPEATS (3), a third of them for recipes of more than LONG epochs, which take
-minutes. PAIRNET_BENCH_VARIANTS, names with commas between them, leaves out the others. Runs go side by side, one thread
-each, longest first. Progress goes to the terminal and to .asv/fixture.log.
+The data are always the 5,000 embedded digits, 1,000 pairs for training and 1,000 for testing, so no figure depends on
+what a machine has downloaded. PAIRNET_BENCH_REPEATS (3) is the number of seeds, a third of them for recipes of more
+than LONG epochs. PAIRNET_BENCH_VARIANTS selects variants, separated by commas. Runs are executed in parallel, one
+thread each, longest first. Progress is printed on the terminal and in .asv/fixture.log.
 """
 
 import hashlib
@@ -42,65 +42,65 @@ GOAL = TABLE_III["final_model"].mean
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """One exported file, or why there is none."""
+    """One exported file, or why it was refused."""
 
     variant: str
     precision: str
     error: float = math.nan  # in % of the test pairs
-    refused: str = ""  # by the validation of export, which says this
+    refused: str = ""  # message of the export's validation
 
 
 @dataclass(frozen=True, kw_only=True)
-class Net:
-    """What became of one variant; errors in % of the test pairs."""
+class Network:
+    """Results of one variant; errors in % of the test pairs."""
 
-    errors: tuple[float, ...]  # of each seed
-    seconds_to_goal: tuple[float, ...]  # of the seeds that reached it
-    files: dict[str, File]  # of the first seed, by precision
+    errors: tuple[float, ...]  # by seed
+    seconds_to_goal: tuple[float, ...]  # of the seeds that reached GOAL
+    files: dict[str, File]  # exported from the first seed, by precision
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
-    """What `make` made: networks by name, and the folder of their files."""
+class Fixture:
+    """Results of `build`: networks by name, and the folder of their files."""
 
     folder: Path
-    nets: dict[str, Net]
+    networks: dict[str, Network]
 
-    def net(self, name: str) -> Net:
-        """NotImplementedError, which asv takes for "skipped", where the fixture left it out."""
-        if name not in self.nets:
+    def network(self, name: str) -> Network:
+        """Results of a variant. Raises NotImplementedError, which asv takes for "skipped", if it was not trained."""
+        if name not in self.networks:
             raise NotImplementedError(f"{name} is not named in PAIRNET_BENCH_VARIANTS")
-        return self.nets[name]
+        return self.networks[name]
 
     def file(self, name: str, precision: str) -> Path:
-        """The exported file.  NotImplementedError as for `net`; RuntimeError, a failure, where export refused it."""
+        """Path of an exported file. Raises NotImplementedError as `network` does; RuntimeError if export refused it."""
         if name != NULL:
-            if refused := self.net(name).files[precision].refused:
+            if refused := self.network(name).files[precision].refused:
                 raise RuntimeError(refused)
         elif precision != "fp32":
-            raise NotImplementedError("the null model computes nothing that could be of another precision")
+            raise NotImplementedError("the null model exists in fp32 only")
         return self.folder / f"{name}-{precision}.onnx"
 
 
 def seeds(variant: Variant) -> range:
-    """Of the runs of one variant."""
+    """Seeds of the runs of one variant."""
     repeats = int(os.environ.get("PAIRNET_BENCH_REPEATS", "3"))
     if repeats < 1:
-        raise ValueError(f"PAIRNET_BENCH_REPEATS must be at least 1, not {repeats}")
+        raise ValueError(f"PAIRNET_BENCH_REPEATS must be at least 1, got {repeats}")
     return range(max(1, repeats // 3) if variant.recipe.epochs > LONG else repeats)
 
 
 def chosen() -> list[Variant]:
-    """The variants to train, those that take longest first."""
+    """The variants to train, the longest first."""
     names = os.environ.get("PAIRNET_BENCH_VARIANTS", "")
     found = [find_variant(name.strip()) for name in names.split(",")] if names else VARIANTS
     return sorted(found, key=lambda variant: -variant.recipe.epochs * count_multiply_adds(variant))
 
 
-def make(folder: Path) -> Made:
-    """Trains and exports all of `chosen` into `folder`.
+def build(folder: Path) -> Fixture:
+    """Trains and exports all `chosen` variants into `folder`.
 
-    What a run raises passes through; what export refuses fails the benchmarks of that file and no others.
+    An error of a run is raised; a refused export fails only the benchmarks of that file.
     """
     from pairnet.data.sources import load_dataset
     from pairnet.host import cores
@@ -114,14 +114,14 @@ def make(folder: Path) -> Made:
         for seed in seeds(variant)
     ]
     write_null(folder / f"{NULL}-fp32.onnx")
-    with Progress() as tell, ProcessPoolExecutor(min(cores(), len(tasks)), get_context("spawn")) as pool:
-        saved = _all(pool, tasks, lambda one: tell(f"{one.record.variant.name}: {100 * one.record.accuracy:.1f} %"))
+    with Progress() as report, ProcessPoolExecutor(min(cores(), len(tasks)), get_context("spawn")) as pool:
+        saved = _all(pool, tasks, lambda one: report(f"{one.record.variant.name}: {100 * one.record.accuracy:.1f} %"))
         first = {one.record.variant.name: one for one in saved if one.record.seeds.weights == 0}
-        files = _export(pool, first, dataset, folder, tell)
-    return Made(
+        files = _export(pool, first, dataset, folder, report)
+    return Fixture(
         folder=folder,
-        nets={
-            name: Net(
+        networks={
+            name: Network(
                 errors=tuple(100 * (1 - one.record.accuracy) for one in saved if one.record.variant.name == name),
                 seconds_to_goal=tuple(
                     seconds for one in saved if one.record.variant.name == name for seconds in _to_goal(one)
@@ -134,9 +134,9 @@ def make(folder: Path) -> Made:
 
 
 def _export(
-    pool: ProcessPoolExecutor, runs: "dict[str, SavedRun]", dataset: "Dataset", folder: Path, tell: "Progress"
+    pool: ProcessPoolExecutor, runs: "dict[str, SavedRun]", dataset: "Dataset", folder: Path, report: "Progress"
 ) -> list[File]:
-    """Writes NAME-PRECISION.onnx for all."""
+    """Writes NAME-PRECISION.onnx for each run and precision."""
     from pairnet.errors import ExportError
     from pairnet.exporting.export import export
 
@@ -148,7 +148,7 @@ def _export(
     ]
 
     def done(found: "list[Exported] | ExportError") -> None:
-        tell(f"refused: {found}" if isinstance(found, ExportError) else found[0].paths[0].name)
+        report(f"refused: {found}" if isinstance(found, ExportError) else found[0].paths[0].name)
 
     files = []
     for (name, precision), found in zip(wanted, _all(pool, tasks, done, (ExportError,)), strict=True):
@@ -163,18 +163,18 @@ def _all(
     pool: ProcessPoolExecutor,
     tasks: Sequence[Callable[[], Any]],
     done: Callable[[Any], None],
-    bearable: tuple[type[Exception], ...] = (),
+    expected: tuple[type[Exception], ...] = (),
 ) -> list[Any]:
-    """Results in the order of the tasks; `done` is called with each as it arrives.
+    """Results in the order of the tasks; `done` is called with each as soon as it is available.
 
-    A `bearable` error stands for the task's result; the first other one ends all. Workers know pairnet and not bench,
-    so nothing of bench goes to them.
+    An `expected` error is returned as the task's result; any other one cancels the rest and is raised. Worker processes
+    can import pairnet but not bench, so tasks must not refer to bench.
     """
 
     def outcome(future: Future[Any]) -> Any:
         try:
             return future.result()
-        except bearable as error:
+        except expected as error:
             return error
 
     futures = [pool.submit(task) for task in tasks]
@@ -188,7 +188,7 @@ def _all(
 
 
 def _to_goal(saved: "SavedRun") -> list[float]:
-    """Seconds until a measurement, of five, found GOAL, at the mean pace of the run; nothing where none did."""
+    """Seconds until a measurement of the run reached GOAL, from its mean time per epoch; empty if none did."""
     record = saved.record
     reached = [number for number, epoch in enumerate(record.epochs, 1) if (epoch.validation_accuracy or 0.0) >= GOAL]
     return [record.seconds * reached[0] / len(record.epochs)] if reached else []
@@ -259,13 +259,13 @@ def write_null(path: Path) -> None:
 
 
 class Progress:
-    """One line for each thing that is done: where a person is, and to standard output, which asv keeps for failures."""
+    """Prints a line per finished step: on the terminal, in .asv/fixture.log, and on stdout for asv."""
 
     def __init__(self) -> None:
         log = Path(__file__).parents[1] / ".asv" / "fixture.log"
         log.parent.mkdir(exist_ok=True)
         self._files = [log.open("w")]
-        with suppress(OSError):  # where nobody watches
+        with suppress(OSError):  # no terminal
             self._files.append(Path("/dev/tty").open("w"))  # noqa: SIM115
         self._began = time.monotonic()
 
@@ -277,7 +277,7 @@ class Progress:
             file.close()
 
     def __call__(self, line: str) -> None:
-        """Tells `line`, with the seconds since the beginning."""
+        """Prints `line` with the seconds since the start."""
         text = f"fixture {time.monotonic() - self._began:5.0f} s  {line}\n"
         for file in self._files:
             file.write(text)

@@ -1,87 +1,87 @@
-"""How long does an exported network take to answer on a CPU?  Through pairnet.serving.predictor, as its users do."""
+"""How long does inference with an exported network take on a CPU, through `pairnet.Predictor`?"""
 
 import statistics
 import time
 
-from bench.common import BATCHES, CPU_PRECISIONS, NETS, OfTrainedNets, images, titled
-from bench.fixture import Made
+from bench.common import BATCHES, CPU_PRECISIONS, NETWORKS, NeedsNetworks, images, titled
+from bench.fixture import Fixture
 from pairnet.serving.predictor import Predictor
 
-WARM_UP, CALLS = 200, 2000  # of the latency
-SPELLS = 10  # whose lowest median counts
-SWEEPS = 5  # of the throughput; the median counts
+WARM_UP, CALLS = 200, 2000  # calls per latency measurement
+REPEATS = 10  # latency measurements; the lowest median is reported
+SWEEPS = 5  # throughput measurements; the median is reported
 
 
-class Answer(OfTrainedNets):
-    """One call of `probability`, held to one thread."""
+class Answer(NeedsNetworks):
+    """One call of `probability` on one thread."""
 
     param_names = ["variant", "precision", "batch"]
-    params = [NETS, CPU_PRECISIONS, BATCHES]
+    params = [NETWORKS, CPU_PRECISIONS, BATCHES]
     rounds = 1
     repeat = (3, 20, 0.3)  # at least 3 samples, then until 20 or 0.3 s
     sample_time = 0.01
     warmup_time = 0.05
 
-    def setup(self, made: Made, variant: str, precision: str, batch: int) -> None:
-        self.predictor = Predictor(made.file(variant, precision), provider="cpu", threads=1, warm_up=False)
+    def setup(self, fixture: Fixture, variant: str, precision: str, batch: int) -> None:
+        self.predictor = Predictor(fixture.file(variant, precision), provider="cpu", threads=1, warm_up=False)
         self.pairs = images(batch)
 
     @titled("one call, one thread")
-    def time_answer(self, made: Made, variant: str, precision: str, batch: int) -> None:
+    def time_answer(self, fixture: Fixture, variant: str, precision: str, batch: int) -> None:
         self.predictor.probability(self.pairs)
 
 
-class OnePair(OfTrainedNets):
-    """What the latencies have in common: 2,000 calls in a row with one pair, each timed by itself."""
+class OnePair(NeedsNetworks):
+    """Base class of the latency benchmarks: 2,000 consecutive calls with one pair, each timed separately."""
 
     param_names = ["variant"]
-    params = [NETS]
+    params = [NETWORKS]
     unit = "seconds"
 
-    def setup(self, made: Made, variant: str) -> None:
-        self.predictor = Predictor(made.file(variant, "fp32"), provider="cpu", threads=1)
+    def setup(self, fixture: Fixture, variant: str) -> None:
+        self.predictor = Predictor(fixture.file(variant, "fp32"), provider="cpu", threads=1)
         self.pair = images(1)
 
     def latencies(self) -> list[float]:
-        """Seconds of each of CALLS calls, after WARM_UP that are thrown away."""
-        found = []
+        """Seconds of each of CALLS calls, after WARM_UP calls that are discarded."""
+        times = []
         for _ in range(WARM_UP + CALLS):
             began = time.perf_counter()
             self.predictor.probability(self.pair)
-            found.append(time.perf_counter() - began)
-        return found[WARM_UP:]
+            times.append(time.perf_counter() - began)
+        return times[WARM_UP:]
 
 
 class Latency(OnePair):
-    """The middle one, in the quietest of several spells: one lasts a tenth of a second, busy neighbours longer."""
+    """The lowest median of several short measurements, so that brief load from other processes does not count."""
 
     @titled("one pair: median latency")
-    def track_p50(self, made: Made, variant: str) -> float:
-        return min(statistics.median(self.latencies()) for _ in range(SPELLS))
+    def track_p50(self, fixture: Fixture, variant: str) -> float:
+        return min(statistics.median(self.latencies()) for _ in range(REPEATS))
 
 
 class ChartedTail(OnePair):
-    """The 99th of 100: on a machine that others use too, it says as much about them. So it is not gated."""
+    """The 99th percentile. It depends on other load on the machine, so it is not gated."""
 
     @titled("one pair: 99th percentile (charted)")
-    def track_p99(self, made: Made, variant: str) -> float:
+    def track_p99(self, fixture: Fixture, variant: str) -> float:
         return statistics.quantiles(self.latencies(), n=100)[98]
 
 
-class ChartedThroughput(OfTrainedNets):
-    """What a user gets from the whole machine: batches of 8,192, a thread for each core."""
+class ChartedThroughput(NeedsNetworks):
+    """Throughput of the whole machine: batches of 8,192, one thread per core."""
 
     param_names = ["variant", "precision"]
-    params = [NETS, CPU_PRECISIONS]
+    params = [NETWORKS, CPU_PRECISIONS]
     unit = "pairs/s"
 
-    def setup(self, made: Made, variant: str, precision: str) -> None:
-        made.file(variant, precision)
+    def setup(self, fixture: Fixture, variant: str, precision: str) -> None:
+        fixture.file(variant, precision)
 
     @titled("pairs per second, all cores (charted)")
-    def track_pairs_per_second(self, made: Made, variant: str, precision: str) -> float:
+    def track_pairs_per_second(self, fixture: Fixture, variant: str, precision: str) -> float:
         pairs, seconds = images(max(BATCHES)), []
-        with Predictor(made.file(variant, precision), provider="cpu") as predictor:
+        with Predictor(fixture.file(variant, precision), provider="cpu") as predictor:
             predictor.probability(pairs)
             for _ in range(SWEEPS):
                 began = time.perf_counter()

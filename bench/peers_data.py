@@ -1,6 +1,6 @@
 """Pairs per second of the C++ loader compared with memcpy, tensor indexing and torch's DataLoader, in one process.
 
-    python bench/peers_data.py [--pairs 5000] [--batch 1000] [--threads 2] [--rounds 15] [--markdown | --json]
+    python -m bench.peers_data [--pairs 5000] [--batch 1000] [--threads 2] [--rounds 15] [--markdown | --json]
 
 Each peer delivers an epoch of shuffled, normalised float32 batches with their targets and digits through iteration;
 memcpy only copies as many bytes. The peers take turns within each round, so other load on the machine affects all of
@@ -27,6 +27,7 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.data import DataLoader, TensorDataset
 
+from bench.common import with_progress
 from pairnet import _core
 from pairnet.data.loader import PairLoader
 from pairnet.data.pairs import Batch, Moments, Pairs, normalise
@@ -35,7 +36,7 @@ from pairnet.models.recipes import Recipe, Warp
 from pairnet.models.variants import find_variant
 from pairnet.training.loop import train_network
 
-LEAST = 0.2  # least seconds of one measurement
+LEAST = 0.2  # minimum seconds of one measurement
 MOMENTS = Moments(mean=33.0, std=77.0)
 EPOCHS = 4  # of a timed training
 SHARE = 0.03
@@ -145,7 +146,10 @@ def repeats_of(run: Callable[[int], None]) -> int:
 def measured(peers: list[Peer], pairs: int, rounds: int) -> list[Speed]:
     """The speeds of all peers, which take turns `rounds` times."""
     repeats = [repeats_of(peer.run) for peer in peers]
-    turns = [[pairs / seconds(peer.run, n) for peer, n in zip(peers, repeats, strict=True)] for _ in range(rounds)]
+    turns = [
+        [pairs / seconds(peer.run, n) for peer, n in zip(peers, repeats, strict=True)]
+        for _ in with_progress(range(rounds), "pairs per second")
+    ]
     return [Speed(peer=peer, rates=rates) for peer, rates in zip(peers, zip(*turns, strict=True), strict=True)]
 
 
@@ -162,7 +166,10 @@ def share_of_training(pairs: Pairs, rounds: int) -> Share:
         load = iterated(loader)
         epochs = repeats_of(load)
         train(1)
-        turns = [(seconds(load, epochs) / len(loader), seconds(train, 1) / len(loader) / EPOCHS) for _ in range(rounds)]
+        turns = [
+            (seconds(load, epochs) / len(loader), seconds(train, 1) / len(loader) / EPOCHS)
+            for _ in with_progress(range(rounds), "share of training")
+        ]
     loading, training = zip(*turns, strict=True)
     return Share(loading=loading, training=training)
 

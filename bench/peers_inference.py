@@ -1,14 +1,15 @@
 """Pairs per second of one trained network in PyTorch, OpenVINO and our predictor, and of ranking against all pairs.
 
-    python bench/peers_inference.py [--runs runs] [--rounds 15] [--markdown]      (needs: pip install -e '.[peers]')
+    python -m bench.peers_inference [--runs runs] [--rounds 15] [--markdown]
 
-All peers run in this one process, in turn within each round, so that whatever else the machine does meets all of them;
-a warm-up of each is thrown away; median and quartiles of the rounds are printed. Our predictor and OpenVINO get raw
-pixels (uint8 [N,2,28,28]) in host memory and pool and normalise them themselves; PyTorch gets pixels that are pooled
-and normalised already, which spares it that work. Speed does not depend on what a network has learned: without a
-saved run of final_model, one is trained for an epoch.
+OpenVINO takes part if it is installed (`pip install -e '.[peers]'`). All peers run in one process and take turns within
+each round, so other load on the machine affects all of them; a warm-up of each is discarded. Printed are the median and
+quartiles of the rounds. Our predictor and OpenVINO get raw pixels (uint8 [N,2,28,28]) in host memory and pool and
+normalise them; PyTorch gets pixels that are already pooled and normalised, which saves it that work. Speed does not
+depend on the weights: without a saved run of final_model, one is trained for an epoch.
 """
 
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from bench.common import with_progress
 from pairnet.artifact.design import Precision
 from pairnet.artifact.recorded import as_input
 from pairnet.data.pairs import Moments, draw_pairs
@@ -42,32 +44,32 @@ from pairnet.study.saved import load_run, train_and_save
 
 VARIANT = "final_model"
 BATCHES = (1, 100, 1000)
-LEAST = 0.2  # seconds that one measurement lasts at least: sustained, after the scheduler has placed all threads
-PAUSE = 0.1  # seconds in which the threads of the peer before stop to spin
-IMAGES = 1000  # to be ranked
+LEAST = 0.2  # minimum seconds of one measurement
+PAUSE = 0.1  # seconds for the threads of the previous peer to stop spinning
+IMAGES = 1000  # images to rank
 
 Pixels = NDArray[np.uint8]
 Answer = Callable[[Pixels, NDArray[np.float32]], Any]
-"""Takes the same pairs twice, raw [N,2,28,28] and ready [N,2,14,14], and uses the one that it needs."""
+"""Called with the same pairs in two forms, raw [N,2,28,28] and ready [N,2,14,14]; uses the one it needs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Peer:
-    """One way to get answers."""
+    """One implementation of inference."""
 
     name: str
     answer: Answer
-    precision: str = ""  # names the card's peak that it is compared with; empty on a CPU
+    precision: str = ""  # the GPU's matrix product it is compared with; empty on a CPU
 
 
 @dataclass(frozen=True, kw_only=True)
 class Speed:
-    """Of one peer at one batch size: pairs/s, and what a pair costs all cores together."""
+    """Speed of one peer at one batch size: pairs/s, and CPU time per pair summed over all cores."""
 
     median: float
     low: float  # quartiles
     high: float
-    cost: float  # µs of CPU time, waiting threads that spin included; hardly changed by a busy machine
+    cost: float  # µs of CPU time, including threads that spin while they wait
 
     def __str__(self) -> str:
         median, low, high = (f"{value / 1e3:.{value < 1e5:d}f}" for value in (self.median, self.low, self.high))
@@ -75,9 +77,9 @@ class Speed:
 
 
 def measured(peers: list[Peer], raw: Pixels, ready: NDArray[np.float32], rounds: int) -> dict[str, Speed]:
-    """Each peer on the same batch, `rounds` times in turn, after a warm-up that also tells how often to repeat."""
+    """Speeds of all peers on the same batch: they take turns for `rounds` rounds, after a warm-up."""
     repeats = {}
-    for peer in peers:
+    for peer in with_progress(peers, f"batch {len(raw)}, warm-up"):
         for _ in range(3):
             peer.answer(raw, ready)
         began = time.perf_counter()
@@ -85,7 +87,7 @@ def measured(peers: list[Peer], raw: Pixels, ready: NDArray[np.float32], rounds:
         repeats[peer.name] = max(1, round(LEAST / (time.perf_counter() - began)))
     rates: dict[str, list[float]] = {peer.name: [] for peer in peers}
     costs: dict[str, list[float]] = {peer.name: [] for peer in peers}
-    for _ in range(rounds):
+    for _ in with_progress(range(rounds), f"batch {len(raw)}, rounds"):
         for peer in peers:
             time.sleep(PAUSE)
             peer.answer(raw, ready)
@@ -119,12 +121,12 @@ def torch_peers(net: JointNetwork | TwinNetwork) -> Iterator[Peer]:
 
 
 def ours(predictor: Predictor) -> Answer:
-    """Raw pixels, as a client sends them."""
+    """Answers from raw pixels, as a client sends them."""
     return lambda raw, ready: predictor.probability(raw)
 
 
 def our_peers(files: dict[Precision, Path]) -> Iterator[Peer]:
-    """The predictor as it comes; and ONNX Runtime as it comes, on the same file."""
+    """The predictor and ONNX Runtime with their defaults, on the same file."""
     for precision, path in files.items():
         yield Peer(name=f"pairnet, {precision}", answer=ours(Predictor(path, provider="cpu")))
     split = Predictor(files["fp32"], provider="cpu", threads_per_run=cores())
@@ -134,8 +136,12 @@ def our_peers(files: dict[Precision, Path]) -> Iterator[Peer]:
 
 
 def openvino_peers(files: dict[Precision, Path]) -> Iterator[Peer]:
-    """The same files; also split into chunks for the cores, as our predictor does."""
-    import openvino
+    """OpenVINO on the same files, in whole batches and in chunks; no peers if it is not installed."""
+    try:
+        import openvino
+    except ModuleNotFoundError:
+        sys.stderr.write("openvino is not installed, its rows are left out: pip install -e '.[peers]'\n")
+        return
 
     core, chunk = openvino.Core(), 64
 
@@ -166,7 +172,7 @@ def openvino_peers(files: dict[Precision, Path]) -> Iterator[Peer]:
 
 
 def cuda_peers(net: JointNetwork | TwinNetwork, files: dict[Precision, Path]) -> Iterator[Peer]:
-    """PyTorch and our predictor on the GPU, host memory to host memory.  Written for a GPU, untried on one."""
+    """PyTorch and our predictor on the GPU, from host memory to host memory. Not yet run on a GPU."""
 
     def answer(net: Any, dtype: torch.dtype, *, tf32: bool) -> Answer:
         def run(raw: Pixels, ready: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -196,7 +202,7 @@ def cuda_peers(net: JointNetwork | TwinNetwork, files: dict[Precision, Path]) ->
 
 
 def matmul_peaks(size: int = 8192) -> dict[str, float]:
-    """FLOP/s of the card's own square matrix product, by precision."""
+    """FLOP/s of a square matrix product on the GPU, by precision."""
     peaks = {}
     for precision, dtype in (("fp32", torch.float32), ("tf32", torch.float32), ("fp16", torch.float16)):
         torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
@@ -213,12 +219,12 @@ def matmul_peaks(size: int = 8192) -> dict[str, float]:
 
 
 def rank_against_all_pairs(path: Path, images: Pixels, rounds: int) -> tuple[float, float, bool]:
-    """Seconds for Predictor.rank (median), seconds for all pairs through the joint graph (once), same table or not."""
+    """Seconds of Predictor.rank (median), seconds of all pairs through the joint graph (once), whether scores agree."""
     count = len(images)
     with Predictor(path, provider="cpu") as predictor:
         predictor.rank(images)
         seconds = []
-        for _ in range(rounds):
+        for _ in with_progress(range(rounds), "ranking"):
             began = time.perf_counter()
             score = predictor.rank(images).score
             seconds.append(time.perf_counter() - began)
@@ -235,7 +241,7 @@ def rank_against_all_pairs(path: Path, images: Pixels, rounds: int) -> tuple[flo
 
 
 def trained(runs: Path, scratch: Path) -> tuple[RunRecord, JointNetwork | TwinNetwork, Path, Dataset]:
-    """The newest saved run of VARIANT with its data, or a hardly trained one on the embedded digits."""
+    """The newest saved run of VARIANT with its data, or one trained for an epoch on the embedded digits."""
     folder = newest(runs, find_variant(VARIANT)).newest
     if folder is None:
         run = Run(variant=replace(find_variant(VARIANT), recipe=Recipe(epochs=1)))
@@ -245,16 +251,16 @@ def trained(runs: Path, scratch: Path) -> tuple[RunRecord, JointNetwork | TwinNe
 
 
 def main(
-    runs: Annotated[Path, typer.Option(help="Where saved runs are.")] = Path("runs"),
-    rounds: Annotated[int, typer.Option(help="Measurements of each.")] = 15,
-    markdown: Annotated[bool, typer.Option("--markdown")] = False,
+    runs: Annotated[Path, typer.Option(help="Folder of saved runs.")] = Path("runs"),
+    rounds: Annotated[int, typer.Option(help="Measurements of each peer.")] = 15,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
 ) -> None:
-    """Prints both tables."""
+    """Measures all peers and prints both tables."""
     console = Console(width=140, highlight=False)
     with tempfile.TemporaryDirectory() as scratch:
         record, net, folder, dataset = trained(runs, Path(scratch))
         files: dict[Precision, Path] = {p: Path(scratch) / f"{p}.onnx" for p in ("fp32", "fp16", "int8")}
-        for precision, path in files.items():
+        for precision, path in with_progress([*files.items()], "export"):
             export(folder, path, dataset=dataset, precision=precision, split=precision == "fp32", max_drop=100)
         peers = [*torch_peers(net), *our_peers(files), *openvino_peers(files)]
         peaks = dict[str, float]()
@@ -272,9 +278,7 @@ def main(
     rows = [[*row, f"{largest[row[0]].cost:.1f}"] for row in rows]
     if peaks:
         headings.append("of the matmul peak")
-        work = 2 * count_multiply_adds(
-            find_variant(VARIANT)
-        )  # as the table counts it; a file computes less (graphs.py)
+        work = 2 * count_multiply_adds(find_variant(VARIANT))  # of the network; the file omits what pooling drops
         for row, peer in zip(rows, peers, strict=True):
             done = largest[peer.name].median * work
             row.append(f"{100 * done / peaks[peer.precision]:.2f} %" if peer.precision else "")
@@ -288,7 +292,7 @@ def main(
 
 
 def show(console: Console, headings: list[str], rows: list[list[str]], *, markdown: bool) -> None:
-    """A table for people, or for docs/results.md."""
+    """Prints a table for the terminal or as Markdown."""
     if markdown:
         lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
         console.print("\n".join(f"| {' | '.join(line)} |" for line in lines), soft_wrap=True, markup=False)

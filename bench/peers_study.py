@@ -1,11 +1,11 @@
 """How fast a study is: Table III as `pairnet reproduce` trains it, compared with the same runs in a plain PyTorch loop.
 
-    python bench/peers_study.py [--repeats 2] [--plain-repeats 1] [--rows w_net,...] [--epochs 25] [--markdown]
+    python -m bench.peers_study [--repeats 2] [--plain-repeats 1] [--rows w_net,...] [--epochs 25] [--markdown]
 
 Both are timed in one run of this file. First the plain loop (bench/plain.py) trains one network after the other with as
 many threads as there are cores, after a warm-up epoch for each row, and evaluates it once at the end. Then the study
 trains all rows as one list of runs, including the start of its workers. The study's time for a row is the wall time of
-a run divided by the number of runs side by side.
+a run divided by the number of parallel runs.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from bench.common import with_progress
 from bench.plain import plain_loop
 from pairnet.data.sources import Dataset, load_dataset
 from pairnet.host import cores, hardware
@@ -33,7 +34,7 @@ ROWS = ("cnn_base", "no_w_net", "w_net", "a_net", "a_w_net", "final_model")
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """One row, or all: seconds a run of the plain loop and of the study, and both's test accuracies."""
+    """One row, or all of them: seconds per run and test accuracies, in the plain loop and in the study."""
 
     row: str
     plain: float
@@ -45,12 +46,12 @@ class Timing:
 def measure(
     rows: list[str], dataset: Dataset, *, repeats: int, plain_repeats: int, epochs: int, device: str
 ) -> list[Timing]:
-    """Times the rows of the table both ways -> each, and all together."""
+    """Times the rows of the table in the plain loop and in the study; the last item is the total."""
     table = studies()["3"]
     chosen = tuple(found for found in table.rows if found.label in rows)
     runs = plan(replace(table, rows=chosen), draws=repeats, epochs=epochs, device=device)
     plain: dict[str, list[tuple[float, float]]] = {row: [] for row in rows}  # seconds, accuracy
-    for row in rows:
+    for row in with_progress(rows, "plain loop"):
         drawn = [draw(run, dataset) for run in runs if run.label == row][:plain_repeats]
         plain_loop(row, *drawn[0], seed=0, epochs=1, device=device)
         for number, each in enumerate(drawn):
@@ -59,7 +60,9 @@ def measure(
             plain[row].append((time.perf_counter() - began, accuracy))
     with tempfile.TemporaryDirectory() as out:
         began = time.perf_counter()
-        records = run_study(runs, dataset, Path(out), engine=default_engine(runs, dataset, workers=cores())).finished
+        engine = default_engine(runs, dataset, workers=cores())
+        sys.stderr.write(f"study: {len(runs)} runs\n")
+        records = run_study(runs, dataset, Path(out), engine=engine).finished
         wall = time.perf_counter() - began
     jobs = cores() if device == "cpu" else 1
     timings = [
@@ -83,7 +86,7 @@ def measure(
 
 
 def rows_of(timings: list[Timing]) -> list[tuple[str, ...]]:
-    """What is shown."""
+    """Cells of the printed table."""
     return [
         (
             timing.row,
@@ -98,7 +101,7 @@ def rows_of(timings: list[Timing]) -> list[tuple[str, ...]]:
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measures both and prints the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=2, help="of each row in the study (default 2)")
     parser.add_argument("--plain-repeats", type=int, default=1, help="of each row in the plain loop (default 1)")

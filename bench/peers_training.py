@@ -1,9 +1,9 @@
-"""How fast 95.2 % is reached: order_net_fast, and final_model's 25 epochs in a plain PyTorch loop, in one process.
+"""Time to 95.2 %: order_net_fast compared with final_model's 25 epochs in a plain PyTorch loop, in one process.
 
-    python bench/peers_training.py [--draws 20] [--plain-draws 3] [--data mnist] [--markdown]
+    python -m bench.peers_training [--draws 20] [--plain-draws 3] [--data mnist] [--markdown]
 
-Counted is all from the drawing of the pairs to a net with trained weights, for order_net_fast with its measurements
-after each epoch; not counted are imports and reading the data set. One run of each is thrown away first.
+The time covers drawing the pairs and training, for order_net_fast also its measurements of accuracy; it does not cover
+imports and reading the data set. A warm-up run of each is discarded.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from bench.common import with_progress
 from bench.plain import plain_loop
 from pairnet.data.pairs import accuracy
 from pairnet.data.sources import Dataset, load_dataset
@@ -38,12 +39,12 @@ class Timing:
 
 
 def seconds_of(name: str, dataset: Dataset, draws: int, once: Callable[[Run], float]) -> Timing:
-    """Runs `once` for each draw, after a run that is thrown away."""
+    """Runs `once` for each draw, after a warm-up run that is discarded."""
     variant = find_variant("order_net_fast")
     runs = [Run(label=name, variant=variant, seed=seed) for seed in range(draws)]
     once(runs[-1])
     seconds, accuracies = [], []
-    for run in runs:
+    for run in with_progress(runs, name):
         began = time.perf_counter()
         accuracies.append(once(run))
         seconds.append(time.perf_counter() - began)
@@ -51,7 +52,7 @@ def seconds_of(name: str, dataset: Dataset, draws: int, once: Callable[[Run], fl
 
 
 def measure(dataset: Dataset, *, draws: int, plain_draws: int) -> list[Timing]:
-    """Both peers, one after the other."""
+    """Timings of both peers, one after the other."""
 
     def fast(run: Run) -> float:
         pairs, test = draw(run, dataset)
@@ -72,7 +73,7 @@ def measure(dataset: Dataset, *, draws: int, plain_draws: int) -> list[Timing]:
 
 
 def rows_of(timings: list[Timing]) -> list[tuple[str, ...]]:
-    """What is shown of each peer."""
+    """Cells of the printed table."""
     return [
         (
             timing.name,
@@ -86,7 +87,7 @@ def rows_of(timings: list[Timing]) -> list[tuple[str, ...]]:
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measures both and prints the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=20, help="of order_net_fast (default 20, at least 2)")
     parser.add_argument("--plain-draws", type=int, default=3, help="of the plain loop (default 3, at least 2)")

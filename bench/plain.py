@@ -1,4 +1,4 @@
-"""The peer of the training engine: Table III's networks and the paper's recipe, as a textbook would write them."""
+"""The reference that the training engine is compared with: Table III's networks and recipe in textbook PyTorch."""
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +32,7 @@ class PlainJoint(nn.Module):
 
 
 class PlainTwin(nn.Module):
-    """A tower for each digit, or one that is called for the first and then for the second."""
+    """One tower per digit, or a shared one that is called twice."""
 
     def __init__(self, *, shared: bool, auxiliary: bool, norm: bool, dropout: float = 0.0) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class PlainTwin(nn.Module):
         return main.squeeze(1), self.auxiliary(first), self.auxiliary(second)
 
 
-def plain_net(name: str) -> PlainJoint | PlainTwin:
+def plain_network(name: str) -> PlainJoint | PlainTwin:
     """The network of a row of Table III."""
     match name:
         case "cnn_base":
@@ -69,17 +69,17 @@ def plain_net(name: str) -> PlainJoint | PlainTwin:
             return PlainTwin(shared=True, auxiliary=True, norm=False)
         case "final_model":
             return PlainTwin(shared=True, auxiliary=True, norm=False, dropout=0.4)
-    raise ValueError(f'"{name}" is no row of Table III')
+    raise ValueError(f'expected a row of Table III, got "{name}"')
 
 
 def plain_loop(
     name: str, pairs: Pairs, test: Pairs, *, seed: int, epochs: int = 25, batch: int = 25, device: str = "cpu"
 ) -> float:
-    """The paper's recipe in a plain loop, torch's threads as they are -> test accuracy after the last epoch."""
+    """Trains with the paper's recipe in a plain loop, on torch's number of threads; returns the test accuracy."""
     torch.manual_seed(seed)
     found = moments(pairs)
     pair, target, digits = (torch.from_numpy(part).to(device) for part in normalise(pairs, found))
-    net = plain_net(name).to(device)
+    net = plain_network(name).to(device)
     optimiser = torch.optim.Adam(net.parameters(), lr=1e-3)
     main_loss, digit_loss = nn.BCEWithLogitsLoss(), nn.CrossEntropyLoss()
     for _ in range(epochs):

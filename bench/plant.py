@@ -1,8 +1,8 @@
-"""Plants a slowdown and an accuracy loss, and shows what `asv continuous` says of them: `python -m bench.plant`.
+"""Checks that `asv continuous` notices a planted slowdown and a planted loss of accuracy: `python -m bench.plant`.
 
-Works on a clone in a temporary folder, which gets two commits: a sleep of 5 ms in the predictor, and dropout left on at
-test time (and BN at its batch statistics). Each is compared with the revision before it, by the suite's own fixture and
-asv.conf.json, on one variant with one seed. Exits with 1 where one of them goes unnoticed.
+Works on a clone in a temporary folder and adds two commits: a sleep of 5 ms in the predictor, and dropout left on at
+test time (with batch statistics in BN). Each is compared with the revision before it, with the suite's own fixture and
+asv.conf.json, on one variant with one seed. Exits with status 1 if one of them goes unnoticed.
 """
 
 import os
@@ -18,20 +18,20 @@ VARIANT = "final_model"
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One planted fault: the `nth` place in `file` where `old` stands becomes `new`."""
+    """One planted fault: the `nth` occurrence of `old` in `file` is replaced by `new`."""
 
     name: str
     file: str
     old: str
     new: str
     nth: int
-    benchmarks: str  # what has to notice it, as asv's --bench takes it
+    benchmarks: str  # regular expression for asv's --bench: the benchmarks that must notice
 
     def applied(self, text: str) -> str:
-        """`text` with the fault in it.  ValueError where the code has moved on."""
+        """`text` with the fault in it. Raises ValueError if the code has changed."""
         parts = text.split(self.old)
         if len(parts) <= self.nth:
-            raise ValueError(f"{self.file} has no {self.nth}. {self.old!r}: bench/plant.py has to follow the code")
+            raise ValueError(f"expected {self.old!r} {self.nth} times in {self.file}, got fewer: update bench/plant.py")
         return self.old.join(parts[: self.nth]) + self.new + self.old.join(parts[self.nth :])
 
 
@@ -56,7 +56,7 @@ CHANGES = (
 
 
 def main() -> int:
-    """0 where asv calls both a regression."""
+    """Returns 0 if asv reports both as regressions, else 1."""
     seen = []
     with tempfile.TemporaryDirectory(prefix="pairnet-plant-") as folder:
         clone = Path(folder) / "pairnet"
@@ -70,23 +70,23 @@ def main() -> int:
             sys.stdout.write(f"\n== {change.name}\n")
             sys.stdout.flush()
             command = ["asv", "continuous", "--factor", "1.2", "--bench", change.benchmarks, "HEAD~1", "HEAD"]
-            seen.append(is_regression(_call(command, clone, must_end_well=False)))
+            seen.append(is_regression(_call(command, clone, check=False)))
     for change, noticed in zip(CHANGES, seen, strict=True):
         sys.stdout.write(f"{'noticed' if noticed else 'NOT NOTICED'}: {change.name}\n")
     return 0 if all(seen) else 1
 
 
 def is_regression(output: str) -> bool:
-    """Whether asv's table has a row that got worse, and its verdict says so: a killed or failed asv says neither."""
+    """Whether asv's table has a row that got worse and its verdict agrees; a killed or failed asv prints neither."""
     return "PERFORMANCE DECREASED" in output and any(line.startswith("| + ") for line in output.splitlines())
 
 
-def _call(command: list[str], where: Path, *, must_end_well: bool = True) -> str:
-    """Runs one command in `where` with the fixture kept small; shows what it prints, and returns it."""
+def _call(command: list[str], where: Path, *, check: bool = True) -> str:
+    """Runs a command in `where` with a small fixture; prints its output and returns it."""
     variables = {"PAIRNET_BENCH_VARIANTS": VARIANT, "PAIRNET_BENCH_REPEATS": "1"}
     program = [sys.executable, "-m", *command] if command[0] == "asv" else command
     found = subprocess.run(
-        program, cwd=where, env={**os.environ, **variables}, check=must_end_well, stdout=subprocess.PIPE, text=True
+        program, cwd=where, env={**os.environ, **variables}, check=check, stdout=subprocess.PIPE, text=True
     )
     sys.stdout.write(found.stdout)
     return found.stdout

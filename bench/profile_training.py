@@ -1,6 +1,6 @@
-"""Where an epoch of training goes: torch's profiler over one epoch of one variant, on one thread.
+"""Where the time of an epoch goes: torch's profiler over one epoch of one variant, on one thread.
 
-python bench/profile_training.py [VARIANT] [--rows 20] [--data auto]
+python -m bench.profile_training [VARIANT] [--rows 20] [--data auto]
 """
 
 import argparse
@@ -18,7 +18,7 @@ from pairnet.training.loop import train_network
 
 
 def main() -> None:
-    """Trains two epochs, the first without the profiler, and prints what the second spent its time on."""
+    """Trains two epochs, the first without the profiler, and prints the operations of the second by time."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("variant", nargs="?", default="final_model")
     parser.add_argument("--rows", type=int, default=20, help="operations shown (default 20)")

@@ -1,12 +1,12 @@
-"""How large is a variant: values, multiply-adds, bytes of its file, memory of a process that answers with it?"""
+"""How large is a variant: parameters, multiply-adds, bytes of its file, memory of a process that runs it?"""
 
-from bench.common import NAMES, NETS, OfTrainedNets, images, titled
-from bench.fixture import PRECISIONS, Made
+from bench.common import NAMES, NETWORKS, NeedsNetworks, images, titled
+from bench.fixture import PRECISIONS, Fixture
 from pairnet.models.variants import count_multiply_adds, count_parameters, find_variant
 
 
 class Structure:
-    """Counted from the table's row; nothing is trained for it."""
+    """Counted from the structure, without training."""
 
     param_names = ["variant"]
     params = [NAMES]
@@ -21,33 +21,33 @@ class Structure:
         return count_multiply_adds(find_variant(variant))
 
 
-class File(OfTrainedNets):
+class File(NeedsNetworks):
     """The exported file."""
 
     param_names = ["variant", "precision"]
     params = [NAMES, list(PRECISIONS)]
     unit = "bytes"
 
-    def setup(self, made: Made, variant: str, precision: str) -> None:
-        made.file(variant, precision)
+    def setup(self, fixture: Fixture, variant: str, precision: str) -> None:
+        fixture.file(variant, precision)
 
     @titled("size of the exported file")
-    def track_bytes(self, made: Made, variant: str, precision: str) -> int:
-        return made.file(variant, precision).stat().st_size
+    def track_bytes(self, fixture: Fixture, variant: str, precision: str) -> int:
+        return fixture.file(variant, precision).stat().st_size
 
 
-class Memory(OfTrainedNets):
-    """The most memory that the process ever held, Python and ONNX Runtime included: compare the null model's."""
+class Memory(NeedsNetworks):
+    """Peak memory of the process, including Python and ONNX Runtime; the null model's row is the baseline."""
 
     param_names = ["variant"]
-    params = [NETS]
+    params = [NETWORKS]
 
-    def setup(self, made: Made, variant: str) -> None:
-        made.file(variant, "fp32")
+    def setup(self, fixture: Fixture, variant: str) -> None:
+        fixture.file(variant, "fp32")
 
     @titled("memory of a process that answers 1,024 pairs")
-    def peakmem_answer_1024(self, made: Made, variant: str) -> None:
+    def peakmem_answer_1024(self, fixture: Fixture, variant: str) -> None:
         from pairnet.serving.predictor import Predictor
 
-        with Predictor(made.file(variant, "fp32"), provider="cpu", threads=1) as predictor:
+        with Predictor(fixture.file(variant, "fp32"), provider="cpu", threads=1) as predictor:
             predictor.probability(images(1024))

@@ -1,15 +1,15 @@
-"""How long does training take: an epoch, and until the paper's best accuracy?"""
+"""How long does training take: one epoch, and until the paper's best accuracy is reached?"""
 
 import statistics
 from dataclasses import replace
 
-from bench.common import NAMES, OfTrainedNets, titled
-from bench.fixture import GOAL, Made, seeds
+from bench.common import NAMES, NeedsNetworks, titled
+from bench.fixture import GOAL, Fixture, seeds
 from pairnet.models.variants import find_variant
 
 
 class Epoch:
-    """One epoch over 1,000 pairs with the variant's recipe: `train_network` with epochs=1, construction included."""
+    """One epoch over 1,000 pairs with the variant's recipe: `train_network` with epochs=1, including construction."""
 
     param_names = ["variant", "device"]
     params = [NAMES, ["cpu", "cuda"]]
@@ -24,7 +24,7 @@ class Epoch:
         from bench.common import has_gpu_driver
 
         if device == "cuda" and not has_gpu_driver():
-            raise NotImplementedError("there is no NVIDIA driver")
+            raise NotImplementedError("no NVIDIA driver is installed")
         from pairnet.data.pairs import draw_pairs
         from pairnet.data.sources import load_dataset
         from pairnet.training.device import resolve_device
@@ -46,11 +46,11 @@ class Epoch:
         train_network(self.variant, self.pairs, self.few, recipe=recipe, weight_seed=0, order_seed=0, device=device)
 
 
-class ChartedGoal(OfTrainedNets):
-    """Until 95.2 % of the test pairs are right for the first time, mean over the fixture's runs, a core for each.
+class ChartedGoal(NeedsNetworks):
+    """Time until 95.2 % of the test pairs are right for the first time: mean over the fixture's runs, one core each.
 
-    Skipped where a run never got there, and known to a fifth of a run only, since that is how often it is measured: so
-    it is charted. `quality.Error` shows a network that became worse.
+    Skipped if a run never reached it. Accuracy is measured five times a run, so the time is coarse and only charted;
+    `quality.Error` is the gate for accuracy.
     """
 
     param_names = ["variant"]
@@ -58,10 +58,10 @@ class ChartedGoal(OfTrainedNets):
     unit = "seconds"
 
     @titled("time to 95.2 % of test pairs (charted)")
-    def track_seconds_to_paper(self, made: Made, variant: str) -> float:
-        return statistics.fmean(made.net(variant).seconds_to_goal)
+    def track_seconds_to_paper(self, fixture: Fixture, variant: str) -> float:
+        return statistics.fmean(fixture.network(variant).seconds_to_goal)
 
-    def setup(self, made: Made, variant: str) -> None:
-        reached, runs = len(made.net(variant).seconds_to_goal), len(seeds(find_variant(variant)))
+    def setup(self, fixture: Fixture, variant: str) -> None:
+        reached, runs = len(fixture.network(variant).seconds_to_goal), len(seeds(find_variant(variant)))
         if reached < runs:
             raise NotImplementedError(f"{reached} of {runs} runs reached {GOAL}")

@@ -101,7 +101,7 @@ void clamp(Field<float>& positions) {
     }
 }
 
-/// Two pixels side by side.
+/// Two neighbouring pixels.
 struct Neighbours {
     std::uint16_t left, right;
 };

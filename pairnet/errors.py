@@ -102,3 +102,9 @@ class ValuesError(ExportError):
 
 class AccuracyError(ExportError):
     """The file's accuracy is lower than allowed."""
+
+
+def one_line(error: BaseException) -> str:
+    """The text of an error without line breaks, at most 300 characters."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else f"{text[:297]}..."

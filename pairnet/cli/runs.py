@@ -189,7 +189,8 @@ class _Found:
 def _found(runs: Path) -> list[_Found]:
     """The runs of a folder, from its records and its saved networks, each run once."""
     from pairnet.study.folders import RECORD
-    from pairnet.study.records import RunRecord, read_record
+    from pairnet.study.reading import read_record
+    from pairnet.study.records import RunRecord
     from pairnet.study.store import read_records
 
     if not runs.is_dir():

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pairnet.errors import RecordError
 from pairnet.models.variants import Variant
-from pairnet.study.records import FailedRun, RunRecord, read_record
+from pairnet.study.reading import read_record
+from pairnet.study.records import FailedRun, RunRecord
 
 WEIGHTS = "weights.safetensors"
 RECORD = "record.json"

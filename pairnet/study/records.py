@@ -5,18 +5,16 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta
 
 from pairnet.artifact.metadata import Seeds
-from pairnet.errors import NotationError, RecordError
 from pairnet.models.notation import show
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import Variant
 from pairnet.training.history import Epoch
 
 SCHEMA = 2
-"""Raised when the meaning of a record changes. Records of schema 1 are still read; see schema1.py."""
+"""Raised when the meaning of a record changes. Records of schema 1 are still read; see reading.py."""
 
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=1)]
@@ -113,14 +111,6 @@ class FailedRun:
         return json.dumps(asdict(self), allow_nan=False)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Kind:
-    """The fields that tell how to read a line."""
-
-    schema: int = 1
-    failure: str | None = None
-
-
 def fingerprint(
     *,
     variant: Variant,
@@ -165,37 +155,3 @@ def fingerprint_of(record: RunRecord) -> str:
         data_checksum=record.data.checksum,
         device=record.environment.device,
     )
-
-
-def read_record(line: bytes | str) -> RunRecord | FailedRun:
-    """The record in one JSON text, of this schema or an older one.  RecordError says what is wrong with it.
-
-    Everything is checked: types, bounds, and that the fingerprint is the one that the content has.
-    """
-    try:
-        kind = msgspec.json.decode(line, type=_Kind)
-        if kind.schema > SCHEMA:
-            raise RecordError(f"expected schema {SCHEMA} or older, got {kind.schema}: update pairnet")
-        if kind.schema == 1:
-            from pairnet.study.schema1 import upgrade
-
-            return upgrade(line)
-        if kind.failure is not None:
-            return msgspec.json.decode(line, type=FailedRun)
-        record = msgspec.json.decode(line, type=RunRecord)
-        expected = fingerprint_of(record)
-    except (msgspec.MsgspecError, NotationError, UnicodeDecodeError, RecursionError) as error:
-        raise RecordError(f"expected a record of a run, got something else: {one_line(error)}") from None
-    if record.fingerprint != expected:
-        raise RecordError(
-            f"expected fingerprint {expected}, which its settings have, got {record.fingerprint}: it was edited"
-        )
-    if not record.epochs[-1].measured:
-        raise RecordError("expected the last epoch to be measured, got one without validation figures")
-    return record
-
-
-def one_line(error: BaseException) -> str:
-    """The text of an error without line breaks, at most 300 characters."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 300 else f"{text[:297]}..."

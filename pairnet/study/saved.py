@@ -15,13 +15,13 @@ from torch import Tensor
 from pairnet.artifact.recorded import measure, require_same_images
 from pairnet.data.pairs import Moments, draw_pairs
 from pairnet.data.sources import Dataset
-from pairnet.errors import RecordError
+from pairnet.errors import RecordError, one_line
 from pairnet.models.networks import JointNetwork, TwinNetwork, build
 from pairnet.study.environment import environment
 from pairnet.study.execution import execute
 from pairnet.study.folders import RECORD, WEIGHTS, load_record, old_name, restore, saved_runs
 from pairnet.study.jobs import job_of
-from pairnet.study.records import RunRecord, one_line
+from pairnet.study.records import RunRecord
 from pairnet.study.runs import Run, check_size, draw, fingerprint
 from pairnet.training.history import Epoch
 from pairnet.training.loop import predict

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pairnet.errors import RecordError
-from pairnet.study.records import FailedRun, RunRecord, read_record
+from pairnet.study.reading import read_record
+from pairnet.study.records import FailedRun, RunRecord
 
 RECORDS = "records.jsonl"
 

@@ -1,11 +1,11 @@
-"""Result files as asv writes them: what tests read, publish and draw."""
+"""Writes result files in asv's format for tests."""
 
 import json
 import math
 
 
 def write_file(folder, commit, date, results):
-    """Of one commit on machine "m"; results by benchmark: [values, values of each parameter, version]."""
+    """Writes one commit's results on machine "m"; by benchmark: [values, values of each parameter, version]."""
     file = {
         "version": 2, "commit_hash": commit, "env_name": "env", "date": date, "python": "3.11", "requirements": {},
         "env_vars": {}, "params": {"machine": "m", "python": "3.11"}, "result_columns": ["result", "params", "version"],
@@ -17,7 +17,7 @@ def write_file(folder, commit, date, results):
 
 
 def write_results(folder, commit, date, error, seconds, accuracy, version="1"):
-    """One benchmark of each kind, and what the suite says of them.  Some rows are skipped, one failed."""
+    """Writes one benchmark of each kind and the suite's description; some rows are skipped, one failed."""
     results = {
         "quality.Error.track_error": [[error, math.nan], [["'w_net'", "'fc_1'"]], version],
         "inference.Answer.time_answer": [

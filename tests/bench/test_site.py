@@ -1,4 +1,4 @@
-"""What `asv publish` makes of the suite: graphs that a browser draws, with a line for each variant people ask about."""
+"""The pages of `asv publish`: a browser draws their graphs, with a line for each of the main variants."""
 
 import functools
 import http.server
@@ -22,7 +22,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from bench.common import DRAWN  # noqa: E402
+from bench.common import FIRST  # noqa: E402
 
 SCRIPTS = ROOT / "build" / "site" / "node_modules"
 LOCAL = {
@@ -37,7 +37,7 @@ LOCAL = {
     "bootstrap.min.js": "bootstrap/dist/js/bootstrap.min.js",
     "bootstrap.min.css": "bootstrap/dist/css/bootstrap.min.css",
 }
-"""What asv's pages take from the network, by name, and where `make test-site` puts it."""
+"""The scripts that asv's pages load from the network, by name, and where `make test-site` installs them."""
 
 COMMITS = 3
 
@@ -47,14 +47,14 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec("asv") is None, reason=
 def run(*command, cwd):
     found = subprocess.run(
         [*map(str, command)], cwd=cwd, env={**os.environ, "HOME": str(cwd)}, capture_output=True, text=True, timeout=600
-    )  # asv keeps what it knows of machines in HOME
+    )  # asv stores its machines in HOME
     assert found.returncode == 0, found.stdout + found.stderr
     return found.stdout
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The pages for a history of three commits, each row of the suite measured at each, but for those of a GPU."""
+    """The pages for a history of three commits with figures for every row of the suite except those of a GPU."""
     folder = tmp_path_factory.mktemp("site")
     shutil.copytree(ROOT / "bench", folder / "bench", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "asv.conf.json", folder)
@@ -71,26 +71,26 @@ def site(tmp_path_factory):
             run(*asv, "run", *discover, cwd=folder)
             suite = json.loads((results / "benchmarks.json").read_text())
         head = run("git", "rev-parse", "HEAD", cwd=folder).strip()
-        write_file(results, head, 1000 * number, {n: made_up(a, number) for n, a in suite.items() if n != "version"})
+        write_file(results, head, 1000 * number, {n: synthetic(a, number) for n, a in suite.items() if n != "version"})
     run(*asv, "publish", cwd=folder)
     return folder / ".asv" / "html"
 
 
-def made_up(about, number):
-    """Values that rise from row to row and from commit to commit; NaN, which is asv's "skipped", for GPUs."""
+def synthetic(about, number):
+    """Values that increase from row to row and from commit to commit; NaN, asv's "skipped", for GPUs."""
     rows = math.prod(map(len, about["params"]))
     gpu = about["name"].startswith("gpu.")
     return [[math.nan if gpu else 1 + row + number / 2 for row in range(rows)], about["params"], about["version"]]
 
 
-def test_the_first_eight_are_the_ones_people_ask_about(site):
-    """asv draws eight lines: values of the first parameter, and the first of each other one."""
+def test_the_first_eight_values_are_the_main_variants(site):
+    """asv draws eight lines: the first values of the first parameter, with the first value of each other one."""
     about = json.loads((site / "index.json").read_text())["benchmarks"]
-    assert len(DRAWN) == 8
+    assert len(FIRST) == 8
     for name, one in about.items():
         if one["param_names"][0] == "variant":
             known = [value.strip("'") for value in one["params"][0] if value != "'null'"]
-            assert name.startswith("quality.ChartedAbovePaper") or known[:8] == DRAWN
+            assert name.startswith("quality.ChartedAbovePaper") or known[:8] == FIRST
         assert one["pretty_name"], f"{name} would be called {name.rsplit('.', 1)[1]}"
 
 
@@ -103,7 +103,7 @@ def test_graphs_hold_each_row(site):
     assert [len(values) for _, values in points] == [len(list(itertools.product(*about["params"])))] * COMMITS
 
 
-def test_scripts_for_all_that_the_pages_take_from_the_network(site):
+def test_every_script_that_the_pages_load_is_known(site):
     assert set(re.findall(r'(?:src|href)="https://[^"]*/([^"/]+)"', (site / "index.html").read_text())) == set(LOCAL)
 
 
@@ -111,7 +111,7 @@ def test_scripts_for_all_that_the_pages_take_from_the_network(site):
 
 
 class Pages(http.server.SimpleHTTPRequestHandler):
-    """The site, with the scripts of SCRIPTS instead of the network's."""
+    """Serves the site with the scripts of SCRIPTS instead of those on the network."""
 
     def do_GET(self):
         path = self.path.split("?")[0]
@@ -140,7 +140,7 @@ class Pages(http.server.SimpleHTTPRequestHandler):
 
 @contextmanager
 def served(site):
-    """The address of the site as a browser sees it."""
+    """Serves the site; the address of its first page."""
     handler = functools.partial(Pages, directory=str(site))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -149,7 +149,7 @@ def served(site):
 
 
 def browse(address, *wanted, profile, size="1280,720"):
-    """What the browser has to say of a page whose scripts have run for ten seconds of its own time."""
+    """Output of the browser for a page after ten seconds of virtual time."""
     return run(
         "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
         "--disable-dev-shm-usage", f"--user-data-dir={profile}", "--virtual-time-budget=10000",
@@ -159,7 +159,7 @@ def browse(address, *wanted, profile, size="1280,720"):
 
 needs_browser = [
     pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is not installed"),
-    pytest.mark.skipif(not SCRIPTS.is_dir(), reason="`make test-site` fetches what asv's pages take from the network"),
+    pytest.mark.skipif(not SCRIPTS.is_dir(), reason="`make test-site` installs the scripts that asv's pages load"),
 ]
 
 
@@ -173,10 +173,10 @@ def browser_test(test):
 @pytest.mark.parametrize(
     ("page", "lines"),
     [
-        ("quality.Error.track_error", DRAWN),
-        ("inference.Answer.time_answer", ["null", *DRAWN[:7]]),
-        ("inference.Answer.time_answer?x-axis=batch", ["null", *DRAWN[:7]]),
-        ("training.Epoch.time_epoch", DRAWN),
+        ("quality.Error.track_error", FIRST),
+        ("inference.Answer.time_answer", ["null", *FIRST[:7]]),
+        ("inference.Answer.time_answer?x-axis=batch", ["null", *FIRST[:7]]),
+        ("training.Epoch.time_epoch", FIRST),
         ("data_path.Loader.time_epoch", ["plain", "warped"]),
     ],
 )
@@ -192,7 +192,7 @@ def test_a_browser_draws_a_line_for_each_variant(site, tmp_path, page, lines):
     with Image.open(picture) as image:
         graph = image.convert("RGB").crop((300, 120, 1180, 520))
     colours = sum(count for count, colour in graph.getcolors(1 << 24) if max(colour) - min(colour) > 60)
-    assert colours > 500, "the axes are there and no lines"
+    assert colours > 500, "the graph has axes but no lines"
 
 
 @browser_test
@@ -200,5 +200,5 @@ def test_a_browser_draws_the_grid_of_all_benchmarks(site, tmp_path):
     with served(site) as address:
         dom = browse(address, "--dump-dom", profile=tmp_path, size="1280,4000")
     about = json.loads((site / "index.json").read_text())["benchmarks"]
-    assert dom.count('class="flot-base"') >= len(about) - 2  # nothing to draw of gpu.*
+    assert dom.count('class="flot-base"') >= len(about) - 2  # gpu.* has no figures
     assert all(one["pretty_name"].replace("'", "&#39;") in dom or one["pretty_name"] in dom for one in about.values())

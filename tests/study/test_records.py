@@ -11,7 +11,8 @@ from pairnet.errors import RecordError
 from pairnet.host import revision
 from pairnet.models.variants import VARIANTS
 from pairnet.study.environment import environment
-from pairnet.study.records import FailedRun, fingerprint_of, read_record
+from pairnet.study.reading import read_record
+from pairnet.study.records import FailedRun, fingerprint_of
 
 
 def edited(**changes):

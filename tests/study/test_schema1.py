@@ -7,7 +7,8 @@ import pytest
 from pairnet.data.sources import load_dataset
 from pairnet.errors import RecordError
 from pairnet.models.variants import check, count_parameters
-from pairnet.study.records import fingerprint_of, read_record
+from pairnet.study.reading import read_record
+from pairnet.study.records import fingerprint_of
 from pairnet.study.running import Kept, run_study
 from pairnet.study.runs import fingerprint
 from pairnet.study.store import RECORDS, read_records

@@ -19,9 +19,8 @@ from types import ModuleType
 from typing import Any
 
 from pairnet.data.sources import Dataset
-from pairnet.errors import ArgumentError, TrainingError, WorkerError
+from pairnet.errors import ArgumentError, TrainingError, WorkerError, one_line
 from pairnet.study.jobs import EpochDone, Event, Failed, Finished, Job, Started
-from pairnet.study.records import one_line
 from pairnet.study.runs import draw
 
 

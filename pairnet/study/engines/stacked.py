@@ -11,11 +11,11 @@ from threading import Thread
 
 from pairnet.data.pairs import Pairs
 from pairnet.data.sources import Dataset
-from pairnet.errors import TrainingError
+from pairnet.errors import TrainingError, one_line
 from pairnet.study.environment import environment
 from pairnet.study.execution import execute, record_of
 from pairnet.study.jobs import EpochDone, Event, Failed, Finished, Job, Started
-from pairnet.study.records import Environment, one_line
+from pairnet.study.records import Environment
 from pairnet.study.runs import Run, draw
 from pairnet.training.history import Epoch
 from pairnet.training.stacked import Member, can_stack, train_stacked
