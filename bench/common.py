@@ -71,7 +71,10 @@ def images(batch: int) -> NDArray[np.uint8]:
 
 def with_progress(steps: Sequence[Step], description: str) -> Iterable[Step]:
     """Iterates over `steps` with a bar on stderr that is drawn between steps only, outside the measurements."""
-    return track(steps, description, console=Console(stderr=True), auto_refresh=False, transient=True)
+    console = Console(stderr=True)
+    return track(
+        steps, description, console=console, auto_refresh=False, transient=True, disable=not console.is_terminal
+    )
 
 
 def has_gpu_driver() -> bool:

@@ -158,6 +158,8 @@ _MODULES = {
 }
 """The module of each public name; the other names of __all__ are in pairnet.errors."""
 
+_NEED_TORCH = ("TrainedRun", "build", "export", "load_run", "train")
+
 sys.meta_path.append(moved.Finder())
 
 
@@ -174,4 +176,8 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    """Names that can be loaded: without torch those that need it are left out, so that help() and completion work."""
+    from importlib.util import find_spec
+
+    without = () if find_spec("torch") else _NEED_TORCH
+    return sorted({*globals(), *__all__} - {*without})

@@ -31,7 +31,7 @@ def calibration(
     from pairnet.training.calibration import expected_calibration_error, pooled
 
     usable = [record for record in read_records(runs) if record.calibration and record.fold is None]
-    found = {}
+    found, shown = {}, {}
     for row in rows:
         settings = by_setting(select(usable, row=row, data=data, epochs=epochs, pairs=pairs))
         if not settings:
@@ -39,10 +39,10 @@ def calibration(
             remedy = "name one of these, other settings, or run `pairnet reproduce`"
             raise RecordError(f"expected finished runs of {row} in {runs / RECORDS}, got runs of {known}: {remedy}")
         chosen, names = largest(settings), dict(zip(settings, describe(list(settings)), strict=True))
-        found[row] = settings[chosen]
+        found[row], shown[row] = settings[chosen], names[chosen]
         left_out = [f"{len(each)} of {names[key]}" for key, each in settings.items() if key != chosen]
         rest = f"; left out: {'; '.join(left_out)}" if left_out else ""
-        note(f"{row}: {counted(len(found[row]), 'run')} of {names[chosen]}{rest}")
+        note(f"{row}: {counted(len(found[row]), 'run')} of {shown[row]}{rest}")
     bins = {row: pooled([record.calibration for record in records]) for row, records in found.items()}
     if output is not None:
         from pairnet.reporting.figures import reliability_diagram, save
@@ -54,6 +54,7 @@ def calibration(
         print_json(
             {
                 row: {
+                    "setting": shown[row],
                     "runs": len(found[row]),
                     "expected_calibration_error": expected_calibration_error(bins[row]),
                     "bins": bins[row],

@@ -43,6 +43,7 @@ def list_runs(
     from pairnet.reporting.comparison import finished_draws
     from pairnet.reporting.summaries import accuracy_text, mean_and_std
     from pairnet.study.settings import select
+    from pairnet.study.store import read_stored
 
     records = select([found.record for found in _found(runs)], row=row, data=data, epochs=epochs, pairs=pairs)
     rows = [_one(record) for record in records]
@@ -71,6 +72,8 @@ def list_runs(
     console().print(table)
     if incomplete:
         note(f"left out: {counted(incomplete, 'draw')} whose cross-validation is not finished")
+    for failed in read_stored(runs).failures.values():
+        note(f"failed: {failed.label}: {failed.failure} (fingerprint {failed.fingerprint})")
 
 
 def compare_runs(
@@ -79,20 +82,25 @@ def compare_runs(
     runs: Runs = Path("runs"),
     data: AnyData = None,
     epochs: AnyEpochs = None,
+    other_epochs: Annotated[
+        int | None, typer.Option(min=1, help="Only runs of so many epochs for the second row (default: as --epochs).")
+    ] = None,
     pairs: AnyPairs = None,
     as_json: Json = False,
 ) -> None:
     """Compare two rows draw by draw.
 
     Both rows must have been trained and tested on the same pairs. Prints the mean difference over the common draws,
-    its 95 % interval and the p-value of the paired t-test; a cross-validated draw counts once.
+    its 95 % interval and the p-value of the paired t-test; a cross-validated draw counts once. To compare two settings
+    of one row, name it twice.
     """
     from pairnet.reporting.comparison import compare
-    from pairnet.study.settings import by_setting, select
+    from pairnet.study.settings import by_setting, describe, select
 
     records = [found.record for found in _found(runs)]
     left, right = (
-        by_setting(select(records, row=name, data=data, epochs=epochs, pairs=pairs)) for name in (first, second)
+        by_setting(select(records, row=name, data=data, epochs=wanted, pairs=pairs))
+        for name, wanted in ((first, epochs), (second, other_epochs or epochs))
     )
     for name, settings in ((first, left), (second, right)):
         if not settings:
@@ -100,9 +108,12 @@ def compare_runs(
             raise RecordError(f"expected finished runs of {name} in {runs}, got runs of {known}: name one of these")
     one, other = _comparable(first, second, left, right)
     found = compare(left[one], right[other])
+    names = describe([one, other])
     if as_json:
-        print_json({"first": first, "second": second, **asdict(found)})
+        print_json({"first": first, "second": second, "settings": names, **asdict(found)})
         return
+    for name, setting in zip((first, second), names, strict=True):
+        note(f"{name}: {setting}")
     print_line(f"{first} {found.first:.4f}, {second} {found.second:.4f}, over {found.draws} common draws")
     difference = f"difference {100 * found.difference:+.2f} points"
     if found.p_value is None or found.low is None or found.high is None:
@@ -125,23 +136,30 @@ def delete_runs(
     data: AnyData = None,
     epochs: AnyEpochs = None,
     pairs: AnyPairs = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Delete the entries of runs that failed.")] = False,
     every: Annotated[bool, typer.Option("--all", help="Delete all runs in the folder --runs.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Delete runs: their records, and their networks where they were saved.
 
-    Takes the saved networks that are named, or all runs that --row, --data, --epochs and --pairs select.
+    Takes the saved networks that are named, or all runs that --row, --data, --epochs and --pairs select, or with
+    --failed the runs that failed.
     """
     from pairnet.study.folders import remove_folder
     from pairnet.study.settings import select
-    from pairnet.study.store import locked, remove
+    from pairnet.study.store import locked, read_stored, remove
 
     filters = {"row": row, "data": data, "epochs": epochs, "pairs": pairs}
     filtered = any(value is not None for value in filters.values())
-    if bool(folders) + filtered + every != 1:
-        raise ArgumentError("expected folders, a filter such as `row`, or `every`, got none or several of them")
+    if bool(folders) + filtered + failed + every != 1:
+        raise ArgumentError(
+            "expected folders, a filter such as `row`, `failed`, or `every`, got none or several of them"
+        )
     found = _found(runs)
-    if folders:
+    failures = read_stored(runs).failures if failed or every else {}
+    if failed:
+        chosen = []
+    elif folders:
         wanted = {folder.resolve() for folder in folders}
         chosen = [each for each in found if any(folder.resolve() in wanted for folder in each.folders)]
         if missing := wanted - {folder.resolve() for each in chosen for folder in each.folders}:
@@ -150,13 +168,17 @@ def delete_runs(
         selected = select([each.record for each in found], **filters)  # type: ignore[arg-type]
         fingerprints = {record.fingerprint for record in selected}
         chosen = [each for each in found if each.record.fingerprint in fingerprints]
-    if not chosen:
+    if not chosen and not failures:
         note("no such runs")
         return
     for label, setting, grouped in _grouped([each.record for each in chosen]):
         note(f"{label}: {counted(len(grouped), 'run')} of {setting}")
+    for failure in failures.values():
+        note(f"{failure.label}: failed: {failure.failure}")
     saved = [folder for each in chosen for folder in each.folders]
     what = f"{counted(len(chosen), 'run')}, {len(saved)} of them with a network"
+    if failures:
+        what = f"{counted(len(failures), 'failed run')}" + (f" and {what}" if chosen else "")
     if not yes:
         if not sys.stdin.isatty():
             raise ArgumentError(f"expected `yes` to delete {what} without a terminal to ask on")
@@ -166,7 +188,7 @@ def delete_runs(
     with locked(runs):
         for folder in saved:
             remove_folder(folder)
-        remove(runs, {each.record.fingerprint for each in chosen})
+        remove(runs, {*failures, *(each.record.fingerprint for each in chosen)})
     print_line(f"deleted {what}")
 
 
@@ -243,7 +265,8 @@ def _comparable(
     )
     if choices:
         raise RecordError(
-            f"expected one setting of each row, got several: choose with `data`, `epochs`, `pairs`: {settings}"
+            "expected one setting of each row, got several: choose with `data`, `pairs`, `epochs` and `other_epochs`: "
+            f"{settings}"
         )
     raise RecordError(f"expected rows with the same pairs, got {settings}: train both on the same")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pairnet.errors import DataError
+from pairnet.extras import needed_by
 
 if TYPE_CHECKING:
     import requests
@@ -73,8 +74,9 @@ def fetch_mnist(
 
 def _fetch(name: str, mirrors: Sequence[str], folder: Path, progress: Progress | None) -> None:
     """Downloads one file into the folder. DataError with the reason of each mirror, OSError if it cannot be stored."""
-    import pooch
-    import requests
+    with needed_by("downloading MNIST"):
+        import pooch
+        import requests
 
     pooch.get_logger().setLevel("WARNING")  # else it prints each file to stderr
     part = folder / f"{name}.gz.part"

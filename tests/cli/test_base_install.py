@@ -70,19 +70,37 @@ def test_doctor_names_the_extras_to_install(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "command", "module"),
+    ("arguments", "user", "module"),
     [
-        (["train", "conv_1"], "train", "torch"),
-        (["reproduce"], "reproduce", "torch"),
-        (["export", "--model", "conv_1"], "export", "torch"),
-        (["data", "fetch", "mnist"], "data fetch", "pooch"),
+        (["train", "conv_1"], "pairnet train", "torch"),
+        (["reproduce"], "pairnet reproduce", "torch"),
+        (["export", "--model", "conv_1"], "pairnet export", "torch"),
+        (["data", "fetch", "mnist"], "downloading MNIST", "pooch"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_a_command_whose_extra_is_missing_names_it(arguments, command, module):
+def test_a_command_whose_extra_is_missing_names_it(arguments, user, module):
     found = without_extras(*arguments)
-    line = f"pairnet {command} needs {module}, which is not installed: pip install 'pairnet[train]'"
+    line = f"{user} needs {module}, which is not installed: pip install 'pairnet[train]'"
     assert (found.returncode, found.stdout, found.stderr) == (1, "", f"pairnet: {line}\n")
+
+
+def test_help_lists_the_names_that_can_be_loaded():
+    code = """import pydoc, pairnet
+broken = []
+for name in pairnet.__all__:
+    try:
+        getattr(pairnet, name)
+    except pairnet.MissingExtraError:
+        broken.append(name)
+print(sorted(set(pairnet.__all__) - set(dir(pairnet))) == sorted(broken), "predict" in pydoc.render_doc(pairnet))
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", WITHOUT_EXTRAS.partition("from pairnet.__main__")[0] + code],
+        capture_output=True,
+        text=True,
+    )
+    assert (found.stdout, found.stderr) == ("True True\n", "")
 
 
 def test_a_public_name_whose_extra_is_missing_names_it():

@@ -7,7 +7,8 @@ import pytest
 from record_examples import record
 
 from pairnet.models.variants import find_variant
-from pairnet.study.store import RECORDS, append, read_records
+from pairnet.study.records import FailedRun
+from pairnet.study.store import RECORDS, append, read_records, read_stored
 
 SHORT = replace(find_variant("fc_1"), recipe=replace(find_variant("fc_1").recipe, epochs=2))
 
@@ -69,14 +70,34 @@ def test_two_rows_are_compared_draw_by_draw(pairnet):
         "p = 0.25 (paired t-test)\n"
     )
     assert "over pairings and seeds only, not over images" in err
+    setting = "25 epochs, 1,000 pairs of mnist5k"
+    assert f"one: {setting} (structure" in err
     found = json.loads(pairnet("runs", "compare", "one", "other", "--epochs", 25, "--json")[1])
     assert (found["draws"], round(found["p_value"], 2)) == (3, 0.25)
+    assert all(text.startswith(setting) for text in found["settings"])
+
+
+def test_two_settings_of_one_row_are_compared(pairnet):
+    status, out, err = pairnet("runs", "compare", "other", "other", "--epochs", 25, "--other-epochs", 2)
+    assert (status, out.splitlines()[0]) == (0, "other 0.7900, other 0.5000, over 2 common draws")
+    assert "other: 25 epochs, 1,000 pairs of mnist5k\nother: 2 epochs, 1,000 pairs of mnist5k\n" in err
+
+
+def test_failed_runs_are_listed_and_deleted(pairnet, tmp_path):
+    runs = tmp_path / "runs"
+    failure = FailedRun(fingerprint="f" * 24, label="one", failure="loss is nan", environment=record().environment)
+    append(runs, failure)
+    assert pairnet("runs")[2] == f"failed: one: loss is nan (fingerprint {'f' * 24})\n"
+    assert pairnet("runs", "delete", "--failed", "--yes")[1] == "deleted 1 failed run\n"
+    assert read_stored(runs).failures == {}
+    assert len(read_records(runs)) == 8
+    assert pairnet("runs", "delete", "--failed", "--yes")[2] == "no such runs\n"
 
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (("one", "other"), "got several: choose with --data, --epochs, --pairs: one: 25 epochs"),
+        (("one", "other"), "got several: choose with --data, --pairs, --epochs and --other-epochs: one: 25 epochs"),
         (("one", "third"), "expected finished runs of third in runs, got runs of one, other: name one of these"),
         (("one", "other", "--runs", "none"), "expected --runs to be a folder, got none"),
     ],
@@ -151,7 +172,10 @@ def test_nothing_is_deleted_without_a_selection_or_consent(pairnet, tmp_path):
     for arguments in ((), ("--all", "--row", "one"), ("--all",)):
         status, _, err = pairnet("runs", "delete", *arguments)
         assert status == 2
-        assert "expected folders, a filter such as --row, or --all" in err or "expected --yes to delete 8 runs" in err
+        assert (
+            "expected folders, a filter such as --row, --failed, or --all" in err
+            or "expected --yes to delete 8 runs" in err
+        )
     assert (tmp_path / "runs" / RECORDS).read_bytes() == before
     assert pairnet("runs", "delete", "--all", "--yes")[0] == 0
     assert read_records(tmp_path / "runs") == []

