@@ -30,7 +30,7 @@ def check_images(images: NDArray[Any], name: str, dtype: type[Any], shape: tuple
 
 
 def check_results(results: Mapping[str, NDArray[Any]], images: NDArray[Any]) -> None:
-    """Checks results by name: all finite, "probability" and "digits" in 0..1 (to TOLERANCE).
+    """Checks results by name: all finite, "probability" and "digits" in 0..1; rounding errors are clipped.
 
     Raises InputError if `images`, from which they were computed, are so large that the model's arithmetic (above all
     float16) overflows, and ModelError otherwise.
@@ -39,6 +39,8 @@ def check_results(results: Mapping[str, NDArray[Any]], images: NDArray[Any]) -> 
         low, high = (-np.inf, np.inf) if name == "features" else (-TOLERANCE, 1 + TOLERANCE)
         least, most = float(values.min()), float(values.max())  # nan if any value is nan
         if low <= least and most <= high and np.isfinite(least) and np.isfinite(most):
+            if name != "features" and (least < 0 or most > 1):
+                np.clip(values, 0, 1, out=values)
             continue
         largest = float(np.abs(images).max()) if images.dtype != np.uint8 else 0.0
         if largest > LARGEST_NORMALISED:

@@ -460,6 +460,12 @@ def test_each_result_has_its_bounds(name, value):
         check_results({name: results}, GREY)
 
 
+def test_rounding_errors_do_not_leave_0_to_1():
+    results = np.array([1 + 1e-7, -1e-9, 0.25], np.float32)
+    check_results({"probability": results}, GREY)
+    assert results.tolist() == [1.0, 0.0, 0.25]
+
+
 def test_a_failure_of_onnx_runtime_is_a_model_error(models):
     model = Model(models("fc_1"), "cpu")
     with pytest.raises(ModelError, match="expected a run to succeed, ONNX Runtime reports"):
