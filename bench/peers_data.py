@@ -3,10 +3,10 @@
     python -m bench.peers_data [--pairs 5000] [--batch 1000] [--threads 2] [--rounds 15] [--markdown | --json]
 
 Each peer delivers an epoch of shuffled, normalised float32 batches with their targets and digits through iteration;
-memcpy only copies as many bytes. The peers take turns within each round, so other load on the machine affects all of
-them; a warm-up of each is discarded. Printed are the median and quartiles of the rounds, and the median of the ratios
-within a round. Indexing and the DataLoader get pixels that are already pooled and normalised. The last row compares
-loading with training as `train_network` does it: time of an epoch divided by its batches.
+memcpy only copies as many bytes. The peers take turns (bench/turns.py), a warm-up of each is discarded, and the loader
+is measured twice: the ratio of the two is the noise. Printed are median and quartiles. Indexing and the DataLoader get
+pixels that are already pooled and normalised. The last row compares loading with training as `train_network` does it:
+time of an epoch divided by its batches.
 """
 
 import argparse
@@ -15,7 +15,6 @@ import json
 import platform
 import statistics
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -27,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.data import DataLoader, TensorDataset
 
-from bench.common import with_progress
+from bench.turns import AGAIN, markdown, ratios, seconds_of, spread, take_turns
 from pairnet import _core
 from pairnet.data.loader import PairLoader
 from pairnet.data.pairs import Batch, Moments, Pairs, normalise
@@ -130,27 +129,17 @@ def copied(size: int, threads: int) -> Callable[[int], None]:
     return run
 
 
-def seconds(run: Callable[[int], None], repeats: int) -> float:
-    """Seconds of one of `repeats` runs."""
-    began = time.perf_counter()
-    run(repeats)
-    return (time.perf_counter() - began) / repeats
-
-
-def repeats_of(run: Callable[[int], None]) -> int:
-    """Number of repeats that last LEAST seconds, after a warm-up."""
-    seconds(run, 2)
-    return max(1, round(LEAST / seconds(run, 2)))
+def timed_epochs(run: Callable[[int], None]) -> Callable[[], float]:
+    """A function that measures seconds per epoch, over as many epochs as last LEAST seconds."""
+    run(2)
+    epochs = max(1, round(LEAST / (seconds_of(lambda: run(2)) / 2)))
+    return lambda: seconds_of(lambda: run(epochs)) / epochs
 
 
 def measured(peers: list[Peer], pairs: int, rounds: int) -> list[Speed]:
-    """The speeds of all peers, which take turns `rounds` times."""
-    repeats = [repeats_of(peer.run) for peer in peers]
-    turns = [
-        [pairs / seconds(peer.run, n) for peer, n in zip(peers, repeats, strict=True)]
-        for _ in with_progress(range(rounds), "pairs per second")
-    ]
-    return [Speed(peer=peer, rates=rates) for peer, rates in zip(peers, zip(*turns, strict=True), strict=True)]
+    """The speeds of all peers in turns."""
+    seconds = take_turns({peer.name: timed_epochs(peer.run) for peer in peers}, rounds, description="pairs per second")
+    return [Speed(peer=peer, rates=tuple(pairs / each for each in seconds[peer.name])) for peer in peers]
 
 
 def share_of_training(pairs: Pairs, rounds: int) -> Share:
@@ -158,20 +147,17 @@ def share_of_training(pairs: Pairs, rounds: int) -> Share:
     recipe, variant = Recipe(epochs=EPOCHS), find_variant("final_model")
     held_out = pairs.subset(np.arange(1))
 
-    def train(times: int) -> None:
-        for _ in range(times):
-            train_network(variant, pairs, held_out, recipe=recipe, weight_seed=0, order_seed=0, measurements=1)
+    def train() -> float:
+        return seconds_of(
+            lambda: train_network(variant, pairs, held_out, recipe=recipe, weight_seed=0, order_seed=0, measurements=1)
+        )
 
     with PairLoader(pairs, MOMENTS, batch=recipe.batch, threads=1) as loader:
-        load = iterated(loader)
-        epochs = repeats_of(load)
-        train(1)
-        turns = [
-            (seconds(load, epochs) / len(loader), seconds(train, 1) / len(loader) / EPOCHS)
-            for _ in with_progress(range(rounds), "share of training")
-        ]
-    loading, training = zip(*turns, strict=True)
-    return Share(loading=loading, training=training)
+        load, batches = timed_epochs(iterated(loader)), len(loader)
+        train()
+        peers = {"loading": lambda: load() / batches, "training": lambda: train() / batches / EPOCHS}
+        seconds = take_turns(peers, rounds, description="share of training")
+    return Share(**seconds)
 
 
 def all_peers(pairs: Pairs, ready: Batch, *, batch: int, threads: int) -> list[Peer]:
@@ -185,6 +171,7 @@ def all_peers(pairs: Pairs, ready: Batch, *, batch: int, threads: int) -> list[P
 
     return [
         Peer(name="loader", run=loader(None)),
+        Peer(name=f"loader{AGAIN}", run=loader(None)),
         Peer(name="memcpy of the same bytes", run=copied(sum(part.nbytes for part in ready), threads), ratio=0.8),
         Peer(name="tensor indexing", run=indexed(ready, batch), ratio=10),
         Peer(name="DataLoader(num_workers=2)", run=iterated(workers), ratio=300),
@@ -201,15 +188,13 @@ def verdict(goal: str, met: bool) -> str:
 def rows_of(speeds: list[Speed], share: Share) -> Iterator[tuple[str, ...]]:
     """The cells of each peer."""
     for speed in speeds:
-        low, median, high = np.percentile(speed.rates, (25, 50, 75)) / 1e6
-        digits = 1 if median > 1 else 3
-        ratio = statistics.median(a / b for a, b in zip(speeds[0].rates, speed.rates, strict=True))
+        rates, ratio = spread(tuple(rate / 1e6 for rate in speed.rates)), ratios(speeds[0].rates, speed.rates)
         goal = ""
         if speed.peer.ratio is not None:
-            goal = verdict(f"≥ {speed.peer.ratio:g}", ratio >= speed.peer.ratio)
+            goal = verdict(f"≥ {speed.peer.ratio:g}", ratio.median >= speed.peer.ratio)
         elif speed.peer.rate is not None:
             goal = verdict(f"≥ {speed.peer.rate / 1e6:g} M pairs/s", speed.median >= speed.peer.rate)
-        yield speed.peer.name, f"{median:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})", f"{ratio:.3g}", goal
+        yield speed.peer.name, rates.show(1 if rates.median > 1 else 3), ratio.show(2 if ratio.median < 10 else 0), goal
     loading, training = (statistics.median(times) * 1e6 for times in (share.loading, share.training))
     cell = f"{loading:.1f} µs of {training:,.0f} µs: {share.median:.2%}"
     yield (
@@ -239,16 +224,16 @@ def main() -> None:
     share = share_of_training(pairs, options.rounds)
 
     where = f"{hardware()}; Python {platform.python_version()}, torch {torch.__version__}, {_core.simd_levels()[0]}"
-    title = f"{options.pairs:,} pairs, batches of {options.batch}, {options.threads} threads, {options.rounds} rounds"
-    head = ("peer", "M pairs/s: median (quartiles)", "loader ÷ peer", "goal")
+    rounds = f"median (quartiles) of {options.rounds} rounds"
+    title = f"{options.pairs:,} pairs, batches of {options.batch}, {options.threads} threads, {rounds}"
+    head = ("peer", "M pairs/s", "loader ÷ peer", "goal")
     rows = list(rows_of(speeds, share))
     if options.json:
         facts = {"settings": title, "machine": where, "revision": revision()}
         rates = {speed.peer.name: speed.rates for speed in speeds}
         sys.stdout.write(json.dumps(facts | {"pairs_per_second": rates, "seconds": asdict(share)}, indent=1) + "\n")
     elif options.markdown:
-        lines = ["| " + " | ".join(row) + " |" for row in (head, ("---",) * len(head), *rows)]
-        sys.stdout.write("\n".join([f"{title}; {where}", "", *lines]) + "\n")
+        sys.stdout.write(f"{title}; {where}\n\n{markdown(head, rows)}\n")
     else:
         table = Table(*head, title=title, caption=where)
         for row in rows:

@@ -2,10 +2,10 @@
 
     python -m bench.peers_inference [--runs runs] [--rounds 15] [--markdown]
 
-OpenVINO takes part if it is installed (`pip install -e '.[peers]'`). All peers run in one process and take turns within
-each round, so other load on the machine affects all of them; a warm-up of each is discarded. Printed are the median and
-quartiles of the rounds. Our predictor and OpenVINO get raw pixels (uint8 [N,2,28,28]) in host memory and pool and
-normalise them; PyTorch gets pixels that are already pooled and normalised, which saves it that work. Speed does not
+OpenVINO takes part if it is installed (`pip install -e '.[peers]'`). All peers run in one process and take turns
+(bench/turns.py), a warm-up of each is discarded, and our predictor is measured twice: the difference is the noise.
+Printed are median and quartiles. Our predictor and OpenVINO get raw pixels (uint8 [N,2,28,28]) in host memory and pool
+and normalise them; PyTorch gets pixels that are already pooled and normalised, which saves it that work. Speed does not
 depend on the weights: without a saved run of final_model, one is trained for an epoch.
 """
 
@@ -27,6 +27,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.common import with_progress
+from bench.turns import AGAIN, Spread, seconds_of, spread, take_turns
+from bench.turns import markdown as markdown_table
 from pairnet.artifact.design import Precision
 from pairnet.artifact.recorded import as_input
 from pairnet.data.pairs import Moments, draw_pairs
@@ -66,42 +68,41 @@ class Peer:
 class Speed:
     """Speed of one peer at one batch size: pairs/s, and CPU time per pair summed over all cores."""
 
-    median: float
-    low: float  # quartiles
-    high: float
+    rate: Spread
     cost: float  # µs of CPU time, including threads that spin while they wait
 
     def __str__(self) -> str:
-        median, low, high = (f"{value / 1e3:.{value < 1e5:d}f}" for value in (self.median, self.low, self.high))
-        return f"{median} k ({low}–{high})"
+        values = (self.rate.median, self.rate.low, self.rate.high)
+        median, low, high = (f"{value / 1e3:.{value < 1e5:d}f}" for value in values)
+        return f"{median} k ({low}-{high})"
 
 
 def measured(peers: list[Peer], raw: Pixels, ready: NDArray[np.float32], rounds: int) -> dict[str, Speed]:
     """Speeds of all peers on the same batch: they take turns for `rounds` rounds, after a warm-up."""
-    repeats = {}
-    for peer in with_progress(peers, f"batch {len(raw)}, warm-up"):
-        for _ in range(3):
-            peer.answer(raw, ready)
-        began = time.perf_counter()
+    ready_peers = {peer.name: _turn(peer, raw, ready) for peer in with_progress(peers, f"batch {len(raw)}, warm-up")}
+    found = take_turns(ready_peers, rounds, description=f"batch {len(raw)}")
+    return {
+        name: Speed(rate=spread(tuple(rate for rate, _ in turns)), cost=spread(tuple(cost for _, cost in turns)).median)
+        for name, turns in found.items()
+    }
+
+
+def _turn(peer: Peer, raw: Pixels, ready: NDArray[np.float32]) -> Callable[[], tuple[float, float]]:
+    """A function that measures one peer for LEAST seconds -> pairs/s, µs of CPU time per pair."""
+    for _ in range(3):
         peer.answer(raw, ready)
-        repeats[peer.name] = max(1, round(LEAST / (time.perf_counter() - began)))
-    rates: dict[str, list[float]] = {peer.name: [] for peer in peers}
-    costs: dict[str, list[float]] = {peer.name: [] for peer in peers}
-    for _ in with_progress(range(rounds), f"batch {len(raw)}, rounds"):
-        for peer in peers:
-            time.sleep(PAUSE)
+    repeats = max(1, round(LEAST / seconds_of(lambda: peer.answer(raw, ready))))
+
+    def turn() -> tuple[float, float]:
+        time.sleep(PAUSE)
+        peer.answer(raw, ready)
+        began, spent = time.perf_counter(), time.process_time()
+        for _ in range(repeats):
             peer.answer(raw, ready)
-            began, spent = time.perf_counter(), time.process_time()
-            for _ in range(repeats[peer.name]):
-                peer.answer(raw, ready)
-            answered = repeats[peer.name] * len(raw)
-            rates[peer.name].append(answered / (time.perf_counter() - began))
-            costs[peer.name].append(1e6 * (time.process_time() - spent) / answered)
-    speeds = {}
-    for name, found in rates.items():
-        low, median, high = np.percentile(found, (25, 50, 75))
-        speeds[name] = Speed(low=low, median=median, high=high, cost=float(np.median(costs[name])))
-    return speeds
+        answered = repeats * len(raw)
+        return answered / (time.perf_counter() - began), 1e6 * (time.process_time() - spent) / answered
+
+    return turn
 
 
 def torch_peers(net: JointNetwork | TwinNetwork) -> Iterator[Peer]:
@@ -129,6 +130,7 @@ def our_peers(files: dict[Precision, Path]) -> Iterator[Peer]:
     """The predictor and ONNX Runtime with their defaults, on the same file."""
     for precision, path in files.items():
         yield Peer(name=f"pairnet, {precision}", answer=ours(Predictor(path, provider="cpu")))
+    yield Peer(name=f"pairnet, fp32{AGAIN}", answer=ours(Predictor(files["fp32"], provider="cpu")))
     split = Predictor(files["fp32"], provider="cpu", threads_per_run=cores())
     yield Peer(name="pairnet, fp32, each run on all threads", answer=ours(split))
     session = ort.InferenceSession(str(files["fp32"]), providers=["CPUExecutionProvider"])
@@ -280,7 +282,7 @@ def main(
         headings.append("of the matmul peak")
         work = 2 * count_multiply_adds(find_variant(VARIANT))  # of the network; the file omits what pooling drops
         for row, peer in zip(rows, peers, strict=True):
-            done = largest[peer.name].median * work
+            done = largest[peer.name].rate.median * work
             row.append(f"{100 * done / peaks[peer.precision]:.2f} %" if peer.precision else "")
     show(console, headings, rows, markdown=markdown)
     versions = f"torch {torch.__version__}, ONNX Runtime {ort.__version__}"
@@ -294,8 +296,7 @@ def main(
 def show(console: Console, headings: list[str], rows: list[list[str]], *, markdown: bool) -> None:
     """Prints a table for the terminal or as Markdown."""
     if markdown:
-        lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
-        console.print("\n".join(f"| {' | '.join(line)} |" for line in lines), soft_wrap=True, markup=False)
+        sys.stdout.write(markdown_table(tuple(headings), [tuple(row) for row in rows]) + "\n")
         return
     table = Table(headings[0])
     for heading in headings[1:]:

@@ -1,31 +1,36 @@
-"""How fast a study is: Table III as `pairnet reproduce` trains it, compared with the same runs in a plain PyTorch loop.
+"""How fast a study is: the rows of Table III in pairnet's engine, compared with a plain PyTorch loop, in turns.
 
-    python -m bench.peers_study [--repeats 2] [--plain-repeats 1] [--rows w_net,...] [--epochs 25] [--markdown]
+    python -m bench.peers_study [--rounds 8] [--epochs 25] [--rows w_net,...] [--device cpu] [--json FILE] [--markdown]
 
-Both are timed in one run of this file. First the plain loop (bench/plain.py) trains one network after the other with as
-many threads as there are cores, after a warm-up epoch for each row, and evaluates it once at the end. Then the study
-trains all rows as one list of runs, including the start of its workers. The study's time for a row is the wall time of
-a run divided by the number of parallel runs.
+In each round, each row is trained by the plain loop (bench/plain.py, one network, torch on all cores) and by the
+engine of `pairnet reproduce` (on a CPU one network per core in parallel, on a GPU --draws networks as one program). The
+time of the engine is from the start of its first run to the end of its last, divided by the number of runs; starting
+worker processes is printed separately, since a study does it once. The last row is trained twice by the plain loop: the
+ratio of the two is the noise.
 """
 
 import argparse
+import json
 import statistics
 import sys
-import tempfile
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from itertools import count
 from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
-from bench.common import with_progress
 from bench.plain import plain_loop
+from bench.turns import AGAIN, Spread, markdown, ratios, spread, take_turns
 from pairnet.data.sources import Dataset, load_dataset
+from pairnet.errors import TrainingError
 from pairnet.host import cores, hardware
-from pairnet.study.running import default_engine, run_study
-from pairnet.study.runs import draw
+from pairnet.study.jobs import Engine, Failed, Finished, Started, job_of
+from pairnet.study.running import default_engine
+from pairnet.study.runs import Run, draw
 from pairnet.study.tables import plan, studies
 from pairnet.training.device import resolve_device
 
@@ -33,105 +38,166 @@ ROWS = ("cnn_base", "no_w_net", "w_net", "a_net", "a_w_net", "final_model")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Timing:
-    """One row, or all of them: seconds per run and test accuracies, in the plain loop and in the study."""
+class Comparison:
+    """One row, or all rows together: seconds per run of both peers, their ratio in each round, and test accuracies."""
 
     row: str
-    plain: float
-    study: float
+    plain: Spread
+    study: Spread
+    ratio: Spread  # plain / study
     plain_accuracies: tuple[float, ...]
     accuracies: tuple[float, ...]
 
 
-def measure(
-    rows: list[str], dataset: Dataset, *, repeats: int, plain_repeats: int, epochs: int, device: str
-) -> list[Timing]:
-    """Times the rows of the table in the plain loop and in the study; the last item is the total."""
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """The comparison of all rows, the noise, and the time to start the engine."""
+
+    rows: tuple[Comparison, ...]  # the last one is all rows together
+    noise: Spread  # the plain loop of the last row / the same again
+    start: float  # seconds from the call of the engine to its first run, median over all calls
+
+
+class _Study:
+    """Trains some draws of a row per call, with the engine of `pairnet reproduce`."""
+
+    def __init__(self, runs: list[Run], dataset: Dataset, starts: list[float]) -> None:
+        self._jobs = [job_of(run, dataset) for run in runs]
+        self._engine: Engine = default_engine(runs, dataset, workers=cores())
+        self._starts = starts
+        self.accuracies: list[float] = []
+
+    def __call__(self) -> float:
+        """Seconds per run."""
+        called, started, ended = time.perf_counter(), None, 0.0
+        for event in self._engine.run(self._jobs):
+            if isinstance(event, Started) and started is None:
+                started = time.perf_counter()
+            elif isinstance(event, Finished):
+                ended = time.perf_counter()
+                self.accuracies.append(event.record.accuracy)
+            elif isinstance(event, Failed):
+                raise TrainingError(f"{event.job.run.name}: {event.reason}")
+        assert started is not None
+        self._starts.append(started - called)
+        return (ended - started) / len(self._jobs)
+
+
+class _Plain:
+    """Trains one draw of a row per call, with the plain loop: another draw each time."""
+
+    def __init__(self, row: str, runs: list[Run], dataset: Dataset, epochs: int, device: str) -> None:
+        self._row, self._epochs, self._device = row, epochs, device
+        self._drawn = [draw(run, dataset) for run in runs]
+        self._numbers = count()
+        self.accuracies: list[float] = []
+        plain_loop(row, *self._drawn[0], seed=0, epochs=1, device=device)
+
+    def __call__(self) -> float:
+        """Seconds of the run."""
+        number = next(self._numbers) % len(self._drawn)
+        began = time.perf_counter()
+        accuracy = plain_loop(self._row, *self._drawn[number], seed=number, epochs=self._epochs, device=self._device)
+        self.accuracies.append(accuracy)
+        return time.perf_counter() - began
+
+
+def compare(rows: list[str], dataset: Dataset, *, draws: int, rounds: int, epochs: int, device: str) -> Result:
+    """Measures all rows in turns."""
     table = studies()["3"]
     chosen = tuple(found for found in table.rows if found.label in rows)
-    runs = plan(replace(table, rows=chosen), draws=repeats, epochs=epochs, device=device)
-    plain: dict[str, list[tuple[float, float]]] = {row: [] for row in rows}  # seconds, accuracy
-    for row in with_progress(rows, "plain loop"):
-        drawn = [draw(run, dataset) for run in runs if run.label == row][:plain_repeats]
-        plain_loop(row, *drawn[0], seed=0, epochs=1, device=device)
-        for number, each in enumerate(drawn):
-            began = time.perf_counter()
-            accuracy = plain_loop(row, *each, seed=number, epochs=epochs, device=device)
-            plain[row].append((time.perf_counter() - began, accuracy))
-    with tempfile.TemporaryDirectory() as out:
-        began = time.perf_counter()
-        engine = default_engine(runs, dataset, workers=cores())
-        sys.stderr.write(f"study: {len(runs)} runs\n")
-        records = run_study(runs, dataset, Path(out), engine=engine).finished
-        wall = time.perf_counter() - began
-    jobs = cores() if device == "cpu" else 1
-    timings = [
-        Timing(
+    planned = plan(replace(table, rows=chosen), draws=draws, epochs=epochs, device=device)
+    measured = max(1, 5 * epochs // 25)  # as often per epoch as in a whole run
+    runs = {row: [replace(run, measurements=measured) for run in planned if run.name == row] for row in rows}
+    starts: list[float] = []
+    plain = {row: _Plain(row, runs[row], dataset, epochs, device) for row in rows}
+    study = {row: _Study(runs[row], dataset, starts) for row in rows}
+    last = rows[-1]
+    again = _Plain(last, runs[last], dataset, epochs, device)
+    peers: dict[str, Callable[[], float]] = {}
+    for row in rows:
+        peers |= {f"{row} plain": plain[row], f"{row} study": study[row]}
+    peers[f"{last} plain{AGAIN}"] = again
+    seconds = take_turns(peers, rounds, description=f"Table III, {epochs} epochs, {device}")
+    single = [
+        Comparison(
             row=row,
-            plain=statistics.fmean(seconds for seconds, _ in plain[row]),
-            study=statistics.fmean(record.seconds / jobs for record in records if record.label == row),
-            plain_accuracies=tuple(accuracy for _, accuracy in plain[row]),
-            accuracies=tuple(record.accuracy for record in records if record.label == row),
+            plain=spread(seconds[f"{row} plain"]),
+            study=spread(seconds[f"{row} study"]),
+            ratio=ratios(seconds[f"{row} plain"], seconds[f"{row} study"]),
+            plain_accuracies=tuple(plain[row].accuracies),
+            accuracies=tuple(study[row].accuracies),
         )
         for row in rows
     ]
-    whole = Timing(
-        row="all",
-        plain=statistics.fmean(timing.plain for timing in timings),
-        study=wall / len(runs),
-        plain_accuracies=tuple(found for timing in timings for found in timing.plain_accuracies),
-        accuracies=tuple(found for timing in timings for found in timing.accuracies),
+    means = {
+        kind: tuple(statistics.fmean(times) for times in zip(*(seconds[f"{row} {kind}"] for row in rows), strict=True))
+        for kind in ("plain", "study")
+    }
+    whole = Comparison(
+        row="all rows, mean",
+        plain=spread(means["plain"]),
+        study=spread(means["study"]),
+        ratio=ratios(means["plain"], means["study"]),
+        plain_accuracies=tuple(value for row in single for value in row.plain_accuracies),
+        accuracies=tuple(value for row in single for value in row.accuracies),
     )
-    return [*timings, whole]
+    return Result(
+        rows=(*single, whole),
+        noise=ratios(seconds[f"{last} plain"], seconds[f"{last} plain{AGAIN}"]),
+        start=statistics.median(starts),
+    )
 
 
-def rows_of(timings: list[Timing]) -> list[tuple[str, ...]]:
+HEADINGS = ("row", "plain: s per run", "study: s per run", "plain ÷ study", "plain: accuracy", "study: accuracy")
+
+
+def rows_of(result: Result) -> list[tuple[str, ...]]:
     """Cells of the printed table."""
-    return [
+    rows = [
         (
-            timing.row,
-            f"{timing.plain:.2f}",
-            f"{timing.study:.2f}",
-            f"{timing.plain / timing.study:.2f}",
-            f"{statistics.fmean(timing.plain_accuracies):.4f}",
-            f"{statistics.fmean(timing.accuracies):.4f}",
+            each.row,
+            each.plain.show(),
+            each.study.show(),
+            each.ratio.show(),
+            f"{statistics.fmean(each.plain_accuracies):.4f}",
+            f"{statistics.fmean(each.accuracies):.4f}",
         )
-        for timing in timings
+        for each in result.rows
     ]
+    return [*rows, (f"{result.rows[-2].row}, plain ÷ plain{AGAIN}", "", "", result.noise.show(), "", "")]
 
 
 def main() -> None:
-    """Measures both and prints the result."""
+    """Measures both peers and prints the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=2, help="of each row in the study (default 2)")
-    parser.add_argument("--plain-repeats", type=int, default=1, help="of each row in the plain loop (default 1)")
+    parser.add_argument("--rounds", type=int, default=8, help="turns of each peer (default 8)")
+    parser.add_argument("--draws", type=int, help="runs of a row at once (default: cores on a CPU, 10 on a GPU)")
     parser.add_argument("--epochs", type=int, default=25, help="of each run (default 25, the paper's)")
     parser.add_argument("--rows", default=",".join(ROWS), help="of Table III (default all)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or auto (default cpu)")
     parser.add_argument("--data", default="auto", help="as for pairnet")
-    parser.add_argument("--markdown", action="store_true")
+    parser.add_argument("--json", type=Path, help="write all figures to this file, too")
+    parser.add_argument("--markdown", action="store_true", help="print Markdown")
     options = parser.parse_args()
     device, dataset = resolve_device(options.device), load_dataset(options.data)
+    draws = options.draws or (cores() if device == "cpu" else 10)
     torch.set_num_threads(cores())
-    timings = measure(
-        options.rows.split(","),
-        dataset,
-        repeats=options.repeats,
-        plain_repeats=min(options.plain_repeats, options.repeats),
-        epochs=options.epochs,
-        device=device,
-    )
-    head = ("row", "plain loop: s a run", "study: s a run", "plain ÷ study", "plain: accuracy", "study: accuracy")
+    rows = options.rows.split(",")
+    if unknown := [row for row in rows if row not in ROWS]:
+        parser.error(f"expected rows of {', '.join(ROWS)}, got {', '.join(unknown)}")
+    result = compare(rows, dataset, draws=draws, rounds=options.rounds, epochs=options.epochs, device=device)
     about = (
-        f"{options.repeats} draws, plain loop {options.plain_repeats}, {options.epochs} epochs, {device}, "
-        f"{dataset.name}; {hardware()}; torch {torch.__version__}"
+        f"median (quartiles) of {options.rounds} rounds, {draws} runs at once, {options.epochs} epochs, {device}, "
+        f"{dataset.name}; start of the engine {result.start:.2f} s; {hardware()}; torch {torch.__version__}"
     )
+    if options.json:
+        options.json.write_text(json.dumps({"about": about, **asdict(result)}, indent=1) + "\n")
     if options.markdown:
-        lines = ["| " + " | ".join(row) + " |" for row in (head, ("---",) * len(head), *rows_of(timings))]
-        sys.stdout.write("\n".join([about, "", *lines]) + "\n")
+        sys.stdout.write(f"{about}\n\n{markdown(HEADINGS, rows_of(result))}\n")
         return
-    table = Table(*head, title="Table III, one run", caption=about)
-    for row in rows_of(timings):
+    table = Table(*HEADINGS, title="Table III, one run", caption=about)
+    for row in rows_of(result):
         table.add_row(*row)
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
