@@ -7,7 +7,7 @@ PRESETS ?= default asan tsan
 QUICK := '(null|order_net_fast)'|data_path.*1000
 CORE := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*.h csrc/*.cpp)
 
-.PHONY: help install reproduce test attack test-site lint cpp-test tidy bench bench-quick bench-compare clean
+.PHONY: help install reproduce test gpu attack test-site lint cpp-test tidy bench bench-quick bench-compare clean
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
@@ -16,6 +16,8 @@ reproduce: .venv/installed  ## train the paper's networks and print Table III
 	$(BIN)/pairnet reproduce
 test: .venv/test-installed  ## all tests, in up to four processes
 	$(PYTEST)
+gpu: .venv/installed  ## everything to learn from an NVIDIA GPU, in eight minutes; results in OUT (DEVICE=cpu: a small form)
+	$(BIN)/python -m bench.on_gpu --out $(or $(OUT),build/gpu) --device $(or $(DEVICE),cuda) --minutes $(or $(MINUTES),8)
 attack: .venv/test-installed  ## the long form of the tests with hostile files and arguments
 	PAIRNET_ATTACK=long $(PYTEST) tests/attack
 test-site: .venv/test-installed .venv/bench-installed build/site/node_modules  ## the pages of `asv publish` in a browser (needs chromium and npm)

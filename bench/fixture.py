@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pairnet.exporting.export import Exported
     from pairnet.study.saved import SavedRun
 
-DATA = "mnist5k"
+DATA, QUICK_DATA = "mnist5k", "glyphs:2000"
 LONG = 50  # epochs
 NULL = "null"
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
@@ -97,22 +97,26 @@ def chosen() -> list[Variant]:
     return sorted(found, key=lambda variant: -variant.recipe.epochs * count_multiply_adds(variant))
 
 
-def build(folder: Path) -> Fixture:
+def build(folder: Path, *, quick: bool = False) -> Fixture:
     """Trains and exports all `chosen` variants into `folder`.
 
-    An error of a run is raised; a refused export fails only the benchmarks of that file.
+    quick: one run of one epoch each, on 100 pairs of digits that pairnet draws, for figures that do not depend on the
+    weights. An error of a run is raised; a refused export fails only the benchmarks of that file.
     """
     from pairnet.data.sources import load_dataset
     from pairnet.host import cores
     from pairnet.study.runs import Run
     from pairnet.study.saved import train_and_save
 
-    dataset, runs = load_dataset(DATA), folder / "runs"
-    tasks = [
-        partial(train_and_save, Run(variant=variant, seed=seed), dataset, runs)
+    dataset, runs = load_dataset(QUICK_DATA if quick else DATA), folder / "runs"
+    planned = [
+        Run(variant=replace(variant, recipe=replace(variant.recipe, epochs=1)), pairs=100)
+        if quick
+        else Run(variant=variant, seed=seed)
         for variant in chosen()
-        for seed in seeds(variant)
+        for seed in (range(1) if quick else seeds(variant))
     ]
+    tasks = [partial(train_and_save, run, dataset, runs) for run in planned]
     write_null(folder / f"{NULL}-fp32.onnx")
     with Progress() as report, ProcessPoolExecutor(min(cores(), len(tasks)), get_context("spawn")) as pool:
         saved = _all(pool, tasks, lambda one: report(f"{one.record.variant.name}: {100 * one.record.accuracy:.1f} %"))

@@ -1,6 +1,6 @@
 """Pairs per second of one trained network in PyTorch, OpenVINO and our predictor, and of ranking against all pairs.
 
-    python -m bench.peers_inference [--runs runs] [--rounds 15] [--markdown]
+    python -m bench.peers_inference [--runs runs] [--rounds 15] [--device cpu] [--peers REGEX] [--markdown]
 
 OpenVINO takes part if it is installed (`pip install -e '.[peers]'`). All peers run in one process and take turns
 (bench/turns.py), a warm-up of each is discarded, and our predictor is measured twice: the difference is the noise.
@@ -9,6 +9,7 @@ and normalise them; PyTorch gets pixels that are already pooled and normalised, 
 depend on the weights: without a saved run of final_model, one is trained for an epoch.
 """
 
+import re
 import sys
 import tempfile
 import time
@@ -27,6 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.common import with_progress
+from bench.gpu import matrix_product
 from bench.turns import AGAIN, Spread, seconds_of, spread, take_turns
 from bench.turns import markdown as markdown_table
 from pairnet.artifact.design import Precision
@@ -48,7 +50,6 @@ VARIANT = "final_model"
 BATCHES = (1, 100, 1000)
 LEAST = 0.2  # minimum seconds of one measurement
 PAUSE = 0.1  # seconds for the threads of the previous peer to stop spinning
-IMAGES = 1000  # images to rank
 
 Pixels = NDArray[np.uint8]
 Answer = Callable[[Pixels, NDArray[np.float32]], Any]
@@ -203,23 +204,6 @@ def cuda_peers(net: JointNetwork | TwinNetwork, files: dict[Precision, Path]) ->
             yield Peer(name=f"pairnet on CUDA{label}, {precision}", answer=ours(predictor), precision=precision)
 
 
-def matmul_peaks(size: int = 8192) -> dict[str, float]:
-    """FLOP/s of a square matrix product on the GPU, by precision."""
-    peaks = {}
-    for precision, dtype in (("fp32", torch.float32), ("tf32", torch.float32), ("fp16", torch.float16)):
-        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-        a, b = (torch.randn(size, size, device="cuda", dtype=dtype) for _ in range(2))
-        seconds = []
-        for _ in range(10):
-            torch.cuda.synchronize()
-            began = time.perf_counter()
-            a @ b
-            torch.cuda.synchronize()
-            seconds.append(time.perf_counter() - began)
-        peaks[precision] = 2 * size**3 / float(np.median(seconds[3:]))
-    return peaks
-
-
 def rank_against_all_pairs(path: Path, images: Pixels, rounds: int) -> tuple[float, float, bool]:
     """Seconds of Predictor.rank (median), seconds of all pairs through the joint graph (once), whether scores agree."""
     count = len(images)
@@ -254,6 +238,9 @@ def trained(runs: Path, scratch: Path) -> tuple[RunRecord, JointNetwork | TwinNe
 
 def main(
     runs: Annotated[Path, typer.Option(help="Folder of saved runs.")] = Path("runs"),
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    peers: Annotated[str, typer.Option(help="Only peers whose name matches this regular expression.")] = "",
+    images: Annotated[int, typer.Option(help="Images to rank; 0 to leave it out.")] = 1000,
     rounds: Annotated[int, typer.Option(help="Measurements of each peer.")] = 15,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
 ) -> None:
@@ -264,39 +251,43 @@ def main(
         files: dict[Precision, Path] = {p: Path(scratch) / f"{p}.onnx" for p in ("fp32", "fp16", "int8")}
         for precision, path in with_progress([*files.items()], "export"):
             export(folder, path, dataset=dataset, precision=precision, split=precision == "fp32", max_drop=100)
-        peers = [*torch_peers(net), *our_peers(files), *openvino_peers(files)]
         peaks = dict[str, float]()
-        if torch.cuda.is_available():
-            peers += cuda_peers(net, files)
-            peaks = matmul_peaks()
+        if device == "cpu":
+            found_peers = [*torch_peers(net), *our_peers(files), *openvino_peers(files)]
+        else:
+            found_peers = [*cuda_peers(net, files)]
+            peaks = {precision: matrix_product(precision) for precision in ("fp32", "tf32", "fp16")}
+        chosen = [peer for peer in found_peers if re.search(peers, peer.name)]
         test, found = dataset.test, Moments(mean=record.mean, std=record.std)
         pairs = draw_pairs(test, count=max(BATCHES), seed=record.seeds.test_draw)
         raw, ready = (as_input(pairs, test, found, kind) for kind in ("images", "pairs"))
-        speeds = {batch: measured(peers, raw[:batch], ready[:batch], rounds) for batch in BATCHES}
-        ranked, whole, same = rank_against_all_pairs(files["fp32"], dataset.test.take(np.arange(IMAGES))[0], rounds)
+        speeds = {batch: measured(chosen, raw[:batch], ready[:batch], rounds) for batch in BATCHES}
+        if images:
+            ranked, whole, same = rank_against_all_pairs(files["fp32"], test.take(np.arange(images))[0], rounds)
     largest = speeds[max(BATCHES)]
     headings = ["", *(f"batch {batch}, pairs/s" for batch in BATCHES), "CPU µs/pair"]
-    rows = [[peer.name, *(str(speeds[batch][peer.name]) for batch in BATCHES)] for peer in peers]
+    rows = [[peer.name, *(str(speeds[batch][peer.name]) for batch in BATCHES)] for peer in chosen]
     rows = [[*row, f"{largest[row[0]].cost:.1f}"] for row in rows]
     if peaks:
-        headings.append("of the matmul peak")
+        headings.append("of a matrix product")
         work = 2 * count_multiply_adds(find_variant(VARIANT))  # of the network; the file omits what pooling drops
-        for row, peer in zip(rows, peers, strict=True):
+        for row, peer in zip(rows, chosen, strict=True):
             done = largest[peer.name].rate.median * work
             row.append(f"{100 * done / peaks[peer.precision]:.2f} %" if peer.precision else "")
     show(console, headings, rows, markdown=markdown)
     versions = f"torch {torch.__version__}, ONNX Runtime {ort.__version__}"
     console.print(f"median (quartiles) of {rounds} rounds, {VARIANT}, {hardware()}; {versions}")
-    console.print(
-        f"{IMAGES:,} images ranked in {ranked:.3f} s (median of {rounds}); all {IMAGES**2:,} pairs through the joint "
-        f"graph in {whole:.1f} s (once): {whole / ranked:.0f} times as long; same scores: {same}"
-    )
+    if images:
+        console.print(
+            f"{images:,} images ranked in {ranked:.3f} s (median of {rounds}); all {images**2:,} pairs through the "
+            f"joint graph in {whole:.1f} s (once): {whole / ranked:.0f} times as long; same scores: {same}"
+        )
 
 
 def show(console: Console, headings: list[str], rows: list[list[str]], *, markdown: bool) -> None:
     """Prints a table for the terminal or as Markdown."""
     if markdown:
-        sys.stdout.write(markdown_table(tuple(headings), [tuple(row) for row in rows]) + "\n")
+        sys.stdout.write(markdown_table(headings, rows) + "\n")
         return
     table = Table(headings[0])
     for heading in headings[1:]:

@@ -61,7 +61,7 @@ class _Peer:
         return time.perf_counter() - began
 
 
-def compare(dataset: Dataset, *, rounds: int, device: str) -> list[Timing]:
+def compare(dataset: Dataset, *, rounds: int, epochs: int, device: str) -> list[Timing]:
     """Timings of all peers, order_net_fast first."""
 
     def fast(run: Run) -> float:
@@ -79,7 +79,7 @@ def compare(dataset: Dataset, *, rounds: int, device: str) -> list[Timing]:
 
     def plain(run: Run) -> float:
         pairs, test = draw(run, dataset)
-        return plain_loop("final_model", pairs, test, seed=run.seed, device=device)
+        return plain_loop("final_model", pairs, test, seed=run.seed, epochs=epochs, device=device)
 
     threads = "" if device != "cpu" else f", {torch.get_num_threads()} threads"
     first = f"order_net_fast{', 1 thread' if device == 'cpu' else ''}"
@@ -118,6 +118,7 @@ def main() -> None:
     """Measures both peers and prints the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=10, help="draws of each peer (default 10, at least 2)")
+    parser.add_argument("--epochs", type=int, default=25, help="of the plain loop (default 25, the paper's)")
     parser.add_argument("--data", default="auto", help="as for pairnet")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or auto (default cpu)")
     parser.add_argument("--json", type=Path, help="write all figures to this file, too")
@@ -125,7 +126,7 @@ def main() -> None:
     options = parser.parse_args()
     device = resolve_device(options.device)
     torch.set_num_threads(cores())
-    timings = compare(load_dataset(options.data), rounds=options.rounds, device=device)
+    timings = compare(load_dataset(options.data), rounds=options.rounds, epochs=options.epochs, device=device)
     about = f"median (quartiles) of {options.rounds} rounds; {device}; {hardware()}; torch {torch.__version__}"
     if options.json:
         options.json.write_text(

@@ -7,7 +7,7 @@ that remains.
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -80,7 +80,7 @@ def seconds_of(run: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def markdown(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table in Markdown: the first column to the left, the others to the right."""
     rule = ("---", *("---:" for _ in headings[1:]))
     return "\n".join("| " + " | ".join(line) + " |" for line in (headings, rule, *rows))

@@ -1,6 +1,7 @@
 """The device that a run is computed on. Imports torch only where there may be a GPU: that takes seconds."""
 
 import sys
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,8 +14,10 @@ _DRIVERS = ("/proc/driver/nvidia", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 def resolve_device(name: str) -> str:
     """The device that `name` selects: "cpu" or "cuda"; "auto" is the GPU if torch can use one, else the CPU.
 
-    Raises ArgumentError for another name, ProviderError if "cuda" is not available, and ModuleNotFoundError if torch is
-    not installed.
+    A GPU is compared with the CPU first, once per process (verification.py): if it computes something else, "auto"
+    warns and is the CPU.
+    Raises ArgumentError for another name, ProviderError if "cuda" is not available or computes something else, and
+    ModuleNotFoundError if torch is not installed.
     """
     if name not in ("auto", "cpu", "cuda"):
         raise ArgumentError(f'expected `device` to be auto, cpu or cuda, got "{name}": choose one of the three')
@@ -24,13 +27,24 @@ def resolve_device(name: str) -> str:
         return "cpu"
     import torch
 
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
     if not torch.cuda.is_available():
+        if name == "auto":
+            return "cpu"
         raise ProviderError(
             f"expected a CUDA device, but torch {torch.__version__} finds none: set `device` to cpu or auto"
         )
-    return name
+    from pairnet.training.verification import failure
+
+    reason = failure("cuda")
+    if not reason:
+        return "cuda"
+    if name == "cuda":
+        raise ProviderError(
+            f"expected a CUDA device that computes what the CPU does, got another result: {reason}: check its driver "
+            f"and torch {torch.__version__} (built for CUDA {torch.version.cuda}), or set `device` to cpu"
+        )
+    warnings.warn(f"the GPU is not used, it does not compute what the CPU does: {reason}", stacklevel=2)
+    return "cpu"
 
 
 def _may_have_gpu() -> bool:

@@ -88,7 +88,9 @@ def train_stacked(
     device = resolve_device(device)
     try:
         return _Stack(variant, members, recipe, device).train(measurements, on_epoch)
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:
+        if not _is_out_of_memory(error):
+            raise
         if len(members) == 1:
             return [TrainingError(f"{variant.name}: the memory of {device} is too small: set `device` to cpu")]
     torch.cuda.empty_cache()  # outside the handler: its traceback holds the tensors
@@ -103,6 +105,18 @@ def train_stacked(
             on_epoch=None if on_epoch is None else _shifted(on_epoch, len(results)),
         )
     return results
+
+
+def _is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether `error`, or an error during whose handling it was raised, is that of a device without memory.
+
+    While a CUDA graph is captured, the end of the capture fails too and hides the first error.
+    """
+    while error is not None:
+        if isinstance(error, torch.OutOfMemoryError):
+            return True
+        error = error.__context__
+    return False
 
 
 def _shifted(on_epoch: Callable[[int, int, Epoch], None], start: int) -> Callable[[int, int, Epoch], None]:

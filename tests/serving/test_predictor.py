@@ -507,6 +507,59 @@ def test_a_provider_that_fell_back_is_an_error(models, monkeypatch):
         Predictor(models("fc_1"), provider="cuda")
 
 
+class Wrong:
+    """A session on the CPU that calls itself CUDA and answers something else."""
+
+    def __init__(self, session, error):
+        self._session, self._error = session, error
+
+    def __getattr__(self, name):
+        return getattr(self._session, name)
+
+    def get_providers(self):
+        return ["CUDAExecutionProvider"]
+
+    def run(self, names, feeds, options=None):
+        if isinstance(self._error, Exception):
+            raise self._error
+        return [value + np.float32(self._error) for value in self._session.run(names, feeds)]
+
+
+@pytest.fixture
+def wrong_gpu(monkeypatch):
+    """A machine whose CUDA provider answers with a given error."""
+
+    def make(error):
+        session = sessions._session
+
+        def opened(model, name, provider, options, threads):
+            found = session(model, name, "CPUExecutionProvider", {}, threads)
+            return found if provider == "CPUExecutionProvider" else Wrong(found, error)
+
+        monkeypatch.setattr(sessions, "_session", opened)
+        monkeypatch.setattr(sessions, "missing", lambda provider: "no TensorRT" if "Tensorrt" in provider else "")
+
+    return make
+
+
+@pytest.mark.parametrize("error", [0.1, np.nan, RuntimeError("no kernel image")], ids=str)
+@pytest.mark.parametrize("kind", ["images", "pairs"])
+def test_a_provider_that_answers_something_else_is_not_used(error, kind, models, wrong_gpu):
+    model = models("w_net", kind)
+    wrong_gpu(error)
+    with pytest.warns(UserWarning, match=r"cuda is not used, .*: (a difference of (0.1|nan) in prob|no kernel image)"):
+        session = sessions.open_session(model.read_bytes())
+    assert session.get_providers()[0] == "CPUExecutionProvider"
+    with pytest.raises(ProviderError, match="expected cuda to answer as the CPU does, got"):
+        Predictor(model, provider="cuda")
+
+
+def test_a_provider_that_rounds_differently_is_used(models, wrong_gpu):
+    wrong_gpu(0.001)
+    session = sessions.open_session(models("w_net").read_bytes())
+    assert session.get_providers()[0] == "CUDAExecutionProvider"
+
+
 def test_unknown_providers(models):
     with pytest.raises(ProviderError, match=r"expected auto, tensorrt, cuda, cpu or the full name .*, got 'gpu'"):
         Predictor(models("fc_1"), provider="gpu")

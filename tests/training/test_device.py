@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pairnet.errors import ArgumentError, ProviderError
-from pairnet.training import device
+from pairnet.training import device, verification
 from pairnet.training.device import resolve_device
 
 
@@ -15,6 +15,12 @@ from pairnet.training.device import resolve_device
 def driver(monkeypatch, tmp_path):
     """A machine on which the driver of a GPU is installed."""
     monkeypatch.setattr(device, "_DRIVERS", (str(tmp_path),))
+
+
+@pytest.fixture(autouse=True)
+def verified(monkeypatch):
+    """A GPU that passes its verification."""
+    monkeypatch.setattr(verification, "failure", lambda name: "")
 
 
 def test_devices_are_resolved(driver, monkeypatch):
@@ -33,6 +39,15 @@ def test_a_missing_driver_is_no_reason_to_refuse_cuda(monkeypatch):
     monkeypatch.setattr(device, "_DRIVERS", ())
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert resolve_device("cuda") == "cuda"
+
+
+def test_a_gpu_that_computes_something_else_is_not_used(driver, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(verification, "failure", lambda name: "expected a loss of 5.2, got nan")
+    with pytest.warns(UserWarning, match="the GPU is not used, .*: expected a loss of 5.2, got nan"):
+        assert resolve_device("auto") == "cpu"
+    with pytest.raises(ProviderError, match=r"expected a CUDA device that computes .*got nan: check its driver"):
+        resolve_device("cuda")
 
 
 def test_torch_is_imported_only_where_there_may_be_a_gpu():

@@ -132,14 +132,35 @@ def test_dropout_masks_depend_on_the_weight_seed(members, monkeypatch):
     assert first.epochs[0].train_loss != pytest.approx(other.epochs[0].train_loss, rel=1e-6)
 
 
-def test_members_are_halved_when_memory_runs_out(members, monkeypatch):
+def out_of_memory():
+    raise torch.OutOfMemoryError
+
+
+def out_of_memory_in_a_capture():
+    try:
+        raise torch.OutOfMemoryError
+    finally:
+        raise RuntimeError("the capture was invalidated")
+
+
+def test_other_errors_are_raised(members, monkeypatch):
+    monkeypatch.setattr(stacked, "_Stack", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train_stacked(find_variant("conv_1"), members, recipe=Recipe(epochs=1), device="cpu")
+    monkeypatch.setattr(stacked, "_Stack", lambda *_: build(find_variant("conv_1"))(torch.zeros(1)))
+    with pytest.raises((RuntimeError, IndexError)):
+        train_stacked(find_variant("conv_1"), members, recipe=Recipe(epochs=1), device="cpu")
+
+
+@pytest.mark.parametrize("fail", [out_of_memory, out_of_memory_in_a_capture])
+def test_members_are_halved_when_memory_runs_out(members, monkeypatch, fail):
     limit, sizes, positions = 1, [], []
 
     class Limited(stacked._Stack):
         def __init__(self, variant, members, *rest):
             sizes.append(len(members))
             if len(members) > limit:
-                raise torch.OutOfMemoryError
+                fail()
             super().__init__(variant, members, *rest)
 
     variant, recipe = find_variant("conv_1"), Recipe(epochs=1)

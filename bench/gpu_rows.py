@@ -1,0 +1,107 @@
+"""The throughput of every exported file on a GPU, device-resident: the figures of the suite's GPU rows without asv.
+
+    python -m bench.gpu_rows --files FOLDER [--device cuda] [--batches 4096,16384,65536] [--json FILE]
+
+Prints pairs/s, the best of the batches, by provider and precision, and the arithmetic on CUDA as a fraction of what the
+same device reaches in a matrix product (TF32 for fp32 files, ONNX Runtime's default). The row "null" computes nothing:
+it is the most that the harness can measure.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from bench.common import FIRST, NETWORKS
+from bench.fixture import NULL
+from bench.gpu import (
+    LARGE,
+    best_pairs_per_second,
+    fraction_of_matrix_product,
+    matrix_product,
+    with_symmetric_padding,
+)
+from bench.turns import markdown
+
+SYMMETRIC = " (symmetric padding)"
+
+
+def measure(files: Path, device: str, batches: tuple[int, ...], *, save: Path | None = None) -> dict[str, object]:
+    """All figures by row and column, written to `save` after each of them.
+
+    A figure that cannot be measured is a text with the reason.
+    """
+    providers = ["cuda", "tensorrt"] if device == "cuda" else ["cpu"]
+    precisions = ["fp32", "fp16"]
+    peaks = {precision: matrix_product(name, device=device) for precision, name in _arithmetic(device).items()}
+    rows: dict[str, dict[str, object]] = {}
+    found: dict[str, object] = {"device": device, "batches": batches, "matrix_product": peaks, "rows": rows}
+    for provider in providers:
+        for name in NETWORKS:
+            if provider == "tensorrt" and name not in [NULL, *FIRST]:
+                continue
+            for precision in precisions:
+                path = files / f"{name}-{precision}.onnx"
+                if not path.exists():
+                    continue
+                row = rows.setdefault(name, {})
+                rate = row[f"{provider} {precision}"] = _rate(path, provider, device, batches)
+                if provider != "tensorrt" and name != NULL and isinstance(rate, float):
+                    row[f"fraction {precision}"] = fraction_of_matrix_product(name, rate, peaks[precision])
+                if provider == "cuda" and name == "final_model":
+                    other = rows.setdefault(name + SYMMETRIC, {})
+                    other[f"{provider} {precision}"] = _rate(with_symmetric_padding(path), provider, device, batches)
+                if save:
+                    save.write_text(json.dumps(found, indent=1) + "\n")
+                sys.stderr.write(f"{name} {precision} on {provider}: {rate}\n")
+    return found
+
+
+def _arithmetic(device: str) -> dict[str, str]:
+    """The arithmetic that a matrix product is measured in, by precision of the file."""
+    return {"fp32": "tf32", "fp16": "fp16"} if device == "cuda" else {"fp32": "fp32", "fp16": "fp32"}
+
+
+def _rate(model: Path | bytes, provider: str, device: str, batches: tuple[int, ...]) -> float | str:
+    """Pairs/s, or the reason why there is no figure."""
+    try:
+        return best_pairs_per_second(model, provider, device=device, batches=batches)
+    except Exception as error:  # one row that fails must not hide the others
+        return " ".join(str(error).split())[:200]
+
+
+def table(found: dict[str, object]) -> str:
+    """The figures as Markdown; reasons stand below it."""
+    rows: dict[str, dict[str, object]] = found["rows"]  # type: ignore[assignment]
+    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+    columns.sort(key=lambda column: column.startswith("fraction"))
+    reasons = dict.fromkeys(value for row in rows.values() for value in row.values() if isinstance(value, str))
+    cells = [(name, *(_cell(row.get(column), column) for column in columns)) for name, row in rows.items()]
+    heads = [
+        f"{column.removeprefix('fraction ')}, of a matrix product" if column.startswith("fraction") else column
+        for column in columns
+    ]
+    heads = [head if "matrix" in head else f"{head}, pairs/s" for head in heads]
+    return "\n".join([markdown(("row", *heads), cells), *(f"\n–: {reason}" for reason in reasons)])
+
+
+def _cell(value: object, column: str) -> str:
+    if not isinstance(value, float):
+        return "–" if isinstance(value, str) else ""
+    return f"{100 * value:.2f} %" if column.startswith("fraction") else f"{value:,.0f}"
+
+
+def main() -> None:
+    """Measures all rows and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--files", type=Path, required=True, help="folder of exported files, NAME-PRECISION.onnx")
+    parser.add_argument("--device", default="cuda", help="cuda or cpu (default cuda)")
+    parser.add_argument("--batches", default=",".join(map(str, LARGE)), help="the best of these counts")
+    parser.add_argument("--json", type=Path, help="write the figures to this file, after each row")
+    options = parser.parse_args()
+    batches = tuple(int(text) for text in options.batches.split(","))
+    sys.stdout.write(table(measure(options.files, options.device, batches, save=options.json)) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,246 @@
+"""Everything there is to learn from a GPU that is at hand for minutes: `make gpu`, or
+
+    python -m bench.on_gpu --out FOLDER [--device cuda] [--minutes 8] [--only NAME,...] [--again]
+
+Each step is a process of its own, with a log, a Markdown table and JSON in FOLDER as soon as they are known, in the
+order of their value, while the time lasts. A step that is done is not run again (`--again` runs it), so the command can
+be repeated until everything is there. Needs pairnet with [train] and nothing else: no network, no git, no asv. With
+`--device cpu` every step runs in a small form, so that the script is tested where there is no GPU.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+
+from bench.fixture import build
+from bench.turns import markdown
+from pairnet.host import hardware, revision
+
+FILES = "files"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One step: the arguments of `python -m` for a GPU, and for the small form on a CPU; FOLDER stands for --out."""
+
+    name: str
+    title: str
+    gpu: tuple[str, ...]
+    cpu: tuple[str, ...]
+
+
+STEPS = (
+    Step(
+        name="checks",
+        title="Does the GPU compute what the CPU computes?",
+        gpu=("bench.gpu_checks", "--files", "FOLDER/files", "--json", "FOLDER/checks.json"),
+        cpu=("bench.gpu_checks", "--files", "FOLDER/files", "--json", "FOLDER/checks.json", "--device", "cpu"),
+    ),
+    Step(
+        name="throughput",
+        title="Inference throughput per variant, device-resident",
+        gpu=("bench.gpu_rows", "--files", "FOLDER/files", "--json", "FOLDER/throughput.json"),
+        cpu=(
+            *("bench.gpu_rows", "--files", "FOLDER/files", "--json", "FOLDER/throughput.json"),
+            *("--device", "cpu", "--batches", "256"),
+        ),
+    ),
+    Step(
+        name="table3",
+        title="Table III as `pairnet reproduce` trains it: ten draws of eight networks",
+        gpu=("pairnet", "reproduce", "--device", "cuda", "--runs", "FOLDER/runs", "--markdown"),
+        cpu=(
+            *("pairnet", "reproduce", "--draws", "1", "--epochs", "1", "--pairs", "100", "--data", "glyphs:2000"),
+            *("--runs", "FOLDER/runs", "--markdown"),
+        ),
+    ),
+    Step(
+        name="inference",
+        title="Inference of final_model compared with PyTorch",
+        gpu=("bench.peers_inference", "--device", "cuda", "--rounds", "5", "--images", "0", "--markdown"),
+        cpu=(
+            *("bench.peers_inference", "--rounds", "1", "--images", "20", "--markdown"),
+            *("--peers", "eager|pairnet, fp32", "--runs", "FOLDER/none"),
+        ),
+    ),
+    Step(
+        name="study",
+        title="A study compared with a plain PyTorch loop on the same device",
+        gpu=(
+            *("bench.peers_study", "--device", "cuda", "--rounds", "3", "--draws", "10"),
+            *("--json", "FOLDER/study.json", "--markdown"),
+        ),
+        cpu=(
+            *("bench.peers_study", "--rounds", "1", "--epochs", "1", "--rows", "cnn_base", "--data", "glyphs:4000"),
+            *("--json", "FOLDER/study.json", "--markdown"),
+        ),
+    ),
+    Step(
+        name="training",
+        title="Time to 95.2 %",
+        gpu=(
+            *("bench.peers_training", "--device", "cuda", "--rounds", "5"),
+            *("--json", "FOLDER/training.json", "--markdown"),
+        ),
+        cpu=(
+            *("bench.peers_training", "--rounds", "2", "--epochs", "1", "--data", "glyphs:4000"),
+            *("--json", "FOLDER/training.json", "--markdown"),
+        ),
+    ),
+)
+"""In the order of their value."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """How a step ended."""
+
+    state: str  # "done", "failed", "out of time"
+    seconds: float
+    command: str
+    revision: str
+
+
+def environment(device: str) -> dict[str, str]:
+    """Card, driver, CUDA, cuDNN and versions."""
+    import torch
+
+    found = {"device": device, "machine": hardware(), "python": platform.python_version(), "revision": revision()}
+    for name in ("pairnet", "torch", "onnx", "onnxruntime-gpu", "onnxruntime", "tensorrt", "numpy"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    if torch.cuda.is_available():
+        card = torch.cuda.get_device_properties(0)
+        found |= {
+            "card": f"{card.name}, {card.total_memory / 2**30:.0f} GiB, compute capability {card.major}.{card.minor}",
+            "CUDA of torch": torch.version.cuda or "none",
+            "cuDNN of torch": str(torch.backends.cudnn.version()),  # type: ignore[no-untyped-call]
+            "driver": _driver(),
+        }
+    return found
+
+
+def _driver() -> str:
+    """Version of the driver, with clocks and power limit, from nvidia-smi; empty without it."""
+    query = "--query-gpu=driver_version,clocks.max.sm,clocks.sm,power.limit,ecc.mode.current"
+    try:
+        found = subprocess.run(
+            ["nvidia-smi", query, "--format=csv,noheader"], capture_output=True, text=True, timeout=20
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return found.stdout.strip()
+
+
+def run_step(step: Step, folder: Path, device: str, seconds: float) -> Status:
+    """Runs one step for at most `seconds`: its table in NAME.md, its log in NAME.log, how it ended in NAME.status."""
+    arguments = [text.replace("FOLDER", str(folder)) for text in (step.cpu if device == "cpu" else step.gpu)]
+    command, began = [sys.executable, "-m", *arguments], time.monotonic()
+    table, log = folder / f"{step.name}.md", folder / f"{step.name}.log"
+    with table.open("w") as out, log.open("w") as err:
+        try:
+            code = subprocess.run(command, stdout=out, stderr=err, timeout=seconds).returncode
+            state = "done" if code == 0 else "failed"
+        except subprocess.TimeoutExpired:
+            state = "out of time"
+    status = Status(
+        state=state,
+        seconds=round(time.monotonic() - began, 1),
+        command=f"python -m {' '.join(arguments)}",
+        revision=revision(),
+    )
+    (folder / f"{step.name}.status").write_text(json.dumps(asdict(status), indent=1) + "\n")
+    return status
+
+
+def done_before(step: Step, folder: Path) -> bool:
+    """Whether an earlier call has finished this step with the same code."""
+    path = folder / f"{step.name}.status"
+    if not path.exists():
+        return False
+    status = json.loads(path.read_text())
+    return bool(status["state"] == "done" and status["revision"] == revision())
+
+
+def prepare_files(folder: Path, *, small: bool) -> None:
+    """Exports all variants, trained for an epoch: throughput does not depend on the weights."""
+    files = folder / FILES
+    if list(files.glob("*.onnx")) and (files / "complete").exists():
+        return
+    if small:
+        os.environ.setdefault("PAIRNET_BENCH_VARIANTS", "order_net_fast,final_model")
+    files.mkdir(parents=True, exist_ok=True)
+    build(files, quick=True)
+    (files / "complete").touch()
+
+
+def report(folder: Path, facts: dict[str, str]) -> str:
+    """Everything in the folder as one Markdown page."""
+    parts = ["# On a GPU", markdown(("", "environment"), list(facts.items()))]
+    for step in STEPS:
+        path = folder / f"{step.name}.status"
+        if not path.exists():
+            parts.append(f"## {step.title}\n\nNot run: the time was over.")
+            continue
+        status = json.loads(path.read_text())
+        text = (folder / f"{step.name}.md").read_text().strip()
+        about = f"`{status['command']}`: {status['state']} in {status['seconds']} s"
+        if status["state"] != "done":
+            about += f"; the end of {step.name}.log:\n\n```\n{_tail(folder / f'{step.name}.log')}\n```"
+        parts.append(f"## {step.title}\n\n{about}\n\n{text}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _tail(path: Path, lines: int = 5) -> str:
+    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+
+
+def main() -> int:
+    """Runs the steps; returns 1 if one failed or the time was over before all were done."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder of all results")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu: a small form (default cuda)")
+    parser.add_argument("--minutes", type=float, default=8, help="stop after so many minutes (default 8)")
+    parser.add_argument("--only", help=f"steps separated by commas, of {', '.join(step.name for step in STEPS)}")
+    parser.add_argument("--again", action="store_true", help="also run steps that are done")
+    options = parser.parse_args()
+    names = options.only.split(",") if options.only else [step.name for step in STEPS]
+    if unknown := set(names) - {step.name for step in STEPS}:
+        parser.error(f"expected steps of {', '.join(step.name for step in STEPS)}, got {', '.join(sorted(unknown))}")
+    end, folder = time.monotonic() + 60 * options.minutes, options.out.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = environment(options.device)
+    (folder / "environment.json").write_text(json.dumps(facts, indent=1) + "\n")
+    sys.stderr.write("".join(f"{key}: {value}\n" for key, value in facts.items()))
+    prepare_files(folder, small=options.device == "cpu")
+    complete = True
+    for step in STEPS:
+        if step.name not in names:
+            continue
+        if not options.again and done_before(step, folder):
+            sys.stderr.write(f"{step.name}: done before\n")
+            continue
+        left = end - time.monotonic()
+        if left <= 0:
+            complete = False
+            break
+        status = run_step(step, folder, options.device, left)
+        complete = complete and status.state == "done"
+        sys.stderr.write(f"{step.name}: {status.state} in {status.seconds} s\n")
+        (folder / "report.md").write_text(report(folder, facts))
+    (folder / "report.md").write_text(report(folder, facts))
+    sys.stderr.write(f"wrote {folder / 'report.md'}\n")
+    return 0 if complete else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
