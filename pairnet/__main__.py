@@ -30,7 +30,7 @@ def _run(arguments: list[str]) -> NoReturn:
         status = INTERRUPTED
     if status == INTERRUPTED:  # printed here and not in the handler: there it would get between the rows of a display
         line_start = "\r" if sys.stderr.isatty() else ""  # over the ^C that a terminal shows
-        sys.stderr.write(f"{line_start}pairnet: stopping; finished runs are kept\n")
+        sys.stderr.write(f"{line_start}pairnet: stopping; finished runs are kept, the same command goes on\n")
     raise SystemExit(status)
 
 

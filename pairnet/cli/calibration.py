@@ -8,7 +8,6 @@ import typer
 from pairnet.artifact.text import counted
 from pairnet.cli.common import AnyData, AnyEpochs, AnyPairs, Json, Runs
 from pairnet.cli.output import console, note, print_json, printable, writing
-from pairnet.errors import RecordError
 
 
 def calibration(
@@ -24,20 +23,19 @@ def calibration(
 
     Prints the expected calibration error and draws the reliability diagram, over the held-out pairs of all draws of a
     row: run `pairnet reproduce` first. Runs of different settings are never put together: --data, --epochs and --pairs
-    choose one, otherwise the setting with the most runs is taken.
+    choose one, otherwise the setting with the most runs is taken, and of several the one that was recorded last.
     """
+    from pairnet.study.collection import collect, not_found
     from pairnet.study.settings import by_setting, describe, largest, select
-    from pairnet.study.store import RECORDS, read_records
     from pairnet.training.calibration import expected_calibration_error, pooled
 
-    usable = [record for record in read_records(runs) if record.calibration and record.fold is None]
+    records = [found.record for found in collect(runs)]
+    usable = [record for record in records if record.calibration and record.fold is None]
     found, shown = {}, {}
     for row in rows:
         settings = by_setting(select(usable, row=row, data=data, epochs=epochs, pairs=pairs))
         if not settings:
-            known = ", ".join(sorted({record.label for record in usable})) or "none"
-            remedy = "name one of these, other settings, or run `pairnet reproduce`"
-            raise RecordError(f"expected finished runs of {row} in {runs / RECORDS}, got runs of {known}: {remedy}")
+            raise not_found(row, usable, runs)
         chosen, names = largest(settings), dict(zip(settings, describe(list(settings)), strict=True))
         found[row], shown[row] = settings[chosen], names[chosen]
         left_out = [f"{len(each)} of {names[key]}" for key, each in settings.items() if key != chosen]

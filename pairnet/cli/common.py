@@ -2,6 +2,7 @@
 
 import sys
 import traceback
+import warnings
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO, cast
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO, cast
 import typer
 from typer.core import TyperGroup
 
-from pairnet.cli.failures import Invocation, explain
+from pairnet.cli.failures import FAILED, Invocation, explain
 from pairnet.cli.output import STANDARD_OUTPUT, NamedOutput, note, printable
 
 if TYPE_CHECKING:
@@ -52,11 +53,17 @@ def run_app(app: typer.Typer, arguments: list[str]) -> int:
             stream.reconfigure(errors="backslashreplace")  # a character that the terminal's encoding lacks is no error
     output = cast(TextIO, NamedOutput(sys.stdout, STANDARD_OUTPUT))
     try:
-        with redirect_stdout(output):
+        with redirect_stdout(output), warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            warnings.simplefilter("always", UserWarning)
             status = _invoke(app, arguments)
             output.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
+    except typer.Abort:  # Ctrl-C or the end of input, at a question
+        sys.stderr.write("\n")
+        note("pairnet: no answer, so nothing was done")
+        return FAILED
     except Exception as error:
         return _report(error, arguments, invocation(app, arguments))
     return status
@@ -70,6 +77,14 @@ def _invoke(app: typer.Typer, arguments: list[str]) -> int:
     except typer.Exit as exit_:
         return int(exit_.exit_code)
     return 0
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *where: object, **more: object) -> None:
+    """A warning of pairnet's own as one line; others as Python prints them."""
+    if category is UserWarning:
+        note(str(message))
+    else:
+        sys.stderr.write(warnings.formatwarning(message, category, "", 0))
 
 
 def _report(error: Exception, arguments: list[str], called: Invocation) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from pairnet.cli.common import DataDir, Json
-from pairnet.cli.output import console, print_json, print_line, printable, writing
+from pairnet.cli.output import console, plain_table, print_json, print_line, printable, writing
 from pairnet.errors import ArgumentError
 
 Source = Annotated[str, typer.Argument(help="auto, mnist, mnist5k, glyphs[:SIZE[:SEED]] or idx:FOLDER.")]
@@ -21,9 +21,7 @@ def data_list(data_dir: DataDir = None, as_json: Json = False) -> None:
     if as_json:
         print_json([asdict(source) for source in found])
         return
-    from rich.table import Table
-
-    table = Table("source", "state", "images", "where")
+    table = plain_table("source", "state", "images", "where")
     for source in found:
         table.add_row(printable(source.name), source.state, source.images, printable(source.where))
     console().print(table)
@@ -80,13 +78,14 @@ def data_info(
         }
         print_json({**about, "images_of_each_class": counts})
         return
-    from rich.table import Table
-
-    table = Table("class", *map(str, range(dataset.classes)))
-    for part, numbers in counts.items():
-        table.add_row(part, *(f"{number:,}" for number in numbers))
-    print_line(describe(dataset))
-    console().print(table)
+    table = plain_table("class")
+    for heading in ("training images", "test images"):
+        table.add_column(heading, justify="right")
+    for label, (train, test) in enumerate(zip(counts["train"], counts["test"], strict=True)):
+        table.add_row(str(label), f"{train:,}", f"{test:,}")
+    output = console()
+    output.print(printable(describe(dataset)))
+    output.print(table)
 
 
 def data_pictures(
@@ -116,4 +115,4 @@ def data_pictures(
             path = output / f"{label}-{number:05d}.png"
             with writing(path):
                 Image.fromarray(pixels[number]).save(path)
-    print_line(f"{len(list(output.iterdir()))} pictures are in {output}")
+    print_line(f"wrote {len(list(output.iterdir()))} pictures to the folder {output}")

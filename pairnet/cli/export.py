@@ -108,12 +108,15 @@ def _newest(variant: "Variant", dataset: "Dataset | None", runs: Path) -> Path |
 
     pairs = PAPER_PAIRS if dataset is None else choose_sizes(dataset).pairs
     found = newest(runs, variant, checksum=dataset.checksum if dataset else None, pairs=pairs)
-    what = f"{pairs:,} pairs of {dataset.name if dataset else 'any images'} with its own recipe"
-    others = f"; {found.others} other{' is' if found.others == 1 else 's are'} left out: --run" if found.others else ""
+    what = f"{pairs:,} pairs{f' of {dataset.name}' if dataset else ''} with its own recipe"
+    others = ""
+    if found.other is not None:
+        left = f"the last of {counted(found.others, 'other run')}" if found.others > 1 else "another run"
+        others = f"; to export {left}: --run {found.other}"
     if found.newest is None:
         note(f"{variant.name}: no network in {runs} was trained on {what}, so one is trained now{others}")
     elif found.fitting > 1 or others:
-        note(f"{variant.name}: the newest of {found.fitting} trained on {what}{others}")
+        note(f"{variant.name}: the newest of {counted(found.fitting, 'run')} trained on {what}{others}")
     return found.newest
 
 
@@ -151,13 +154,14 @@ def _table(found: "list[Exported]") -> "Table":
     for heading in ("size", "type", "accuracy", "PyTorch", "changed", "difference"):
         table.add_column(heading, justify="right", no_wrap=True)
     for each in found:
-        table.add_row(
-            "\n".join(printable(path) for path in each.paths),
-            "\n".join(f"{path.stat().st_size / 1000:,.0f} kB" for path in each.paths),
+        figures = (
             each.precision,
             f"{each.accuracy:.4f}",
             f"{each.torch_accuracy:.4f}",
             f"{each.changed} of {each.pairs}",
             f"{each.difference:.1e}",
         )
+        for number, path in enumerate(each.paths):  # the parts of one export have their figures in common
+            size = f"{path.stat().st_size / 1000:,.0f} kB"
+            table.add_row(printable(path), size, *(figures if number == 0 else ("",) * len(figures)))
     return table

@@ -18,6 +18,13 @@ SYNONYMS = {"workers": "jobs", "spec": "data"}
 RENAMED = {"--out": "--runs", "--figure": "--output", "--repeats": "--draws"}
 """Options of earlier versions and their new names."""
 
+_PLAIN = {
+    "Value error, ": "",
+    "Input should be a valid integer, unable to parse string as an integer": "expected a whole number",
+    "Input should be a valid number, unable to parse string as a number": "expected a number",
+}
+"""Wordings of typer's validation, and what is printed instead."""
+
 GIVEN = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)
 """Errors of the operating system that are about a path the user named."""
 
@@ -72,6 +79,8 @@ def _usage(error: Exception, message: str, invocation: Invocation) -> str:
     new = RENAMED.get(getattr(error, "option_name", ""))
     if new in invocation.options.values():
         return f"{getattr(error, 'option_name', '')} is now {new}"
+    for odd, plain in _PLAIN.items():
+        message = message.replace(odd, plain)
     return f"{message} (see {invocation.name} --help)"
 
 

@@ -143,6 +143,7 @@ class RunDisplay:
         self._console = console
         self._run = run
         self._start = time.monotonic()
+        self._begun = False
         self._progress = _bars(console)
         self._task = self._progress.add_task(printable(run.variant.name), total=run.recipe.epochs, accuracy="")
 
@@ -153,10 +154,13 @@ class RunDisplay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if not self._begun:  # nothing was trained: no bar is left behind
+            self._progress.remove_task(self._task)
         self._progress.stop()
 
     def __call__(self, epoch: int, last: "Epoch") -> None:
         """Shows one epoch."""
+        self._begun = True
         self._progress.update(self._task, completed=epoch)
         if last.validation_accuracy is not None:
             self._progress.update(self._task, accuracy=f"{last.validation_accuracy:.4f}")

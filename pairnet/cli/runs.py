@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +14,7 @@ from pairnet.cli.output import console, note, plain_table, print_json, print_lin
 from pairnet.errors import ArgumentError, RecordError
 
 if TYPE_CHECKING:
+    from pairnet.study.collection import Collected
     from pairnet.study.records import RunRecord
     from pairnet.study.settings import Setting
 
@@ -42,24 +43,33 @@ def list_runs(
         return
     from pairnet.reporting.comparison import finished_draws
     from pairnet.reporting.summaries import accuracy_text, mean_and_std
+    from pairnet.study.collection import collect, not_found
     from pairnet.study.settings import select
     from pairnet.study.store import read_stored
 
-    records = select([found.record for found in _found(runs)], row=row, data=data, epochs=epochs, pairs=pairs)
-    rows = [_one(record) for record in records]
+    everything = {found.record.fingerprint: found for found in collect(runs)}
+    known = [found.record for found in everything.values()]
+    records = select(known, row=row, data=data, epochs=epochs, pairs=pairs)
+    if row is not None and not records:
+        raise not_found(row, known, runs)
+    records.sort(key=lambda record: (record.seeds.weights, record.fold or 0))
+    rows = [_one(everything[record.fingerprint]) for record in records]
     if as_json:
         print_json(rows)
         return
-    table = plain_table(title=f"{counted(len(rows), 'run')} in {printable(runs)}")
+    selected = "" if len(rows) == len(known) else f" of {len(known):,}"
+    table = plain_table(title=f"{len(rows):,}{selected} {'run' if len(known) == 1 else 'runs'} in {printable(runs)}")
     table.add_column("row", overflow="fold")
     incomplete = 0
     if long:
         table.add_column("data")
         for heading in ("pairs", "epochs", "draw", "fold", "accuracy"):
             table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column("network", overflow="fold")
         for each in rows:
-            numbers = ("" if each[key] is None else str(each[key]) for key in ("pairs", "epochs", "draw", "fold"))
-            table.add_row(printable(each["row"]), printable(each["data"]), *numbers, f"{each['accuracy']:.4f}")
+            numbers = ("" if each[key] is None else f"{each[key]:,}" for key in ("pairs", "epochs", "draw", "fold"))
+            network = "\n".join(printable(Path(folder).name) for folder in each["folders"])
+            table.add_row(printable(each["row"]), printable(each["data"]), *numbers, f"{each['accuracy']:.4f}", network)
     else:
         table.add_column("setting", overflow="fold")
         for heading in ("draws", "accuracy"):
@@ -95,20 +105,20 @@ def compare_runs(
     of one row, name it twice.
     """
     from pairnet.reporting.comparison import compare
+    from pairnet.study.collection import collect, not_found
     from pairnet.study.settings import by_setting, describe, select
 
-    records = [found.record for found in _found(runs)]
+    records = [found.record for found in collect(runs)]
     left, right = (
         by_setting(select(records, row=name, data=data, epochs=wanted, pairs=pairs))
         for name, wanted in ((first, epochs), (second, other_epochs or epochs))
     )
     for name, settings in ((first, left), (second, right)):
         if not settings:
-            known = ", ".join(sorted({record.label for record in records})) or "none"
-            raise RecordError(f"expected finished runs of {name} in {runs}, got runs of {known}: name one of these")
+            raise not_found(name, records, runs)
     one, other = _comparable(first, second, left, right)
     found = compare(left[one], right[other])
-    names = describe([one, other])
+    names = describe([one, other]) if first == second else [*describe([one]), *describe([other])]
     if as_json:
         print_json({"first": first, "second": second, "settings": names, **asdict(found)})
         return
@@ -145,7 +155,8 @@ def delete_runs(
     Takes the saved networks that are named, or all runs that --row, --data, --epochs and --pairs select, or with
     --failed the runs that failed.
     """
-    from pairnet.study.folders import remove_folder
+    from pairnet.study.collection import collect
+    from pairnet.study.folders import RECORD, remove_folder
     from pairnet.study.settings import select
     from pairnet.study.store import locked, read_stored, remove
 
@@ -155,15 +166,17 @@ def delete_runs(
         raise ArgumentError(
             "expected folders, a filter such as `row`, `failed`, or `every`, got none or several of them"
         )
-    found = _found(runs)
+    found = collect(runs)
     failures = read_stored(runs).failures if failed or every else {}
     if failed:
         chosen = []
     elif folders:
         wanted = {folder.resolve() for folder in folders}
         chosen = [each for each in found if any(folder.resolve() in wanted for folder in each.folders)]
-        if missing := wanted - {folder.resolve() for each in chosen for folder in each.folders}:
-            raise ArgumentError(f"expected folders of saved runs in {runs}, got {min(missing)}")
+        if missing := sorted(wanted - {folder.resolve() for each in chosen for folder in each.folders}):
+            saved_elsewhere = (missing[0] / RECORD).exists() and missing[0].parent != runs.resolve()
+            remedy = f": add `runs` {missing[0].parent}" if saved_elsewhere else ""
+            raise ArgumentError(f"expected folders of saved runs in {runs}, got {missing[0]}{remedy}")
     else:
         selected = select([each.record for each in found], **filters)  # type: ignore[arg-type]
         fingerprints = {record.fingerprint for record in selected}
@@ -176,9 +189,8 @@ def delete_runs(
     for failure in failures.values():
         note(f"{failure.label}: failed: {failure.failure}")
     saved = [folder for each in chosen for folder in each.folders]
-    what = f"{counted(len(chosen), 'run')}, {len(saved)} of them with a network"
-    if failures:
-        what = f"{counted(len(failures), 'failed run')}" + (f" and {what}" if chosen else "")
+    parts = ((len(failures), "failed run"), (len(chosen), "run"), (len(saved), "saved network"))
+    what = " and ".join(counted(number, noun) for number, noun in parts if number)
     if not yes:
         if not sys.stdin.isatty():
             raise ArgumentError(f"expected `yes` to delete {what} without a terminal to ask on")
@@ -200,39 +212,6 @@ def _require_no_options(context: typer.Context) -> None:
             raise ArgumentError(f"expected options after {command}, got {parameter.opts[0]} before it")
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Found:
-    """A run in a folder: its record, and the folders that hold its network."""
-
-    record: "RunRecord"
-    folders: tuple[Path, ...] = ()
-
-
-def _found(runs: Path) -> list[_Found]:
-    """The runs of a folder, from its records and its saved networks, each run once."""
-    from pairnet.study.folders import RECORD
-    from pairnet.study.reading import read_record
-    from pairnet.study.records import RunRecord
-    from pairnet.study.store import read_records
-
-    if not runs.is_dir():
-        raise RecordError(
-            f"expected `runs` to be a folder, got {runs}: `pairnet train` and `pairnet reproduce` make it"
-        )
-    records = {record.fingerprint: record for record in read_records(runs)}
-    folders: dict[str, tuple[Path, ...]] = {}
-    for path in sorted(runs.glob(f"[!.]*/{RECORD}")):
-        try:
-            record = read_record(path.read_bytes())
-        except RecordError as error:
-            note(f"skipped {path}: {error}")
-            continue
-        if isinstance(record, RunRecord):
-            records.setdefault(record.fingerprint, record)
-            folders[record.fingerprint] = (*folders.get(record.fingerprint, ()), path.parent)
-    return [_Found(record=record, folders=folders.get(key, ())) for key, record in records.items()]
-
-
 def _grouped(records: "Sequence[RunRecord]") -> "list[tuple[str, str, list[RunRecord]]]":
     """Label, setting and records of each group of draws, by label in the order of its first record."""
     from pairnet.study.settings import by_setting, describe
@@ -252,7 +231,7 @@ def _comparable(
     right: "dict[Setting, list[RunRecord]]",
 ) -> "tuple[Setting, Setting]":
     """The one setting of each row that was trained and tested on the same pairs.  RecordError unless there is one."""
-    from pairnet.study.settings import describe
+    from pairnet.study.collection import list_settings
 
     def pairs_of(setting: "Setting") -> tuple[object, ...]:
         return setting.checksum, setting.pairs, setting.test_pairs, setting.folds
@@ -260,8 +239,10 @@ def _comparable(
     choices = [(one, other) for one in left for other in right if pairs_of(one) == pairs_of(other)]
     if len(choices) == 1:
         return choices[0]
+    sides = {first: left, second: right}
     settings = "; ".join(
-        f"{name}: {' or '.join(describe(list(found)))}" for name, found in ((first, left), (second, right))
+        f"{name}: {list_settings([record for each in found.values() for record in each])}"
+        for name, found in sides.items()
     )
     if choices:
         raise RecordError(
@@ -271,7 +252,8 @@ def _comparable(
     raise RecordError(f"expected rows with the same pairs, got {settings}: train both on the same")
 
 
-def _one(record: "RunRecord") -> dict[str, Any]:
+def _one(found: "Collected") -> dict[str, Any]:
+    record = found.record
     return {
         "row": record.label,
         "variant": record.variant.name,
@@ -282,4 +264,5 @@ def _one(record: "RunRecord") -> dict[str, Any]:
         "draw": record.seeds.weights,
         "fold": record.fold,
         "accuracy": record.accuracy,
+        "folders": [str(folder) for folder in found.folders],
     }

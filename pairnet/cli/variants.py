@@ -18,7 +18,10 @@ def choose_variant(name: str, file: Path | None) -> "Variant":
     from pairnet.models.variants import find_variant
 
     if file is None:
-        return find_variant(name)
+        try:
+            return find_variant(name)
+        except ArgumentError as error:
+            raise ArgumentError(f"{error}; for one of your own add `file`") from None
     from pairnet.models.variant_files import read_variants
 
     found = read_variants(file)

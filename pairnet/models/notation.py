@@ -97,9 +97,9 @@ class Linear(_Counted):
     def output(self, shape: Shape) -> Shape:
         """Any shape of `inputs` values -> [outputs]."""
         if math.prod(shape) != self.inputs:
-            got = math.prod(shape)
+            got, from_shape = math.prod(shape), f" ({_show(shape)})" if len(shape) > 1 else ""
             raise NotationError(
-                f"{self}: expected {self.inputs} inputs, got {got} ({_show(shape)}): change its first number"
+                f"{self}: expected {self.inputs} inputs, got {got}{from_shape}: change its first number"
             )
         return (self.outputs,)
 

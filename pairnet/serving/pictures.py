@@ -228,7 +228,12 @@ def _stretched(pixels: NDArray[np.uint8], background: float) -> NDArray[np.float
 
 
 def _check_alone(path: Path, digit: NDArray[np.bool_]) -> None:
-    """PictureError if `digit` [H,W] is several digits side by side: tall parts with empty columns between them."""
+    """PictureError if `digit` [H,W] is several digits, side by side or one above the other.
+
+    Side by side: tall parts with empty columns between them. One above the other: parts with empty rows between them,
+    each with the proportions of a digit, which neither the bar of a broken 5 nor the halves of a broken 1 have.
+    """
+    _check_not_stacked(path, digit)
     rows, columns = np.flatnonzero(digit.any(1)), digit.sum(0)
     height = int(rows[-1] - rows[0] + 1)
     edges = np.flatnonzero(np.diff(np.concatenate(([0], columns > 0, [0])).astype(np.int8)))
@@ -240,6 +245,18 @@ def _check_alone(path: Path, digit: NDArray[np.bool_]) -> None:
     ]
     if len(tall) > 1 and tall[-1][1] - tall[0][0] >= height:  # a single digit in two parts is narrower
         raise PictureError(f"{path}: expected one digit, got {len(tall)} side by side: crop the picture to one of them")
+
+
+def _check_not_stacked(path: Path, digit: NDArray[np.bool_]) -> None:
+    ink, count, least = digit.sum(1), 0, np.ptp(np.flatnonzero(digit.any(1))) / 4
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], ink > 0, [0])).astype(np.int8)))
+    for start, end in zip(edges[::2], edges[1::2], strict=True):
+        width, height = np.ptp(np.flatnonzero(digit[start:end].any(0))) + 1, end - start
+        count += bool(height > least and 0.4 * height < width < 1.6 * height and ink[start:end].sum() > ink.sum() / 4)
+    if count > 1:
+        raise PictureError(
+            f"{path}: expected one digit, got {count} one above the other: crop the picture to one of them"
+        )
 
 
 def _fitted(pixels: NDArray[np.uint8], digit: NDArray[np.bool_], levels: NDArray[np.float32]) -> NDArray[np.uint8]:

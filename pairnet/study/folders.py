@@ -39,6 +39,7 @@ class Found:
 
     newest: Path | None  # the folder that was saved last, of those that fit
     fitting: int
+    other: Path | None  # the folder saved last of those that do not fit
     others: int  # with another recipe or structure, other images, or another number of pairs
 
 
@@ -48,7 +49,7 @@ def newest(runs: Path, variant: Variant, *, checksum: str | None = None, pairs: 
     `checksum` keeps only those that were trained on one data set, `pairs` those that were trained on so many pairs. A
     damaged folder is skipped with a warning.
     """
-    fitting, others = [], 0
+    fitting, others = list[Path](), list[Path]()
     for folder, record in saved_runs(runs, variant.name):
         fits = (
             record.variant == variant
@@ -56,12 +57,12 @@ def newest(runs: Path, variant: Variant, *, checksum: str | None = None, pairs: 
             and checksum in (None, record.data.checksum)
             and pairs in (None, record.pairs)
         )
-        if fits:
-            fitting.append(folder)
-        else:
-            others += 1
-    last = max(fitting, key=lambda folder: (folder / RECORD).stat().st_mtime_ns, default=None)
-    return Found(newest=last, fitting=len(fitting), others=others)
+        (fitting if fits else others).append(folder)
+    last, other = (
+        max(folders, key=lambda folder: (folder / RECORD).stat().st_mtime_ns, default=None)
+        for folders in (fitting, others)
+    )
+    return Found(newest=last, fitting=len(fitting), other=other, others=len(others))
 
 
 def saved_runs(runs: Path, variant: str) -> Iterator[tuple[Path, RunRecord]]:

@@ -53,6 +53,7 @@ def select(
 ) -> list[RunRecord]:
     """The records of this row, on these images, with so many epochs and pairs; None is for any.
 
+    `data` is the name of a source, such as glyphs, or one source as it is given to `load_dataset`, glyphs:2000:7.
     `row` is a label, or a variant where no record has that label: rows of other labels may train changed forms of it.
     """
     labelled = any(record.label == row for record in records)
@@ -60,7 +61,7 @@ def select(
         record
         for record in records
         if row in (None, record.label if labelled else record.variant.name)
-        and data in (None, record.data.name)
+        and data in (None, record.data.name, record.data.source, record.data.source.removesuffix(":0"))
         and epochs in (None, record.recipe.epochs)
         and pairs in (None, record.pairs)
     ]
@@ -86,7 +87,7 @@ def describe(settings: Sequence[Setting]) -> list[str]:
 
 
 def _describe(setting: Setting) -> str:
-    text = f"{counted(setting.variant.recipe.epochs, 'epoch')}, {setting.pairs:,} pairs of {setting.data}"
+    text = f"{counted(setting.variant.recipe.epochs, 'epoch')}, {counted(setting.pairs, 'pair')} of {setting.data}"
     if setting.folds is not None:
         return f"{text} in {setting.folds} folds"
     return text if setting.test_pairs == setting.pairs else f"{text}, {setting.test_pairs:,} for testing"

@@ -65,9 +65,9 @@ def test_the_command_prints_and_draws(study, capsys):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["w_net"], "expected finished runs of w_net in "),
-        (["w_net"], "got runs of final_model, order_net: name one of these"),
-        (["old"], "expected finished runs of old in "),
+        (["w_net"], "expected runs of w_net in "),
+        (["w_net"], "got runs of final_model, order_net: did you mean order_net?"),
+        (["old"], "got runs of final_model, order_net: name one of these"),
         (["order_net", "--output", "x.gif"], ".gif"),
     ],
 )
@@ -94,7 +94,7 @@ def test_runs_of_different_settings_are_never_put_together(study, capsys):
     assert err == "order_net: 1 run of 25 epochs, 1,000 pairs of mnist5k\n"
     assert json.loads(out)["order_net"]["expected_calibration_error"] == pytest.approx(0.475)
     assert run_app(app, [*command, "--data", "mnist"]) == 2
-    assert "other settings" in capsys.readouterr().err
+    assert "has 25 epochs, 1,000 pairs of mnist5k or 25 epochs, 200 pairs of mnist5k: select" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

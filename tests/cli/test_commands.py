@@ -155,7 +155,7 @@ def test_python_m_pairnet_runs_and_a_closed_pipe_is_no_error():
 
 def test_pictures_of_each_class(pairnet):
     status, out, _ = pairnet("data", "pictures", "glyphs:400", "--count", 2, "--output", "some")
-    assert (status, out) == (0, "20 pictures are in some\n")
+    assert (status, out) == (0, "wrote 20 pictures to the folder some\n")
     found = sorted(path.name for path in Path("some").iterdir())
     assert [name[0] for name in found] == [digit for digit in "0123456789" for _ in range(2)]
     test = load_dataset("glyphs:400").test
@@ -178,9 +178,10 @@ def test_runs_lists_the_records_of_studies_and_of_saved_networks(pairnet, tmp_pa
     status, out, _ = pairnet("runs", "--json")
     rows = json.loads(out)
     assert (status, [row["row"] for row in rows]) == (0, ["[red]row", "saved"])
+    assert rows[1]["folders"] == ["runs/saved"]
     assert rows[0] == {
         "row": "[red]row", "variant": "fc_1", "data": "mnist5k", "pairs": 1000, "test_pairs": 1000, "epochs": 2,
-        "draw": 0, "fold": None, "accuracy": 0.7,
+        "draw": 0, "fold": None, "accuracy": 0.7, "folders": [],
     }  # fmt: skip
     status, out, _ = pairnet("runs")
     assert status == 0

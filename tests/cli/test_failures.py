@@ -138,7 +138,7 @@ def failing_app(monkeypatch, error):
     def fail(path):
         raise error
 
-    monkeypatch.setattr("pairnet.study.store.read_records", fail)
+    monkeypatch.setattr("pairnet.study.collection.read_records", fail)
 
 
 def test_control_characters_and_markup_in_messages_are_shown_as_they_are(command_line, monkeypatch, tmp_path):
@@ -201,7 +201,11 @@ def test_three_interruptions_in_a_row_are_one_line_and_status_130(tmp_path, send
     for _ in range(3):
         send(child.pid, signal.SIGINT)
     out, err = child.communicate(timeout=300)
-    assert (child.returncode, out, err) == (130, "", "pairnet: stopping; finished runs are kept\n")
+    assert (child.returncode, out, err) == (
+        130,
+        "",
+        "pairnet: stopping; finished runs are kept, the same command goes on\n",
+    )
 
 
 def test_a_usage_error_names_the_help_of_its_command(command_line):

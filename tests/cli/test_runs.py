@@ -47,7 +47,8 @@ def test_rows_are_listed_by_setting(pairnet):
 def test_each_run_is_listed_and_filtered(pairnet):
     status, out, _ = pairnet("runs", "--long", "--row", "one")
     assert (status, out.count("mnist5k")) == (0, 3)
-    assert "one mnist5k 1000 2 0 0.9000" in words(out)
+    assert "3 of 8 runs in runs" in out
+    assert "one mnist5k 1,000 2 0 0.9000" in words(out)
     found = json.loads(pairnet("runs", "--row", "fc_1", "--epochs", 2, "--json")[1])
     assert [(run["row"], run["draw"], run["accuracy"]) for run in found] == [("other", 0, 0.5), ("other", 1, 0.5)]
 
@@ -71,7 +72,7 @@ def test_two_rows_are_compared_draw_by_draw(pairnet):
     )
     assert "over pairings and seeds only, not over images" in err
     setting = "25 epochs, 1,000 pairs of mnist5k"
-    assert f"one: {setting} (structure" in err
+    assert f"one: {setting}\nother: {setting}\n" in err
     found = json.loads(pairnet("runs", "compare", "one", "other", "--epochs", 25, "--json")[1])
     assert (found["draws"], round(found["p_value"], 2)) == (3, 0.25)
     assert all(text.startswith(setting) for text in found["settings"])
@@ -98,7 +99,7 @@ def test_failed_runs_are_listed_and_deleted(pairnet, tmp_path):
     ("arguments", "reason"),
     [
         (("one", "other"), "got several: choose with --data, --pairs, --epochs and --other-epochs: one: 25 epochs"),
-        (("one", "third"), "expected finished runs of third in runs, got runs of one, other: name one of these"),
+        (("one", "third"), "expected runs of third in runs, got runs of one, other: did you mean other?"),
         (("one", "other", "--runs", "none"), "expected --runs to be a folder, got none"),
     ],
 )
@@ -119,7 +120,7 @@ def test_rows_of_other_pairs_are_not_compared(pairnet, tmp_path):
 def test_selected_runs_are_deleted_and_the_others_kept(pairnet, tmp_path):
     save(tmp_path / "runs" / "fc_1-1", record(label="other", variant=SHORT, accuracy=0.5))
     status, out, err = pairnet("runs", "delete", "--row", "other", "--epochs", 2, "--yes")
-    assert (status, out) == (0, "deleted 2 runs, 1 of them with a network\n")
+    assert (status, out) == (0, "deleted 2 runs and 1 saved network\n")
     assert "other: 2 runs of 2 epochs, 1,000 pairs of mnist5k" in err
     assert {each.label for each in read_records(tmp_path / "runs")} == {"one", "other"}
     assert len(read_records(tmp_path / "runs")) == 6
@@ -129,7 +130,7 @@ def test_selected_runs_are_deleted_and_the_others_kept(pairnet, tmp_path):
 
 def test_rows_that_train_changed_forms_of_a_variant_are_other_rows(pairnet, tmp_path):
     append(tmp_path / "runs", record(label="fc_2", variant=find_variant("fc_2"), pairs=500))
-    assert pairnet("runs", "delete", "--row", "fc_2", "--yes")[1] == "deleted 1 run, 0 of them with a network\n"
+    assert pairnet("runs", "delete", "--row", "fc_2", "--yes")[1] == "deleted 1 run\n"
     assert len(read_records(tmp_path / "runs")) == 8  # "one" is a row of fc_2, too
 
 

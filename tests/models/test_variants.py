@@ -93,7 +93,7 @@ def test_two_rows_of_one_name_are_refused(monkeypatch):
     [
         ({"parameters": 5}, "final_model: expected 5 parameters as stated, got 155,275 in its layers"),
         ({"head": "fc(256,2)"}, "final_model: expected 1 values from the head, got 2"),
-        ({"head": "fc(128,1)"}, "final_model: fc(128,1): expected 128 inputs, got 256 (256)"),
+        ({"head": "fc(128,1)"}, "final_model: fc(128,1): expected 128 inputs, got 256:"),
         ({"auxiliary": "fc(128,9)"}, "final_model: expected 10 values from the auxiliary classifier, got 9"),
         ({"auxiliary": "conv(128,10,1)"}, "final_model: conv(128,10,1): expected images [C,H,W], got 128 features"),
         ({"head": ""}, "final_model: expected either a net, or a tower and a head, got tower: "),

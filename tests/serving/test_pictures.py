@@ -392,6 +392,18 @@ def test_real_digits_are_neither_uneven_nor_several(inverted, tmp_path):
             assert read(saved(255 - each if inverted else each, tmp_path)).pixels.shape == (1, 28, 28)
 
 
+def test_two_digits_one_above_the_other_are_refused(tmp_path):
+    test = load_dataset("mnist5k").test
+    wide = test.pixels[test.labels != 1]  # two ones look like the halves of one
+    found = 0
+    for first, second in zip(wide[:100:2], wide[1:100:2], strict=True):
+        try:
+            read(saved(np.concatenate((first, second)), tmp_path))
+        except PictureError as error:
+            found += "expected one digit, got 2 one above the other: crop the picture" in str(error)
+    assert found >= 45  # of 50: some digits touch the edge, some are broken themselves
+
+
 def test_two_digits_in_one_picture_are_refused(tmp_path):
     images = load_dataset("mnist5k").test.pixels
     for first, second in zip(images[:100:2], images[1:100:2], strict=True):

@@ -92,7 +92,7 @@ def test_the_newest_run_of_a_variant_is_found(glyph_set, saved, tmp_path):
 
 def test_only_runs_of_the_asked_recipe_images_and_pairs_are_found(glyph_set, saved, tmp_path):
     runs = saved.folder.parent
-    none = Found(newest=None, fitting=0, others=1)
+    none = Found(newest=None, fitting=0, other=saved.folder, others=1)
     assert newest(runs, RUN.variant, checksum="other") == none
     assert newest(runs, RUN.variant, pairs=1000) == none
     assert newest(runs, find_variant("conv_1")) == none  # 25 epochs
