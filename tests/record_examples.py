@@ -19,7 +19,10 @@ EPOCH = Epoch(
 
 
 def record(number=0, **changes):
-    """A valid record of fc_1 for seed `number`, with some fields changed."""
+    """A valid record of fc_1 for seed `number`, with some fields changed; the results follow from the accuracy."""
+    accuracy, pairs = changes.get("accuracy", 0.7), changes.get("test_pairs", 1000)
+    last = replace(EPOCH, validation_accuracy=accuracy)
+    wrong = tuple((at, 0.25) for at in range(round(pairs * (1 - accuracy))))
     made = RunRecord(
         fingerprint="to be computed",
         label="fc_1",
@@ -33,12 +36,12 @@ def record(number=0, **changes):
         folds=4,
         mean=33.3,
         std=75.1,
-        epochs=(EPOCH, EPOCH),
+        epochs=(EPOCH, last),
         measurements=2,
         accuracy=0.7,
         seconds=1.5,
         environment=environment("cpu", engine="processes"),
-        wrong=((3, 0.25),),
+        wrong=wrong,
     )
     made = replace(made, **changes)
     return replace(made, fingerprint=fingerprint_of(made))

@@ -7,7 +7,7 @@ values, its protobuf fields and its sizes.
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from pairnet.errors import ModelError
 
 LARGEST_FILE = 256 * 2**20  # bytes; the largest variant of the paper has 4 MB
 LARGEST_VALUE = 2**24  # elements of any intermediate value, for one pair
+MOST_ELEMENTS = 2**21  # of all values together, for one pair; the largest file of pairnet has a tenth
+MOST_MULTIPLY_ADDS = 2**30  # for one pair: order_net takes 2**24
 MOST_NODES = 1000
 SMALL = 16  # elements of an initializer that shape inference may need, such as the shape for a Reshape
 IR_VERSIONS = range(7, 14)
@@ -288,6 +290,28 @@ def _check_shapes(model: onnx.ModelProto) -> None:
         sizes[value.name] = axes
     if lacking := [name for node in model.graph.node for name in node.output if name not in sizes]:
         raise ModelError(f"{shown(lacking[0])}: expected a value of known shape, got none")
+    elements = sum(math.prod(axes[1:]) * max(1, axes[0] if axes else 1) for axes in sizes.values())
+    if elements > MOST_ELEMENTS:
+        raise ModelError(f"expected at most {MOST_ELEMENTS:,} elements in all values of a pair, got {elements:,}")
+    constants = {tensor.name: tensor.dims for tensor in model.graph.initializer}
+    work = sum(_multiply_adds(node, sizes, constants) for node in model.graph.node)
+    if work > MOST_MULTIPLY_ADDS:
+        raise ModelError(f"expected at most {MOST_MULTIPLY_ADDS:,} multiply-adds for a pair, got {work:,}")
+
+
+def _multiply_adds(node: onnx.NodeProto, sizes: Mapping[str, Sequence[int]], constants: Mapping[str, Any]) -> int:
+    """Multiply-adds of a node for one pair; 0 for one that multiplies no weights.
+
+    Each element of the result of a convolution or product sums over a column of the weights: all their elements divided
+    by the number of outputs.
+    """
+    if node.op_type not in ("Conv", "Gemm", "MatMul"):
+        return 0
+    weights = next((constants[name] for name in node.input if name in constants and len(constants[name]) > 1), ())
+    weights = weights or next((sizes[name] for name in node.input[1:] if len(sizes.get(name, ())) > 1), ())
+    outputs = sizes[node.output[0]]
+    channels = max(1, outputs[1] if len(outputs) > 1 else 1)
+    return math.prod(map(int, outputs[1:])) * max(1, outputs[0]) * math.prod(map(int, weights)) // channels
 
 
 def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:

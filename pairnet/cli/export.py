@@ -60,14 +60,12 @@ def export(
     images); if there is none, one is trained. Studies save records, no networks.
     """
     from pairnet.data.sources import load_dataset
-    from pairnet.exporting.export import Exported
-    from pairnet.exporting.export import export as export_run
     from pairnet.models.variants import list_variants
     from pairnet.study.folders import load_record
 
     if (model is not None) + (run is not None) + every != 1:
         raise ArgumentError("expected one of `model`, `run` and `every`, got none or several of them")
-    results = list[Exported]()
+    results: list[Exported] = []
     images = cache(partial(load_dataset, data_dir=data_dir))  # loads each source once
 
     chosen = list(list_variants()) if every else [choose_variant(model, file)] if model else []
@@ -82,7 +80,9 @@ def export(
             "force": force,
         }
         target = _target(output, variant.name, precision, every=every)
-        plan(variant, target, **options)  # fails before anything is trained for it
+        plan(variant, target, **options)  # fails before anything is trained for it, and before torch is imported
+        from pairnet.exporting.export import export as export_run
+
         asked = data if data != "auto" or data_dir is not None else None
         folder = run or _newest(variant, images(asked) if asked else None, runs) or _train(variant, images(data), runs)
         record = load_record(folder)

@@ -55,8 +55,8 @@ def explain(error: Exception, invocation: Invocation) -> tuple[str, int]:
     if isinstance(error, OSError) and error.strerror:
         message = f"{_path(error)}: {translate(error.strerror, invocation.options)}"
         return printable(message), NOT_UNDERSTOOD if isinstance(error, GIVEN) else FAILED
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch has its own
-        return printable(f"not enough memory: {_first_line(error) or 'use fewer pairs or fewer jobs'}"), FAILED
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "alloc_cpu" in str(error):
+        return printable(f"not enough memory: {_memory(error)}"), FAILED
     what = f"unexpected {type(error).__name__}: {_first_line(error)}".removesuffix(": ")
     remedy = "this is a bug in pairnet: run again with `pairnet --debug` and report it with `pairnet doctor`"
     return printable(f"{what}: {remedy}"), FAILED
@@ -88,6 +88,13 @@ def _path(error: OSError) -> str:
     if error.filename is None or isinstance(error.filename, int):
         return "a file or connection"
     return os.fsdecode(error.filename)
+
+
+def _memory(error: Exception) -> str:
+    """What lacked memory; torch's error for the CPU has no class of its own, and names a line of its source."""
+    if "alloc_cpu" in str(error):
+        return "the network or its batches are too large"
+    return _first_line(error) or "use fewer pairs or fewer jobs"
 
 
 def _first_line(error: Exception) -> str:

@@ -65,6 +65,8 @@ def predict(
     from pairnet.serving.predictor import Predictor
 
     model, inputs = _model(files or [])
+    if as_csv and as_json:
+        raise ArgumentError("expected one of `as_csv` and `as_json`, got both")
     if test == bool(inputs):
         raise ArgumentError("expected either pictures or `test`, got " + ("both" if test else "neither"))
     with Predictor(model, provider=provider, threads=threads) as predictor:
@@ -211,6 +213,11 @@ def _paired(
     if len(arrays) == 2 and arrays[0].ndim == arrays[1].ndim == 3 and len(arrays[0]) == len(arrays[1]):
         first, second = (_names(path, array) for path, array in zip(files, arrays, strict=True))
         return np.stack(arrays, axis=1), list(zip(first, second, strict=True))
+    if all(array.ndim == 3 and len(array) == 1 for array in arrays):
+        raise InputError(
+            f"expected two pictures, got {len(arrays)}: give two at a time, many pairs as .npy [N,2,28,28], or `rank` "
+            "any number"
+        )
     shapes = " and ".join(str(list(array.shape)) for array in arrays)
     raise InputError(
         f"expected two files with equal numbers of images, or one of pairs [N,2,28,28], got {shapes}: "
@@ -286,12 +293,18 @@ def _show_ranking(images: Sequence[_Image]) -> None:
     from rich.table import Table
 
     output = console()
-    table = Table("place", "image", "score")
+    table = Table(
+        "place",
+        "image",
+        "score",
+        caption="score: mean probability that the digit is less than the others",
+        caption_justify="left",
+    )
     for place, image in enumerate(images[:DRAWN], start=1):
         table.add_row(str(place), _drawn(image, output), f"{100 * image.score:.1f} %")
     output.print(table)
-    if len(images) > DRAWN:
-        output.print(f"then {', '.join(printable(image.name) for image in images[DRAWN:])}")
+    for place, image in enumerate(images[DRAWN:], start=DRAWN + 1):
+        output.print(f"{place:>4}  {printable(image.name)}  {100 * image.score:.1f} %")
 
 
 def _drawn(image: _Image, output: "Console") -> Any:

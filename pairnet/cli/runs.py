@@ -41,8 +41,7 @@ def list_runs(
     if context.invoked_subcommand is not None:
         _require_no_options(context)
         return
-    from pairnet.reporting.comparison import finished_draws
-    from pairnet.reporting.summaries import accuracy_text, mean_and_std
+    from pairnet.reporting.summaries import accuracy_text, finished_draws, mean_and_std
     from pairnet.study.collection import collect, not_found
     from pairnet.study.settings import select
     from pairnet.study.store import read_stored

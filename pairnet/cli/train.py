@@ -31,10 +31,8 @@ def train(
 
     Weights and record are written to a folder of their own in the folder --runs.
     """
-    from pairnet.cli.progress import RunDisplay
     from pairnet.data.sources import load_dataset
     from pairnet.study.runs import Run, choose_sizes
-    from pairnet.study.saved import train_and_save
     from pairnet.training.device import resolve_device
 
     chosen = choose_variant(variant, file)
@@ -45,6 +43,9 @@ def train(
     sizes = choose_sizes(dataset, pairs=pairs, test_pairs=test_pairs)
     run = Run(variant=chosen, pairs=sizes.pairs, test_pairs=sizes.test_pairs, seed=seed, device=device)
     announce(dataset, sizes)
+    from pairnet.cli.progress import RunDisplay
+    from pairnet.study.saved import train_and_save  # imports torch, which takes seconds: after everything was checked
+
     with RunDisplay(console(stderr=True), run) as display:
         saved = train_and_save(run, dataset, runs, force=force, on_epoch=display)
     if not saved.fresh:
@@ -68,8 +69,11 @@ def evaluate(
     and the exit status is 0.
     """
     from pairnet.data.sources import load_dataset
+    from pairnet.study.folders import load_record
+
+    load_record(run)
     from pairnet.study.saved import evaluate as evaluate_run
-    from pairnet.study.saved import load_run
+    from pairnet.study.saved import load_run  # imports torch, which takes seconds: after the record was checked
 
     trained = load_run(run)
     record = trained.record
@@ -80,7 +84,9 @@ def evaluate(
         print_json({"run": str(run), "data": dataset.name, "accuracy": accuracy, "recorded": recorded})
     else:
         compared = f"recorded on {record.data.name}" if recorded is None else "recorded"
-        print_line(f"{record.variant.name} on {dataset.name}: {accuracy:.4f} ({compared}: {record.accuracy:.4f})")
+        print_line(
+            f"{record.variant.name} on {data or dataset.name}: {accuracy:.4f} ({compared}: {record.accuracy:.4f})"
+        )
     if recorded is not None and accuracy != recorded:
         note(f"expected the recorded accuracy, got a difference of {abs(accuracy - recorded):.4f}: {DIFFERENCES}")
         raise typer.Exit(1)

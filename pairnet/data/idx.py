@@ -21,6 +21,8 @@ MAX_RANK = 64  # NumPy 2's
 CHUNK = 1 << 24  # bytes read at a time: memory grows with the content of a file, not with the claim of its header
 MAX_BYTES = 1 << 31  # of a file with its data inflated: 2.7 million images of 28x28
 MAX_RATIO = 1100  # of inflated to compressed bytes; deflate cannot exceed 1032
+LARGE = 1 << 27  # bytes beyond which a file must not be compressed more than images of digits can be
+MAX_LARGE_RATIO = 100  # MNIST's ratio is 5
 COPY_AGAIN = "copy or download the file again"
 
 
@@ -35,8 +37,8 @@ def read_idx(path: Path | str, *, max_bytes: int = MAX_BYTES) -> NDArray[np.uint
     """The array in an IDX file of unsigned bytes, plain or gzip (recognised by its content), of any rank.
 
     IdxError if the file is missing, not IDX, not 8-bit, truncated, too long, or corrupt, or if its header claims more
-    than `max_bytes` (2 GiB). A claim beyond the size of the file, or 1100 times that of a compressed file, is refused
-    before memory is allocated.
+    than `max_bytes` (2 GiB). A claim beyond the size of the file, or 1100 times that of a compressed file (100
+    times for more than 128 MiB), is refused before memory is allocated.
     """
     path = Path(path)
     try:
@@ -123,6 +125,10 @@ def _read(
         raise IdxError(f"{path}: {size - total:,} trailing bytes: {expected}, got {size:,}: {COPY_AGAIN}")
     if compressed is not None and total > MAX_RATIO * compressed:
         raise IdxError(f"{path}: truncated: {expected}, got a gzip file of {compressed:,} bytes: {COPY_AGAIN}")
+    if compressed is not None and total > LARGE and total > MAX_LARGE_RATIO * compressed:
+        raise IdxError(
+            f"{path}: {expected}, got a gzip file of {compressed:,} bytes, too few for images: decompress it first"
+        )
     if total > max_bytes:
         raise IdxError(f"{path}: expected at most {max_bytes:,} bytes, got a header for {total:,}: split the file")
     data = bytearray()

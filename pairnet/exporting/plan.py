@@ -37,6 +37,8 @@ def plan(
         part = replace(joint, with_digits=False)
         groups.append((replace(part, part="encoder"), replace(part, part="head")))
     for path in (path_of(design, output) for group in groups for design in group):
+        if path.is_dir():
+            raise ArgumentError(f"`output`: expected a file, got {path}, which is a folder: remove or rename it")
         if path.exists() and not force:
             raise ArgumentError(f"`output`: expected a new file, got {path}, which exists: replace it with `force`")
     return groups

@@ -226,7 +226,7 @@ class Order(_Counted):
 
 Layer = Conv | Linear | BatchNorm | Pool | Dropout | GlobalPool | Softmax | Order
 
-_TOKEN = re.compile(r"(conv|fc|BN|P|D|G|softmax|order)(?:\(([\d.,]+)\))?(\*\d*)?")
+_TOKEN = re.compile(r"(conv|fc|BN|P|D|G|softmax|order)(?:\(([0-9.,]+)\))?(\*[0-9]*)?")
 _BARE: dict[str, Layer] = {"BN": BatchNorm(), "G": GlobalPool(), "softmax": Softmax()}
 
 

@@ -18,6 +18,8 @@ from pairnet.models.variants import VARIANTS, Variant, check
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 """Valid names: each one becomes part of the names of folders and files."""
 
+LARGEST_FILE = 1 << 20  # bytes
+
 _CHOICES = {"optimiser": get_args(Optimiser), "schedule": get_args(Schedule)}
 _TYPES = {"str": "a string", "bool": "true or false", "int": "an integer", "float": "a number", "object": "a table"}
 _EXAMPLE = '[variants.my_net] with net = "fc(392,1)"'
@@ -33,8 +35,12 @@ def read_variants(path: Path) -> dict[str, Variant]:
     Raises ArgumentError if the file cannot be read or a key, type, value or name is not valid, and NotationError if
     the layers of a variant do not fit. Each message names the file and the key's path.
     """
+    if path.exists() and not path.is_file():
+        raise ArgumentError(f"expected a TOML file with variants, got {path}, which is no file: check the path")
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        if path.stat().st_size > LARGEST_FILE:
+            raise ArgumentError(f"expected a TOML file of at most {LARGEST_FILE:,} bytes, got {path}: check the path")
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ArgumentError(f"expected a TOML file with variants, but {path} does not exist: check the path") from None
     except OSError as error:
@@ -43,6 +49,10 @@ def read_variants(path: Path) -> dict[str, Variant]:
         raise ArgumentError(f"expected a TOML file, got {path}: no UTF-8 (byte {error.start}): save it again") from None
     except tomllib.TOMLDecodeError as error:
         raise ArgumentError(f"expected a TOML file, got {path}: {error}: correct the syntax there") from None
+    except ValueError as error:  # a number of thousands of digits
+        if isinstance(error, ArgumentError):
+            raise
+        raise ArgumentError(f"expected a TOML file, got {path}: {error}: use a smaller number") from None
     except RecursionError:
         raise ArgumentError(f"expected a TOML file, got {path}: too many levels: use [variants.NAME] tables") from None
     return parse_variants(document, path)

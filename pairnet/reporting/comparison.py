@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pairnet.errors import RecordError
 from pairnet.extras import needed_by
-from pairnet.reporting.summaries import by_draw
+from pairnet.reporting.summaries import finished_draws
 from pairnet.study.records import RunRecord
 
 CONFIDENCE = 0.95
@@ -30,15 +30,6 @@ class Comparison:
     low: float | None
     high: float | None
     p_value: float | None
-
-
-def finished_draws(records: Sequence[RunRecord]) -> dict[int, float]:
-    """Accuracy of each draw by its seed, for records of one setting.
-
-    A cross-validated draw has the mean of its folds; one that lacks folds is left out.
-    """
-    needed = {1 if record.fold is None else record.folds for record in records}
-    return {seed: statistics.fmean(folds) for seed, folds in by_draw(records).items() if {len(folds)} == needed}
 
 
 def compare(first: Sequence[RunRecord], second: Sequence[RunRecord]) -> Comparison:

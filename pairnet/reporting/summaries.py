@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pairnet.models import paper
 from pairnet.models.variants import count_parameters
 from pairnet.study.records import RunRecord
-from pairnet.study.runs import PAPER_PAIRS
+from pairnet.study.runs import PAPER_FOLDS, PAPER_PAIRS
 from pairnet.study.tables import Row, Study
 
 AGREES_WITHIN = 2.0
@@ -59,11 +59,11 @@ def by_row(study: Study, labels: Sequence[str], records: Sequence[RunRecord | No
 
 
 def summarise(study: Study, rows: dict[str, list[RunRecord]]) -> list[Summary]:
-    """The table of a study from the records of its rows; rows without a record are left out."""
+    """The table of a study from the records of its rows; rows without a finished draw are left out."""
     return [
         _summary(row, rows[row.label], comparable=not _unlike(row, rows[row.label]))
         for row in study.rows
-        if row.label in rows
+        if row.label in rows and finished_draws(rows[row.label])
     ]
 
 
@@ -75,13 +75,22 @@ def by_draw(records: Sequence[RunRecord]) -> dict[int, list[float]]:
     return dict(accuracies)
 
 
+def finished_draws(records: Sequence[RunRecord]) -> dict[int, float]:
+    """Accuracy of each draw by its seed, for records of one setting.
+
+    A cross-validated draw has the mean of its folds; one that lacks folds is left out.
+    """
+    needed = {1 if record.fold is None else record.folds for record in records}
+    return {seed: statistics.fmean(folds) for seed, folds in by_draw(records).items() if {len(folds)} == needed}
+
+
 def mean_and_std(accuracies: Sequence[float]) -> tuple[float, float | None]:
     """Mean and unbiased standard deviation over draws, which a single draw has not."""
     return statistics.fmean(accuracies), statistics.stdev(accuracies) if len(accuracies) > 1 else None
 
 
 def _summary(row: Row, records: Sequence[RunRecord], *, comparable: bool) -> Summary:
-    accuracies = [statistics.fmean(folds) for folds in by_draw(records).values()]
+    accuracies = list(finished_draws(records).values())
     mean, std = mean_and_std(accuracies)
     difference = None
     if comparable and row.paper is not None and std is not None:
@@ -139,6 +148,8 @@ def _unlike(row: Row, records: Sequence[RunRecord]) -> list[str]:
         found.append(f"{_counted(other, 'pair')} instead of {PAPER_PAIRS:,}")
     if other := {r.test_pairs for r in records if r.fold is None and r.test_pairs not in (PAPER_PAIRS, r.pairs)}:
         found.append(f"{_counted(other, 'test pair')} instead of {PAPER_PAIRS:,}")
+    if other := {r.folds for r in records if r.fold is not None} - {PAPER_FOLDS}:
+        found.append(f"{_counted(other, 'fold')} instead of {PAPER_FOLDS}")
     if names := {r.data.name for r in records} - {"mnist"}:
         found.append(f"images of {'/'.join(sorted(names))} instead of full MNIST")
     return found

@@ -36,7 +36,7 @@ def study_table(study: Study, summaries: Sequence[Summary]) -> Table:
 
 def _caption(study: Study, summaries: Sequence[Summary]) -> str:
     draws = max((summary.draws for summary in summaries), default=0)
-    how = "4-fold cross-validation on the training pairs of" if study.cross_validated else "mean and std over"
+    how = "cross-validation on the training pairs of" if study.cross_validated else "mean and std over"
     lines = [f"{how} {counted(draws, 'draw')}"]
     if any(summary.difference is not None for summary in summaries):
         lines[0] += f"; diff/std: (measured - paper) / combined std, marked beyond {AGREES_WITHIN:g}"

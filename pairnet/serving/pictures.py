@@ -22,6 +22,7 @@ CONTRAST = 0.15  # of the range from black to white; a digit with less is invisi
 UNEVEN = 0.2  # of the contrast; a background that changes more across the picture would count as part of the digit
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # others start programs or are rarely tested
 MAX_PIXELS = 1 << 24  # of a picture: 4096x4096; decoding takes up to 12 bytes for each
+MAX_SIDE = 1 << 14  # of a picture: longer ones hold no digit
 MAX_BYTES = 1 << 26  # of arrays in a file: 85,000 images
 STRIP = 1 << 18  # pixels that are converted at once
 ORIENTATION = 0x0112  # tag in EXIF metadata
@@ -116,7 +117,7 @@ def _decoded(path: Path) -> NDArray[np.uint8]:
             with Image.open(path, formats=FORMATS) as opened:
                 _check_size(path, opened.size)
                 opened.load()
-                orientation = opened.getexif().get(ORIENTATION, 1)
+                orientation = opened.getexif().get(ORIENTATION)
                 grey = _grey(opened)
     except DataError:
         raise
@@ -134,6 +135,8 @@ def _check_size(path: Path, size: tuple[int, int]) -> None:
     width, height = size
     if width * height > MAX_PIXELS:
         raise PictureError(f"{path}: expected at most {MAX_PIXELS:,} pixels, got {width}x{height}: reduce the picture")
+    if max(size) > MAX_SIDE:
+        raise PictureError(f"{path}: expected sides of at most {MAX_SIDE:,} pixels, got {width}x{height}: crop it")
 
 
 def _strips(image: "Image.Image") -> Iterator[tuple[slice, "Image.Image"]]:
@@ -183,8 +186,10 @@ def _mean_level(grey: NDArray[np.uint8], opacity: NDArray[np.uint8]) -> float:
     return sum(int(np.dot(a.astype(np.int64), b)) for a, b in zip(grey, opacity, strict=True)) / total
 
 
-def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """An image [H,W] turned as the orientation in its EXIF metadata, 1 to 8, requires."""
+def _upright(pixels: NDArray[np.uint8], orientation: object) -> NDArray[np.uint8]:
+    """An image [H,W] turned as the orientation in its EXIF metadata requires: 1 to 8, anything else means upright."""
+    if not isinstance(orientation, int):
+        return pixels
     if orientation >= 5:  # mirrored at the main diagonal
         pixels = pixels.T
     if orientation in (3, 4, 7, 8):
@@ -236,23 +241,28 @@ def _check_alone(path: Path, digit: NDArray[np.bool_]) -> None:
     _check_not_stacked(path, digit)
     rows, columns = np.flatnonzero(digit.any(1)), digit.sum(0)
     height = int(rows[-1] - rows[0] + 1)
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], columns > 0, [0])).astype(np.int8)))
     tall = [
         (start, end)
-        for start, end in zip(edges[::2], edges[1::2], strict=True)
+        for start, end in _parts(columns, 5)
         if np.ptp(np.flatnonzero(digit[:, start:end].any(1))) + 1 > height / 2
-        and columns[start:end].sum() > columns.sum() / 5
     ]
     if len(tall) > 1 and tall[-1][1] - tall[0][0] >= height:  # a single digit in two parts is narrower
         raise PictureError(f"{path}: expected one digit, got {len(tall)} side by side: crop the picture to one of them")
 
 
+def _parts(ink: NDArray[np.int64], share: int) -> list[tuple[int, int]]:
+    """Ranges of rows or columns with ink between empty ones, those with more than 1/`share` of all ink."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], ink > 0, [0])).astype(np.int8))).reshape(-1, 2)
+    before = np.concatenate(([0], np.cumsum(ink)))
+    sums = before[edges[:, 1]] - before[edges[:, 0]]
+    return [(int(start), int(end)) for start, end in edges[sums > before[-1] / share]]
+
+
 def _check_not_stacked(path: Path, digit: NDArray[np.bool_]) -> None:
-    ink, count, least = digit.sum(1), 0, np.ptp(np.flatnonzero(digit.any(1))) / 4
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], ink > 0, [0])).astype(np.int8)))
-    for start, end in zip(edges[::2], edges[1::2], strict=True):
+    count, least = 0, np.ptp(np.flatnonzero(digit.any(1))) / 4
+    for start, end in _parts(digit.sum(1), 4):
         width, height = np.ptp(np.flatnonzero(digit[start:end].any(0))) + 1, end - start
-        count += bool(height > least and 0.4 * height < width < 1.6 * height and ink[start:end].sum() > ink.sum() / 4)
+        count += bool(height > least and 0.4 * height < width < 1.6 * height)
     if count > 1:
         raise PictureError(
             f"{path}: expected one digit, got {count} one above the other: crop the picture to one of them"

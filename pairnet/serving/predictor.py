@@ -32,6 +32,7 @@ __all__ = ["ClosedError", "InputError", "ModelError", "Predictor", "ProviderErro
 
 CHUNK, GPU_CHUNK = 32, 4096  # pairs in one run
 SMALLEST_CHUNK = 16  # smaller chunks lower the throughput of a core
+LARGEST = {"threads": 1024, "batch": 2**20, "threads_per_run": 1024}
 ROWS = 256  # of the table of all pairs, held at the same time
 
 T = TypeVar("T")
@@ -76,9 +77,9 @@ class Predictor:
     ) -> None:
         for name, value in (("threads", threads), ("batch", batch), ("threads_per_run", threads_per_run)):
             if value is not None:
-                _check_positive(name, value)
+                _check_whole(name, value, LARGEST[name])
         for size in graph_batches:
-            _check_positive("graph_batches", size)
+            _check_whole("graph_batches", size, LARGEST["batch"])
         threads = threads or cores()
         if threads_per_run > threads:
             raise ArgumentError(
@@ -329,11 +330,11 @@ class Predictor:
         return array
 
 
-def _check_positive(name: str, value: Any) -> None:
-    """Raises ArgumentError unless `value` is a whole number from 1."""
+def _check_whole(name: str, value: Any, largest: int) -> None:
+    """Raises ArgumentError unless `value` is a whole number from 1 to `largest`."""
     try:
-        valid = index(value) >= 1
+        valid = 1 <= index(value) <= largest
     except TypeError:
         valid = False
     if not valid:
-        raise ArgumentError(f"`{name}`: expected a whole number from 1, got {value!r}")
+        raise ArgumentError(f"`{name}`: expected a whole number from 1 to {largest:,}, got {value!r}")

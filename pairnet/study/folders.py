@@ -17,8 +17,7 @@ RECORD = "record.json"
 
 def load_record(folder: Path | str) -> RunRecord:
     """The record of a saved run.  RecordError if `folder` is not one, or its record was edited."""
-    folder = Path(folder)
-    restore(folder)
+    folder = current(Path(folder))
     path = folder / RECORD
     if not path.is_file() or not (folder / WEIGHTS).is_file():
         raise RecordError(
@@ -69,9 +68,8 @@ def saved_runs(runs: Path, variant: str) -> Iterator[tuple[Path, RunRecord]]:
     """Saved runs of a variant in `runs`, by name of their folder."""
     if not runs.is_dir():
         return
-    for hidden in runs.glob(f".{variant}-*.old"):
-        restore(hidden.with_name(hidden.name.removeprefix(".").removesuffix(".old")))
-    for path in sorted(runs.glob(f"{variant}-*/{RECORD}")):
+    hidden = [path for path in runs.glob(f".{variant}-*.old/{RECORD}") if current(_named(path.parent)) == path.parent]
+    for path in sorted([*runs.glob(f"{variant}-*/{RECORD}"), *hidden]):
         try:
             record = load_record(path.parent)
         except RecordError as error:
@@ -86,8 +84,22 @@ def old_name(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.old")
 
 
+def _named(old: Path) -> Path:
+    """The folder whose previous content `old` is."""
+    return old.with_name(old.name.removeprefix(".").removesuffix(".old"))
+
+
+def current(folder: Path) -> Path:
+    """Where the content of `folder` is: under its name, or where a replacement that is under way or was killed left it.
+
+    Readers change nothing: another process may be between the two steps of a replacement.
+    """
+    old = old_name(folder)
+    return old if old.is_dir() and not folder.exists() else folder
+
+
 def restore(folder: Path) -> None:
-    """Undoes a replacement of `folder` that was killed halfway."""
+    """Undoes a replacement of `folder` that was killed halfway. Only for the process that writes the folder."""
     old = old_name(folder)
     if old.is_dir():
         if folder.exists():

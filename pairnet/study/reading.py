@@ -7,6 +7,13 @@ import msgspec
 from pairnet.errors import NotationError, RecordError, one_line
 from pairnet.study.records import SCHEMA, FailedRun, RunRecord, fingerprint_of
 from pairnet.study.schema1 import upgrade
+from pairnet.training.calibration import BINS
+
+ROUNDING = 1e-3
+"""Largest error of a stored sum of probabilities."""
+
+SLACK = 0.05
+"""Largest difference of two accuracies of the same answers: in sums of float32, ties at 0.5 may fall on either side."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,4 +47,29 @@ def read_record(line: bytes | str) -> RunRecord | FailedRun:
         )
     if not record.epochs[-1].measured:
         raise RecordError("expected the last epoch to be measured, got one without validation figures")
+    _check_results(record)
     return record
+
+
+def _check_results(record: RunRecord) -> None:
+    """RecordError unless the results of a record agree with each other."""
+    bins = record.calibration
+    if bins:
+        if len(bins) != BINS or not all(0 <= k <= n and 0 <= total <= n + ROUNDING for n, total, k in bins):
+            raise RecordError(f"expected {BINS} calibration bins with counts and sums within them, got others")
+        if not 0 < sum(n for n, _, _ in bins) <= max(record.pairs, record.test_pairs):
+            raise RecordError("expected calibration bins of the held-out pairs, got another number of pairs")
+    measured = record.epochs[-1].validation_accuracy
+    if measured is not None and abs(measured - record.accuracy) > SLACK:
+        raise RecordError(f"expected an accuracy of {measured:.4f}, as in the last epoch, got {record.accuracy:.4f}")
+    if record.wrong is None:
+        return
+    places = [at for at, _ in record.wrong]
+    if places != sorted(set(places)) or not all(at >= 0 and 0 <= p <= 1 for at, p in record.wrong):
+        raise RecordError("expected wrong pairs in order, with probabilities from 0 to 1, got others")
+    if record.fold is None:
+        count = record.test_pairs
+        if places and places[-1] >= count:
+            raise RecordError(f"expected wrong pairs below {count}, got {places[-1]}")
+        if abs(count * (1 - record.accuracy) - len(places)) > 0.5:
+            raise RecordError(f"expected {round(count * (1 - record.accuracy))} wrong pairs, got {len(places)}")

@@ -73,12 +73,12 @@ class RunRecord:
     seeds: Seeds
     fold: Annotated[int, Meta(ge=0)] | None  # held out of `folds`; None: the test draw is held out
     folds: Annotated[int, Meta(ge=2)]
-    mean: float  # of the training pairs' pixels, in grey levels 0..255
-    std: Annotated[float, Meta(gt=0)]
+    mean: Annotated[float, Meta(ge=0, le=255)]  # of the training pairs' pixels, in grey levels 0..255
+    std: Annotated[float, Meta(gt=0, le=255)]
     epochs: Annotated[tuple[Epoch, ...], Meta(min_length=1)]
     measurements: Count  # number of epochs after which the held-out pairs were evaluated
     accuracy: Fraction  # on the held-out pairs after the last epoch
-    seconds: Annotated[float, Meta(ge=0)]  # wall time; of stacked runs, each one's share
+    seconds: Annotated[float, Meta(ge=0, le=1e9)]  # wall time; of stacked runs, each one's share
     environment: Environment
     calibration: tuple[tuple[int, float, int], ...] = ()  # reliability bins on the held-out pairs; see calibration.py
     wrong: tuple[tuple[int, float], ...] | None = None  # held-out pairs decided wrongly: (index, probability)

@@ -16,6 +16,9 @@ from pairnet.study.records import DataFacts, RunRecord
 PAPER_PAIRS = 1000
 """Number of pairs that the paper draws, for training and for testing."""
 
+PAPER_FOLDS = 4
+"""Number of folds of the paper's cross-validation."""
+
 MEASUREMENTS = 5
 """Number of epochs of a run after which its held-out pairs are evaluated, unless asked otherwise."""
 

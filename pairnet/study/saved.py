@@ -19,7 +19,7 @@ from pairnet.errors import RecordError, one_line
 from pairnet.models.networks import JointNetwork, TwinNetwork, build
 from pairnet.study.environment import environment
 from pairnet.study.execution import execute
-from pairnet.study.folders import RECORD, WEIGHTS, load_record, old_name, restore, saved_runs
+from pairnet.study.folders import RECORD, WEIGHTS, current, load_record, old_name, restore, saved_runs
 from pairnet.study.jobs import job_of
 from pairnet.study.records import RunRecord
 from pairnet.study.runs import Run, check_size, draw, fingerprint
@@ -120,7 +120,7 @@ def load_run(folder: Path | str) -> TrainedRun:
     """
     from safetensors import SafetensorError, safe_open
 
-    folder = Path(folder)
+    folder = current(Path(folder))
     record = load_record(folder)
     path = folder / WEIGHTS
     try:

@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass, replace
 
 from pairnet.artifact.text import counted
 from pairnet.errors import RecordError
-from pairnet.models.variants import Variant
+from pairnet.models.notation import show
+from pairnet.models.variants import VARIANTS, Variant
 from pairnet.study.records import RunRecord
 
 
@@ -15,7 +16,7 @@ class Setting:
 
     variant: Variant
     pairs: int
-    test_pairs: int
+    test_pairs: int | None  # None: cross-validated, no pairs are drawn for testing
     data: str
     checksum: str  # of the images
     folds: int | None  # None: tested on the test draw
@@ -25,13 +26,27 @@ class Setting:
 def setting_of(record: RunRecord) -> Setting:
     """The setting that a record belongs to."""
     return Setting(
-        variant=replace(record.variant, name="", note="", parameters=None),
+        variant=_plain(record.variant),
         pairs=record.pairs,
-        test_pairs=record.test_pairs,
+        test_pairs=record.test_pairs if record.fold is None else None,
         data=record.data.name,
         checksum=record.data.checksum,
         folds=None if record.fold is None else record.folds,
         device=record.environment.device,
+    )
+
+
+def _plain(variant: Variant) -> Variant:
+    """A variant without its name, in the notation's standard form."""
+    return replace(
+        variant,
+        name="",
+        note="",
+        parameters=None,
+        net=show(variant.net_layers),
+        tower=show(variant.tower_layers),
+        head=show(variant.head_layers),
+        auxiliary=show(variant.auxiliary_layers),
     )
 
 
@@ -54,17 +69,28 @@ def select(
     """The records of this row, on these images, with so many epochs and pairs; None is for any.
 
     `data` is the name of a source, such as glyphs, or one source as it is given to `load_dataset`, glyphs:2000:7.
-    `row` is a label, or a variant where no record has that label: rows of other labels may train changed forms of it.
+    `row` is a label, or a built-in variant as it stands in the table (a table that computed it first may have called it
+    otherwise), or a variant where no record is of these: rows of other labels may train changed forms of it.
     """
-    labelled = any(record.label == row for record in records)
+    own = [record for record in records if row is None or _bears(record, row)]
     return [
         record
-        for record in records
-        if row in (None, record.label if labelled else record.variant.name)
-        and data in (None, record.data.name, record.data.source, record.data.source.removesuffix(":0"))
+        for record in own or [record for record in records if record.variant.name == row]
+        if data in (None, record.data.name, record.data.source, record.data.source.removesuffix(":0"))
         and epochs in (None, record.recipe.epochs)
         and pairs in (None, record.pairs)
     ]
+
+
+def _bears(record: RunRecord, row: str) -> bool:
+    """Whether `row` is the label of a record, or the built-in variant that it trained, for any number of epochs."""
+    if record.label == row:
+        return True
+    built_in = next((variant for variant in VARIANTS if variant.name == row), None)
+    if built_in is None or record.variant.name != row:
+        return False
+    recipe = replace(built_in.recipe, epochs=record.recipe.epochs)
+    return _plain(record.variant) == _plain(replace(built_in, recipe=recipe))
 
 
 def largest(settings: dict[Setting, list[RunRecord]]) -> Setting:

@@ -60,6 +60,8 @@ def read_stored(folder: Path) -> Stored:
 def _lines(path: Path) -> Iterator[tuple[int, RunRecord | FailedRun]]:
     if not path.exists():
         return
+    if not path.is_file():
+        raise RecordError(f"expected {path} to be a file, got something else: remove it or name another folder")
     *lines, _unfinished = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines, start=1):
         try:

@@ -149,6 +149,10 @@ def _ablation() -> tuple[Row, ...]:
     return (*rows, Row(label=f"order_net, {last.recipe.epochs} epochs", variant=last, paper=None))
 
 
+MOST_DRAWS = 10_000
+"""Draws of one study: ten thousand runs of each row take days."""
+
+
 def plan(
     study: Study,
     *,
@@ -163,8 +167,8 @@ def plan(
 
     Draw d of every row sees the same pairs. `epochs` None keeps the number of each row's recipe.
     """
-    if draws < 1:
-        raise ArgumentError(f"expected `draws` of at least 1, got {draws}")
+    if not 1 <= draws <= MOST_DRAWS:
+        raise ArgumentError(f"expected `draws` in 1..{MOST_DRAWS:,}, got {draws}")
     return [
         Run(
             variant=_with_epochs(row.variant, epochs),

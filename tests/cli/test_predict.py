@@ -77,8 +77,8 @@ def test_a_ranking_has_names(command_line, pictures, models, name):
     assert ("digit" in rows[0]) == ("digits" in found) == (name == "final_model")
     out = command_line("predict", models(name), "--rank", *pictures * 4)[1]
     assert all(picture in out for picture in pictures)
-    assert "then " in out
-    assert ".png, " in out.partition("then ")[2]
+    assert "  9  " in out
+    assert len(re.findall(r"^ +\d+  \S+\.png  \d+\.\d %$", out, re.M)) == len(pictures) * 4 - 8
 
 
 @pytest.mark.parametrize(("margin", "marked"), [(0.5, True), (-1.0, False)])

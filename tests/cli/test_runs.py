@@ -129,9 +129,17 @@ def test_selected_runs_are_deleted_and_the_others_kept(pairnet, tmp_path):
 
 
 def test_rows_that_train_changed_forms_of_a_variant_are_other_rows(pairnet, tmp_path):
-    append(tmp_path / "runs", record(label="fc_2", variant=find_variant("fc_2"), pairs=500))
-    assert pairnet("runs", "delete", "--row", "fc_2", "--yes")[1] == "deleted 1 run\n"
-    assert len(read_records(tmp_path / "runs")) == 8  # "one" is a row of fc_2, too
+    changed = find_variant("fc_2")
+    changed = replace(changed, recipe=replace(changed.recipe, learning_rate=0.5))
+    append(tmp_path / "runs", record(label="faster", variant=changed))
+    assert pairnet("runs", "delete", "--row", "fc_2", "--yes")[1] == "deleted 3 runs\n"  # those of "one"
+    assert {each.label for each in read_records(tmp_path / "runs")} == {"other", "faster"}
+
+
+def test_a_row_that_another_table_computed_first_keeps_its_name(pairnet, tmp_path):
+    append(tmp_path / "runs", record(7, label="fc_3, as it stands", variant=find_variant("fc_3")))
+    append(tmp_path / "runs", record(8, label="fc_3", variant=find_variant("fc_3")))
+    assert [run["draw"] for run in json.loads(pairnet("runs", "--row", "fc_3", "--json")[1])] == [7, 8]
 
 
 def test_unfinished_cross_validation_is_no_draw(pairnet, tmp_path):

@@ -148,7 +148,7 @@ def test_spaces_do_not_distinguish_variants(write):
 
 def test_missing_files_and_folders_are_reported(tmp_path):
     assert "does not exist: check the path" in error_of(tmp_path / "none.toml")
-    assert "expected a readable TOML file" in error_of(tmp_path)
+    assert "which is no file: check the path" in error_of(tmp_path)
 
 
 @pytest.mark.parametrize(

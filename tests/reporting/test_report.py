@@ -36,8 +36,14 @@ def records_of(*accuracies, folds=1):
     usual = record(variant=replace(find_variant("fc_1"), recipe=Recipe()), data=replace(record().data, name="mnist"))
     usual = replace(usual, pairs=1000, test_pairs=1000)
     return [
-        replace(usual, accuracy=a, seeds=Seeds(train_draw=2 * d, test_draw=2 * d + 1, weights=d, order=d))
-        for a, d in zip(accuracies, draws, strict=True)
+        replace(
+            usual,
+            accuracy=a,
+            seeds=Seeds(train_draw=2 * d, test_draw=2 * d + 1, weights=d, order=d),
+            fold=None if folds == 1 else number % folds,
+            folds=max(2, folds),
+        )
+        for number, (a, d) in enumerate(zip(accuracies, draws, strict=True))
     ]
 
 
@@ -66,6 +72,13 @@ def test_a_cross_validated_draw_counts_once_with_the_mean_of_its_folds():
     assert summary.draws == 2
     assert summary.mean == pytest.approx(0.75)
     assert summary.std == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_draw_that_lacks_a_fold_does_not_count():
+    folds = records_of(0.6, 0.7, 0.8, 0.9, 0.99, folds=4)
+    (summary,) = summarise(STUDY, {"fc_1": folds})
+    assert (summary.draws, summary.mean, summary.agrees) == (1, pytest.approx(0.75), None)
+    assert summarise(STUDY, {"fc_1": folds[-1:]}) == []
 
 
 def test_records_are_assigned_by_the_run_and_not_by_their_own_label():
@@ -139,6 +152,9 @@ def test_settings_unlike_the_papers_are_named():
         "not the paper's setting, so no verdicts: 1 epoch instead of the recipe's; 20 pairs instead of 1,000; "
         "images of mnist5k instead of full MNIST"
     )
-    (summary,) = summarise(STUDY, {"fc_1": [replace(other, accuracy=accuracy) for accuracy in (0.1, 0.2)]})
+    drawn = [replace(other, accuracy=each.accuracy, seeds=each.seeds) for each in records_of(0.1, 0.2)]
+    (summary,) = summarise(STUDY, {"fc_1": drawn})
     assert (summary.difference, summary.agrees, summary.explained) == (None, None, "")
+    eight = [replace(usual, fold=fold, folds=8) for fold in range(8)]
+    assert unlike_the_paper(STUDY, {"fc_1": eight}) == "not the paper's setting, so no verdicts: 8 folds instead of 4"
     assert "50 test pairs instead of 1,000" in unlike_the_paper(STUDY, {"fc_1": [replace(usual, test_pairs=50)]})

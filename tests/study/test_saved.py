@@ -16,7 +16,7 @@ from pairnet.errors import DataError, RecordError
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import Variant, find_variant
 from pairnet.study import saved as saved_module
-from pairnet.study.folders import RECORD, WEIGHTS, Found, load_record, newest
+from pairnet.study.folders import RECORD, WEIGHTS, Found, load_record, newest, old_name
 from pairnet.study.runs import Run
 from pairnet.study.saved import evaluate, load_run, train, train_and_save
 
@@ -161,10 +161,17 @@ def test_weights_that_were_changed_are_refused(copy):
         load_run(copy)
 
 
-def test_a_record_whose_accuracy_was_edited_is_refused(copy):
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"accuracy": 0.99}, "expected an accuracy of 0.6300, as in the last epoch, got 0.9900"),
+        ({"seconds": 0.001}, "record.json was edited after training"),
+    ],
+)
+def test_a_record_that_was_edited_is_refused(copy, changes, reason):
     values = json.loads((copy / RECORD).read_text())
-    (copy / RECORD).write_text(json.dumps({**values, "accuracy": 0.99}, indent=1) + "\n")
-    with pytest.raises(RecordError, match=r"record.json was edited after training"):
+    (copy / RECORD).write_text(json.dumps({**values, **changes}, indent=1) + "\n")
+    with pytest.raises(RecordError, match=reason):
         load_run(copy)
 
 
@@ -210,9 +217,20 @@ def test_a_kill_while_a_run_is_replaced_loses_no_run(copy, renames):
     before = load_record(copy)
     child = subprocess.run([sys.executable, "-c", KILLED, str(copy), str(renames)], capture_output=True)
     assert child.returncode == (0 if renames == 2 else -signal.SIGKILL)
-    assert newest(copy.parent, RUN.variant).newest == copy
-    assert load_run(copy).record == before
+    found = newest(copy.parent, RUN.variant).newest
+    assert found in (copy, old_name(copy))
+    assert load_run(found).record == load_run(copy).record == before
+    load_run(copy).save(copy)
     assert [path.name for path in copy.parent.glob(".*.old")] == []
+
+
+def test_readers_leave_a_replacement_alone_that_is_under_way(copy):
+    """Another process is between the two renames of its `save`: what a reader moved back would be in its way."""
+    before, old = load_run(copy), old_name(copy)
+    copy.rename(old)
+    assert load_run(copy).record == load_record(copy) == before.record
+    assert newest(copy.parent, RUN.variant).newest == old
+    assert [path.name for path in copy.parent.iterdir()] == [old.name]
 
 
 def test_an_error_while_a_run_is_replaced_restores_it(copy, monkeypatch):

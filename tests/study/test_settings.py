@@ -60,13 +60,24 @@ def test_descriptions_have_what_people_ask_for():
 
 
 def test_records_are_selected():
-    other = record(1, label="mine", pairs=10, variant=with_recipe(epochs=3), data=replace(RECORD.data, name="glyphs"))
+    other = record(
+        1,
+        label="mine",
+        pairs=10,
+        variant=with_recipe(epochs=3, learning_rate=0.5),
+        data=replace(RECORD.data, name="glyphs"),
+    )
     records = [RECORD, other]
     assert select(records, row="mine") == select(records, data="glyphs") == select(records, epochs=3) == [other]
     assert select(records, pairs=1000) == [RECORD]
     assert select(records, row="fc_1") == [RECORD]  # the label of one: its variant, which both have, does not count
     assert select([other], row="fc_1") == [other]
     assert select(records, row="fc_1", data="mnist") == []
+    shared = record(2, label="another table's name", variant=with_recipe(epochs=3))
+    assert select([*records, shared], row="fc_1") == [RECORD, shared]
+    drawn = replace(RECORD, data=replace(RECORD.data, name="glyphs", source="glyphs:20:0"))
+    assert select([drawn], data="glyphs:20") == select([drawn], data="glyphs:20:0") == [drawn]
+    assert select([drawn], data="glyphs:20:7") == []
 
 
 def test_the_largest_setting_is_taken_and_of_equal_ones_the_last():
