@@ -24,6 +24,7 @@ from pairnet.errors import ModelError
 LARGEST_FILE = 256 * 2**20  # bytes; the largest variant of the paper has 4 MB
 LARGEST_VALUE = 2**24  # elements of any intermediate value, for one pair
 MOST_ELEMENTS = 2**21  # of all values together, for one pair; the largest file of pairnet has a tenth
+BATCH = 32  # pairs in one run, among which values without a batch axis, weights, are counted
 MOST_MULTIPLY_ADDS = 2**30  # for one pair: order_net takes 2**24
 MOST_NODES = 1000
 SMALL = 16  # elements of an initializer that shape inference may need, such as the shape for a Reshape
@@ -290,7 +291,7 @@ def _check_shapes(model: onnx.ModelProto) -> None:
         sizes[value.name] = axes
     if lacking := [name for node in model.graph.node for name in node.output if name not in sizes]:
         raise ModelError(f"{shown(lacking[0])}: expected a value of known shape, got none")
-    elements = sum(math.prod(axes[1:]) * max(1, axes[0] if axes else 1) for axes in sizes.values())
+    elements = sum(math.prod(axes[1:]) if axes and not axes[0] else math.prod(axes) // BATCH for axes in sizes.values())
     if elements > MOST_ELEMENTS:
         raise ModelError(f"expected at most {MOST_ELEMENTS:,} elements in all values of a pair, got {elements:,}")
     constants = {tensor.name: tensor.dims for tensor in model.graph.initializer}

@@ -188,7 +188,7 @@ def _mean_level(grey: NDArray[np.uint8], opacity: NDArray[np.uint8]) -> float:
 
 def _upright(pixels: NDArray[np.uint8], orientation: object) -> NDArray[np.uint8]:
     """An image [H,W] turned as the orientation in its EXIF metadata requires: 1 to 8, anything else means upright."""
-    if not isinstance(orientation, int):
+    if not isinstance(orientation, int) or not 1 <= orientation <= 8:
         return pixels
     if orientation >= 5:  # mirrored at the main diagonal
         pixels = pixels.T

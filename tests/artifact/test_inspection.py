@@ -52,6 +52,71 @@ def test_the_allow_list_has_only_operators_that_exports_write(models):
     assert used == RULES.keys()
 
 
+def wide(channels, convolutions, kernel):
+    """A graph of operators that exports write, whose size is in its numbers: convolutions that share one weight."""
+    template = onnx.ModelProto()
+    pads, names = [kernel // 2] * 4, [f"v{i}" for i in range(convolutions)]
+    nodes = [helper.make_node("Cast", ["pair"], ["x"], to=TensorProto.FLOAT)]
+    nodes += [
+        helper.make_node("Conv", ["x", "w", "b"], [name], kernel_shape=[kernel] * 2, pads=pads, strides=[1, 1])
+        for name in names
+    ]
+    for i, name in enumerate(names[1:]):
+        nodes.append(helper.make_node("Add", [names[0] if i == 0 else f"s{i - 1}", name], [f"s{i}"]))
+    last = f"s{convolutions - 2}" if convolutions > 1 else names[0]
+    nodes += [
+        helper.make_node("GlobalAveragePool", [last], ["g"]),
+        helper.make_node("Flatten", ["g"], ["f"], axis=1),
+        helper.make_node("Gemm", ["f", "fw"], ["m"], transB=1),
+        helper.make_node("Reshape", ["m", "shape"], ["r"]),
+        helper.make_node("Sigmoid", ["r"], ["probability"]),
+    ]
+    weights = {
+        "w": np.zeros((channels, 2, kernel, kernel), np.float32),
+        "b": np.zeros(channels, np.float32),
+        "fw": np.zeros((1, channels), np.float32),
+        "shape": np.array([-1], np.int64),
+    }
+    graph = helper.make_graph(
+        nodes,
+        "wide",
+        [helper.make_tensor_value_info("pair", TensorProto.UINT8, ["N", 2, 28, 28])],
+        [helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["N"])],
+        [numpy_helper.from_array(value, name) for name, value in weights.items()],
+    )
+    template.CopyFrom(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9))
+    return template
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        ((2000, 3, 1), r"expected at most 2,097,152 elements in all values of a pair, got"),
+        ((1000, 1, 27), r"expected at most 1,073,741,824 multiply-adds for a pair, got 1,1"),
+    ],
+    ids=str,
+)
+def test_small_files_that_compute_much_are_refused(size, message, models):
+    model, source = wide(*size), onnx.load(models("conv_1"))
+    model.metadata_props.extend(source.metadata_props)
+    next(e for e in model.metadata_props if e.key == "weights_sha256").value = weights_digest(model)
+    assert len(model.SerializeToString()) < 8_000_000
+    with pytest.raises(ModelError, match=message):
+        inspect(model.SerializeToString(), "wide.onnx")
+    harmless = wide(10, 2, 3)
+    harmless.metadata_props.extend(source.metadata_props)
+    next(e for e in harmless.metadata_props if e.key == "weights_sha256").value = weights_digest(harmless)
+    inspect(harmless.SerializeToString(), "wide.onnx")
+
+
+def test_the_largest_files_of_pairnet_are_far_from_the_limits(models, monkeypatch):
+    monkeypatch.setattr(inspection, "MOST_ELEMENTS", inspection.MOST_ELEMENTS // 5)
+    monkeypatch.setattr(inspection, "MOST_MULTIPLY_ADDS", inspection.MOST_MULTIPLY_ADDS // 40)
+    for name in ("order_net", "fc_3"):
+        for path in files_of(models(name, "images", "int8")):
+            inspect(path.read_bytes(), path.name)
+
+
 def test_the_null_model_of_the_benchmarks_passes_and_answers_one_half(tmp_path):
     write_null(tmp_path / "null.onnx")
     model = Model(tmp_path / "null.onnx", "cpu")

@@ -9,6 +9,7 @@ from record_examples import record
 
 from pairnet.cli import app
 from pairnet.cli.common import run_app
+from pairnet.models.variants import find_variant
 from pairnet.study.store import append
 from pairnet.training.calibration import BINS, expected_calibration_error, pooled, reliability
 
@@ -21,6 +22,7 @@ def test_every_pair_is_counted_in_the_bin_of_its_probability():
     assert bins[BINS // 2] == (1, 0.5, 1)
     assert bins[-1] == (2, pytest.approx(1.999), 1)
     assert sum(count for count, _, _ in bins) == 5
+    assert reliability(np.array([0.2], np.float32), np.array([1], np.float32))[3] == (1, pytest.approx(0.2), 1)
 
 
 def test_the_error_is_the_mean_distance_of_probability_and_fraction():
@@ -76,6 +78,18 @@ def test_bad_input_is_refused_in_one_line(study, capsys, arguments, reason):
     *notes, err = capsys.readouterr().err.splitlines()
     assert reason in err
     assert len(notes) == ("--output" in arguments)
+
+
+def test_cross_validated_runs_do_not_count_and_saved_networks_do(study, capsys):
+    bins = reliability(np.array([0.95, 0.9], np.float32), np.array([1, 0], np.float32))
+    append(study, record(3, label="order_net", calibration=bins, fold=0, wrong=None))
+    (study / "fc_3-1").mkdir()
+    saved = record(4, label="fc_3", variant=find_variant("fc_3"), calibration=bins)
+    (study / "fc_3-1" / "record.json").write_text(saved.to_json())
+    assert run_app(app, ["calibration", "order_net", "fc_3", "--runs", str(study), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["order_net"]["runs"], found["fc_3"]["runs"]) == (1, 1)
+    assert found["fc_3"]["setting"] == "25 epochs, 1,000 pairs of mnist5k"
 
 
 def test_runs_of_different_settings_are_never_put_together(study, capsys):

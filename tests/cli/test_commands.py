@@ -14,7 +14,7 @@ from pairnet.cli import app
 from pairnet.data.sources import load_dataset
 from pairnet.models.variants import VARIANTS, count_parameters
 from pairnet.serving.pictures import read
-from pairnet.study.store import append
+from pairnet.study.store import append, read_records
 
 
 @pytest.fixture
@@ -192,6 +192,19 @@ def test_runs_lists_the_records_of_studies_and_of_saved_networks(pairnet, tmp_pa
     assert (status, "1 run in runs" in out) == (0, True)
     assert err.startswith("skipped runs/saved/record.json: ")
     assert pairnet("runs", "--runs", "nowhere")[0] == 2
+
+
+def test_the_number_of_test_pairs_reaches_the_runs(pairnet, tmp_path):
+    arguments = ("--draws", 1, "--epochs", 1, "--pairs", 20, "--test-pairs", 30, "--data", "glyphs:100")
+    assert pairnet("reproduce", "--table", "order", *arguments)[0] == 0
+    assert {(record.pairs, record.test_pairs) for record in read_records(tmp_path / "runs")} == {(20, 30)}
+
+
+def test_doctor_calls_no_folder_ready_that_holds_other_images(pairnet, idx_folder):
+    folder = idx_folder("mine")
+    found = json.loads(pairnet("doctor", "--data-dir", folder, "--json")[1])
+    (mnist,) = (each for each in found if each["name"] == "mnist")
+    assert (mnist["ready"], "with SHA-256" in mnist["text"]) == (False, True)
 
 
 def test_doctor_names_versions_providers_devices_and_sources(pairnet):

@@ -1,5 +1,6 @@
 """`pairnet runs`: what a folder holds, two rows compared, runs deleted."""
 
+import io
 import json
 from dataclasses import replace
 
@@ -8,7 +9,7 @@ from record_examples import record
 
 from pairnet.models.variants import find_variant
 from pairnet.study.records import FailedRun
-from pairnet.study.store import RECORDS, append, read_records, read_stored
+from pairnet.study.store import RECORDS, append, locked, read_records, read_stored
 
 SHORT = replace(find_variant("fc_1"), recipe=replace(find_variant("fc_1").recipe, epochs=2))
 
@@ -115,6 +116,38 @@ def test_rows_of_other_pairs_are_not_compared(pairnet, tmp_path):
     status, _, err = pairnet("runs", "compare", "one", "few")
     assert status == 2
     assert "expected rows with the same pairs, got one: 25 epochs, 1,000 pairs of mnist5k; few: 25 epochs, 100" in err
+
+
+@pytest.mark.parametrize("changes", [{"test_pairs": 100}, {"fold": 0, "folds": 2, "wrong": None}], ids=str)
+def test_rows_that_were_tested_on_other_pairs_are_not_compared(pairnet, tmp_path, changes):
+    for draw in range(2):
+        for fold in range(changes.get("folds", 1)):
+            folded = {"fold": fold} if "fold" in changes else {}
+            append(tmp_path / "runs", record(draw, label="elsewhere", **{**changes, **folded}))
+    status, _, err = pairnet("runs", "compare", "one", "elsewhere")
+    assert (status, "expected rows with the same pairs, got one: " in err) == (2, True)
+
+
+def test_nothing_is_deleted_while_a_study_writes(pairnet, tmp_path):
+    with locked(tmp_path / "runs"):
+        status, _, err = pairnet("runs", "delete", "--all", "--yes")
+    assert (status, "is being written by another study" in err) == (2, True)
+    assert len(read_records(tmp_path / "runs")) == 8
+
+
+def test_a_question_without_an_answer_deletes_nothing(pairnet, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    status, _, err = pairnet("runs", "delete", "--all")
+    assert (status, err.splitlines()[-1]) == (1, "pairnet: no answer, so nothing was done")
+    assert len(read_records(tmp_path / "runs")) == 8
+
+
+def test_a_folder_of_another_place_is_named_with_the_option_to_add(pairnet, tmp_path):
+    (tmp_path / "mine").mkdir()
+    save(tmp_path / "mine" / "fc_3-1", record(variant=find_variant("fc_3")))
+    status, _, err = pairnet("runs", "delete", "mine/fc_3-1", "--yes")
+    assert (status, f"add --runs {tmp_path / 'mine'}" in err) == (2, True)
 
 
 def test_selected_runs_are_deleted_and_the_others_kept(pairnet, tmp_path):

@@ -31,6 +31,19 @@ def put(folder: Path, content: bytes, *, packed: bool = False) -> Path:
     return path
 
 
+def test_a_gzip_file_that_is_too_small_for_images_is_refused(tmp_path: Path) -> None:
+    """Zeros compress a thousand times: 2 MB would become 2 GB of memory."""
+    path = tmp_path / "bomb.gz"
+    with gzip.open(path, "wb") as file:
+        file.write(header((200_000, 28, 28)))
+        for _ in range(20):
+            file.write(bytes(10_000 * 28 * 28))
+    tracemalloc.start()
+    assert "too few for images: decompress it first" in refusal(path)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+
+
 def refusal(path: Path) -> str:
     """The one-line error of reading `path`."""
     with pytest.raises(IdxError) as caught:

@@ -16,15 +16,25 @@ from pairnet.artifact.metadata import METADATA
 from pairnet.cli import app
 from pairnet.cli.common import run_app
 from pairnet.data.sources import load_dataset
-from pairnet.errors import AccuracyError, ArgumentError, DataError, RecordError, ValuesError
+from pairnet.errors import (
+    AccuracyError,
+    ArgumentError,
+    CheckerError,
+    DataError,
+    ModelError,
+    RecordError,
+    ValuesError,
+)
 from pairnet.exporting import export as exporting
 from pairnet.exporting import validate
 from pairnet.exporting.export import export
 from pairnet.models import variants
+from pairnet.models.recipes import Recipe
 from pairnet.models.variants import VARIANTS, find_variant
 from pairnet.serving.predictor import Predictor
 from pairnet.study.folders import load_record
-from pairnet.study.saved import load_run
+from pairnet.study.runs import Run
+from pairnet.study.saved import load_run, train_and_save
 
 pytest_plugins = ("trained_runs",)
 
@@ -173,6 +183,59 @@ def test_a_failed_validation_leaves_no_file_and_keeps_older_files(trained, digit
     with pytest.raises(ValuesError, match=r"m\.head\.onnx: expected probability \[0\] of a batch of 1"):
         export(trained("w_net"), tmp_path / "m.onnx", dataset=digits5k, split=True, force=True)
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("m.onnx", b"older")]
+
+
+@pytest.fixture(scope="module")
+def unequal(digits5k, tmp_path_factory):
+    """The folder of a run with other numbers of training and test pairs."""
+    run = Run(variant=replace(find_variant("conv_1"), recipe=Recipe(epochs=1)), pairs=100, test_pairs=150)
+    return train_and_save(run, digits5k, tmp_path_factory.mktemp("unequal")).folder
+
+
+def test_a_file_is_measured_on_the_test_pairs_of_its_run(unequal, digits5k, tmp_path):
+    (exported,) = export(unequal, tmp_path / "m.onnx", dataset=digits5k)
+    record, about = load_record(unequal), metadata(tmp_path / "m.onnx")
+    assert (exported.pairs, about["pairs"], about["test_pairs"]) == (150, "100", "150")
+    assert exported.accuracy == record.accuracy == float(about["test_accuracy"])
+
+
+def test_changed_answers_are_counted_one_by_one(unequal, digits5k, tmp_path, monkeypatch):
+    """Two changes that leave the accuracy as it is."""
+    trained = exporting.prepare(load_run(unequal), "run", digits5k, "images")
+    correct = (trained.probability > 0.5) == trained.targets
+    flipped = trained.probability.copy()
+    for at in (int(np.flatnonzero(correct)[0]), int(np.flatnonzero(~correct)[0])):
+        flipped[at] = 1 - flipped[at]
+    monkeypatch.setattr(exporting, "_probability", lambda models, pairs: flipped)
+    (exported,) = export(unequal, tmp_path / "m.onnx", dataset=digits5k)
+    assert (exported.changed, exported.accuracy) == (2, exported.torch_accuracy)
+
+
+def test_a_file_that_the_predictor_would_refuse_is_not_written(unequal, digits5k, tmp_path, monkeypatch):
+    def refuse(content, name):
+        raise ModelError("expected something else")
+
+    monkeypatch.setattr(exporting, "inspect", refuse)
+    with pytest.raises(CheckerError, match="expected a file that the predictor accepts, got a refusal: expected some"):
+        export(unequal, tmp_path / "m.onnx", dataset=digits5k)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused_before_anything_is_written(trained, digits5k, tmp_path):
+    (tmp_path / "m.head.onnx").mkdir()
+    with pytest.raises(ArgumentError, match=r"expected a file, got .*m\.head\.onnx, which is a folder"):
+        export(trained("w_net"), tmp_path / "m.onnx", dataset=digits5k, split=True, force=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["m.head.onnx"]
+
+
+def test_a_run_of_another_size_is_not_the_newest_run(unequal, capsys):
+    from pairnet.cli.export import _newest
+
+    variant = replace(find_variant("conv_1"), recipe=Recipe(epochs=1))
+    assert _newest(variant, None, unequal.parent) is None
+    err = capsys.readouterr().err
+    assert "no network in" in err
+    assert f"to export another run: --run {unequal}" in err
 
 
 def test_existing_files_are_kept_without_force(trained, digits5k, tmp_path):

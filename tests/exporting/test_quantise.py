@@ -6,6 +6,7 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, numpy_helper
 
+from pairnet.exporting import quantise
 from pairnet.exporting.quantise import pool_first
 from pairnet.models.variants import VARIANTS
 
@@ -15,6 +16,13 @@ pytest_plugins = ("trained_runs",)
 @pytest.fixture(scope="module")
 def model(models):
     return onnx.load(models("final_model", "images", "int8"))
+
+
+def test_every_training_pair_calibrates():
+    rows = np.arange(7 * quantise.CALIBRATION_BATCH // 2).reshape(-1, 1)
+    batches = [batch["pair"] for batch in quantise._batches({"pair": rows})]
+    assert np.array_equal(np.concatenate(batches), rows)
+    assert len(batches) == 4
 
 
 def source(model, name, position):

@@ -55,6 +55,20 @@ def run(model, tmp_path):
     return check(path, INPUTS, OUTPUTS, feeds={"x": X}, expected=expected)
 
 
+@pytest.mark.parametrize(("batch", "refused"), [(1, False), (1000, True)])
+def test_the_mean_difference_counts_in_the_largest_batch(batch, refused, tmp_path):
+    """A single pair may be off by more than all pairs on average."""
+    runs = [{"y": X[rows] @ WEIGHT} for rows in validate._batches()]
+    largest = next(run for run in runs if len(run["y"]) == batch)
+    largest["y"] = largest["y"] + 0.05 * max(1.0, float(np.abs(largest["y"]).max()))
+    arguments = (tmp_path / "tiny.onnx", runs, {"x": X}, expected, 0.1, 0.01)
+    if refused:
+        with pytest.raises(ValuesError, match=r"root mean square is 0\.05"):
+            validate.check_values(*arguments)
+    else:
+        assert validate.check_values(*arguments) == pytest.approx(0.05, rel=0.01)
+
+
 def test_a_valid_file_passes_and_its_difference_is_returned(tmp_path):
     assert 0 <= run(tiny(), tmp_path) <= validate.TOLERANCE
 

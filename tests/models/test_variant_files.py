@@ -1,5 +1,7 @@
 """Variants from TOML files: valid files, and one line with the key's path and a remedy for each error."""
 
+import os
+import re
 from dataclasses import asdict, fields
 
 import pytest
@@ -45,6 +47,30 @@ def write(tmp_path):
         return path
 
     return written
+
+
+def test_a_byte_order_mark_is_no_syntax_error(write):
+    assert list(read_variants(write(b"\xef\xbb\xbf" + FILE.encode()))) == ["tiny", "flat-1.0"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (f"[variants.a]\nnet = 'fc(392,1)'\nparameters = {'9' * 5000}", "use a smaller number"),
+        ("[variants.a]\nnet = 'fc(３９２,1)'", "fc("),
+        ("#" * 1_100_000, "expected a TOML file of at most 1,048,576 bytes"),
+    ],
+    ids=["thousands of digits", "full-width digits", "too large"],
+)
+def test_odd_files_are_refused(write, text, reason):
+    with pytest.raises((ArgumentError, NotationError), match=re.escape(reason)):
+        read_variants(write(text))
+
+
+def test_a_pipe_is_refused_and_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(ArgumentError, match="which is no file"):
+        read_variants(tmp_path / "pipe.toml")
 
 
 def error_of(path, kind=ArgumentError):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zipfile
 import zlib
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from PIL import Image, ImageDraw
 from pairnet.data.idx import write_idx
 from pairnet.data.sources import load_dataset
 from pairnet.errors import DataError, PictureError
+from pairnet.serving import pictures
 from pairnet.serving.pictures import MAX_PIXELS, is_dark_on_light, read
 
 INVERTED = "inverted: it is dark on light"
@@ -380,6 +382,45 @@ def saved(pixels, tmp_path):
     path = tmp_path / "picture.png"
     Image.fromarray(pixels).save(path)
     return path
+
+
+def test_a_digit_is_centred_by_its_mass(tmp_path):
+    bar = np.zeros((80, 80), np.uint8)
+    bar[10:50, 30:50] = 255  # 40x20 pixels: 20x10 in the end
+    rows, columns = np.nonzero(read(saved(bar, tmp_path)).pixels[0])
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (4, 23, 9, 18)
+
+
+def test_deep_grey_levels_are_scaled_over_the_whole_picture(tmp_path):
+    """The darkest level is in another strip than the first."""
+    image = np.asarray(seven((600, 600)).resize((600, 600)), np.uint16) * 100 + 5_000
+    image[-1] = 0
+    path = tmp_path / "deep.png"
+    Image.fromarray(image).save(path)
+    levels = np.rint((image.astype(float) - image.min()) * 255 / (image.max() - image.min())).astype(np.uint8)
+    assert np.array_equal(pictures._decoded(path), levels)
+
+
+@pytest.mark.parametrize("value", ["6", b"6", 6.0, None, 0, 9, -1], ids=repr)
+def test_an_orientation_that_is_no_orientation_means_upright(value):
+    pixels = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    assert np.array_equal(pictures._upright(pixels, value), pixels)
+
+
+@pytest.mark.parametrize("size", [(16_000_000, 1), (1, 16_000_000)], ids=["wide", "tall"])
+def test_pictures_that_are_lines_are_refused(size, tmp_path):
+    path = tmp_path / "line.png"
+    Image.new("L", size).save(path)
+    with pytest.raises(PictureError, match="expected sides of at most 16,384 pixels"):
+        read(path)
+
+
+def test_many_strokes_are_judged_in_linear_time(tmp_path):
+    stripes = np.zeros((1000, 16_000), np.uint8)
+    stripes[:, ::3] = 255
+    for each in (stripes, stripes.T.copy()):
+        with suppress(PictureError):
+            read(saved(each, tmp_path))  # within the time limit of a test; a quadratic loop took an hour
 
 
 @pytest.mark.parametrize("inverted", [False, True])

@@ -343,6 +343,31 @@ def test_a_runner_with_resident_tensors_gives_the_same_results(name, models, pai
     np.testing.assert_allclose(runner({"pair": backwards})[0], session.run(None, {"pair": backwards})[0], atol=1e-6)
 
 
+def test_a_ranking_compares_one_with_many_without_a_graph(models):
+    """The head gets one row and N rows: no CUDA graph has both."""
+    path = models("w_net")
+    head = sessions.open_session(path.with_suffix(".head.onnx").read_bytes(), "cpu")
+    runner = CudaRunner(head, (1, 5), device="cpu")
+    size = head.get_inputs()[0].shape[1]
+    rows = np.random.default_rng(0).standard_normal((5, size)).astype(np.float32)
+    feeds = {"first": rows[:1], "second": rows}
+    np.testing.assert_allclose(runner(feeds)[0], head.run(None, feeds)[0], atol=1e-6)
+
+
+def test_equal_images_among_others_keep_their_order(models):
+    images = np.repeat(np.random.default_rng(0).integers(0, 256, (3, 28, 28), np.uint8), 20, axis=0)
+    with Predictor(models("w_net")) as predictor:
+        order = predictor.rank(images).order.tolist()
+    for digit in range(3):
+        assert [at for at in order if at // 20 == digit] == list(range(20 * digit, 20 * digit + 20))
+
+
+@pytest.mark.parametrize(("option", "value"), [("batch", 10**9), ("threads", 10**6), ("graph_batches", (10**9,))])
+def test_options_have_an_upper_bound(option, value, models):
+    with pytest.raises(ArgumentError, match=rf"`{option}`: expected a whole number from 1 to [0-9,]+, got 10"):
+        Predictor(models("fc_1"), **{option: value})
+
+
 def test_the_failure_of_one_chunk_stops_the_others(models):
     """The calling thread fails while a helper computes its first item: the helper takes no second one."""
     failed, caller, taken = threading.Event(), threading.current_thread(), []

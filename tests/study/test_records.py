@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -104,6 +105,34 @@ def test_an_unmeasured_last_epoch_is_refused():
     last = dataclasses.asdict(record().epochs[-1])
     with pytest.raises(RecordError, match="last epoch"):
         read_record(edited(epochs=[{**last, "validation_accuracy": None}]))
+
+
+BINS = [[10, 5.0, 5]] * 15
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({"calibration": BINS[1:]}, "15 calibration bins"),
+        ({"calibration": [[0, 0.0, 0]] * 15}, "another number of pairs"),
+        ({"calibration": [[100, 5.0, 5]] * 15}, "another number of pairs"),
+        ({"calibration": [[5, 0.0, 0], [-5, 0.0, 0], *BINS[2:]]}, "counts and sums within them"),
+        ({"calibration": [[10, 1e308, 5], *BINS[1:]]}, "counts and sums within them"),
+        ({"calibration": [[10, 5.0, 11], *BINS[1:]]}, "counts and sums within them"),
+        ({"accuracy": 0.99}, "expected an accuracy of 0.7000, as in the last epoch, got 0.9900"),
+        ({"wrong": [[3, 0.25]]}, "expected 300 wrong pairs, got 1"),
+        ({"wrong": [[at, 2.5] for at in range(300)]}, "probabilities from 0 to 1"),
+        ({"wrong": [[at, 0.5] for at in range(300, 0, -1)]}, "in order"),
+        ({"wrong": [[at, 0.5] for at in range(900, 1200)]}, "wrong pairs below 1000, got 1199"),
+        ({"seconds": 1e308}, "seconds"),
+        ({"mean": 256}, "mean"),
+    ],
+    ids=str,
+)
+def test_results_that_contradict_each_other_are_refused(change, where):
+    with pytest.raises(RecordError, match=re.escape(where)):
+        read_record(edited(**change))
+    assert read_record(edited(calibration=BINS)).calibration[0] == (10, 5.0, 5)
 
 
 def test_fields_of_a_newer_version_are_ignored():

@@ -39,6 +39,12 @@ def test_another_setting_has_another_fingerprint(glyph_set, changes):
     assert fingerprint(replace(RUN, **changes), glyph_set) != fingerprint(RUN, glyph_set)
 
 
+def test_each_split_has_another_fingerprint(glyph_set):
+    splits = [(fold, folds) for folds in (4, 5) for fold in range(folds)]
+    found = {fingerprint(replace(RUN, fold=fold, folds=folds), glyph_set) for fold, folds in splits}
+    assert len(found) == len(splits)
+
+
 def test_a_shared_and_an_own_tower_have_different_fingerprints(glyph_set):
     shared, own = short("w_net"), replace(short("no_w_net"), name="w_net")
     assert fingerprint(Run(variant=shared), glyph_set) != fingerprint(Run(variant=own), glyph_set)

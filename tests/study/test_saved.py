@@ -99,6 +99,12 @@ def test_only_runs_of_the_asked_recipe_images_and_pairs_are_found(glyph_set, sav
     assert newest(runs, replace(RUN.variant, parameters=5_473, tower="conv(1,16,3)")) == none
 
 
+def test_a_cross_validated_run_is_not_the_newest(saved, copy, monkeypatch):
+    fold = replace(load_record(copy), fold=0)
+    monkeypatch.setattr("pairnet.study.folders.saved_runs", lambda runs, name: iter([(copy, fold)]))
+    assert newest(copy.parent, RUN.variant) == Found(newest=None, fitting=0, other=copy, others=1)
+
+
 def test_a_damaged_folder_is_skipped_with_a_warning(saved, copy):
     (copy / RECORD).write_text("{")
     with pytest.warns(UserWarning, match=rf"skipped .*{copy.name}"):

@@ -80,6 +80,17 @@ def test_records_are_selected():
     assert select([drawn], data="glyphs:20:7") == []
 
 
+def test_a_number_of_test_pairs_matters_only_where_they_are_used():
+    folded = [record(fold=0, test_pairs=count, wrong=None) for count in (20, 40)]
+    assert len(by_setting(folded)) == 1
+    assert len(by_setting([record(test_pairs=count) for count in (20, 40)])) == 2
+
+
+def test_spaces_in_a_structure_are_no_setting():
+    spaced = replace(find_variant("fc_1"), net=find_variant("fc_1").net.replace(" ", "   "))
+    assert setting_of(record(variant=spaced)) == setting_of(RECORD)
+
+
 def test_the_largest_setting_is_taken_and_of_equal_ones_the_last():
     small, large = record(pairs=10), [record(draw) for draw in (1, 2)]
     assert largest(by_setting([small, *large])) == setting_of(large[0])

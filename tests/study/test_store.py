@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from record_examples import EPOCH, record
@@ -11,7 +12,7 @@ from record_examples import EPOCH, record
 from pairnet.errors import RecordError
 from pairnet.study.environment import environment
 from pairnet.study.records import FailedRun
-from pairnet.study.store import RECORDS, append, locked, read_records, read_stored
+from pairnet.study.store import RECORDS, append, locked, read_records, read_stored, remove
 
 
 def failed(like):
@@ -101,6 +102,33 @@ with locked(Path({str(tmp_path)!r})):
         assert "is being written by another study" in second.stderr
     third = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert third.stdout == "in\n"
+
+
+def test_what_is_left_after_a_removal_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    for number in range(3):
+        append(tmp_path, record(number))
+    synced, replaced = [], []
+    fsync, replace_file = os.fsync, Path.replace
+
+    def note_sync(descriptor):
+        synced.append(os.fstat(descriptor).st_size)
+        fsync(descriptor)
+
+    def note_replace(path, target):
+        replaced.append(path.stat().st_size)
+        assert synced == replaced  # all of it, before the old file is gone
+        return replace_file(path, target)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(Path, "replace", note_replace)
+    assert remove(tmp_path, {record(1).fingerprint}) == 1
+    assert len(replaced) == 1
+
+
+def test_records_that_are_no_file_are_refused(tmp_path):
+    os.mkfifo(tmp_path / RECORDS)
+    with pytest.raises(RecordError, match="to be a file, got something else"):
+        read_records(tmp_path)
 
 
 def test_a_full_disk_names_the_file_and_loses_no_earlier_record(tmp_path, monkeypatch):

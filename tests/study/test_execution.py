@@ -1,0 +1,64 @@
+"""The record of a run holds what its network answered: every figure is computed again from the answers."""
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pairnet.data.pairs import folds
+from pairnet.models.recipes import Recipe
+from pairnet.models.variants import find_variant
+from pairnet.study.environment import environment
+from pairnet.study.execution import answers_digest, execute
+from pairnet.study.jobs import job_of
+from pairnet.study.runs import Run, draw
+
+RUN = Run(variant=replace(find_variant("conv_1"), recipe=Recipe(epochs=1)), pairs=100, test_pairs=130)
+
+
+@pytest.fixture(scope="module", params=[None, 1], ids=["tested", "cross-validated"])
+def executed(request, glyph_set):
+    """Answers [n], targets [n] and the record of a run."""
+    run = replace(RUN, fold=request.param)
+    pairs, held_out = draw(run, glyph_set)
+    trained, record = execute(job_of(run, glyph_set), environment("cpu", engine="single"), pairs, held_out)
+    return trained.probability.numpy(), held_out.targets > 0.5, record
+
+
+def test_wrong_pairs_are_named_with_their_probabilities(executed):
+    probability, targets, record = executed
+    wrong = np.flatnonzero((probability > 0.5) != targets)
+    assert 0 < len(wrong) < len(targets)
+    assert [at for at, _ in record.wrong] == wrong.tolist()
+    assert [p for _, p in record.wrong] == pytest.approx(probability[wrong].tolist(), abs=1e-6)
+    assert record.accuracy == pytest.approx(1 - len(wrong) / len(targets))
+
+
+def test_the_digest_is_that_of_all_answers(executed):
+    probability, _, record = executed
+    assert record.answers_sha256 == hashlib.sha256(probability.astype("<f4").tobytes()).hexdigest()
+    changed = probability.copy()
+    changed[0] += np.float32(1e-6)  # the same decision
+    assert answers_digest(changed) != record.answers_sha256
+
+
+def test_the_bins_are_those_of_the_answers(executed):
+    probability, targets, record = executed
+    assert sum(n for n, _, _ in record.calibration) == len(targets)
+    assert sum(total for _, total, _ in record.calibration) == pytest.approx(float(probability.sum()), abs=1e-3)
+    assert sum(k for _, _, k in record.calibration) == int(targets.sum())
+
+
+def test_each_fold_is_held_out_once_and_each_draw_is_split_anew(glyph_set):
+    drawn = [draw(replace(RUN, fold=fold), glyph_set) for fold in range(4)]
+    whole, _ = draw(RUN, glyph_set)
+    split = folds(RUN.pairs, 4, RUN.seeds.train_draw)
+    for (training, held_out), (kept, out) in zip(drawn, split, strict=True):
+        assert np.array_equal(held_out.indices, whole.indices[out])
+        assert np.array_equal(training.indices, whole.indices[kept])
+    other = folds(RUN.pairs, 4, replace(RUN, seed=1).seeds.train_draw)
+    _, held_out = draw(replace(RUN, fold=0, seed=1), glyph_set)
+    whole, _ = draw(replace(RUN, seed=1), glyph_set)
+    assert np.array_equal(held_out.indices, whole.indices[other[0][1]])
+    assert not np.array_equal(other[0][1], split[0][1])
