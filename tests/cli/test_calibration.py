@@ -82,7 +82,9 @@ def test_bad_input_is_refused_in_one_line(study, capsys, arguments, reason):
 
 def test_cross_validated_runs_do_not_count_and_saved_networks_do(study, capsys):
     bins = reliability(np.array([0.95, 0.9], np.float32), np.array([1, 0], np.float32))
-    append(study, record(3, label="order_net", calibration=bins, fold=0, wrong=None))
+    append(study, record(3, label="folded", calibration=bins, fold=0, wrong=None))
+    assert run_app(app, ["calibration", "folded", "--runs", str(study)]) == 2
+    assert "expected runs of folded in" in capsys.readouterr().err
     (study / "fc_3-1").mkdir()
     saved = record(4, label="fc_3", variant=find_variant("fc_3"), calibration=bins)
     (study / "fc_3-1" / "record.json").write_text(saved.to_json())

@@ -128,6 +128,15 @@ def test_rows_that_were_tested_on_other_pairs_are_not_compared(pairnet, tmp_path
     assert (status, "expected rows with the same pairs, got one: " in err) == (2, True)
 
 
+def test_rows_of_different_folds_are_not_compared(pairnet, tmp_path):
+    for label, folds in (("halves", 2), ("thirds", 3)):
+        for draw in range(2):
+            for fold in range(folds):
+                append(tmp_path / "runs", record(draw, label=label, fold=fold, folds=folds, wrong=None))
+    status, _, err = pairnet("runs", "compare", "halves", "thirds")
+    assert (status, "expected rows with the same pairs, got halves: " in err) == (2, True)
+
+
 def test_nothing_is_deleted_while_a_study_writes(pairnet, tmp_path):
     with locked(tmp_path / "runs"):
         status, _, err = pairnet("runs", "delete", "--all", "--yes")
