@@ -81,7 +81,7 @@ def saved_runs(runs: Path, variant: str) -> Iterator[tuple[Path, RunRecord]]:
 
 def old_name(folder: Path) -> Path:
     """Where the previous content of `folder` waits while it is replaced."""
-    return folder.with_name(f".{folder.name}.old")
+    return folder.parent / f".{folder.name}.old"
 
 
 def _named(old: Path) -> Path:
