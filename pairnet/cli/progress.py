@@ -1,8 +1,10 @@
 """Progress of a study or a run: bars with the time left in a terminal, lines elsewhere."""
 
+import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -43,6 +45,28 @@ def _bars(console: Console) -> Progress:
     )
 
 
+@contextmanager
+def _interrupt_not_echoed() -> Iterator[None]:
+    """Keeps a terminal from showing ^C, which would move the rows of a display by a line."""
+    try:
+        import termios
+    except ImportError:  # Windows
+        yield
+        return
+    try:
+        before = termios.tcgetattr(sys.stdin.fileno())
+    except (termios.error, OSError, ValueError):  # standard input is no terminal
+        yield
+        return
+    changed = [*before]
+    changed[3] &= ~termios.ECHOCTL
+    termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, changed)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, before)
+
+
 class StudyDisplay:
     """One bar for each row of a table and one for the whole; counts epochs, so the time left is honest."""
 
@@ -55,6 +79,7 @@ class StudyDisplay:
         self._epochs: Counter[str] = Counter()  # done, by fingerprint
         self._accuracies: dict[str, list[float]] = {}
         self._progress = _bars(console)
+        self._terminal = ExitStack()
         epochs = Counter[str]()
         for run in runs:
             epochs[run.name] += run.recipe.epochs
@@ -65,6 +90,7 @@ class StudyDisplay:
         self._whole = self._progress.add_task("starting", total=epochs.total(), accuracy="")
 
     def __enter__(self) -> Self:
+        self._terminal.enter_context(_interrupt_not_echoed())
         self._progress.start()
         return self
 
@@ -74,6 +100,7 @@ class StudyDisplay:
         self._report_kept()
         self._progress.update(self._whole, description="all")  # also if every run was there before
         self._progress.stop()
+        self._terminal.close()
 
     def __call__(self, event: "Event | Kept") -> None:
         """Shows one event of the study."""
@@ -145,9 +172,11 @@ class RunDisplay:
         self._start = time.monotonic()
         self._begun = False
         self._progress = _bars(console)
+        self._terminal = ExitStack()
         self._task = self._progress.add_task(printable(run.variant.name), total=run.recipe.epochs, accuracy="")
 
     def __enter__(self) -> Self:
+        self._terminal.enter_context(_interrupt_not_echoed())
         self._progress.start()
         return self
 
@@ -157,6 +186,7 @@ class RunDisplay:
         if not self._begun:  # nothing was trained: no bar is left behind
             self._progress.remove_task(self._task)
         self._progress.stop()
+        self._terminal.close()
 
     def __call__(self, epoch: int, last: "Epoch") -> None:
         """Shows one epoch."""

@@ -43,6 +43,8 @@ def read(path: Path) -> Picture:
     64 MiB. All sizes are checked before the file is decoded. DataError, in one line that names the file, if it has no
     usable image.
     """
+    if "\0" not in str(path) and path.is_dir():
+        raise PictureError(f"{path}: expected a picture, .npy, .npz or IDX file, got a folder: name files in it")
     if "\0" in str(path) or not path.is_file():
         raise PictureError(f"{path}: expected a picture, .npy, .npz or IDX file, got none: check the name")
     try:
