@@ -42,8 +42,8 @@ LOSS = 0.02
 STACKED = 0.002
 """Largest difference of a probability after these steps, between a network trained in a stack and by itself."""
 
-ANSWER = {"fp32": 0.01, "fp16": 0.02}
-"""Largest difference of a probability, by precision of the file; fp32 files use TF32 on CUDA."""
+ANSWER = {"fp32": (0.05, 1e-5), "fp16": (0.3, 2e-3)}
+"""Largest difference of a probability by precision of the file: so much of their deviation, and so much more."""
 
 
 class Skipped(Exception):
@@ -60,13 +60,23 @@ class Outcome:
     seconds: float
 
 
+def _without_tf32() -> None:
+    """Switches TF32 off, which rounds so coarsely that losses differ within a few steps."""
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def _options(device: str) -> dict[str, str]:
+    """Options of a provider that compute in full float32."""
+    return {"use_tf32": "0"} if device == "cuda" else {}
+
+
 def _pairs(count: int, seed: int) -> Pairs:
     return draw_pairs(load_dataset(DATA).train, count=count, seed=seed)
 
 
 def _train(name: str, device: str, *, epochs: int = 2) -> Trained:
-    variant = find_variant(name)
-    recipe = _recipe(name, epochs)
+    _without_tf32()
+    variant, recipe = find_variant(name), _recipe(name, epochs)
     pairs = _pairs(100, 0), _pairs(100, 1)
     return train_network(variant, *pairs, recipe=recipe, weight_seed=0, order_seed=0, device=device)
 
@@ -82,9 +92,9 @@ def _member(seed: int) -> Member:
 
 
 def _loss_difference(one: Trained, other: Trained) -> float:
-    """Largest relative difference of the training losses of the first epoch: later ones diverge by chance."""
-    first, second = one.epochs[0].train_loss, other.epochs[0].train_loss
-    return abs(first - second) / abs(first)
+    """Largest relative difference of the training losses of an epoch."""
+    pairs = zip(one.epochs, other.epochs, strict=True)
+    return max(abs(mine.train_loss - its.train_loss) / abs(mine.train_loss) for mine, its in pairs)
 
 
 def _needs_card(device: str) -> None:
@@ -105,17 +115,18 @@ def training_agrees(device: str, files: Path) -> str:
     """Training on the device gives the losses of the CPU."""
     found = {}
     for name in ("fc_1", "cnn_base", "a_net", "final_model", "order_net_s"):
-        found[name] = _loss_difference(_train(name, "cpu", epochs=1), _train(name, device, epochs=1))
+        found[name] = _loss_difference(_train(name, "cpu"), _train(name, device))
         assert found[name] <= LOSS, f"{name}: loss differs by {found[name]:.1%}"
     return f"largest difference of a loss {max(found.values()):.2e} in {max(found, key=lambda name: found[name])}"
 
 
 def stacked_agrees(device: str, files: Path) -> str:
     """Networks that are trained together get the losses that they get by themselves."""
+    _without_tf32()
     found, answers = [], []
     for name in ("final_model", "order_net_s"):
         variant = find_variant(name)
-        recipe, members = _recipe(name, 1), [_member(seed) for seed in range(3)]
+        recipe, members = _recipe(name, 2), [_member(seed) for seed in range(3)]
         together = train_stacked(variant, members, recipe=recipe, device=device)
         for member, one in zip(members, together, strict=True):
             alone = train_network(
@@ -139,8 +150,9 @@ def stacked_agrees(device: str, files: Path) -> str:
 def graph_agrees(device: str, files: Path) -> str:
     """A training step that is replayed as a CUDA graph computes what the same step computes without one."""
     _needs_card(device)
-    variant = find_variant("final_model")
-    recipe, members = Recipe(epochs=2, batch=25), [_member(seed) for seed in range(2)]
+    _without_tf32()
+    variant = find_variant("order_net_s")  # its statistics of BN are recomputed, too
+    recipe, members = _recipe(variant.name, 3), [_member(seed) for seed in range(2)]
     replayed = train_stacked(variant, members, recipe=recipe, device=device)
     with _replaced(stacked._Stack, "_captured_step", lambda self: self._take_step):
         eager = train_stacked(variant, members, recipe=recipe, device=device)
@@ -149,37 +161,31 @@ def graph_agrees(device: str, files: Path) -> str:
         assert isinstance(one, Trained), one
         assert isinstance(other, Trained), other
         found.append(_loss_difference(other, one))
+        answers = float((other.probability - one.probability).abs().max())
+        assert answers <= LOSS, f"probabilities differ by {answers:.4f}"
     assert max(found) <= 1e-3, f"loss differs by {max(found):.2%}"
-    return f"largest difference of a loss {max(found):.2e}"
+    return f"largest difference of a loss in three epochs {max(found):.2e}"
 
 
 def memory_is_split(device: str, files: Path) -> str:
-    """Members that do not fit the memory of the GPU together are trained in halves, also if a capture fails."""
+    """Members whose memory runs out while a CUDA graph is captured are trained in halves, and the rest goes on."""
     _needs_card(device)
     variant, members = find_variant("final_model"), [_member(seed) for seed in range(8)]
-    recipe = Recipe(epochs=1)
-    torch.cuda.empty_cache()
-    torch.cuda.reset_peak_memory_stats()
-    train_stacked(variant, members[:4], recipe=recipe, device=device)
-    needed, total = torch.cuda.max_memory_reserved(), torch.cuda.get_device_properties(0).total_memory
-    torch.cuda.empty_cache()
-    torch.cuda.set_per_process_memory_fraction(1.3 * needed / total)
     sizes: list[int] = []
-    original = stacked._Stack.__init__
+    step = stacked._Stack._take_step
 
-    def counting(self: Any, variant: Any, members: Any, *rest: Any) -> None:
-        sizes.append(len(members))
-        original(self, variant, members, *rest)
+    def failing(self: Any) -> None:
+        if torch.cuda.is_current_stream_capturing():
+            sizes.append(len(self._members))
+            if len(self._members) > 4:
+                raise torch.OutOfMemoryError
+        step(self)
 
-    try:
-        with _replaced(stacked._Stack, "__init__", counting):
-            results = train_stacked(variant, members, recipe=recipe, device=device)
-    finally:
-        torch.cuda.set_per_process_memory_fraction(1.0)
-        torch.cuda.empty_cache()
+    with _replaced(stacked._Stack, "_take_step", failing):
+        results = train_stacked(variant, members, recipe=Recipe(epochs=1), device=device)
     assert all(isinstance(result, Trained) for result in results), [str(result) for result in results]
-    assert len(sizes) > 1, f"{len(members)} networks fitted into {1.3 * needed / 2**20:.0f} MiB"
-    return f"groups of {', '.join(map(str, sizes))} in {1.3 * needed / 2**20:.0f} MiB"
+    assert sizes == [8, 4, 4], f"expected groups of 8, 4 and 4, got {sizes}"
+    return "groups of 8, 4 and 4"
 
 
 def loader_agrees(device: str, files: Path) -> str:
@@ -201,14 +207,21 @@ def loader_agrees(device: str, files: Path) -> str:
 def answers_agree(device: str, files: Path) -> str:
     """Every exported file answers on the device as on the CPU."""
     worst, names = 0.0, []
-    pairs = images(200)
+    pairs, _ = load_dataset(DATA).test.take(np.arange(400))
+    pairs = pairs.reshape(200, 2, 28, 28)
     for path in sorted(files.glob("*.onnx")):
         precision = path.stem.rpartition("-")[2]
         if precision not in ANSWER:
             continue
-        with Predictor(path, provider="cpu") as here, Predictor(path, provider=device) as there:
-            difference = float(np.abs(here.probability(pairs) - there.probability(pairs)).max())
-        assert difference <= ANSWER[precision], f"{path.name}: probabilities differ by {difference:.3f}"
+        with (
+            Predictor(path, provider="cpu") as here,
+            Predictor(path, provider=device, provider_options=_options(device)) as there,
+        ):
+            expected = here.probability(pairs)
+            difference = float(np.abs(expected - there.probability(pairs)).max())
+        factor, least = ANSWER[precision]
+        allowed = factor * float(expected.std()) + least
+        assert difference <= allowed, f"{path.name}: probabilities differ by {difference:.1e}, more than {allowed:.1e}"
         worst = max(worst, difference)
         names.append(path.stem)
     assert names, f"no exported files in {files}"
@@ -221,8 +234,8 @@ def graph_answers_agree(device: str, files: Path) -> str:
     checked = 0
     for path in sorted(files.glob("*-fp32.onnx")):
         with (
-            Predictor(path, provider=device) as plain,
-            Predictor(path, provider=device, graph_batches=(1, 64)) as graphs,
+            Predictor(path, provider=device, provider_options=_options(device)) as plain,
+            Predictor(path, provider=device, provider_options=_options(device), graph_batches=(1, 64)) as graphs,
         ):
             for batch in (1, 64, 65):
                 pairs = images(batch)
@@ -272,7 +285,6 @@ CHECKS: tuple[Callable[[str, Path], str], ...] = (
 
 def run_checks(device: str, files: Path) -> Iterator[Outcome]:
     """The outcome of each check, one after the other."""
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     for check in CHECKS:
         began = time.perf_counter()
         try:

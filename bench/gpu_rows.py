@@ -120,8 +120,8 @@ def _cell(value: object, column: str) -> str:
     return f"{100 * value:.2f} %" if column.startswith("fraction") else f"{value:,.0f}"
 
 
-def main() -> None:
-    """Measures all rows and prints the table."""
+def main() -> int:
+    """Measures all rows and prints the table; returns 1 if a figure is lacking, except those of TensorRT."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=Path, required=True, help="folder of exported files, NAME-PRECISION.onnx")
     parser.add_argument("--device", default="cuda", help="cuda or cpu (default cuda)")
@@ -129,8 +129,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures to this file, after each row")
     options = parser.parse_args()
     batches = tuple(int(text) for text in options.batches.split(","))
-    sys.stdout.write(table(measure(options.files, options.device, batches, save=options.json)) + "\n")
+    found = measure(options.files, options.device, batches, save=options.json)
+    sys.stdout.write(table(found) + "\n")
+    rows: dict[str, dict[str, object]] = found["rows"]  # type: ignore[assignment]
+    cells = [(column, value) for row in rows.values() for column, value in row.items()]
+    lacking = [column for column, value in cells if isinstance(value, str) and not column.startswith("tensorrt")]
+    return int(not cells or bool(lacking))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

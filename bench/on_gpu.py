@@ -9,9 +9,11 @@ be repeated until everything is there. Needs pairnet with [train] and nothing el
 """
 
 import argparse
+import hashlib
 import json
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,18 +28,17 @@ from bench.fixture import build
 from bench.turns import markdown
 from pairnet.host import hardware, revision
 
-FILES = "files"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
     """One step: the arguments of `python -m` for a GPU, and for the small form on a CPU.
 
-    FOLDER stands for --out, IMAGES for a source of images that this machine has.
+    FOLDER stands for --out, FILES for the exported files, IMAGES for a source of images that this machine has.
     """
 
     name: str
     title: str
+    minutes: float  # at most, on a GPU
     gpu: tuple[str, ...]
     cpu: tuple[str, ...]
 
@@ -46,21 +47,24 @@ STEPS = (
     Step(
         name="checks",
         title="Does the GPU compute what the CPU computes?",
-        gpu=("bench.gpu_checks", "--files", "FOLDER/files", "--json", "FOLDER/checks.json"),
-        cpu=("bench.gpu_checks", "--files", "FOLDER/files", "--json", "FOLDER/checks.json", "--device", "cpu"),
+        minutes=2.5,
+        gpu=("bench.gpu_checks", "--files", "FILES", "--json", "FOLDER/checks.json"),
+        cpu=("bench.gpu_checks", "--files", "FILES", "--json", "FOLDER/checks.json", "--device", "cpu"),
     ),
     Step(
         name="throughput",
         title="Inference throughput per variant, device-resident",
-        gpu=("bench.gpu_rows", "--files", "FOLDER/files", "--json", "FOLDER/throughput.json"),
+        minutes=2.5,
+        gpu=("bench.gpu_rows", "--files", "FILES", "--json", "FOLDER/throughput.json"),
         cpu=(
-            *("bench.gpu_rows", "--files", "FOLDER/files", "--json", "FOLDER/throughput.json"),
+            *("bench.gpu_rows", "--files", "FILES", "--json", "FOLDER/throughput.json"),
             *("--device", "cpu", "--batches", "256"),
         ),
     ),
     Step(
         name="table3",
         title="Table III as `pairnet reproduce` trains it: ten draws of eight networks",
+        minutes=1.5,
         gpu=(
             *("pairnet", "reproduce", "--device", "cuda", "--data", "IMAGES"),
             *("--runs", "FOLDER/runs", "--markdown"),
@@ -71,20 +75,9 @@ STEPS = (
         ),
     ),
     Step(
-        name="inference",
-        title="Inference of final_model compared with PyTorch",
-        gpu=(
-            *("bench.peers_inference", "--device", "cuda", "--rounds", "5", "--images", "0", "--markdown"),
-            *("--data", "IMAGES", "--runs", "FOLDER/none"),
-        ),
-        cpu=(
-            *("bench.peers_inference", "--rounds", "1", "--images", "20", "--markdown"),
-            *("--peers", "eager|pairnet, fp32", "--runs", "FOLDER/none", "--data", "glyphs:2000"),
-        ),
-    ),
-    Step(
         name="study",
         title="A study compared with a plain PyTorch loop on the same device",
+        minutes=2,
         gpu=(
             *("bench.peers_study", "--device", "cuda", "--rounds", "3", "--draws", "10", "--data", "IMAGES"),
             *("--json", "FOLDER/study.json", "--markdown"),
@@ -97,6 +90,7 @@ STEPS = (
     Step(
         name="training",
         title="Time to 95.2 %",
+        minutes=1,
         gpu=(
             *("bench.peers_training", "--device", "cuda", "--rounds", "5", "--data", "IMAGES"),
             *("--json", "FOLDER/training.json", "--markdown"),
@@ -104,6 +98,19 @@ STEPS = (
         cpu=(
             *("bench.peers_training", "--rounds", "2", "--epochs", "1", "--data", "glyphs:4000"),
             *("--json", "FOLDER/training.json", "--markdown"),
+        ),
+    ),
+    Step(
+        name="inference",
+        title="Inference of final_model compared with PyTorch",
+        minutes=3,
+        gpu=(
+            *("bench.peers_inference", "--device", "cuda", "--rounds", "5", "--images", "0", "--markdown"),
+            *("--data", "IMAGES", "--runs", "FOLDER/none"),
+        ),
+        cpu=(
+            *("bench.peers_inference", "--rounds", "1", "--images", "20", "--markdown"),
+            *("--peers", "eager|pairnet, fp32", "--runs", "FOLDER/none", "--data", "glyphs:2000"),
         ),
     ),
 )
@@ -117,20 +124,31 @@ class Status:
     state: str  # "done", "failed", "out of time"
     seconds: float
     command: str
-    revision: str
+    code: str  # revision of pairnet and digest of bench/
+    card: str
 
 
 def environment(device: str) -> dict[str, str]:
     """Card, driver, CUDA, cuDNN and versions."""
+    import onnxruntime
     import torch
 
-    found = {"device": device, "machine": hardware(), "python": platform.python_version(), "revision": revision()}
+    from pairnet import _core
+
+    found = {
+        "device": device,
+        "simd": _core.simd_levels()[0],
+        "machine": hardware(),
+        "python": platform.python_version(),
+        "revision": revision(),
+    }
     found["images"] = images()
-    for name in ("pairnet", "torch", "onnx", "onnxruntime-gpu", "onnxruntime", "tensorrt", "numpy"):
+    for name in ("pairnet", "torch", "onnx", "tensorrt", "numpy"):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
+    found["ONNX Runtime"] = f"{onnxruntime.__version__}: {', '.join(onnxruntime.get_available_providers())}"
     if torch.cuda.is_available():
         card = torch.cuda.get_device_properties(0)
         found |= {
@@ -161,14 +179,38 @@ def images() -> str:
     return "glyphs:20000"
 
 
-def run_step(step: Step, folder: Path, device: str, seconds: float) -> Status:
-    """Runs one step for at most `seconds`: its table in NAME.md, its log in NAME.log, how it ended in NAME.status."""
+def code() -> str:
+    """Revision of pairnet and a digest of the files of bench/, which a wheel does not know."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return f"{revision()}, bench {digest.hexdigest()[:12]}"
+
+
+def files_of(folder: Path, device: str) -> Path:
+    """Where the exported files of this code and device are."""
+    return folder / f"files-{device}-{hashlib.sha256(code().encode()).hexdigest()[:8]}"
+
+
+def arguments_of(step: Step, folder: Path, device: str) -> list[str]:
+    """The arguments of `python -m` for one step."""
+    places = {"FOLDER": str(folder), "FILES": str(files_of(folder, device)), "IMAGES": images()}
     given = step.cpu if device == "cpu" else step.gpu
-    arguments = [text.replace("FOLDER", str(folder)).replace("IMAGES", images()) for text in given]
+    for place, value in places.items():
+        given = tuple(text.replace(place, value) for text in given)
+    return list(given)
+
+
+def run_step(step: Step, folder: Path, facts: dict[str, str], seconds: float) -> Status:
+    """Runs one step for at most `seconds`: its table in NAME.md, its log in NAME.log, how it ended in NAME.status."""
+    arguments = arguments_of(step, folder, facts["device"])
     command, began = [sys.executable, "-m", *arguments], time.monotonic()
+    shutil.rmtree(folder / "runs", ignore_errors=True)  # a study would continue it and take no time
     table, log = folder / f"{step.name}.md", folder / f"{step.name}.log"
     with table.open("w") as out, log.open("w") as err:
-        process = subprocess.Popen(command, stdout=out, stderr=err, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdout=out, stderr=err, start_new_session=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+        )
         try:
             state = "done" if process.wait(seconds) == 0 else "failed"
         except subprocess.TimeoutExpired:
@@ -181,27 +223,30 @@ def run_step(step: Step, folder: Path, device: str, seconds: float) -> Status:
         state=state,
         seconds=round(time.monotonic() - began, 1),
         command=f"python -m {' '.join(arguments)}",
-        revision=revision(),
+        code=code(),
+        card=facts.get("card", ""),
     )
     (folder / f"{step.name}.status").write_text(json.dumps(asdict(status), indent=1) + "\n")
     return status
 
 
-def done_before(step: Step, folder: Path) -> bool:
-    """Whether an earlier call has finished this step with the same code."""
+def done_before(step: Step, folder: Path, facts: dict[str, str]) -> bool:
+    """Whether an earlier call has finished this step with the same command and code, on such a card."""
     path = folder / f"{step.name}.status"
     if not path.exists():
         return False
     status = json.loads(path.read_text())
-    return bool(status["state"] == "done" and status["revision"] == revision())
+    command = f"python -m {' '.join(arguments_of(step, folder, facts['device']))}"
+    now = {"state": "done", "command": command, "code": code(), "card": facts.get("card", "")}
+    return all(status.get(key) == value for key, value in now.items())
 
 
-def prepare_files(folder: Path, *, small: bool) -> None:
-    """Exports all variants, trained for an epoch: throughput does not depend on the weights."""
-    files = folder / FILES
-    if list(files.glob("*.onnx")) and (files / "complete").exists():
+def prepare_files(folder: Path, device: str) -> None:
+    """Exports all variants, briefly trained; the small form two of them."""
+    files = files_of(folder, device)
+    if (files / "complete").exists():
         return
-    if small:
+    if device == "cpu":
         os.environ.setdefault("PAIRNET_BENCH_VARIANTS", "order_net_fast,final_model")
     files.mkdir(parents=True, exist_ok=True)
     build(files, quick=True)
@@ -243,22 +288,37 @@ def main() -> int:
         parser.error(f"expected steps of {', '.join(step.name for step in STEPS)}, got {', '.join(sorted(unknown))}")
     end, folder = time.monotonic() + 60 * options.minutes, options.out.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    facts = environment(options.device)
+    try:
+        facts = environment(options.device)
+    except ImportError as error:
+        sys.stderr.write(
+            f"expected pairnet with its extension, torch and ONNX Runtime, got: {error}: install its wheel with [train], "
+            "and start where no folder pairnet/ without the extension is in the way\n"
+        )
+        return 1
     (folder / "environment.json").write_text(json.dumps(facts, indent=1) + "\n")
     sys.stderr.write("".join(f"{key}: {value}\n" for key, value in facts.items()))
-    prepare_files(folder, small=options.device == "cpu")
+    if options.device == "cuda" and "card" not in facts:
+        sys.stderr.write("expected a GPU that torch can use, got none: `pairnet doctor` says what is missing\n")
+        return 1
     complete = True
+    try:
+        prepare_files(folder, options.device)
+    except Exception as error:  # only two of the steps need them
+        complete = False
+        sys.stderr.write(f"the files could not be exported: {' '.join(str(error).split())[:300]}\n")
     for step in STEPS:
         if step.name not in names:
             continue
-        if not options.again and done_before(step, folder):
+        if not options.again and done_before(step, folder, facts):
             sys.stderr.write(f"{step.name}: done before\n")
             continue
         left = end - time.monotonic()
         if left <= 0:
             complete = False
             break
-        status = run_step(step, folder, options.device, left)
+        limit = left if options.device == "cpu" else min(left, 60 * step.minutes)
+        status = run_step(step, folder, facts, limit)
         complete = complete and status.state == "done"
         sys.stderr.write(f"{step.name}: {status.state} in {status.seconds} s\n")
         (folder / "report.md").write_text(report(folder, facts))

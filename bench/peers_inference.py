@@ -80,7 +80,12 @@ class Speed:
 
 def measured(peers: list[Peer], raw: Pixels, ready: NDArray[np.float32], rounds: int) -> dict[str, Speed]:
     """Speeds of all peers on the same batch: they take turns for `rounds` rounds, after a warm-up."""
-    ready_peers = {peer.name: _turn(peer, raw, ready) for peer in with_progress(peers, f"batch {len(raw)}, warm-up")}
+    ready_peers = {}
+    for peer in with_progress(peers, f"batch {len(raw)}, warm-up"):
+        try:
+            ready_peers[peer.name] = _turn(peer, raw, ready)
+        except Exception as error:  # a peer that fails must not hide the others
+            sys.stderr.write(f"{peer.name} failed: {' '.join(str(error).split())[:300]}\n")
     found = take_turns(ready_peers, rounds, description=f"batch {len(raw)}")
     return {
         name: Speed(rate=spread(tuple(rate for rate, _ in turns)), cost=spread(tuple(cost for _, cost in turns)).median)
@@ -246,6 +251,8 @@ def main(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
 ) -> None:
     """Measures all peers and prints both tables."""
+    torch._dynamo.config.recompile_limit = 64  # for each precision, mode and batch; beyond it, torch would run eagerly
+    torch._dynamo.config.fail_on_recompile_limit_hit = True
     console = Console(width=140, highlight=False)
     with tempfile.TemporaryDirectory() as scratch:
         record, net, folder, dataset = trained(runs, Path(scratch), data)
@@ -267,14 +274,16 @@ def main(
             ranked, whole, same = rank_against_all_pairs(files["fp32"], test.take(np.arange(images))[0], rounds)
     largest = speeds[max(BATCHES)]
     headings = ["", *(f"batch {batch}, pairs/s" for batch in BATCHES), "CPU µs/pair"]
-    rows = [[peer.name, *(str(speeds[batch][peer.name]) for batch in BATCHES)] for peer in chosen]
-    rows = [[*row, f"{largest[row[0]].cost:.1f}"] for row in rows]
+    rows = [[peer.name, *(str(speeds[batch].get(peer.name, "failed")) for batch in BATCHES)] for peer in chosen]
+    rows = [[*row, f"{largest[row[0]].cost:.1f}" if row[0] in largest else ""] for row in rows]
     if peaks:
         headings.append("of a matrix product")
         work = 2 * count_multiply_adds(find_variant(VARIANT))  # of the network; the file omits what pooling drops
         for row, peer in zip(rows, chosen, strict=True):
-            done = largest[peer.name].rate.median * work
-            row.append(f"{100 * done / peaks[peer.precision]:.2f} %" if peer.precision else "")
+            if peer.precision and peer.name in largest:
+                row.append(f"{100 * largest[peer.name].rate.median * work / peaks[peer.precision]:.2f} %")
+            else:
+                row.append("")
     show(console, headings, rows, markdown=markdown)
     versions = f"torch {torch.__version__}, ONNX Runtime {ort.__version__}"
     console.print(f"median (quartiles) of {rounds} rounds, {VARIANT}, {hardware()}; {versions}")

@@ -126,8 +126,9 @@ def main() -> None:
     options = parser.parse_args()
     device = resolve_device(options.device)
     torch.set_num_threads(cores())
-    timings = compare(load_dataset(options.data), rounds=options.rounds, epochs=options.epochs, device=device)
-    about = f"median (quartiles) of {options.rounds} rounds; {device}; {hardware()}; torch {torch.__version__}"
+    dataset = load_dataset(options.data)
+    timings = compare(dataset, rounds=options.rounds, epochs=options.epochs, device=device)
+    about = f"median (quartiles) of {options.rounds} rounds; {dataset.name}; {device}; {hardware()}; torch {torch.__version__}"
     if options.json:
         options.json.write_text(
             json.dumps({"about": about, "peers": [asdict(each) for each in timings]}, indent=1) + "\n"

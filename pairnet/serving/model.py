@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +70,8 @@ class CudaRunner:
     """Runs a session whose tensors are on the GPU, with one CUDA graph for each batch size in `graph_batches`.
 
     Nothing leaves the device between the copy in and the copy out. A graph replays a whole run as one launch, on the
-    tensors with which it was captured: `_lock` guards these. Not yet run on a GPU; tested on `device` "cpu", where the
-    same calls copy from memory to memory.
+    tensors with which it was captured and in memory that counts as free afterwards: `_lock` guards both. Not yet run on
+    a GPU; tested on `device` "cpu", where the same calls copy from memory to memory.
     """
 
     def __init__(
@@ -87,6 +88,11 @@ class CudaRunner:
         sizes = {len(value) for value in feeds.values()}  # a head compares one row with many, without a graph
         if len(sizes) == 1 and (size := sizes.pop()) in self._graphs:
             return self._replay(size, feeds)
+        with self._lock if self._graphs else nullcontext():  # a replay uses memory that counts as free
+            return self._run(feeds)
+
+    def _run(self, feeds: Feeds) -> Outputs:
+        """One run without a graph."""
         binding = self._session.io_binding()
         for name, value in feeds.items():
             resident = ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(value), self._device, 0)

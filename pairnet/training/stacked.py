@@ -248,9 +248,12 @@ class _Stack:
                 self._step.zero_()
                 self._take_step()
         torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._take_step()
+        graph, working = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+        try:
+            with torch.cuda.graph(graph):
+                self._take_step()
+        finally:
+            torch.cuda.set_stream(working)  # a capture that fails leaves its own stream behind
         with torch.no_grad():
             for value, old in zip(state, before, strict=True):
                 value.copy_(old)

@@ -70,8 +70,14 @@ def test_stacked_networks_that_get_other_masks_fail(files, monkeypatch):
 
 
 def test_a_file_that_answers_something_else_fails(files, monkeypatch):
-    original, errors = Predictor.probability, iter(np.linspace(0, 1, 100))
-    monkeypatch.setattr(Predictor, "probability", lambda self, pairs: original(self, pairs) + next(errors))
+    original, calls = Predictor.probability, []
+
+    def permuted(self, pairs):
+        calls.append(len(pairs))
+        answers = original(self, pairs)
+        return answers[::-1].copy() if len(calls) % 2 == 0 else answers  # of the second of each two predictors
+
+    monkeypatch.setattr(Predictor, "probability", permuted)
     found = outcome("answers_agree", files)
     assert (found.state, "probabilities differ by" in found.text) == ("failed", True)
 
@@ -124,11 +130,11 @@ def steps(monkeypatch, tmp_path):
     """One step that ends well, one that fails, one that takes too long; no files are needed."""
     code = "import sys, time; print('| a |'); sys.stderr.write('the reason'); "
     made = [
-        on_gpu.Step(name=name, title=name, gpu=(), cpu=("this", code + end))
+        on_gpu.Step(name=name, title=name, minutes=1, gpu=(), cpu=("this", code + end))
         for name, end in (("good", ""), ("bad", "sys.exit(3)"), ("slow", "time.sleep(60)"))
     ]
     monkeypatch.setattr(on_gpu, "STEPS", tuple(made))
-    monkeypatch.setattr(on_gpu, "prepare_files", lambda folder, small: None)
+    monkeypatch.setattr(on_gpu, "prepare_files", lambda folder, device: None)
     start = subprocess.Popen
 
     def python_code(command, **options):
@@ -155,6 +161,18 @@ def test_every_step_leaves_its_result_and_a_failure_hides_no_other(steps, monkey
     assert json.loads((steps / "environment.json").read_text())["device"] == "cpu"
     assert start(monkeypatch, "--out", steps, "--only", "good") == 0
     assert "good: done before" in capsys.readouterr().err
+    monkeypatch.setattr(on_gpu, "code", lambda: "another revision")
+    assert start(monkeypatch, "--out", steps, "--only", "good") == 0
+    assert "good: done in" in capsys.readouterr().err
+
+
+def test_without_a_card_nothing_is_run(steps, monkeypatch, capsys):
+    if common.has_gpu_driver():
+        pytest.skip("a GPU is here")
+    monkeypatch.setattr(sys, "argv", ["on_gpu", "--out", str(steps)])
+    assert on_gpu.main() == 1
+    assert "expected a GPU that torch can use, got none" in capsys.readouterr().err
+    assert sorted(path.name for path in steps.iterdir()) == ["environment.json"]
 
 
 def test_it_ends_in_time(steps, monkeypatch):
@@ -164,7 +182,9 @@ def test_it_ends_in_time(steps, monkeypatch):
 
 def test_a_step_that_is_out_of_time_leaves_no_process(steps, monkeypatch):
     code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)', 'grandchild'])"
-    monkeypatch.setattr(on_gpu, "STEPS", (on_gpu.Step(name="slow", title="slow", gpu=(), cpu=("this", code)),))
+    monkeypatch.setattr(
+        on_gpu, "STEPS", (on_gpu.Step(name="slow", title="slow", minutes=1, gpu=(), cpu=("this", code)),)
+    )
     assert start(monkeypatch, "--out", steps, "--minutes", 0.05) == 1
     lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
     assert not [line for line in lines if b"grandchild" in line and b"sleep(60)" in line and b"subprocess" not in line]
