@@ -292,8 +292,8 @@ def main() -> int:
         facts = environment(options.device)
     except ImportError as error:
         sys.stderr.write(
-            f"expected pairnet with its extension, torch and ONNX Runtime, got: {error}: install its wheel with [train], "
-            "and start where no folder pairnet/ without the extension is in the way\n"
+            f"expected pairnet with its extension, torch and ONNX Runtime, got: {error}: install its wheel with "
+            "[train], and start where no folder pairnet/ without the extension is in the way\n"
         )
         return 1
     (folder / "environment.json").write_text(json.dumps(facts, indent=1) + "\n")

@@ -128,7 +128,8 @@ def main() -> None:
     torch.set_num_threads(cores())
     dataset = load_dataset(options.data)
     timings = compare(dataset, rounds=options.rounds, epochs=options.epochs, device=device)
-    about = f"median (quartiles) of {options.rounds} rounds; {dataset.name}; {device}; {hardware()}; torch {torch.__version__}"
+    machine = f"{device}; {hardware()}; torch {torch.__version__}"
+    about = f"median (quartiles) of {options.rounds} rounds; {dataset.name}; {machine}"
     if options.json:
         options.json.write_text(
             json.dumps({"about": about, "peers": [asdict(each) for each in timings]}, indent=1) + "\n"
