@@ -14,6 +14,7 @@ import onnxruntime as ort
 
 from bench.common import FIRST, GPU_PRECISIONS, NETWORKS, NeedsNetworks, has_gpu_driver, images, titled
 from bench.fixture import NULL, Fixture
+from bench.turns import seconds_of
 from pairnet.artifact.sessions import open_session
 from pairnet.errors import ProviderError
 from pairnet.models.variants import count_multiply_adds, find_variant
@@ -142,12 +143,14 @@ def matrix_product(precision: str, *, device: str = "cuda") -> float:
             torch.cuda.synchronize()
 
     warm_up(run)
-    times = []
-    for _ in range(SWEEPS):
-        began = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - began)
-    return 2 * size**3 / statistics.median(times)
+    return 2 * size**3 / statistics.median(seconds_of(run) for _ in range(SWEEPS))
+
+
+def arithmetic(precision: str, device: str = "cuda") -> str:
+    """ONNX Runtime's arithmetic for a file of `precision`: TF32 for fp32 on CUDA, and fp32 for everything on a CPU."""
+    if device == "cpu":
+        return "fp32"
+    return "tf32" if precision == "fp32" else precision
 
 
 def fraction_of_matrix_product(variant: str, pairs_per_second: float, flops: float) -> float:
@@ -203,10 +206,10 @@ class ChartedThroughput(NeedsNetworks):
     unit = "pairs/s"
 
     def setup(self, fixture: Fixture, variant: str, provider: str, precision: str) -> None:
-        fixture.file(variant, precision)
+        path = fixture.file(variant, precision)
         if provider == "tensorrt" and variant not in MAIN:
             raise NotImplementedError("TensorRT builds an engine for each row: only for the main variants")
-        ResidentRun(fixture.file(variant, precision), provider, 1)  # skips without a GPU
+        ResidentRun(path, provider, 1)  # skips without a GPU
 
     @titled("pairs per second on the GPU (charted)")
     def track_pairs_per_second(self, fixture: Fixture, variant: str, provider: str, precision: str) -> float:
@@ -226,9 +229,4 @@ class ChartedFraction(NeedsNetworks):
     @titled("arithmetic on the GPU, of a matrix product's (charted)")
     def track_fraction(self, fixture: Fixture, variant: str, precision: str) -> float:
         rate = best_pairs_per_second(fixture.file(variant, precision), "cuda")
-        return 100 * fraction_of_matrix_product(variant, rate, matrix_product(_arithmetic(precision)))
-
-
-def _arithmetic(precision: str) -> str:
-    """The arithmetic of ONNX Runtime's CUDA provider for a file of `precision`: its default for fp32 is TF32."""
-    return "tf32" if precision == "fp32" else precision
+        return 100 * fraction_of_matrix_product(variant, rate, matrix_product(arithmetic(precision)))

@@ -27,7 +27,7 @@ from pairnet.artifact.sessions import PROVIDERS, missing, open_session
 from pairnet.data.loader import PairLoader
 from pairnet.data.pairs import Moments, Pairs, draw_pairs
 from pairnet.data.sources import load_dataset
-from pairnet.errors import ProviderError
+from pairnet.errors import ProviderError, one_line
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import find_variant
 from pairnet.serving.predictor import Predictor
@@ -293,7 +293,7 @@ def run_checks(device: str, files: Path) -> Iterator[Outcome]:
             state, text = "skipped", str(reason)
         except Exception as error:  # a check that fails must not hide the others
             traceback.print_exc()
-            state, text = "failed", " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            state, text = "failed", f"{type(error).__name__}: {one_line(error)}"
         yield Outcome(check=check.__name__, state=state, text=text, seconds=time.perf_counter() - began)
 
 

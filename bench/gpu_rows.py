@@ -13,12 +13,14 @@ import statistics
 import sys
 from pathlib import Path
 
-from bench.common import FIRST, NETWORKS, images
+from bench.common import NETWORKS, images
 from bench.fixture import NULL
 from bench.gpu import (
     LARGE,
+    MAIN,
     SWEEPS,
     ResidentRun,
+    arithmetic,
     best_pairs_per_second,
     fraction_of_matrix_product,
     matrix_product,
@@ -26,6 +28,7 @@ from bench.gpu import (
     with_symmetric_padding,
 )
 from bench.turns import markdown, seconds_of
+from pairnet.errors import one_line
 from pairnet.serving.predictor import Predictor
 
 SYMMETRIC = " (symmetric padding)"
@@ -38,12 +41,12 @@ def measure(files: Path, device: str, batches: tuple[int, ...], *, save: Path | 
     """
     providers = ["cuda", "tensorrt"] if device == "cuda" else ["cpu"]
     precisions = ["fp32", "fp16"]
-    peaks = {precision: matrix_product(name, device=device) for precision, name in _arithmetic(device).items()}
+    peaks = {precision: matrix_product(arithmetic(precision, device), device=device) for precision in precisions}
     rows: dict[str, dict[str, object]] = {}
     found: dict[str, object] = {"device": device, "batches": batches, "matrix_product": peaks, "rows": rows}
     for provider in providers:
         for name in NETWORKS:
-            if provider == "tensorrt" and name not in [NULL, *FIRST]:
+            if provider == "tensorrt" and name not in MAIN:
                 continue
             for precision in precisions:
                 path = files / f"{name}-{precision}.onnx"
@@ -56,9 +59,9 @@ def measure(files: Path, device: str, batches: tuple[int, ...], *, save: Path | 
                 if provider == "cuda" and name == "final_model":
                     other = rows.setdefault(name + SYMMETRIC, {})
                     other[f"{provider} {precision}"] = _rate(with_symmetric_padding(path), provider, device, batches)
-                if name in [NULL, *FIRST]:
+                if name in MAIN:
                     row[f"{provider} {precision}, one pair, µs"] = _microseconds(path, provider, device)
-                if provider != "tensorrt" and precision == "fp32" and name in [NULL, *FIRST]:
+                if provider != "tensorrt" and precision == "fp32" and name in MAIN:
                     row[f"{provider} from the host"] = _from_host(path, provider, max(batches))
                 if save:
                     save.write_text(json.dumps(found, indent=1) + "\n")
@@ -66,17 +69,12 @@ def measure(files: Path, device: str, batches: tuple[int, ...], *, save: Path | 
     return found
 
 
-def _arithmetic(device: str) -> dict[str, str]:
-    """The arithmetic that a matrix product is measured in, by precision of the file."""
-    return {"fp32": "tf32", "fp16": "fp16"} if device == "cuda" else {"fp32": "fp32", "fp16": "fp32"}
-
-
 def _rate(model: Path | bytes, provider: str, device: str, batches: tuple[int, ...]) -> float | str:
     """Pairs/s, or the reason why there is no figure."""
     try:
         return best_pairs_per_second(model, provider, device=device, batches=batches)
     except Exception as error:  # one row that fails must not hide the others
-        return " ".join(str(error).split())[:200]
+        return one_line(error)
 
 
 def _microseconds(model: Path, provider: str, device: str) -> float | str:
@@ -84,7 +82,7 @@ def _microseconds(model: Path, provider: str, device: str) -> float | str:
     try:
         return 1e6 / ResidentRun(model, provider, 1, device=device).pairs_per_second()
     except Exception as error:
-        return " ".join(str(error).split())[:200]
+        return one_line(error)
 
 
 def _from_host(model: Path, provider: str, batch: int) -> float | str:
@@ -95,7 +93,7 @@ def _from_host(model: Path, provider: str, batch: int) -> float | str:
             warm_up(lambda: predictor.probability(pairs))
             return batch / statistics.median(seconds_of(lambda: predictor.probability(pairs)) for _ in range(SWEEPS))
     except Exception as error:
-        return " ".join(str(error).split())[:200]
+        return one_line(error)
 
 
 def table(found: dict[str, object]) -> str:

@@ -26,6 +26,7 @@ from pathlib import Path
 
 from bench.fixture import build
 from bench.turns import markdown
+from pairnet.errors import one_line
 from pairnet.host import hardware, revision
 
 
@@ -201,6 +202,11 @@ def arguments_of(step: Step, folder: Path, device: str) -> list[str]:
     return list(given)
 
 
+def shown(arguments: list[str]) -> str:
+    """A step's command as a reader would type it."""
+    return f"python -m {' '.join(arguments)}"
+
+
 def run_step(step: Step, folder: Path, facts: dict[str, str], seconds: float) -> Status:
     """Runs one step for at most `seconds`: its table in NAME.md, its log in NAME.log, how it ended in NAME.status."""
     arguments = arguments_of(step, folder, facts["device"])
@@ -222,7 +228,7 @@ def run_step(step: Step, folder: Path, facts: dict[str, str], seconds: float) ->
     status = Status(
         state=state,
         seconds=round(time.monotonic() - began, 1),
-        command=f"python -m {' '.join(arguments)}",
+        command=shown(arguments),
         code=code(),
         card=facts.get("card", ""),
     )
@@ -236,8 +242,8 @@ def done_before(step: Step, folder: Path, facts: dict[str, str]) -> bool:
     if not path.exists():
         return False
     status = json.loads(path.read_text())
-    command = f"python -m {' '.join(arguments_of(step, folder, facts['device']))}"
-    now = {"state": "done", "command": command, "code": code(), "card": facts.get("card", "")}
+    arguments = arguments_of(step, folder, facts["device"])
+    now = {"state": "done", "command": shown(arguments), "code": code(), "card": facts.get("card", "")}
     return all(status.get(key) == value for key, value in now.items())
 
 
@@ -306,7 +312,7 @@ def main() -> int:
         prepare_files(folder, options.device)
     except Exception as error:  # only two of the steps need them
         complete = False
-        sys.stderr.write(f"the files could not be exported: {' '.join(str(error).split())[:300]}\n")
+        sys.stderr.write(f"the files could not be exported: {one_line(error)}\n")
     for step in STEPS:
         if step.name not in names:
             continue

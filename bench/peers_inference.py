@@ -35,6 +35,7 @@ from pairnet.artifact.design import Precision
 from pairnet.artifact.recorded import as_input
 from pairnet.data.pairs import Moments, draw_pairs
 from pairnet.data.sources import Dataset, load_dataset
+from pairnet.errors import one_line
 from pairnet.exporting.export import export
 from pairnet.host import cores, hardware
 from pairnet.models.networks import JointNetwork, TwinNetwork
@@ -85,7 +86,7 @@ def measured(peers: list[Peer], raw: Pixels, ready: NDArray[np.float32], rounds:
         try:
             ready_peers[peer.name] = _turn(peer, raw, ready)
         except Exception as error:  # a peer that fails must not hide the others
-            sys.stderr.write(f"{peer.name} failed: {' '.join(str(error).split())[:300]}\n")
+            sys.stderr.write(f"{peer.name} failed: {one_line(error)}\n")
     found = take_turns(ready_peers, rounds, description=f"batch {len(raw)}")
     return {
         name: Speed(rate=spread(tuple(rate for rate, _ in turns)), cost=spread(tuple(cost for _, cost in turns)).median)

@@ -5,7 +5,6 @@ for no reason of its own. Within a round it affects all of them. A peer that is 
 that remains.
 """
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,22 +54,6 @@ def take_turns(peers: Mapping[str, Callable[[], T]], rounds: int, *, description
         for name in list(peers)[:: -1 if number % 2 else 1]:
             found[name].append(peers[name]())
     return {name: tuple(values) for name, values in found.items()}
-
-
-def timed(run: Callable[[], object], *, at_least: float = 0.0) -> Callable[[], float]:
-    """A function that measures seconds per call of `run`, over as many calls as last `at_least` seconds."""
-    repeats = 1
-    if at_least:
-        run()
-        repeats = max(1, math.ceil(at_least / seconds_of(run)))
-
-    def seconds() -> float:
-        began = time.perf_counter()
-        for _ in range(repeats):
-            run()
-        return (time.perf_counter() - began) / repeats
-
-    return seconds
 
 
 def seconds_of(run: Callable[[], object]) -> float:

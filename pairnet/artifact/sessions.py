@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from pairnet.errors import ModelError, ProviderError
+from pairnet.errors import ModelError, ProviderError, one_line
 
 PROVIDERS = {
     "tensorrt": "TensorrtExecutionProvider",
@@ -81,7 +81,7 @@ def _difference(session: ort.InferenceSession, model: bytes, name: str) -> str:
     try:
         got = session.run(None, feeds, without_graph())
     except Exception as error:  # ONNX Runtime's exceptions have no common class
-        return " ".join(str(error).split())
+        return one_line(error)
     for output, one, other in zip(session.get_outputs(), expected, got, strict=True):
         scale = max(1.0, float(np.abs(one).max()))  # features are not bounded by 1
         largest = float(np.abs(np.asarray(one, np.float64) - other).max()) / scale

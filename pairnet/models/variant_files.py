@@ -4,16 +4,15 @@ import difflib
 import re
 import tomllib
 from collections.abc import Collection, Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
 
 from pairnet.errors import ArgumentError, NotationError
-from pairnet.models.notation import show
 from pairnet.models.recipes import Optimiser, Recipe, Schedule, Warp
-from pairnet.models.variants import VARIANTS, Variant, check
+from pairnet.models.variants import VARIANTS, Variant, check, in_standard_notation
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 """Valid names: each one becomes part of the names of folders and files."""
@@ -37,9 +36,9 @@ def read_variants(path: Path) -> dict[str, Variant]:
     """
     if path.exists() and not path.is_file():
         raise ArgumentError(f"expected a TOML file with variants, got {path}, which is no file: check the path")
+    if path.is_file() and path.stat().st_size > LARGEST_FILE:
+        raise ArgumentError(f"expected a TOML file of at most {LARGEST_FILE:,} bytes, got {path}: check the path")
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise ArgumentError(f"expected a TOML file of at most {LARGEST_FILE:,} bytes, got {path}: check the path")
         document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ArgumentError(f"expected a TOML file with variants, but {path} does not exist: check the path") from None
@@ -50,8 +49,6 @@ def read_variants(path: Path) -> dict[str, Variant]:
     except tomllib.TOMLDecodeError as error:
         raise ArgumentError(f"expected a TOML file, got {path}: {error}: correct the syntax there") from None
     except ValueError as error:  # a number of thousands of digits
-        if isinstance(error, ArgumentError):
-            raise
         raise ArgumentError(f"expected a TOML file, got {path}: {error}: use a smaller number") from None
     except RecursionError:
         raise ArgumentError(f"expected a TOML file, got {path}: too many levels: use [variants.NAME] tables") from None
@@ -93,13 +90,7 @@ def _variant(name: str, table: Any, path: Path) -> Variant:
         raise NotationError(f"{path}: {error}") from None
     if not variant.note.isprintable():
         raise ArgumentError(f"{place}.note: expected one line of text, got {_shown(variant.note)}: shorten it")
-    return replace(  # spaces and line breaks do not distinguish variants
-        variant,
-        net=show(variant.net_layers),
-        tower=show(variant.tower_layers),
-        head=show(variant.head_layers),
-        auxiliary=show(variant.auxiliary_layers),
-    )
+    return in_standard_notation(variant)
 
 
 def _check_keys(table: Mapping[str, Any], known: Collection[str], place: str) -> None:

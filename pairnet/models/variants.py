@@ -7,7 +7,7 @@ from functools import cached_property
 
 from pairnet.errors import ArgumentError, NotationError
 from pairnet.models import notation
-from pairnet.models.notation import Conv, Layer, Linear, Order, Softmax
+from pairnet.models.notation import Conv, Layer, Linear, Order, Softmax, show
 from pairnet.models.recipes import Recipe, Warp
 
 PAIR = (2, 14, 14)
@@ -198,6 +198,17 @@ def find_variant(name: str) -> Variant:
     near = difflib.get_close_matches(name.lower().replace("-", "_"), rows, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"choose one of {', '.join(rows)}"
     raise ArgumentError(f'expected the name of a variant, got "{name}": {hint}')
+
+
+def in_standard_notation(variant: Variant) -> Variant:
+    """The same variant with its structure as `show` writes it: spaces and line breaks do not distinguish variants."""
+    return replace(
+        variant,
+        net=show(variant.net_layers),
+        tower=show(variant.tower_layers),
+        head=show(variant.head_layers),
+        auxiliary=show(variant.auxiliary_layers),
+    )
 
 
 def count_parameters(variant: Variant) -> int:

@@ -42,7 +42,7 @@ class Run:
     test_pairs: int | None = None  # to test on; None: as many as `pairs`
     seed: int = 0  # of the draws, the initial weights and the order of the batches
     fold: int | None = None  # 0 to folds-1
-    folds: int = 4
+    folds: int = PAPER_FOLDS
     device: str = "cpu"
     measurements: int = MEASUREMENTS
 

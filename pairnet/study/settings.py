@@ -5,8 +5,7 @@ from dataclasses import asdict, dataclass, replace
 
 from pairnet.artifact.text import counted
 from pairnet.errors import RecordError
-from pairnet.models.notation import show
-from pairnet.models.variants import VARIANTS, Variant
+from pairnet.models.variants import VARIANTS, Variant, in_standard_notation
 from pairnet.study.records import RunRecord
 
 
@@ -38,16 +37,7 @@ def setting_of(record: RunRecord) -> Setting:
 
 def _plain(variant: Variant) -> Variant:
     """A variant without its name, in the notation's standard form."""
-    return replace(
-        variant,
-        name="",
-        note="",
-        parameters=None,
-        net=show(variant.net_layers),
-        tower=show(variant.tower_layers),
-        head=show(variant.head_layers),
-        auxiliary=show(variant.auxiliary_layers),
-    )
+    return in_standard_notation(replace(variant, name="", note="", parameters=None))
 
 
 def by_setting(records: Sequence[RunRecord]) -> dict[Setting, list[RunRecord]]:

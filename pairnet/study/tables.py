@@ -7,7 +7,7 @@ from pairnet.errors import ArgumentError
 from pairnet.models import paper
 from pairnet.models.recipes import Recipe, Warp
 from pairnet.models.variants import Variant, count_parameters, find_variant
-from pairnet.study.runs import Run, with_dropout
+from pairnet.study.runs import PAPER_FOLDS, Run, with_dropout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +160,7 @@ def plan(
     epochs: int | None = None,
     pairs: int = 1000,
     test_pairs: int | None = None,
-    folds: int = 4,
+    folds: int = PAPER_FOLDS,
     device: str = "cpu",
 ) -> list[Run]:
     """The runs of a study, row after row.
