@@ -56,6 +56,9 @@ def _is(**expected: tuple[int, ...]) -> Test:
     return lambda values: all(value in expected[name] for name, value in values.items())
 
 
+EARLIER = "ReduceSum"
+"""An operator in files of earlier versions; an export does not write it any more."""
+
 _POOL = Rule(inputs=(1,), attributes=(("kernel_shape", "strides"),), test=_is_window)
 RULES = {
     "Add": Rule(inputs=(2,)),
@@ -72,7 +75,7 @@ RULES = {
     "MaxPool": _POOL,
     "Mul": Rule(inputs=(2,)),
     "QuantizeLinear": Rule(inputs=(3,)),
-    "ReduceSum": Rule(inputs=(2,), attributes=(("keepdims",),), test=_is(keepdims=(0,))),
+    EARLIER: Rule(inputs=(2,), attributes=(("keepdims",),), test=_is(keepdims=(0,))),
     "Relu": Rule(inputs=(1,)),
     "Reshape": Rule(inputs=(2,)),
     "Sigmoid": Rule(inputs=(1,)),
@@ -260,7 +263,7 @@ def _check_reshapes(graph: onnx.GraphProto) -> None:
     """Each shape is a constant, whose first axis alone is computed when the graph runs."""
     constants = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
-        if node.op_type in ("Reshape", "Split", "ReduceSum"):
+        if node.op_type in ("Reshape", "Split", EARLIER):
             tensor = constants.get(node.input[1])
             values = _array(tensor).ravel().tolist() if tensor is not None else []
             bounded = all(1 <= size <= LARGEST_VALUE for size in values[1:])

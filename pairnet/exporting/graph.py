@@ -182,8 +182,9 @@ def _order(graph: _Graph, first: str, second: str, classes: int) -> None:
     at_least = graph.weight("at_least", np.tri(classes, dtype=np.float32))  # [j,i] = 1 where j >= i
     x = graph.add("MatMul", [second, at_least], "head.at_least")  # [N,C]: P(second >= i)
     x = graph.add("Mul", [first, x], "head.joint")
-    axis = graph.exact("classes", np.array([1], np.int64))
-    x = graph.add("ReduceSum", [x, axis], "score" if graph.half else "probability", {"keepdims": 0})
+    # A product with ones: ONNX Runtime's ReduceSum rounds a row differently in batches of different sizes.
+    x = graph.add("MatMul", [x, graph.weight("ones", np.ones((classes, 1), np.float32))], "head.sum")  # [N,1]
+    x = graph.reshape(x, ("N",), "probability.float16" if graph.half else "probability")
     if graph.half:
         graph.cast(x, "float32", "probability")
 

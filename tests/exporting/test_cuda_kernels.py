@@ -16,7 +16,7 @@ pytest_plugins = ("trained_runs",)
 FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16}
 KERNELS = {
     **dict.fromkeys(("Add", "AveragePool", "BatchNormalization", "Conv", "Gemm", "GlobalAveragePool"), FLOATS),
-    **dict.fromkeys(("MatMul", "MaxPool", "Mul", "ReduceSum", "Relu", "Sigmoid", "Softmax", "Sub"), FLOATS),
+    **dict.fromkeys(("MatMul", "MaxPool", "Mul", "Relu", "Sigmoid", "Softmax", "Sub"), FLOATS),
     **dict.fromkeys(("Cast", "Concat", "Flatten", "Reshape", "Split"), FLOATS | {TensorProto.UINT8}),
 }
 """Types of the first input, by operator."""

@@ -41,7 +41,7 @@ pytest_plugins = ("trained_runs",)
 LAYERS = {"Conv", "Relu", "BatchNormalization", "MaxPool", "GlobalAveragePool", "Gemm", "Softmax", "Sigmoid"}
 PIXELS = ["Cast", "AveragePool", "Sub", "Mul"]
 SPLITTING = {"Reshape", "Flatten", "Split", "Concat"}
-ORDER = {"MatMul", "Mul", "ReduceSum"}
+ORDER = {"MatMul", "Mul"}
 
 
 def operators(path: Path) -> list[str]:

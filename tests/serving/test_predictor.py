@@ -90,6 +90,18 @@ def test_chunks_and_threads_change_nothing(count, models, pairs):
             np.testing.assert_allclose(predictor.probability(pairs[:count]), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
+def test_an_answer_does_not_depend_on_its_batch(variant, precision, models, pairs):
+    """So a server may compute the requests of several clients together."""
+    with Predictor(models(variant.name, "images", precision), threads=1, batch=150) as predictor:
+        expected = predictor.outputs(pairs[:60])
+        for size in (1, 2, 3, 7, 16, 33):
+            parts = [predictor.outputs(pairs[start : min(start + size, 60)]) for start in range(0, 60, size)]
+            for name, values in expected.items():
+                assert (np.concatenate([part[name] for part in parts]) == values).all()
+
+
 def test_many_threads_use_it_at_the_same_time(final, pairs):
     expected = [final.probability(pairs[i : i + 20]) for i in range(100)]
     with ThreadPoolExecutor(8) as pool:
