@@ -7,13 +7,18 @@ PRESETS ?= default asan tsan
 QUICK := '(null|order_net_fast)'|data_path.*1000
 CORE := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*.h csrc/*.cpp)
 
-.PHONY: help install reproduce test gpu attack test-site lint cpp-test tidy bench bench-quick bench-compare clean
+.PHONY: help install reproduce demo built-in-model test gpu attack test-site lint cpp-test tidy bench bench-quick bench-compare clean
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
 install: .venv/installed  ## .venv with pairnet and all its extras
 reproduce: .venv/installed  ## train the paper's networks and print Table III
 	$(BIN)/pairnet reproduce
+demo: .venv/serve-installed  ## serve the built-in model, with a page to draw on (needs no torch)
+	$(BIN)/pairnet serve
+built-in-model: .venv/installed  ## train the model inside the package again
+	$(BIN)/pairnet export --model order_net_xs --data mnist5k --with-digits --runs build/built-in \
+	    --output pairnet/serving/order_net_xs.onnx --force
 test: .venv/test-installed  ## all tests, in up to four processes
 	$(PYTEST)
 gpu: .venv/installed  ## everything to learn from an NVIDIA GPU, in eight minutes; results in OUT (DEVICE=cpu: a small form)
@@ -55,6 +60,9 @@ clean:  ## remove .venv and everything that was built
 	$(PYTHON) -m venv .venv
 .venv/installed: .venv/bin/python $(CORE)
 	$(INSTALL) --editable '.[all]'
+	@touch $@
+.venv/serve-installed: .venv/bin/python $(CORE)
+	$(INSTALL) --editable '.[serve]'
 	@touch $@
 .venv/test-installed: .venv/installed
 	$(INSTALL) 'pairnet[test]'

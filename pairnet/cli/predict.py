@@ -33,9 +33,9 @@ def predict(
     files: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="MODEL.onnx FILES...",
-            help="A file that `pairnet export` wrote, and two files with equal numbers of images, or one of pairs: "
-            "pictures, .npy, .npz, IDX. With --rank, any number of images.",
+            metavar="[MODEL.onnx] FILES...",
+            help="A file that `pairnet export` wrote, the built-in model without it; and two files with equal numbers "
+            "of images, or one of pairs: pictures, .npy, .npz, IDX. With --rank, any number of images.",
             show_default=False,
         ),
     ] = None,
@@ -96,11 +96,13 @@ def predict(
 
 
 def _model(files: Sequence[Path]) -> tuple[Path, Sequence[Path]]:
-    """The model, which is the first file if that ends in .onnx, and the other files."""
+    """The model, which is the first file if that ends in .onnx and the built-in one otherwise, and the other files."""
+    from pairnet.serving.built_in import NAME, built_in_model
+
     if files and files[0].suffix == ".onnx":
         return files[0], files[1:]
-    got = files[0] if files else "none"
-    raise ArgumentError(f"expected a model, a file that ends in .onnx, first, got {got}: `pairnet export` writes one")
+    note(f"no .onnx file is named first: using the built-in model, {NAME}")
+    return built_in_model(), files
 
 
 def _test(predictor: "Predictor", data: str | None, data_dir: Path | None, *, as_json: bool) -> None:
@@ -165,8 +167,9 @@ class _Pair:
 def _answers(predictor: "Predictor", files: Sequence[Path], read: "Sequence[Picture]") -> list[_Pair]:
     pairs, names = _paired(files, [picture.pixels for picture in read])
     given = _as_input(predictor, pairs)
-    probability = predictor.probability(given)
-    digits = predictor.digits(given).argmax(2).tolist() if predictor.has_digits else [[None, None]] * len(pairs)
+    outputs = predictor.outputs(given)
+    probability = outputs["probability"]
+    digits = outputs["digits"].argmax(2).tolist() if "digits" in outputs else [[None, None]] * len(pairs)
     return [
         _Pair(
             first=_Image(name=names[i][0], pixels=pairs[i, 0], digit=digits[i][0]),

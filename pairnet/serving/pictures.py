@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,15 @@ def read(path: Path) -> Picture:
         return _array(path, read_npy(path, max_bytes=MAX_BYTES))
     if path.suffix == ".npz":
         return _archive(path)
-    return _picture(path)
+    return _picture(str(path), path)
+
+
+def decode(content: bytes, name: str) -> Picture:
+    """The image in the bytes of a picture, treated as `read` treats a file; `name` stands for it in messages.
+
+    Raises PictureError, in one line, if there is no usable image.
+    """
+    return _picture(name, BytesIO(content))
 
 
 def is_dark_on_light(pixels: NDArray[np.uint8]) -> bool:
@@ -89,35 +98,35 @@ def _array(path: Path, values: NDArray[np.uint8]) -> Picture:
     return Picture(pixels=values[None] if values.ndim == 2 else values, notes=())
 
 
-def _picture(path: Path) -> Picture:
+def _picture(name: str, source: Path | BytesIO) -> Picture:
     """The first frame of a picture -> [1,28,28], light on dark."""
-    pixels, notes = _decoded(path), list[str]()
+    pixels, notes = _decoded(name, source), list[str]()
     if is_dark_on_light(pixels):
         pixels, notes = 255 - pixels, ["inverted: it is dark on light"]
     background = _background(pixels)
     if pixels.max() - background < CONTRAST * 255:
-        raise PictureError(f"{path}: expected a digit that differs from its background, got none: raise the contrast")
+        raise PictureError(f"{name}: expected a digit that differs from its background, got none: raise the contrast")
     if pixels.shape != (SIDE, SIDE):
-        _check_background(path, pixels, background)
+        _check_background(name, pixels, background)
         levels = _stretched(pixels, background)
         digit = (levels > CONTRAST * 255)[pixels]  # [H,W]
-        _check_alone(path, digit)
+        _check_alone(name, digit)
         notes.append(f"{pixels.shape[1]}x{pixels.shape[0]}: cropped to the digit, scaled and centred as in MNIST")
         pixels = _fitted(pixels, digit, levels)
         if pixels.max() < CONTRAST * 255:
-            raise PictureError(f"{path}: expected a digit visible in 20x20 pixels, got thin lines: crop the picture")
+            raise PictureError(f"{name}: expected a digit visible in 20x20 pixels, got thin lines: crop the picture")
     return Picture(pixels=pixels[None], notes=tuple(notes))
 
 
-def _decoded(path: Path) -> NDArray[np.uint8]:
+def _decoded(name: str, source: Path | BytesIO) -> NDArray[np.uint8]:
     """The grey levels [H,W] of a picture.  PictureError if it is damaged, too large, or of another format."""
     from PIL import Image
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about metadata; the size is checked here
-            with Image.open(path, formats=FORMATS) as opened:
-                _check_size(path, opened.size)
+            with Image.open(source, formats=FORMATS) as opened:
+                _check_size(name, opened.size)
                 opened.load()
                 orientation = opened.getexif().get(ORIENTATION)
                 grey = _grey(opened)
@@ -125,20 +134,20 @@ def _decoded(path: Path) -> NDArray[np.uint8]:
         raise
     except Image.DecompressionBombError:
         raise PictureError(
-            f"{path}: expected at most {MAX_PIXELS:,} pixels, got many more: reduce the picture"
+            f"{name}: expected at most {MAX_PIXELS:,} pixels, got many more: reduce the picture"
         ) from None
     except Exception as error:  # Pillow's decoders raise any exception for damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise PictureError(f"{path}: expected a picture, .npy, .npz or IDX file, cannot read it: {reason}") from None
+        raise PictureError(f"{name}: expected a picture, .npy, .npz or IDX file, cannot read it: {reason}") from None
     return _upright(grey, orientation)
 
 
-def _check_size(path: Path, size: tuple[int, int]) -> None:
+def _check_size(name: str, size: tuple[int, int]) -> None:
     width, height = size
     if width * height > MAX_PIXELS:
-        raise PictureError(f"{path}: expected at most {MAX_PIXELS:,} pixels, got {width}x{height}: reduce the picture")
+        raise PictureError(f"{name}: expected at most {MAX_PIXELS:,} pixels, got {width}x{height}: reduce the picture")
     if max(size) > MAX_SIDE:
-        raise PictureError(f"{path}: expected sides of at most {MAX_SIDE:,} pixels, got {width}x{height}: crop it")
+        raise PictureError(f"{name}: expected sides of at most {MAX_SIDE:,} pixels, got {width}x{height}: crop it")
 
 
 def _strips(image: "Image.Image") -> Iterator[tuple[slice, "Image.Image"]]:
@@ -210,7 +219,7 @@ def _border(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.concatenate((pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]))
 
 
-def _check_background(path: Path, pixels: NDArray[np.uint8], background: float) -> None:
+def _check_background(name: str, pixels: NDArray[np.uint8], background: float) -> None:
     """PictureError for a background that changes across the picture, as in photographs.
 
     Compared are the darkest pixels of the picture's 3x3 parts, where a digit leaves some background, and the pixels of
@@ -222,7 +231,7 @@ def _check_background(path: Path, pixels: NDArray[np.uint8], background: float) 
     change = min(max(levels) - min(levels), float(np.quantile(border, 0.9) - np.quantile(border, 0.1)))
     if change > UNEVEN * (float(pixels.max()) - background):
         raise PictureError(
-            f"{path}: expected an even background, got one that changes by {change:.0f} of 255 grey levels: take the "
+            f"{name}: expected an even background, got one that changes by {change:.0f} of 255 grey levels: take the "
             "picture in even light, or crop it to the digit"
         )
 
@@ -234,13 +243,13 @@ def _stretched(pixels: NDArray[np.uint8], background: float) -> NDArray[np.float
     return levels
 
 
-def _check_alone(path: Path, digit: NDArray[np.bool_]) -> None:
+def _check_alone(name: str, digit: NDArray[np.bool_]) -> None:
     """PictureError if `digit` [H,W] is several digits, side by side or one above the other.
 
     Side by side: tall parts with empty columns between them. One above the other: parts with empty rows between them,
     each with the proportions of a digit, which neither the bar of a broken 5 nor the halves of a broken 1 have.
     """
-    _check_not_stacked(path, digit)
+    _check_not_stacked(name, digit)
     rows, columns = np.flatnonzero(digit.any(1)), digit.sum(0)
     height = int(rows[-1] - rows[0] + 1)
     tall = [
@@ -249,7 +258,7 @@ def _check_alone(path: Path, digit: NDArray[np.bool_]) -> None:
         if np.ptp(np.flatnonzero(digit[:, start:end].any(1))) + 1 > height / 2
     ]
     if len(tall) > 1 and tall[-1][1] - tall[0][0] >= height:  # a single digit in two parts is narrower
-        raise PictureError(f"{path}: expected one digit, got {len(tall)} side by side: crop the picture to one of them")
+        raise PictureError(f"{name}: expected one digit, got {len(tall)} side by side: crop the picture to one of them")
 
 
 def _parts(ink: NDArray[np.int64], share: int) -> list[tuple[int, int]]:
@@ -260,14 +269,14 @@ def _parts(ink: NDArray[np.int64], share: int) -> list[tuple[int, int]]:
     return [(int(start), int(end)) for start, end in edges[sums > before[-1] / share]]
 
 
-def _check_not_stacked(path: Path, digit: NDArray[np.bool_]) -> None:
+def _check_not_stacked(name: str, digit: NDArray[np.bool_]) -> None:
     count, least = 0, np.ptp(np.flatnonzero(digit.any(1))) / 4
     for start, end in _parts(digit.sum(1), 4):
         width, height = np.ptp(np.flatnonzero(digit[start:end].any(0))) + 1, end - start
         count += bool(height > least and 0.4 * height < width < 1.6 * height)
     if count > 1:
         raise PictureError(
-            f"{path}: expected one digit, got {count} one above the other: crop the picture to one of them"
+            f"{name}: expected one digit, got {count} one above the other: crop the picture to one of them"
         )
 
 

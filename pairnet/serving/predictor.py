@@ -152,23 +152,27 @@ class Predictor:
         """Whether the file was exported `with_digits`, so that `digits` answers."""
         return "digits" in self._model.outputs
 
-    def probability(self, pairs: NDArray[Any]) -> NDArray[np.float32]:
-        """P(first <= second) for each pair.
+    def outputs(self, pairs: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+        """All outputs of one run by name: "probability" [N], and "digits" [N,2,10] if the file has them.
 
-        pairs: uint8 [N,2,28,28], or float32 [N,2,14,14] (see `input_kind`) -> [N].
+        pairs: uint8 [N,2,28,28], or float32 [N,2,14,14] (see `input_kind`).
         Raises InputError for other arrays.
         """
         pairs = self._checked(self._model, pairs, "pairs", 2)
         if self._model.part == "joint":
-            probability = self._run(self._model, {"pair": pairs})[0]
+            results = dict(zip(self._model.outputs, self._run(self._model, {"pair": pairs}), strict=True))
         else:
             encoder, head = self._encoder_and_head()
             first, second = (self._run(encoder, {"image": pairs[:, k : k + 1]})[0] for k in (0, 1))  # [N,F] each
             check_results({"features": first}, pairs)
             check_results({"features": second}, pairs)
-            probability = self._run(head, {"first": first, "second": second})[0]
-        check_results({"probability": probability}, pairs)
-        return probability
+            results = {"probability": self._run(head, {"first": first, "second": second})[0]}
+        check_results(results, pairs)
+        return results
+
+    def probability(self, pairs: NDArray[Any]) -> NDArray[np.float32]:
+        """P(first <= second) for each pair.  Pairs, as for `outputs` -> [N]."""
+        return self.outputs(pairs)["probability"]
 
     def compare(self, first: NDArray[Any], second: NDArray[Any]) -> Any:
         """P(first <= second).  Two images [28,28] -> float; [N,28,28] on one side or both -> [N].
@@ -191,7 +195,7 @@ class Predictor:
         return float(probability[0]) if first.ndim == second.ndim == 2 else probability
 
     def digits(self, pairs: NDArray[Any]) -> NDArray[np.float32]:
-        """Distribution of each image over the ten digits.  Pairs, as for `probability` -> [N,2,10].
+        """Distribution of each image over the ten digits.  Pairs, as for `outputs` -> [N,2,10].
 
         Raises ModelError for a file without digits, and InputError for other arrays.
         """
@@ -199,10 +203,7 @@ class Predictor:
             raise ModelError(
                 f"{self._model.name}: expected an output `digits`, got none: export the run again `with_digits`"
             )
-        pairs = self._checked(self._model, pairs, "pairs", 2)
-        digits = self._run(self._model, {"pair": pairs})[1]
-        check_results({"digits": digits}, pairs)
-        return digits
+        return self.outputs(pairs)["digits"]
 
     def rank(self, images: NDArray[Any]) -> Ranking:
         """Sorts N images, smallest digit first, after comparing each with each.  [N,28,28] -> Ranking.

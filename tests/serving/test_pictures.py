@@ -398,7 +398,7 @@ def test_deep_grey_levels_are_scaled_over_the_whole_picture(tmp_path):
     path = tmp_path / "deep.png"
     Image.fromarray(image).save(path)
     levels = np.rint((image.astype(float) - image.min()) * 255 / (image.max() - image.min())).astype(np.uint8)
-    assert np.array_equal(pictures._decoded(path), levels)
+    assert np.array_equal(pictures._decoded("deep", path), levels)
 
 
 @pytest.mark.parametrize("value", ["6", b"6", 6.0, None, 0, 9, -1], ids=repr)
