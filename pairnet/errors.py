@@ -45,6 +45,14 @@ class InputError(PairnetError, ValueError):
     """Arrays that a model does not accept."""
 
 
+class RequestError(PairnetError, ValueError):
+    """A request that the server refuses.  `kind` is a key of serving.server.protocol.STATUSES."""
+
+    def __init__(self, message: str, kind: str = "invalid") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
 class ResultsError(PairnetError, ValueError):
     """Benchmark results that are missing, or that asv did not write."""
 
@@ -66,6 +74,10 @@ class WorkerError(PairnetError, RuntimeError):
 
 class ProviderError(PairnetError, RuntimeError):
     """A provider of ONNX Runtime, or a device of torch, that was asked for and cannot be used here."""
+
+
+class PortError(PairnetError, RuntimeError):
+    """A port or address that a server cannot listen on."""
 
 
 class ClosedError(PairnetError, RuntimeError):

@@ -8,6 +8,7 @@ from pairnet.errors import MissingExtraError
 EXTRAS = {
     "train": ("torch", "safetensors", "sklearn", "mlxtend", "pooch", "requests"),
     "report": ("matplotlib", "scipy"),
+    "serve": ("fastapi", "fastapi_offline", "grpc", "prometheus_client", "tritonclient", "uvicorn"),
 }
 """Top-level modules by the extra of `pyproject.toml` that installs them."""
 

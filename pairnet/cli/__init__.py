@@ -16,8 +16,10 @@ from pairnet.cli.export import export
 from pairnet.cli.failures import NOT_UNDERSTOOD
 from pairnet.cli.output import print_line, print_text
 from pairnet.cli.predict import predict
+from pairnet.cli.repository import export_repository
 from pairnet.cli.reproduce import reproduce
 from pairnet.cli.runs import compare_runs, delete_runs, list_runs
+from pairnet.cli.serve import serve
 from pairnet.cli.train import evaluate, train
 from pairnet.cli.variants import variants
 
@@ -103,12 +105,24 @@ app.command(
 )(export)
 app.command(
     epilog=examples(
+        "pairnet predict left.png right.png",
         "pairnet predict final_model.onnx left.png right.png",
         "pairnet predict final_model.onnx --rank pictures/*.png",
         "pairnet predict final_model.onnx t10k-images-idx3-ubyte --rank --json",
         "pairnet predict final_model.onnx --test",
     )
 )(predict)
+app.command(
+    epilog=examples(
+        "pairnet serve",
+        "pairnet serve final_model.onnx order_net.onnx --port 9000 --grpc-port 9001",
+        "curl 127.0.0.1:8080/v2/models/order_net_xs",
+    )
+)(serve)
+app.command(
+    "export-repository",
+    epilog=examples("pairnet export-repository final_model.onnx order_net.onnx --output repository"),
+)(export_repository)
 app.command("bench-report", epilog=examples("pairnet bench-report", "pairnet bench-report --bench quality --json"))(
     bench_report
 )

@@ -1,0 +1,73 @@
+"""`pairnet serve`: exported files as a service, over REST and gRPC, with a page to draw on."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pairnet.cli.output import note
+
+if TYPE_CHECKING:
+    from pairnet.serving.server.running import Addresses
+    from pairnet.serving.server.served import ServedModel
+
+
+def serve(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[FILE.onnx]...",
+            help="Files that `pairnet export` wrote, each a model of its own.",
+            show_default="the built-in model",
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine's.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port for REST and the page; 0 for any.")] = 8080,
+    grpc_port: Annotated[int, typer.Option(help="Port for gRPC; 0 for any.")] = 8081,
+    provider: Annotated[
+        str, typer.Option(help="auto, cpu, cuda, tensorrt or the full name of another provider.")
+    ] = "auto",
+    max_batch: Annotated[int, typer.Option(help="Pairs of several requests that are computed at once.")] = 64,
+    max_wait: Annotated[float, typer.Option(help="Milliseconds that a request may wait for others.")] = 0.0,
+    access_log: Annotated[
+        bool, typer.Option("--access-log", help="Print a line of JSON for each request on standard error.")
+    ] = False,
+) -> None:
+    """Serve exported files over HTTP and gRPC.
+
+    Speaks the Open Inference Protocol, version 2, so any of its clients can be used; docs/serving.md shows some. Needs
+    no torch. Draw two digits at the printed address. Ctrl-C or SIGTERM stops it after the requests that are on their
+    way are answered. There is no encryption and no authentication: a proxy adds them.
+    """
+    from pairnet.serving.built_in import built_in_model
+    from pairnet.serving.server.running import serve as run
+
+    if not files:
+        note("no file is named: serving the built-in model")
+    run(
+        files or [built_in_model()],
+        host=host,
+        port=port,
+        grpc_port=grpc_port,
+        provider=provider,
+        max_batch=max_batch,
+        max_wait=max_wait / 1000,
+        access_log=sys.stderr if access_log else None,
+        on_ready=_announce,
+    )
+    note("stopped")
+
+
+def _announce(models: "Mapping[str, ServedModel]", addresses: "Addresses") -> None:
+    for name, model in models.items():
+        about = model.predictor.metadata
+        note(
+            f"{name}: {about.variant} trained on {about.pairs:,} pairs of {about.data}, test accuracy "
+            f"{about.test_accuracy:.4f}, {model.predictor.provider}"
+        )
+    note(f"draw at   http://{addresses.rest}/")
+    note(f"REST      http://{addresses.rest}/v2   (documentation: http://{addresses.rest}/docs)")
+    note(f"gRPC      {addresses.grpc}")
+    note("Ctrl-C stops the server")

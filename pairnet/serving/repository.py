@@ -1,0 +1,117 @@
+"""Exported files for other servers: a model repository for Triton, a manifest for KServe, a Containerfile."""
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pairnet.errors import ArgumentError
+from pairnet.extras import needed_by
+from pairnet.serving.server.protocol import MOST_PAIRS, VERSION
+
+if TYPE_CHECKING:
+    from pairnet.serving.server.served import ServedModel
+
+Kind = Literal["auto", "cpu", "gpu"]
+
+MANIFEST = """\
+# KServe: serves this repository with Triton. Copy the folder `models` to the storage that storageUri names, then
+#   kubectl apply -f kserve.yaml
+apiVersion: serving.kserve.io/v1beta1
+kind: InferenceService
+metadata:
+  name: pairnet
+spec:
+  predictor:
+    model:
+      modelFormat:
+        name: triton
+      protocolVersion: v2
+      runtime: kserve-tritonserver
+      storageUri: pvc://models/pairnet
+      resources:
+        requests: {{cpu: "{instances}", memory: 1Gi}}
+        limits: {{cpu: "{instances}", memory: 2Gi{gpu}}}
+"""
+
+CONTAINER = """\
+# `pairnet serve` in a container. Put a wheel of pairnet next to this file (`pip wheel --no-deps .` in its repository):
+#   podman build -t pairnet . && podman run -p 8080:8080 -p 8081:8081 pairnet
+FROM python:3.13-slim
+COPY pairnet-*.whl /tmp/
+RUN wheel=$(ls /tmp/pairnet-*.whl) && pip install --no-cache-dir "$wheel[serve]" && rm "$wheel"
+{copies}
+USER 65534
+EXPOSE 8080 8081
+# No shell: SIGTERM reaches the server, which then answers what is on its way.
+CMD ["pairnet", "serve", "--host", "0.0.0.0", {files}]
+"""
+
+
+def write_repository(
+    files: Sequence[Path],
+    output: Path,
+    *,
+    max_batch: int = 64,
+    max_wait: float = 0.0,
+    instances: int = 1,
+    kind: Kind = "auto",
+) -> list[Path]:
+    """Writes models/NAME/config.pbtxt and models/NAME/1/model.onnx for each file, kserve.yaml and Containerfile.
+
+    max_batch: pairs that Triton computes at once. max_wait: seconds that it lets a request wait for others. instances:
+    copies of each model. kind: where they compute.
+    Returns the paths of what was written; the folder appears whole or not at all. Raises ArgumentError for options that
+    are out of bounds or a folder that is not empty, and ModelError for a file that `pairnet export` did not write.
+    """
+    for name, value, largest in (("max_batch", max_batch, MOST_PAIRS), ("instances", instances, 1024)):
+        if not 1 <= value <= largest:
+            raise ArgumentError(f"`{name}`: expected 1 to {largest:,}, got {value}")
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise ArgumentError(f"expected `output` to be a new or empty folder, got {output}: name another one")
+    with needed_by("export-repository"):
+        from pairnet.serving.server.served import open_models
+
+        models = open_models(files, provider="cpu", max_batch=max_batch, max_wait=max_wait)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as temporary:
+            folder = Path(temporary) / "whole"
+            for path, (name, model) in zip(files, models.items(), strict=True):
+                target = folder / "models" / name / VERSION / "model.onnx"
+                target.parent.mkdir(parents=True)
+                shutil.copyfile(path, target)
+                text = configuration_text(model, max_wait=max_wait, instances=instances, kind=kind)
+                (folder / "models" / name / "config.pbtxt").write_text(text)
+            gpu = ', nvidia.com/gpu: "1"' if kind == "gpu" else ""
+            (folder / "kserve.yaml").write_text(MANIFEST.format(instances=instances, gpu=gpu))
+            (folder / "Containerfile").write_text(_container(list(models)))
+            if output.exists():
+                output.rmdir()
+            folder.rename(output)
+    finally:
+        for model in models.values():
+            model.close()
+    return sorted(path for path in output.rglob("*") if path.is_file())
+
+
+def configuration_text(model: "ServedModel", *, max_wait: float, instances: int, kind: Kind) -> str:
+    """Triton's config.pbtxt of a model, in protobuf's text format, so with fields that its ModelConfig has."""
+    from google.protobuf import json_format, text_format
+    from tritonclient.grpc import model_config_pb2
+
+    from pairnet.serving.server.description import configuration
+
+    values = configuration(model.name, model.input, model.outputs, largest=model.max_batch, preferred=model.max_batch)
+    values["dynamic_batching"]["max_queue_delay_microseconds"] = round(max_wait * 1e6)
+    values["instance_group"] = [{"count": instances, "kind": f"KIND_{kind.upper()}"}]
+    # Like the predictor: one thread for each run; in networks of this size, a second one costs more than it brings.
+    values["parameters"] = {name: {"string_value": "1"} for name in ("intra_op_thread_count", "inter_op_thread_count")}
+    return str(text_format.MessageToString(json_format.ParseDict(values, model_config_pb2.ModelConfig())))
+
+
+def _container(names: Sequence[str]) -> str:
+    """A Containerfile that serves these models."""
+    copies = "\n".join(f'COPY ["models/{name}/{VERSION}/model.onnx", "/models/{name}.onnx"]' for name in names)
+    return CONTAINER.format(copies=copies, files=", ".join(f'"/models/{name}.onnx"' for name in names))

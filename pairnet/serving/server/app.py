@@ -1,0 +1,252 @@
+"""Everything over HTTP except inference: health, metadata, statistics, metrics, documentation, and the page to draw on.
+
+Inference is in rest.py; here are only its routes and its documentation.
+"""
+
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import FastAPI, Path, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi_offline import FastAPIOffline
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.routing import Route
+
+from pairnet import __version__
+from pairnet.data.pairs import pool_and_normalise
+from pairnet.errors import DataError, RequestError
+from pairnet.serving import pictures
+from pairnet.serving.server import description
+from pairnet.serving.server.protocol import LARGEST_PICTURE, STATUSES
+from pairnet.serving.server.rest import Inference, Receive, Scope, Send
+from pairnet.serving.server.rest_format import Body
+from pairnet.serving.server.served import ServedModel, find
+from pairnet.serving.server.service import Service
+from pairnet.serving.server.statistics import Metrics
+
+Name = Annotated[str, Path(description="Name of a model")]
+Version = Annotated[str, Path(description="Version of the model, 1")]
+
+PAGE = {
+    "/": ("index.html", "text/html"),
+    "/page.js": ("page.js", "text/javascript"),
+    "/page.css": ("page.css", "text/css"),
+}
+"""The files of the page, by path."""
+
+SECURITY = {
+    "content-security-policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-cache",
+}
+"""Headers of the page: it loads nothing from elsewhere."""
+
+
+class Application:
+    """The whole ASGI application: inference takes a short path, everything else goes through FastAPI."""
+
+    def __init__(self, service: Service) -> None:
+        self.infer = Inference(service)
+        self.rest = make_app(service, self.infer)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one request."""
+        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"].endswith("/infer"):
+            match scope["path"].split("/"):
+                case ["", "v2", "models", name, "infer"]:
+                    scope["path_params"] = {"name": name}
+                    return await self.infer(scope, receive, send)
+                case ["", "v2", "models", name, "versions", version, "infer"]:
+                    scope["path_params"] = {"name": name, "version": version}
+                    return await self.infer(scope, receive, send)
+        return await self.rest(scope, receive, send)
+
+
+def make_app(service: Service, infer: Inference) -> FastAPI:
+    """The routes of the server, documented under /docs without resources from elsewhere."""
+    app = FastAPIOffline(
+        title="pairnet",
+        version=__version__,
+        description="Two handwritten digits: is the first equal or less than the second? Open Inference Protocol 2.",
+        redoc_url=None,
+    )
+    _add_page(app)
+    _add_health(app, service)
+    _add_models(app, service)
+    _add_metrics(app, service)
+    _add_decode(app, service)
+    for path in ("/v2/models/{name}/infer", "/v2/models/{name}/versions/{version}/infer"):
+        app.router.routes.append(Route(path, infer, methods=["POST"]))
+    for kind in (HTTPException, RequestValidationError, RequestError):
+        app.add_exception_handler(kind, _explained)
+    documented = app.openapi
+    app.openapi = lambda: _with_infer(documented())  # type: ignore[method-assign]
+    return app
+
+
+def _add_page(app: FastAPI) -> None:
+    folder = files(__package__) / "page"
+
+    def serve(name: str, kind: str) -> Callable[[], Response]:
+        content = (folder / name).read_bytes()
+        return lambda: Response(content, media_type=kind, headers=SECURITY)
+
+    for path, (name, kind) in PAGE.items():
+        app.get(path, include_in_schema=False)(serve(name, kind))
+
+
+def _add_health(app: FastAPI, service: Service) -> None:
+    @app.get("/v2/health/live", tags=["health"], summary="Whether the server runs")
+    async def live() -> Response:
+        return Response()
+
+    @app.get("/v2/health/ready", tags=["health"], summary="Whether the server takes requests")
+    async def ready() -> Response:
+        return Response(status_code=200 if service.ready else 503)
+
+    @app.get("/v2", tags=["metadata"], summary="Name, version and extensions of the server")
+    async def server_metadata() -> dict[str, Any]:
+        return description.server_metadata()
+
+
+def _add_models(app: FastAPI, service: Service) -> None:
+    """The routes of one model, with and without its version, and those of all models."""
+    models = service.models
+    answers: dict[str, tuple[str, str, Callable[[ServedModel], Any]]] = {
+        "": ("metadata", "Versions, inputs and outputs of a model", description.model_metadata),
+        "/ready": (
+            "health",
+            "Whether a model takes requests",
+            lambda _: Response(status_code=200 if service.ready else 503),
+        ),
+        "/config": ("metadata", "Configuration of a model", description.served_configuration),
+        "/stats": ("metrics", "Statistics of a model", lambda model: description.statistics([model])),
+    }
+
+    @app.get("/v2/models/stats", tags=["metrics"], summary="Statistics of all models")
+    async def statistics() -> dict[str, Any]:
+        return description.statistics(models.values())
+
+    @app.post("/v2/repository/index", tags=["metadata"], summary="Names and states of all models")
+    async def index() -> list[dict[str, str]]:
+        return description.repository_index(models.values())
+
+    def add(ending: str, tag: str, summary: str, answer: Callable[[ServedModel], Any]) -> None:
+        async def unversioned(name: Name) -> Any:
+            return answer(find(models, name))
+
+        async def versioned(name: Name, version: Version) -> Any:
+            return answer(find(models, name, version))
+
+        responses: dict[int | str, dict[str, Any]] = {404: {"description": "No such model or version"}}
+        for path, call in (("/v2/models/{name}", unversioned), ("/v2/models/{name}/versions/{version}", versioned)):
+            app.get(f"{path}{ending}", tags=[tag], summary=summary, responses=responses, response_model=None)(call)
+
+    for ending, (tag, summary, answer) in answers.items():
+        add(ending, tag, summary, answer)
+
+
+def _add_metrics(app: FastAPI, service: Service) -> None:
+    registry = CollectorRegistry()
+    registry.register(Metrics(service))
+    ProcessCollector(registry=registry)
+
+    @app.get("/metrics", tags=["metrics"], summary="Metrics for Prometheus", response_class=PlainTextResponse)
+    async def metrics() -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _add_decode(app: FastAPI, service: Service) -> None:
+    @app.post(
+        "/decode",
+        tags=["pictures"],
+        summary="A picture as a model takes it",
+        description="The body is a picture of one digit, of any size. It is cropped, scaled and centred as `pairnet "
+        "predict` does it. `pixels`: 28x28 grey levels; `pooled`: 14x14, what the network sees; `input`: the values "
+        "for the input of the model.",
+        responses={400: {"description": "No usable picture"}, 413: {"description": "Too large"}},
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
+            }
+        },
+    )
+    async def decode(request: Request, model: str) -> dict[str, Any]:
+        chosen = find(service.models, model)
+        content = bytearray()
+        async for part in request.stream():
+            content += part
+            if len(content) > LARGEST_PICTURE:
+                raise RequestError(f"expected a picture of at most {LARGEST_PICTURE:,} bytes, got more", "large")
+        try:
+            picture = pictures.decode(bytes(content), "picture")
+        except DataError as error:
+            raise RequestError(str(error)) from None
+        pixels = picture.pixels[0]
+        pooled = pixels.reshape(14, 2, 14, 2).mean((1, 3))
+        predictor = chosen.predictor
+        given = pixels if predictor.input_kind == "images" else pool_and_normalise(pixels, predictor.metadata.moments)
+        return {
+            "pixels": pixels.ravel().tolist(),
+            "pooled": pooled.ravel().tolist(),
+            "input": given.ravel().tolist(),
+            "notes": picture.notes,
+        }
+
+
+async def _explained(request: Request, error: Exception) -> Response:
+    """The protocol's form of an error, {"error": ...}, for everything that a route or the router refuses."""
+    if isinstance(error, RequestError):
+        return JSONResponse({"error": str(error)}, STATUSES[error.kind][0])
+    if isinstance(error, HTTPException):
+        text = {404: "expected a path of the protocol, see /docs, got another", 405: "expected another method"}
+        message = text.get(error.status_code, str(error.detail))
+        return JSONResponse({"error": message}, error.status_code, headers=dict(error.headers or {}))
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    return JSONResponse({"error": f"{'.'.join(map(str, first['loc']))}: {first['msg']}"}, 400)
+
+
+def _with_infer(document: dict[str, Any]) -> dict[str, Any]:
+    """The OpenAPI document with the inference route, whose schema is that of the type which reads requests."""
+    if "/v2/models/{name}/infer" in document["paths"]:
+        return document
+    (schema,), components = msgspec.json.schema_components([Body], ref_template="#/components/schemas/{name}")
+    document.setdefault("components", {}).setdefault("schemas", {}).update(components)
+    for path in ("/v2/models/{name}/infer", "/v2/models/{name}/versions/{version}/infer"):
+        names = ["name", "version"] if "version" in path else ["name"]
+        document["paths"][path] = {
+            "post": {
+                "tags": ["inference"],
+                "summary": "P(first ≤ second) for pairs of digits",
+                "description": "JSON, or JSON followed by binary tensors, whose length the header "
+                "Inference-Header-Content-Length then separates.",
+                "parameters": [
+                    {"name": each, "in": "path", "required": True, "schema": {"type": "string"}} for each in names
+                ],
+                "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
+                "responses": {
+                    "200": {
+                        "description": "The outputs",
+                        "content": {"application/json": {"schema": {"type": "object"}}},
+                    },
+                    **{str(status): {"description": text} for status, text in _REFUSALS.items()},
+                },
+            }
+        }
+    return document
+
+
+_REFUSALS = {
+    400: "The request does not fit the protocol or the model",
+    404: "No such model or version",
+    413: "Too large",
+    415: "Another type or encoding than the server reads",
+    503: "The queue is full",
+    504: "The request's timeout passed before its turn",
+}

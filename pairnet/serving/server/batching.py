@@ -1,0 +1,187 @@
+"""Requests that wait for a model at the same time are computed together: a queue with a bound, and what empties it.
+
+Greedy: a batch begins as soon as the model is free and takes whatever waits by then, so a single client never waits for
+company, and under load the batches grow by themselves. Small batches run in the event loop, which is sooner than a
+change of threads; large ones run in a thread, while the loop reads further requests. All methods are called from the
+event loop's thread.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter_ns
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pairnet.errors import RequestError
+
+Outputs = Mapping[str, NDArray[Any]]
+"""What a model answers, by the names of its outputs; a row for each pair."""
+
+INLINE = 32
+"""Pairs that are computed in the event loop: about 2 ms for final_model on one core."""
+
+
+class Answer(NamedTuple):
+    """The outputs for one request, and how long they took."""
+
+    outputs: Outputs
+    queued_ns: int  # from its arrival to the beginning of its batch
+    computed_ns: int  # of its batch
+
+
+class Waiting(NamedTuple):
+    """A request in the queue."""
+
+    pairs: NDArray[Any]
+    answer: "asyncio.Future[Answer]"
+    arrived_ns: int
+    expires_ns: int  # a time of perf_counter_ns; 0 for never
+    is_gone: Callable[[], bool]  # whether its client has closed the connection
+
+
+def never() -> bool:
+    """False: for clients whose connection is watched by somebody else."""
+    return False
+
+
+class Batcher:
+    """The queue of one model.
+
+    run: computes the outputs of pairs [n,...]; called from one thread at a time.
+    max_batch: pairs after which a batch takes no further request; a larger request is a batch of its own.
+    max_wait: seconds that a request may wait for others while the model is free.
+    most_waiting: pairs in the queue beyond which requests are refused.
+    on_batch: called with the number of pairs and the nanoseconds of each batch.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[NDArray[Any]], Outputs],
+        *,
+        max_batch: int,
+        max_wait: float = 0.0,
+        most_waiting: int,
+        on_batch: Callable[[int, int], None],
+    ) -> None:
+        self._run = run
+        self._max_batch = max_batch
+        self._max_wait = max_wait
+        self._most_waiting = most_waiting
+        self._on_batch = on_batch
+        self._queue: deque[Waiting] = deque()
+        self._pairs = 0
+        self._computing = False  # in the thread
+        self._timer: asyncio.Handle | None = None  # the planned beginning of the next batch
+        self._thread = ThreadPoolExecutor(1, "pairnet-batch")
+
+    @property
+    def waiting(self) -> int:
+        """Number of pairs in the queue."""
+        return self._pairs
+
+    def submit(
+        self, pairs: NDArray[Any], *, expires_ns: int = 0, is_gone: Callable[[], bool] = never
+    ) -> "asyncio.Future[Answer]":
+        """Queues valid pairs [n,...] -> the answer, later.
+
+        A request that is cancelled or expired when its turn comes, or whose client is gone, is not computed; its future
+        raises RequestError. Raises RequestError if the queue is full. An empty queue takes any request.
+        """
+        if self._queue and self._pairs + len(pairs) > self._most_waiting:
+            raise RequestError(f"expected a free queue, got {self._pairs:,} pairs that wait: try again later", "busy")
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._queue.append(Waiting(pairs, answer, perf_counter_ns(), expires_ns, is_gone))
+        self._pairs += len(pairs)
+        self._plan()
+        return answer
+
+    def close(self) -> None:
+        """Ends the thread after its current batch."""
+        self._thread.shutdown()
+
+    def _plan(self) -> None:
+        """Plans the next batch, unless one is computed, which plans the next when it ends."""
+        if self._computing or not self._queue:
+            return
+        full = self._pairs >= self._max_batch
+        loop = asyncio.get_running_loop()
+        if self._timer is not None and full and isinstance(self._timer, asyncio.TimerHandle):
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            wait = bool(self._max_wait) and not full
+            self._timer = loop.call_later(self._max_wait, self._begin) if wait else loop.call_soon(self._begin)
+
+    def _begin(self) -> None:
+        self._timer = None
+        batch = self._take()
+        if not batch:
+            self._plan()
+            return
+        began = perf_counter_ns()
+        if sum(len(each.pairs) for each in batch) <= INLINE:
+            self._answer(batch, began, self._compute(batch))
+            self._plan()
+            return
+        self._computing = True
+        computed = asyncio.get_running_loop().run_in_executor(self._thread, self._compute, batch)
+        computed.add_done_callback(lambda done: self._end(batch, began, done.result()))
+
+    def _end(self, batch: list[Waiting], began: int, results: list[Outputs | Exception]) -> None:
+        self._computing = False
+        self._answer(batch, began, results)
+        self._plan()
+
+    def _take(self) -> list[Waiting]:
+        """The requests of the next batch, in the order of their arrival."""
+        batch: list[Waiting] = []
+        pairs, now = 0, perf_counter_ns()
+        while self._queue and (not batch or pairs + len(self._queue[0].pairs) <= self._max_batch):
+            each = self._queue.popleft()
+            self._pairs -= len(each.pairs)
+            if each.answer.done():
+                continue
+            if each.is_gone():
+                each.answer.set_exception(RequestError("expected a client that waits, got a closed connection", "gone"))
+            elif each.expires_ns and now > each.expires_ns:
+                waited = (now - each.arrived_ns) / 1e6
+                each.answer.set_exception(
+                    RequestError(f"expected a turn before the request's timeout, waited {waited:.1f} ms", "expired")
+                )
+            else:
+                batch.append(each)
+                pairs += len(each.pairs)
+        return batch
+
+    def _compute(self, batch: list[Waiting]) -> list[Outputs | Exception]:
+        """The outputs of each request.  If the batch fails, each request is computed by itself and fails by itself."""
+        try:
+            outputs = self._run(batch[0].pairs if len(batch) == 1 else np.concatenate([each.pairs for each in batch]))
+        except Exception as error:
+            if len(batch) == 1:
+                return [error]
+            return [self._compute([each])[0] for each in batch]
+        if len(batch) == 1:
+            return [outputs]
+        results: list[Outputs | Exception] = []
+        row = 0
+        for each in batch:
+            end = row + len(each.pairs)
+            results.append({name: values[row:end] for name, values in outputs.items()})
+            row = end
+        return results
+
+    def _answer(self, batch: list[Waiting], began: int, results: list[Outputs | Exception]) -> None:
+        took = perf_counter_ns() - began
+        self._on_batch(sum(len(each.pairs) for each in batch), took)
+        for each, result in zip(batch, results, strict=True):
+            if each.answer.done():  # cancelled in the meantime
+                continue
+            if isinstance(result, Exception):
+                each.answer.set_exception(result)
+            else:
+                each.answer.set_result(Answer(result, began - each.arrived_ns, took))

@@ -1,0 +1,126 @@
+"""Inference over REST: an ASGI application that reads a request in JSON, or JSON and binary tensors, and answers it.
+
+It is written for ASGI itself, without a framework: routing and validation by a framework take longer than the 40 µs in
+which a pair is computed.
+"""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import msgspec
+
+from pairnet.artifact.text import shown
+from pairnet.errors import RequestError
+from pairnet.serving.server.batching import never
+from pairnet.serving.server.protocol import LARGEST_JSON, LARGEST_REQUEST, STATUSES, Request
+from pairnet.serving.server.rest_format import BINARY, HEADER_LENGTH, JSON, Headers, compressed, encode, parse
+from pairnet.serving.server.served import ServedModel
+from pairnet.serving.server.service import Service
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+MOST_HELD = 4 * LARGEST_REQUEST
+"""Bytes of all requests that are read or wait; further ones are refused until some are answered."""
+
+
+class Inference:
+    """ASGI application for POST v2/models/NAME[/versions/VERSION]/infer; the scope holds both as path parameters."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._held = 0  # bytes of requests
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request, or refuses it."""
+        headers: Headers = dict(scope["headers"])
+        where, connection = scope["path_params"], scope.get("pairnet.connection")
+        parts: list[bytes] = []
+        binary: frozenset[str] = frozenset()
+
+        def read(model: ServedModel) -> Request:
+            nonlocal binary
+            request, binary = parse(model, b"".join(parts), headers)
+            return request
+
+        try:
+            await self._receive(headers, receive, parts)
+            request, outputs = await self._service.infer(
+                "rest",
+                where["name"],
+                where.get("version", ""),
+                read,
+                never if connection is None else connection.is_closing,
+            )
+            await respond(send, 200, *compressed(headers, *encode(where["name"], request, outputs, binary)))
+        except RequestError as error:
+            await refuse(send, error)
+        finally:
+            self._held -= sum(map(len, parts))
+
+    async def _receive(self, headers: Headers, receive: Receive, parts: list[bytes]) -> None:
+        """Adds the body of a request to `parts`, as it was sent."""
+        try:
+            limit = _limit(headers)
+            more, total = True, 0
+            while more:
+                part, more = await _part(receive)
+                parts.append(part)
+                self._held += len(part)
+                total += len(part)
+                if total > limit:
+                    raise RequestError(f"expected at most {limit:,} bytes, got more", "large")
+                if self._held > MOST_HELD:
+                    raise RequestError("expected a free server, got too many large requests: try again later", "busy")
+        except RequestError as error:
+            if error.kind in ("large", "media") and b"expect" not in headers:
+                await _discard(receive)
+            raise self._service.refused(error, "rest") from None
+
+
+async def _part(receive: Receive) -> tuple[bytes, bool]:
+    """The next part of a body, and whether there are more."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise RequestError("expected a whole request, the connection was closed", "gone")
+    return message.get("body", b""), message.get("more_body", False)
+
+
+async def _discard(receive: Receive) -> None:
+    """Reads on for a while: a client that is still sending does not look for the answer."""
+    more, total = True, 0
+    while more and total < LARGEST_REQUEST:
+        part, more = await _part(receive)
+        total += len(part)
+
+
+async def respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], content: bytes) -> None:
+    """Sends a whole response."""
+    headers.append((b"content-length", b"%d" % len(content)))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
+
+
+async def refuse(send: Send, error: RequestError) -> None:
+    """Sends {"error": ...} with the status of its kind."""
+    headers = [(b"content-type", JSON)]
+    if error.kind == "busy":
+        headers.append((b"retry-after", b"1"))
+    if error.kind in ("busy", "gone", "large", "media"):  # the rest of the body is not read
+        headers.append((b"connection", b"close"))
+    await respond(send, STATUSES[error.kind][0], headers, msgspec.json.encode({"error": str(error)}))
+
+
+def _limit(headers: Headers) -> int:
+    """How many bytes a body may have.  RequestError for a type or length that is refused before it is read."""
+    kind = headers.get(b"content-type", JSON).partition(b";")[0].strip().lower()
+    if kind not in (JSON, BINARY):
+        got = shown(kind.decode("latin-1"))
+        raise RequestError(
+            f"expected the Content-Type application/json or application/octet-stream, got {got}", "media"
+        )
+    limit = LARGEST_REQUEST if HEADER_LENGTH in headers or b"content-encoding" in headers else LARGEST_JSON
+    if (length := headers.get(b"content-length", b"0")).isdigit() and int(length[:20]) > limit:
+        raise RequestError(f"expected at most {limit:,} bytes, got {int(length[:20]):,}", "large")
+    return limit

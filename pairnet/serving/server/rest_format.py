@@ -1,0 +1,225 @@
+"""The body of a request and of an answer over REST: JSON, or JSON and binary tensors, compressed or not."""
+
+import math
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from pairnet.artifact.design import Port
+from pairnet.artifact.text import shown
+from pairnet.errors import RequestError
+from pairnet.serving.server import protocol
+from pairnet.serving.server.batching import Outputs
+from pairnet.serving.server.protocol import LARGEST_JSON, LARGEST_REQUEST, VERSION, Request
+from pairnet.serving.server.served import ServedModel
+
+Headers = Mapping[bytes, bytes]
+
+SMALLEST_COMPRESSED = 1024
+"""Bytes of an answer from which it is compressed, if the client accepts that."""
+HEADER_LENGTH = b"inference-header-content-length"
+JSON, BINARY = b"application/json", b"application/octet-stream"
+
+Parameter = str | int | float | bool
+
+
+class Input(msgspec.Struct):
+    """An input; `data` is flat, or nested as `shape` says, or absent for a binary tensor."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+    parameters: dict[str, Parameter] = {}
+    data: msgspec.Raw = msgspec.Raw()
+
+
+class RequestedOutput(msgspec.Struct):
+    """An output that a request asks for."""
+
+    name: str
+    parameters: dict[str, Parameter] = {}
+
+
+class Body(msgspec.Struct):
+    """The JSON of a request."""
+
+    inputs: list[Input]
+    id: str = ""
+    parameters: dict[str, Parameter] = {}
+    outputs: list[RequestedOutput] = []
+
+
+_BODY = msgspec.json.Decoder(Body)
+_DATA: dict[tuple[str, int], msgspec.json.Decoder[Any]] = {  # by type and number of axes; all inputs have four
+    ("uint8", 1): msgspec.json.Decoder(list[int]),
+    ("uint8", 4): msgspec.json.Decoder(list[list[list[list[int]]]]),
+    ("float32", 1): msgspec.json.Decoder(list[float]),
+    ("float32", 4): msgspec.json.Decoder(list[list[list[list[float]]]]),
+}
+
+
+def parse(model: ServedModel, body: bytes, headers: Headers) -> tuple[Request, frozenset[str]]:
+    """A request as it was sent -> the checked request, and the names of outputs to return as binary tensors.
+
+    Raises RequestError for everything that the protocol or the model does not allow.
+    """
+    body = _inflated(body, headers)
+    length = _header_length(headers, body)
+    try:
+        sent = _BODY.decode(memoryview(body)[:length])
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+        raise RequestError(f"expected the JSON of an inference request: {_reason(error)}") from None
+    protocol.check_parameters(sent.parameters, "request", protocol.REFUSED_IN_REQUESTS)
+    if len(sent.inputs) != 1:
+        raise RequestError(f"expected one input, {model.input.name}, got {len(sent.inputs)}")
+    pairs = _tensor(model.input, sent.inputs[0], memoryview(body)[length:])
+    for output in sent.outputs:
+        protocol.check_parameters(output.parameters, f"output {shown(output.name)}", protocol.REFUSED_IN_OUTPUTS)
+    outputs = protocol.check_outputs([output.name for output in sent.outputs], model.outputs)
+    default = _flag(sent.parameters, "binary_data_output", False)
+    binary = {output.name: _flag(output.parameters, "binary_data", default) for output in sent.outputs}
+    return (
+        Request(pairs, sent.id, outputs, protocol.expiry(sent.parameters)),
+        frozenset(name for name in outputs if binary.get(name, default)),
+    )
+
+
+def encode(
+    model: str, request: Request, outputs: Outputs, binary: frozenset[str]
+) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Headers and body of an answer: JSON, followed by the outputs in `binary` as raw little-endian bytes."""
+    described, tensors = [], []
+    for name in request.outputs:
+        values = outputs[name]
+        tensor: dict[str, Any] = {"name": name, "datatype": "FP32", "shape": values.shape}
+        if name in binary:
+            content = values.astype("<f4", copy=False).tobytes()
+            tensors.append(content)
+            tensor["parameters"] = {"binary_data_size": len(content)}
+        else:
+            tensor["data"] = values.ravel().tolist()
+        described.append(tensor)
+    answer: dict[str, Any] = {"model_name": model, "model_version": VERSION, "outputs": described}
+    if request.id:
+        answer["id"] = request.id
+    text = msgspec.json.encode(answer)
+    if not tensors:
+        return [(b"content-type", JSON)], text
+    headers = [(b"content-type", BINARY), (HEADER_LENGTH, b"%d" % len(text))]
+    return headers, b"".join((text, *tensors))
+
+
+def compressed(
+    headers: Headers, found: list[tuple[bytes, bytes]], content: bytes
+) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """The answer in an encoding that the client accepts, if it is large enough."""
+    accepted = headers.get(b"accept-encoding")
+    if accepted is None or len(content) < SMALLEST_COMPRESSED:
+        return found, content
+    names = {part.partition(b";")[0].strip().lower() for part in accepted.split(b",") if not _is_refused(part)}
+    for name, bits in ((b"gzip", zlib.MAX_WBITS | 16), (b"deflate", zlib.MAX_WBITS)):
+        if name in names:
+            compressor = zlib.compressobj(1, wbits=bits)
+            return [*found, (b"content-encoding", name)], compressor.compress(content) + compressor.flush()
+    return found, content
+
+
+def _is_refused(part: bytes) -> bool:
+    """Whether an entry of Accept-Encoding has the weight 0."""
+    weight = part.partition(b";")[2].replace(b" ", b"")
+    return weight.startswith(b"q=0") and not weight.strip(b"q=0.")
+
+
+def _inflated(body: bytes, headers: Headers) -> bytes:
+    """The body without its Content-Encoding: gzip or deflate."""
+    encoding = headers.get(b"content-encoding", b"identity").strip().lower()
+    if encoding == b"identity":
+        return body
+    if encoding not in (b"gzip", b"deflate"):
+        got = shown(encoding.decode("latin-1"))
+        raise RequestError(f"expected the Content-Encoding gzip, deflate or none, got {got}", "media")
+    inflating = zlib.decompressobj(zlib.MAX_WBITS | 32)  # recognises both formats
+    try:
+        content = inflating.decompress(body, LARGEST_REQUEST + 1)
+    except zlib.error:
+        content = b""
+    if len(content) > LARGEST_REQUEST:
+        raise RequestError(f"expected at most {LARGEST_REQUEST:,} bytes after decompression, got more", "large")
+    if not inflating.eof or inflating.unused_data:
+        raise RequestError("expected a body in the declared Content-Encoding, got other bytes")
+    return content
+
+
+def _header_length(headers: Headers, body: bytes) -> int:
+    """Number of bytes of the JSON at the beginning of a body."""
+    text = headers.get(HEADER_LENGTH)
+    length = len(body) if text is None else int(text) if text.isdigit() and len(text) < 12 else -1
+    if not 0 < length <= len(body):
+        got = "an empty body" if text is None else shown(text.decode("latin-1"))
+        raise RequestError(f"expected JSON of 1 to {len(body):,} bytes, as long as the body at most, got {got}")
+    if length > LARGEST_JSON:
+        raise RequestError(f"expected at most {LARGEST_JSON:,} bytes of JSON, got {length:,}", "large")
+    return length
+
+
+def _tensor(port: Port, given: Input, binary: memoryview) -> NDArray[Any]:
+    """The values of an input, from JSON or from the bytes after it."""
+    protocol.check_parameters(given.parameters, f"input {port.name}", protocol.REFUSED_IN_INPUTS)
+    shape = protocol.check_shape(given.name, given.datatype, given.shape, port)
+    if "binary_data_size" in given.parameters:
+        size = given.parameters["binary_data_size"]
+        if bytes(given.data):
+            raise RequestError(f"input {port.name}: expected data or binary_data_size, got both")
+        if size != len(binary) or isinstance(size, bool):
+            raise RequestError(
+                f"input {port.name}: expected a binary_data_size of the {len(binary):,} bytes after the JSON, "
+                f"got {shown(size)}"
+            )
+        return protocol.from_bytes(port, shape, binary)
+    if len(binary):
+        raise RequestError(
+            f"input {port.name}: expected binary_data_size for {len(binary):,} bytes after the JSON, got none"
+        )
+    if not bytes(given.data):
+        raise RequestError(f"input {port.name}: expected data or binary_data_size, got neither")
+    return _from_json(port, shape, bytes(given.data))
+
+
+def _from_json(port: Port, shape: tuple[int, ...], text: bytes) -> NDArray[Any]:
+    """The values of an input in a JSON array, flat or nested like `shape`."""
+    start = text[:64].translate(None, b" \t\r\n")
+    decoder = _DATA.get((port.dtype, len(start) - len(start.lstrip(b"["))))
+    if decoder is None:
+        raise RequestError(f"input {port.name}: expected a JSON array, flat or of {len(shape)} levels, got another")
+    try:
+        values = decoder.decode(text)
+        flat = decoder in (_DATA["uint8", 1], _DATA["float32", 1])
+        if flat and port.dtype == "uint8":
+            pairs = np.frombuffer(bytes(values), np.uint8)  # several times as fast as an array of the list
+        else:
+            with np.errstate(over="ignore"):
+                pairs = np.array(values, port.dtype)
+    except (msgspec.MsgspecError, RecursionError, ValueError, OverflowError) as error:
+        expected = "whole numbers from 0 to 255" if port.dtype == "uint8" else "numbers"
+        raise RequestError(f"input {port.name}: expected data of {expected} in the shape: {_reason(error)}") from None
+    if pairs.shape != ((math.prod(shape),) if flat else shape):
+        count = f"{pairs.size:,} values" if flat else f"arrays of shape {list(pairs.shape)}"
+        raise RequestError(
+            f"input {port.name}: expected {math.prod(shape):,} values, flat or nested like the shape, got {count}"
+        )
+    return protocol.checked(port, pairs.reshape(shape))
+
+
+def _flag(parameters: Mapping[str, Parameter], name: str, default: bool) -> bool:
+    value = parameters.get(name, default)
+    if not isinstance(value, bool):
+        raise RequestError(f"expected the parameter {name} to be true or false, got {shown(value)}")
+    return value
+
+
+def _reason(error: Exception) -> str:
+    return "it is nested too deeply" if isinstance(error, RecursionError) else shown(str(error))

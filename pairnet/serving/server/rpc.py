@@ -1,0 +1,178 @@
+"""The protocol over gRPC, on the stubs that tritonclient brings: a second set in one process would clash with them."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+import grpc
+import numpy as np
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+from tritonclient.grpc import service_pb2
+
+from pairnet.errors import RequestError
+from pairnet.serving.server import description, protocol
+from pairnet.serving.server.batching import Outputs
+from pairnet.serving.server.protocol import LARGEST_REQUEST, STATUSES, VERSION, Request
+from pairnet.serving.server.served import ServedModel, find
+from pairnet.serving.server.service import Service
+
+SERVICE = "inference.GRPCInferenceService"
+MOST_CALLS = 1024
+"""Calls at the same time; gRPC refuses further ones."""
+
+OPTIONS = (
+    ("grpc.so_reuseport", 0),  # otherwise a second server takes a port that is in use
+    ("grpc.max_receive_message_length", LARGEST_REQUEST + 4096),
+    ("grpc.max_send_message_length", -1),
+)
+
+Message = Any  # a protobuf message; the package has no types
+
+
+class Calls:
+    """The handlers of all calls. Requests arrive as bytes: gRPC would answer UNKNOWN for what it cannot read."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def handlers(self) -> grpc.GenericRpcHandler:
+        """What a gRPC server needs to serve the calls."""
+        simple: Mapping[str, Callable[[Message], Message]] = {
+            "ServerLive": lambda _: service_pb2.ServerLiveResponse(live=True),
+            "ServerReady": lambda _: service_pb2.ServerReadyResponse(ready=self._service.ready),
+            "ServerMetadata": lambda _: _message("ServerMetadata", description.server_metadata()),
+            "ModelReady": self._model_ready,
+            "ModelMetadata": lambda asked: _message("ModelMetadata", description.model_metadata(self._find(asked))),
+            "ModelConfig": lambda asked: _message(
+                "ModelConfig", {"config": description.served_configuration(self._find(asked))}
+            ),
+            "ModelStatistics": lambda asked: _message("ModelStatistics", description.statistics(self._chosen(asked))),
+            "RepositoryIndex": lambda _: _message(
+                "RepositoryIndex", {"models": description.repository_index(self._service.models.values())}
+            ),
+        }
+        calls = {name: grpc.unary_unary_rpc_method_handler(self._simple(name, call)) for name, call in simple.items()}
+        calls["ModelInfer"] = grpc.unary_unary_rpc_method_handler(self._infer)
+        calls["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(self._stream)
+        return grpc.method_handlers_generic_handler(SERVICE, calls)
+
+    def _simple(self, name: str, call: Callable[[Message], Message]) -> Any:
+        async def handle(content: bytes, context: grpc.aio.ServicerContext) -> bytes:
+            try:
+                answer = call(_parsed(getattr(service_pb2, f"{name}Request"), content))
+            except Exception as error:
+                return await _abort(context, self._service.refused(error, "grpc"))
+            return bytes(answer.SerializeToString())
+
+        return handle
+
+    async def _infer(self, content: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        try:
+            if not self._service.ready:
+                raise RequestError("expected a running server, this one stops: try another", "busy")
+            return bytes((await self._answer(content)).SerializeToString())
+        except RequestError as error:
+            return await _abort(context, error)
+
+    async def _stream(self, contents: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
+        """Answers the requests of a stream in their order; an error is a message of the stream and does not end it."""
+        async for content in contents:
+            answer = service_pb2.ModelStreamInferResponse()
+            try:
+                answer.infer_response.CopyFrom(await self._answer(content))
+            except RequestError as error:
+                answer.error_message = str(error)
+            yield answer.SerializeToString()
+
+    async def _answer(self, content: bytes) -> Message:
+        try:
+            sent = _parsed(service_pb2.ModelInferRequest, content)
+        except RequestError as error:
+            raise self._service.refused(error, "grpc") from None
+        request, outputs = await self._service.infer(
+            "grpc", sent.model_name, sent.model_version, lambda model: parse(model, sent)
+        )
+        return encode(sent.model_name, request, outputs)
+
+    def _model_ready(self, asked: Message) -> Message:
+        try:
+            find(self._service.models, asked.name, asked.version)
+        except RequestError:
+            return service_pb2.ModelReadyResponse(ready=False)
+        return service_pb2.ModelReadyResponse(ready=self._service.ready)
+
+    def _find(self, asked: Message) -> ServedModel:
+        return find(self._service.models, asked.name, asked.version)
+
+    def _chosen(self, asked: Message) -> list[ServedModel]:
+        return [self._find(asked)] if asked.name else list(self._service.models.values())
+
+
+def parse(model: ServedModel, sent: Message) -> Request:
+    """A ModelInferRequest -> the checked request.
+
+    Raises RequestError for everything that the protocol or the model does not allow.
+    """
+    protocol.check_parameters(sent.parameters, "request", protocol.REFUSED_IN_REQUESTS)
+    for output in sent.outputs:
+        protocol.check_parameters(output.parameters, f"output {output.name[:80]!a}", protocol.REFUSED_IN_OUTPUTS)
+    if len(sent.inputs) != 1:
+        raise RequestError(f"expected one input, {model.input.name}, got {len(sent.inputs)}")
+    pairs = _tensor(model, sent.inputs[0], sent.raw_input_contents)
+    outputs = protocol.check_outputs([output.name for output in sent.outputs], model.outputs)
+    parameters = {
+        name: getattr(each, each.WhichOneof("parameter_choice") or "bool_param")
+        for name, each in sent.parameters.items()
+    }
+    return Request(pairs, sent.id, outputs, protocol.expiry(parameters))
+
+
+def encode(model: str, request: Request, outputs: Outputs) -> Message:
+    """A ModelInferResponse with raw contents."""
+    answer = service_pb2.ModelInferResponse(model_name=model, model_version=VERSION, id=request.id)
+    for name in request.outputs:
+        values = outputs[name]
+        answer.outputs.add(name=name, datatype="FP32", shape=values.shape)
+        answer.raw_output_contents.append(values.astype("<f4", copy=False).tobytes())
+    return answer
+
+
+def _tensor(model: ServedModel, given: Message, raw: Any) -> NDArray[Any]:
+    """The values of an input, from raw or typed contents."""
+    port = model.input
+    protocol.check_parameters(given.parameters, f"input {port.name}", protocol.REFUSED_IN_INPUTS)
+    shape = protocol.check_shape(given.name, given.datatype, list(given.shape), port)
+    typed = [field.name for field, _ in given.contents.ListFields()]
+    if len(raw) > 1 or bool(raw) == bool(typed):
+        raise RequestError(
+            f"input {port.name}: expected either raw or typed contents, got {len(raw)} raw and {len(typed)} typed"
+        )
+    if raw:
+        return protocol.from_bytes(port, shape, raw[0])
+    expected = "uint_contents" if port.dtype == "uint8" else "fp32_contents"
+    if typed != [expected]:
+        raise RequestError(f"input {port.name}: expected {expected}, got {', '.join(typed)}")
+    values = np.array(getattr(given.contents, expected), np.uint32 if port.dtype == "uint8" else np.float32)
+    if port.dtype == "uint8":
+        if values.max(initial=0) > 255:
+            raise RequestError(f"input {port.name}: expected values from 0 to 255, got {values.max()}")
+        values = values.astype(np.uint8)
+    return protocol.from_bytes(port, shape, values.tobytes())
+
+
+def _parsed(kind: Any, content: bytes) -> Message:
+    try:
+        return kind.FromString(content)
+    except DecodeError:
+        raise RequestError(f"expected a {kind.DESCRIPTOR.name} in protobuf, got other bytes") from None
+
+
+def _message(call: str, values: dict[str, Any]) -> Message:
+    """The response of a call with these values; json_format raises for a field that it does not have."""
+    return json_format.ParseDict(values, getattr(service_pb2, f"{call}Response")())
+
+
+async def _abort(context: grpc.aio.ServicerContext, error: RequestError) -> bytes:
+    await context.abort(getattr(grpc.StatusCode, STATUSES[error.kind][1]), str(error))
+    raise AssertionError("abort raises")

@@ -1,0 +1,181 @@
+"""Runs the server: takes the ports, serves REST and gRPC in one event loop, and stops without losing a request."""
+
+import asyncio
+import contextlib
+import errno
+import gc
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from time import monotonic
+from typing import Any, NamedTuple, TextIO
+
+import grpc
+import uvicorn
+
+from pairnet.errors import ArgumentError, PortError
+from pairnet.serving.server.app import Application
+from pairnet.serving.server.connections import LAST_REQUEST, Connection
+from pairnet.serving.server.rpc import MOST_CALLS, OPTIONS, Calls
+from pairnet.serving.server.served import ServedModel, open_models
+from pairnet.serving.server.service import Service
+
+LONGEST_STOP = 1.0
+"""Seconds after which a server that stops gives up what is still unanswered."""
+
+
+class Addresses(NamedTuple):
+    """Where a server listens."""
+
+    rest: str  # "127.0.0.1:8080"
+    grpc: str
+
+
+def serve(
+    files: Sequence[Path],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    grpc_port: int = 8081,
+    provider: str = "auto",
+    max_batch: int = 64,
+    max_wait: float = 0.0,
+    access_log: TextIO | None = None,
+    on_ready: Callable[[Mapping[str, ServedModel], Addresses], None] = lambda models, addresses: None,
+) -> None:
+    """Serves exported files until SIGINT or SIGTERM; a second signal does not wait for what is unanswered.
+
+    host: address to listen on. port, grpc_port: 0 takes any free port. max_wait: seconds, see batching.Batcher.
+    on_ready: called once both ports are open.
+    Raises PortError for a port that cannot be taken, and what served.open_models raises.
+    """
+    for name, number in (("port", port), ("grpc_port", grpc_port)):
+        if not 0 <= number <= 65535:
+            raise ArgumentError(f"`{name}`: expected 0 to 65535, got {number}")
+    if port == grpc_port != 0:
+        raise ArgumentError(f"`grpc_port`: expected another port than `port`, got {port} for both")
+    with _listening(host, port) as listener:  # before models are loaded: a port in use is reported at once
+        models = open_models(files, provider=provider, max_batch=max_batch, max_wait=max_wait)
+        service = Service(models=models, access_log=access_log)
+        config = uvicorn.Config(
+            Application(service),
+            http=Connection,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=60,
+            timeout_graceful_shutdown=2,
+        )
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # bad requests are answered, not logged
+
+        def announce(grpc_number: int) -> None:
+            name = f"[{host}]" if ":" in host else host
+            on_ready(models, Addresses(f"{name}:{listener.getsockname()[1]}", f"{name}:{grpc_number}"))
+
+        try:
+            with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+                runner.run(_serve(config, service, listener, host, grpc_port, announce))
+        finally:
+            for model in models.values():
+                model.close()
+
+
+class HttpServer(uvicorn.Server):
+    """uvicorn's server, with signals that stop REST and gRPC together."""
+
+    def __init__(self, config: uvicorn.Config, service: Service, rpc: grpc.aio.Server) -> None:
+        super().__init__(config)
+        self._service, self._rpc = service, rpc
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handles SIGINT and SIGTERM while the server runs; the process then ends by itself, with status 0."""
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self.handle_exit) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """The first signal stops the server, a second one also drops what is unanswered."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: whether to stop; once a second, connections that are slow to send are closed."""
+        if counter % 10 == 0:
+            now = monotonic()
+            for connection in list(self.server_state.connections):
+                connection.close_if_slow(now)  # type: ignore[union-attr]
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Takes no further requests, answers what has been sent, closes the connections.
+
+        When gRPC stops, it drops calls that have not reached their handler. So for a moment before that, new calls
+        are refused with UNAVAILABLE, and clients turn to another server.
+        """
+        self._service.ready = False
+
+        async def stop_rpc() -> None:
+            await asyncio.sleep(LAST_REQUEST)
+            await self._rpc.stop(LONGEST_STOP)
+
+        await asyncio.gather(stop_rpc(), super().shutdown(sockets))
+
+
+async def _serve(
+    config: uvicorn.Config,
+    service: Service,
+    listener: socket.socket,
+    host: str,
+    grpc_port: int,
+    announce: Callable[[int], None],
+) -> None:
+    rpc = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=MOST_CALLS)
+    rpc.add_generic_rpc_handlers((Calls(service).handlers(),))
+    number = _add_port(rpc, host, grpc_port)
+    await rpc.start()
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays: the collector need not look at it, which takes 30 ms each time
+    announce(number)
+    await HttpServer(config, service, rpc).serve(sockets=[listener])
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int, name: str = "port") -> Iterator[socket.socket]:
+    """A socket that listens.  Raises PortError if the address or the port cannot be taken."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.create_server((host, port), family=family, backlog=2048)
+    except socket.gaierror as error:
+        raise ArgumentError(f"`host`: expected an address of this machine, got {host!r}: {error.strerror}") from None
+    except OSError as error:
+        raise _port_error(name, host, port, error) from None
+    with listener:
+        yield listener
+
+
+def _add_port(rpc: grpc.aio.Server, host: str, port: int) -> int:
+    """The port that gRPC listens on.  gRPC does not say why it cannot take one, so the port is tried first."""
+    with _listening(host, port, "grpc_port"):
+        pass
+    name = f"[{host}]" if ":" in host else host
+    try:
+        return int(rpc.add_insecure_port(f"{name}:{port}"))
+    except RuntimeError:
+        raise PortError(f"`grpc_port`: expected a free port, gRPC cannot take {port}") from None
+
+
+def _port_error(name: str, host: str, port: int, error: OSError) -> PortError:
+    if error.errno == errno.EADDRINUSE:
+        return PortError(
+            f"`{name}`: expected a free port, {host}:{port} is in use: stop that program or name another port"
+        )
+    return PortError(f"`{name}`: expected a port that can be taken, got {port} on {host}: {error.strerror}")

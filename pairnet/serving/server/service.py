@@ -1,0 +1,97 @@
+"""One request from its model to its answer, the same for REST and gRPC: find, read, queue, count, log."""
+
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from time import perf_counter_ns
+from typing import TextIO
+
+import msgspec
+
+from pairnet.errors import InputError, PairnetError, RequestError
+from pairnet.serving.server.batching import Outputs, never
+from pairnet.serving.server.protocol import STATUSES, Request
+from pairnet.serving.server.served import ServedModel, find
+from pairnet.serving.server.statistics import Statistics
+
+
+@dataclass(kw_only=True, eq=False)
+class Service:
+    """The models and what is known about requests to none of them."""
+
+    models: Mapping[str, ServedModel]
+    access_log: TextIO | None = None  # one JSON object for each request
+    ready: bool = True  # False once the server stops
+    elsewhere: Statistics = field(default_factory=Statistics)  # requests that named no model, or could not be read
+
+    async def infer(
+        self,
+        protocol: str,
+        name: str,
+        version: str,
+        read: Callable[[ServedModel], Request],
+        is_gone: Callable[[], bool] = never,
+    ) -> tuple[Request, Outputs]:
+        """Answers one request.
+
+        read: turns what the client sent into a request to the model. is_gone: whether the client closed its connection.
+        Raises RequestError for everything that goes wrong, after counting it.
+        """
+        began, model, pairs = perf_counter_ns(), None, 0
+        try:
+            model = find(self.models, name, version)
+            request = read(model)
+            pairs, decoded = len(request.pairs), perf_counter_ns()
+            answer = await model.batcher.submit(request.pairs, expires_ns=request.expires_ns, is_gone=is_gone)
+        except Exception as error:
+            raise self.refused(error, protocol, model, pairs, perf_counter_ns() - began) from None
+        took = perf_counter_ns() - began
+        model.statistics.add_answer(
+            protocol,
+            pairs,
+            total_ns=took,
+            queue_ns=answer.queued_ns,
+            compute_ns=answer.computed_ns,
+            decode_ns=decoded - began,
+        )
+        if self.access_log is not None:
+            self._log(protocol, name, pairs, took, "ok")
+        return request, answer.outputs
+
+    def refused(
+        self, error: Exception, protocol: str, model: ServedModel | None = None, pairs: int = 0, took_ns: int = 0
+    ) -> RequestError:
+        """Counts and logs an error -> what the client is told."""
+        refusal = _refusal(error)
+        (self.elsewhere if model is None else model.statistics).add_refusal(refusal.kind, took_ns)
+        if self.access_log is not None:
+            self._log(protocol, model.name if model else "", pairs, took_ns, refusal.kind)
+        return refusal
+
+    def _log(self, protocol: str, model: str, pairs: int, took_ns: int, result: str) -> None:
+        line = {
+            "time": round(time.time(), 3),
+            "protocol": protocol,
+            "model": model,
+            "pairs": pairs,
+            "ms": round(took_ns / 1e6, 3),
+            "result": result,
+            "status": 200 if result == "ok" else STATUSES[result][0],
+        }
+        assert self.access_log is not None
+        self.access_log.write(msgspec.json.encode(line).decode() + "\n")
+        self.access_log.flush()
+
+
+def _refusal(error: Exception) -> RequestError:
+    """What a client is told: pairnet's own errors as they are; of others only that the server failed."""
+    if isinstance(error, RequestError):
+        return error
+    if isinstance(error, InputError):
+        return RequestError(str(error))
+    if isinstance(error, PairnetError):
+        return RequestError(str(error), "failed")
+    sys.stderr.write("".join(traceback.format_exception(error)))
+    return RequestError("expected an answer, the server failed: see its log", "failed")

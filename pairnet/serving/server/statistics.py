@@ -1,0 +1,131 @@
+"""What a served model has done: counted once, shown as the protocol's statistics and as Prometheus metrics."""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator
+from time import time_ns
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+if TYPE_CHECKING:
+    from pairnet.serving.server.service import Service
+
+LATENCIES = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+"""Upper bounds of the latency histogram's buckets, in seconds."""
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384, 32768)
+"""Upper bounds of the batch size histogram's buckets, in pairs; the last is protocol.MOST_PAIRS."""
+
+
+class Statistics:
+    """Counters of one model. They are changed from the event loop only."""
+
+    def __init__(self) -> None:
+        self.answered = Counter[str]()  # requests by protocol: "rest", "grpc"
+        self.refused = Counter[str]()  # requests by kind of error
+        self.pairs = 0  # of answered requests
+        self.last_ms = 0  # when a request was last answered, in ms since 1970
+        self.total_ns = self.failed_ns = self.queue_ns = self.compute_ns = self.decode_ns = self.encode_ns = 0
+        self.batches = 0
+        self.batch_pairs = 0
+        self.batch_ns = Counter[int]()  # by size
+        self.batch_counts = Counter[int]()  # by size
+        self.latencies = [0] * (len(LATENCIES) + 1)  # of answered requests, by bucket
+
+    def add_batch(self, pairs: int, took_ns: int) -> None:
+        """Counts one batch."""
+        self.batches += 1
+        self.batch_pairs += pairs
+        size = SIZES[bisect_left(SIZES, pairs)]  # rounded up: clients could choose any number of sizes
+        self.batch_counts[size] += 1
+        self.batch_ns[size] += took_ns
+
+    def add_answer(
+        self, protocol: str, pairs: int, *, total_ns: int, queue_ns: int, compute_ns: int, decode_ns: int
+    ) -> None:
+        """Counts one request that was answered."""
+        self.answered[protocol] += 1
+        self.pairs += pairs
+        self.last_ms = time_ns() // 1_000_000
+        self.total_ns += total_ns
+        self.queue_ns += queue_ns
+        self.compute_ns += compute_ns
+        self.decode_ns += decode_ns
+        self.encode_ns += max(0, total_ns - queue_ns - compute_ns - decode_ns)
+        self.latencies[bisect_left(LATENCIES, total_ns / 1e9)] += 1
+
+    def add_refusal(self, kind: str, total_ns: int) -> None:
+        """Counts one request that was refused or failed."""
+        self.refused[kind] += 1
+        self.failed_ns += total_ns
+
+    def as_json(self, name: str, version: str) -> dict[str, Any]:
+        """One entry of the protocol's statistics extension; times in ns."""
+        answered, batches = self.answered.total(), self.batches
+        return {
+            "name": name,
+            "version": version,
+            "last_inference": self.last_ms,
+            "inference_count": self.pairs,
+            "execution_count": batches,
+            "inference_stats": {
+                "success": {"count": answered, "ns": self.total_ns},
+                "fail": {"count": self.refused.total(), "ns": self.failed_ns},
+                "queue": {"count": answered, "ns": self.queue_ns},
+                "compute_input": {"count": answered, "ns": self.decode_ns},
+                "compute_infer": {"count": answered, "ns": self.compute_ns},
+                "compute_output": {"count": answered, "ns": self.encode_ns},
+                "cache_hit": {"count": 0, "ns": 0},
+                "cache_miss": {"count": 0, "ns": 0},
+            },
+            "batch_stats": [
+                {
+                    "batch_size": size,
+                    "compute_input": {"count": 0, "ns": 0},
+                    "compute_infer": {"count": count, "ns": self.batch_ns[size]},
+                    "compute_output": {"count": 0, "ns": 0},
+                }
+                for size, count in sorted(self.batch_counts.items())
+            ],
+        }
+
+
+class Metrics:
+    """A collector of prometheus_client that reads the counters of a service when it is asked."""
+
+    def __init__(self, service: "Service") -> None:
+        self._service = service
+
+    def collect(self) -> Iterator[Any]:
+        """The metric families; times in seconds."""
+        requests = CounterMetricFamily("pairnet_requests", "Requests that were answered", labels=("model", "protocol"))
+        errors = CounterMetricFamily("pairnet_errors", "Requests that were refused or failed", labels=("model", "kind"))
+        pairs = CounterMetricFamily("pairnet_pairs", "Pairs in answered requests", labels=("model",))
+        latency = HistogramMetricFamily(
+            "pairnet_latency_seconds", "Time from the last byte of a request to its answer", labels=("model",)
+        )
+        sizes = HistogramMetricFamily("pairnet_batch_pairs", "Pairs computed together", labels=("model",))
+        waiting = GaugeMetricFamily("pairnet_queue_pairs", "Pairs that wait", labels=("model",))
+        for kind, count in self._service.elsewhere.refused.items():
+            errors.add_metric(("", kind), count)
+        for model in self._service.models.values():
+            name, found = model.name, model.statistics
+            for protocol in ("rest", "grpc"):
+                requests.add_metric((name, protocol), found.answered[protocol])
+            for kind, count in found.refused.items():
+                errors.add_metric((name, kind), count)
+            pairs.add_metric((name,), found.pairs)
+            latency.add_metric((name,), _buckets(LATENCIES, found.latencies), found.total_ns / 1e9)
+            counts = [found.batch_counts[size] for size in SIZES]
+            sizes.add_metric((name,), _buckets(SIZES, [*counts, 0]), found.batch_pairs)
+            waiting.add_metric((name,), model.waiting)
+        yield from (requests, errors, pairs, latency, sizes, waiting)
+
+
+def _buckets(bounds: tuple[float, ...], counts: list[int]) -> list[tuple[str, float]]:
+    """Cumulated counts with their upper bounds as text; the last bound is +Inf."""
+    total, found = 0, []
+    for bound, count in zip((*map(str, bounds), "+Inf"), counts, strict=True):
+        total += count
+        found.append((bound, float(total)))
+    return found

@@ -1,0 +1,109 @@
+"""SIGTERM under load: every request that was sent is answered, the process ends soon, and with status 0."""
+
+import http.client
+import signal
+import socket
+import threading
+import time
+
+import grpc
+import pytest
+from served import running_server
+from tritonclient.grpc import service_pb2
+
+pytest_plugins = ("served",)
+
+CLIENTS = 32
+PATH = "/v2/models/order_net_xs/infer"
+PAIR = bytes(2 * 28 * 28)
+HEAD = b'{"inputs":[{"name":"pair","datatype":"UINT8","shape":[1,2,28,28],"parameters":{"binary_data_size":1568}}]}'
+
+
+class RestClient(threading.Thread):
+    """Sends one request after the other on one connection until the server says that it closes it."""
+
+    def __init__(self, address):
+        super().__init__(daemon=True)
+        self.address, self.answered, self.lost, self.started = address, 0, [], threading.Event()
+
+    def run(self):
+        connection = http.client.HTTPConnection(self.address, timeout=10)
+        headers = {"Inference-Header-Content-Length": str(len(HEAD)), "Content-Type": "application/octet-stream"}
+        connection.connect()
+        while True:
+            try:
+                connection.request("POST", PATH, HEAD + PAIR, headers)
+                answer = connection.getresponse()
+                answer.read()
+            except Exception as error:
+                self.lost.append(repr(error))
+                return
+            if answer.status != 200:
+                self.lost.append(answer.status)
+            self.answered += 1
+            self.started.set()
+            if answer.getheader("connection", "").lower() == "close":
+                connection.close()
+                return
+
+
+class GrpcClient(threading.Thread):
+    """Calls until the server refuses calls because it stops."""
+
+    def __init__(self, address):
+        super().__init__(daemon=True)
+        self.address, self.answered, self.lost, self.started = address, 0, [], threading.Event()
+
+    def run(self):
+        request = service_pb2.ModelInferRequest(model_name="order_net_xs", raw_input_contents=[PAIR])
+        request.inputs.add(name="pair", datatype="UINT8", shape=[1, 2, 28, 28])
+        with grpc.insecure_channel(self.address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+            infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+            while True:
+                try:
+                    infer(request.SerializeToString(), timeout=10)
+                except grpc.RpcError as error:
+                    if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                        self.lost.append(error.code())
+                    return
+                self.answered += 1
+                self.started.set()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_under_load_loses_no_request(number):
+    with running_server() as server:
+        clients = [RestClient(server.rest) for _ in range(CLIENTS - 4)] + [GrpcClient(server.grpc) for _ in range(4)]
+        for client in clients:
+            client.start()
+        for client in clients:
+            assert client.started.wait(20)
+        time.sleep(0.3)
+        began = time.monotonic()
+        server.process.send_signal(number)
+        assert server.process.wait(timeout=10) == 0
+        took = time.monotonic() - began
+        for client in clients:
+            client.join(timeout=10)
+            assert not client.lost
+            assert client.answered
+        assert took < 5  # two seconds on a machine of its own; here other tests run beside it
+
+
+def test_idle_connections_do_not_hold_the_server_up():
+    with running_server() as server:
+        host, _, port = server.rest.partition(":")
+        with socket.create_connection((host, int(port))), socket.create_connection((host, int(port))) as begun:
+            begun.sendall(b"POST /v2/models/x/infer HTTP/1.1\r\nContent-Length: 5\r\n\r\n12")
+            time.sleep(0.2)
+            began = time.monotonic()
+            server.process.terminate()
+            assert server.process.wait(timeout=10) == 0
+            assert time.monotonic() - began < 5
+
+
+def test_the_second_signal_ends_it_at_once():
+    with running_server(check=False) as server:
+        server.process.send_signal(signal.SIGINT)
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(timeout=5) == 0
