@@ -9,7 +9,7 @@ from contextlib import closing
 
 import grpc
 import numpy as np
-from served import running_server
+from running_server import running_server
 from tritonclient.grpc import service_pb2
 
 LONG = os.environ.get("PAIRNET_ATTACK") == "long"

@@ -3,7 +3,7 @@
 import math
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -27,6 +27,10 @@ JSON, BINARY = b"application/json", b"application/octet-stream"
 Parameter = str | int | float | bool
 
 
+Data = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"type": "array", "items": {}})]
+"""An array, decoded when its type is known."""
+
+
 class Input(msgspec.Struct):
     """An input; `data` is flat, or nested as `shape` says, or absent for a binary tensor."""
 
@@ -34,7 +38,7 @@ class Input(msgspec.Struct):
     datatype: str
     shape: list[int]
     parameters: dict[str, Parameter] = {}
-    data: msgspec.Raw = msgspec.Raw()
+    data: Data | msgspec.UnsetType = msgspec.UNSET
 
 
 class RequestedOutput(msgspec.Struct):
@@ -172,7 +176,7 @@ def _tensor(port: Port, given: Input, binary: memoryview) -> NDArray[Any]:
     shape = protocol.check_shape(given.name, given.datatype, given.shape, port)
     if "binary_data_size" in given.parameters:
         size = given.parameters["binary_data_size"]
-        if bytes(given.data):
+        if given.data is not msgspec.UNSET:
             raise RequestError(f"input {port.name}: expected data or binary_data_size, got both")
         if size != len(binary) or isinstance(size, bool):
             raise RequestError(
@@ -184,7 +188,7 @@ def _tensor(port: Port, given: Input, binary: memoryview) -> NDArray[Any]:
         raise RequestError(
             f"input {port.name}: expected binary_data_size for {len(binary):,} bytes after the JSON, got none"
         )
-    if not bytes(given.data):
+    if given.data is msgspec.UNSET:
         raise RequestError(f"input {port.name}: expected data or binary_data_size, got neither")
     return _from_json(port, shape, bytes(given.data))
 
@@ -205,7 +209,10 @@ def _from_json(port: Port, shape: tuple[int, ...], text: bytes) -> NDArray[Any]:
                 pairs = np.array(values, port.dtype)
     except (msgspec.MsgspecError, RecursionError, ValueError, OverflowError) as error:
         expected = "whole numbers from 0 to 255" if port.dtype == "uint8" else "numbers"
-        raise RequestError(f"input {port.name}: expected data of {expected} in the shape: {_reason(error)}") from None
+        reason = _reason(error) if isinstance(error, msgspec.MsgspecError | RecursionError) else "got others"
+        if "inhomogeneous" in str(error):
+            reason = "got rows of different lengths"
+        raise RequestError(f"input {port.name}: expected data of {expected} in the shape: {reason}") from None
     if pairs.shape != ((math.prod(shape),) if flat else shape):
         count = f"{pairs.size:,} values" if flat else f"arrays of shape {list(pairs.shape)}"
         raise RequestError(

@@ -144,8 +144,11 @@ async def _serve(
     await rpc.start()
     gc.collect()
     gc.freeze()  # what is loaded by now stays: the collector need not look at it, which takes 30 ms each time
-    announce(number)
-    await HttpServer(config, service, rpc).serve(sockets=[listener])
+    server = HttpServer(config, service, rpc)
+    with server.capture_signals():  # before anybody knows that the server runs, and could stop it
+        announce(number)
+        await server.serve(sockets=[listener])
+    await rpc.stop(None)  # if a signal came before the server had begun
 
 
 @contextlib.contextmanager

@@ -8,10 +8,8 @@ import time
 
 import grpc
 import pytest
-from served import running_server
+from running_server import running_server
 from tritonclient.grpc import service_pb2
-
-pytest_plugins = ("served",)
 
 CLIENTS = 32
 PATH = "/v2/models/order_net_xs/infer"

@@ -1,0 +1,360 @@
+"""What REST refuses, with which status and words; and what it does with clients that misbehave."""
+
+import gzip
+import http.client
+import json
+import socket
+import time
+from contextlib import closing
+
+import numpy as np
+import pytest
+from running_server import running_server
+
+pytest_plugins = ("served",)
+
+PATH = "/v2/models/order_net_xs/infer"
+JSON = {"Content-Type": "application/json"}
+PAIR = bytes(range(256)) * 6 + bytes(32)  # 2x28x28
+
+
+@pytest.fixture
+def ask(server):
+    with closing(http.client.HTTPConnection(server.rest, timeout=60)) as connection:
+
+        def ask(path=PATH, body=b"", headers=JSON, method="POST"):
+            connection.request(method, path, body, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read(), answer
+
+        yield ask
+
+
+def request(**changes):
+    """A valid request in JSON, with other values for its input."""
+    tensor = {"name": "pair", "datatype": "UINT8", "shape": [1, 2, 28, 28], "data": list(PAIR)} | changes
+    return json.dumps({"inputs": [tensor]}).encode()
+
+
+def binary(size=1568, **changes):
+    """The JSON of a request whose input follows as bytes."""
+    tensor = {"name": "pair", "datatype": "UINT8", "shape": [1, 2, 28, 28], "parameters": {"binary_data_size": size}}
+    return json.dumps({"inputs": [tensor | changes]}).encode()
+
+
+def headers(head, **more):
+    return {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(len(head)), **more}
+
+
+def test_json_may_be_flat_or_nested(ask):
+    nested = np.frombuffer(PAIR, np.uint8).reshape(1, 2, 28, 28).tolist()
+    answers = [json.loads(ask(body=request(data=data))[1]) for data in (list(PAIR), nested)]
+    assert answers[0] == answers[1]
+    assert answers[0]["outputs"][0]["name"] == "probability"
+    assert "id" not in answers[0]
+
+
+REFUSED = [
+    (request(name="pairs"), "expected the input pair, got 'pairs'"),
+    (request(datatype="FP32"), "expected the datatype UINT8, got 'FP32'"),
+    (request(shape=[1, 2, 14, 14]), r"expected the shape (N,2,28,28), N at least 1, got (1,2,14,14)"),
+    (request(shape=[0, 2, 28, 28], data=[]), "N at least 1, got (0,2,28,28)"),
+    (request(shape=[-1, 2, 28, 28]), "N at least 1, got (-1,2,28,28)"),
+    (request(shape=[]), "got ()"),
+    (request(shape=[2**62, 2, 28, 28]), "at most 32,768 pairs"),
+    (request(shape=[2, 2, 28, 28]), "expected 3,136 values, flat or nested like the shape, got 1,568 values"),
+    (request(data=[256] * 1568), "whole numbers from 0 to 255"),
+    (request(data=[-1] * 1568), "whole numbers from 0 to 255"),
+    (request(data=[2**80] * 1568), "whole numbers from 0 to 255"),
+    (request(data=[0.5] * 1568), "whole numbers from 0 to 255"),
+    (request(data=[True] * 1568), "whole numbers from 0 to 255"),
+    (request(data=[None] * 1568), "whole numbers from 0 to 255"),
+    (request(data=["1"] * 1568), "whole numbers from 0 to 255"),
+    (request(data=[[0] * 784] * 2), "flat or of 4 levels"),
+    (request(data=[[[[0] * 28] * 28]]), "expected 1,568 values, flat or nested like the shape, got arrays of shape"),
+    (request(data=[[[[0] * 28] * 28, [[0] * 27] * 28]]), "rows of different lengths"),
+    (request(data=7), "flat or of 4 levels"),
+    (request(data="x"), "flat or of 4 levels"),
+    (request(data={}), "flat or of 4 levels"),
+    (request(parameters={"binary_data_size": 9}), "expected data or binary_data_size, got both"),
+    (request(parameters={"shared_memory_region": "x"}), "does not support"),
+    (json.dumps({"inputs": []}).encode(), "expected one input, pair, got 0"),
+    (json.dumps({"inputs": [json.loads(request())["inputs"][0]] * 2}).encode(), "expected one input, pair, got 2"),
+    (request()[:-1] + b', "outputs": [{"name": "class"}]}', "expected outputs among probability, digits, got 'class'"),
+    (request()[:-1] + b', "outputs": [{"name": "digits"}, {"name": "digits"}]}', "expected each output once"),
+    (request()[:-1] + b', "parameters": {"sequence_id": 1}}', "does not support"),
+    (request()[:-1] + b', "parameters": {"timeout": "soon"}}', "whole microseconds"),
+    (request()[:-1] + b', "parameters": {"timeout": -1}}', "whole microseconds"),
+    (request()[:-1] + b', "parameters": {"binary_data_output": 1}}', "true or false"),
+    (request()[:-1] + b', "outputs": [{"name": "digits", "parameters": {"classification": 2}}]}', "classification"),
+    (request()[:-1] + b', "id": 7}', "$.id"),
+    (b"", "got an empty body"),
+    (b"{}", "missing required field"),
+    (b"[]", "Expected `object`, got `array`"),
+    (b"{", "truncated"),
+    (b"\xff\xfe{", "malformed"),
+    (b"nan", "truncated"),
+    (b"[" * 100_000, "Expected `object`, got `array`"),
+    (b'{"inputs":' + b"[" * 100_000, "Expected `object`, got `array`"),
+    (b'{"x":' + b"[" * 100_000, "too deeply"),
+    (b'{"inputs": [' + b"[]," * 5_000_000, "Expected `object`, got `array`"),
+    (request(data=[]).replace(b"[]", b"[" * 100_000), "too deeply"),
+    (
+        request(data=[]).replace(b'"data": []', b'"data": [' + b"1," * 5_000_000 + b"[]]"),
+        "Expected `int`, got `array`",
+    ),
+]
+
+
+@pytest.mark.parametrize(("body", "message"), REFUSED, ids=range(len(REFUSED)))
+def test_json_that_does_not_fit_is_refused_in_one_line(ask, body, message):
+    status, content, answer = ask(body=body)
+    assert status == (413 if "32,768" in message else 400)
+    assert answer.getheader("content-type") == "application/json"
+    text = json.loads(content)["error"]
+    assert message in text.replace("\\x5b", "[").replace("\\x5d", "]")
+    assert "\n" not in text
+    assert len(text) < 400
+
+
+def test_binary_tensors(ask):
+    head = binary()
+    status, content, _ = ask(body=head + PAIR, headers=headers(head))
+    assert status == 200
+    wanted = json.dumps(json.loads(head) | {"parameters": {"binary_data_output": True}}).encode()
+    status, raw, answer = ask(body=wanted + PAIR, headers=headers(wanted))
+    length = int(answer.getheader("Inference-Header-Content-Length"))
+    described = json.loads(raw[:length])["outputs"]
+    assert [each["parameters"]["binary_data_size"] for each in described] == [4, 80]
+    values = np.frombuffer(raw[length:], "<f4")
+    plain = json.loads(content)["outputs"]
+    assert values.tolist() == np.array(plain[0]["data"] + plain[1]["data"], np.float32).tolist()
+
+
+@pytest.mark.parametrize(
+    ("head", "length", "tail", "message"),
+    [
+        (binary(), None, PAIR[:-1], "binary_data_size of the 1,567 bytes"),
+        (binary(), None, PAIR + b"x", "binary_data_size of the 1,569 bytes"),
+        (binary(size=1567), None, PAIR[:-1], "expected 1,568 bytes for the shape (1,2,28,28), got 1,567"),
+        (binary(size="1568"), None, PAIR, "binary_data_size"),
+        (binary(size=True), None, b"x", "binary_data_size"),
+        (binary(), 10**15, PAIR, "expected JSON of 1 to"),
+        (binary(), -1, PAIR, "expected JSON of 1 to"),
+        (binary(), 0, PAIR, "expected JSON of 1 to"),
+        (binary(), "x", PAIR, "expected JSON of 1 to"),
+        (binary(), 20, PAIR, "truncated"),
+        (binary(), len(binary()) + 1, PAIR, "malformed"),
+        (request(), None, PAIR, "expected binary_data_size for 1,568 bytes"),
+        (binary(parameters={}), None, b"", "expected data or binary_data_size, got neither"),
+    ],
+)
+def test_binary_tensors_that_do_not_fit_are_refused(ask, head, length, tail, message):
+    found = headers(head) | ({} if length is None else {"Inference-Header-Content-Length": str(length)})
+    status, content, _ = ask(body=head + tail, headers=found)
+    assert status == 400
+    assert message in json.loads(content)["error"]
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "status"),
+    [
+        ("/v2/models/none/infer", "POST", 404),
+        (PATH.replace("infer", "versions/2/infer"), "POST", 404),
+        (PATH.replace("infer", "versions/1/infer"), "POST", 200),
+        (PATH, "GET", 405),
+        (PATH, "PUT", 405),
+        ("/v2/models/order_net_xs", "POST", 405),
+        ("/v2/models/none", "GET", 404),
+        ("/v2/models/none/stats", "GET", 404),
+        ("/v2/models//infer", "POST", 404),
+        ("/v2/nothing", "GET", 404),
+        ("/nothing", "POST", 404),
+        ("/%2e%2e/%2e%2e/etc/passwd", "GET", 404),
+    ],
+)
+def test_paths_and_methods(ask, path, method, status):
+    found, content, answer = ask(path, request(), method=method)
+    assert found == status
+    assert status == 200 or json.loads(content)["error"].removeprefix("order_net_xs: ").startswith("expected")
+    assert status != 405 or answer.getheader("allow")
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "message"),
+    [
+        ({"Content-Type": "text/plain"}, 415, "Content-Type application/json"),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, 415, "Content-Type application/json"),
+        ({"Content-Encoding": "br"}, 415, "gzip, deflate or none"),
+        ({"Content-Encoding": "gzip"}, 400, "other bytes"),
+        ({"Content-Type": "application/json; charset=utf-8"}, 200, ""),
+    ],
+)
+def test_types_and_encodings(ask, changes, status, message):
+    found, content, _ = ask(body=request(), headers=JSON | changes)
+    assert found == status
+    assert status == 200 or message in json.loads(content)["error"]
+
+
+@pytest.mark.parametrize("size", [17 * 2**20, 63 * 2**20])
+def test_json_has_a_limit_of_its_own(ask, size):
+    status, content, answer = ask(body=b'{"inputs": [' + b"[]," * (size // 3))
+    assert status == 413
+    assert "16,777,216 bytes" in json.loads(content)["error"]
+    assert answer.getheader("connection") == "close"
+
+
+def test_a_compressed_bomb_is_refused(ask):
+    bomb = gzip.compress(bytes(200 * 2**20), 9)
+    status, content, _ = ask(body=bomb, headers=JSON | {"Content-Encoding": "gzip"})
+    assert status == 413
+    assert "after decompression" in json.loads(content)["error"]
+
+
+def test_compressed_json_has_the_same_limit(ask):
+    body = gzip.compress(b'{"inputs": [' + b"[]," * (6 * 2**20), 1)
+    status, _, _ = ask(body=body, headers=JSON | {"Content-Encoding": "gzip"})
+    assert status == 413
+
+
+def connected(server):
+    host, _, port = server.rest.partition(":")
+    return socket.create_connection((host, int(port)), timeout=60)
+
+
+def test_a_declared_length_of_64_gib_is_refused_before_it_is_sent(server):
+    with connected(server) as client:
+        head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {64 * 2**30}\r\n\r\n"
+        client.sendall(head.encode())
+        assert client.recv(1000).startswith(b"HTTP/1.1 413 ")
+
+
+def test_chunks_beyond_the_limit_are_refused(server):
+    with connected(server) as client:
+        client.sendall(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+        block = b"100000\r\n" + bytes(2**20) + b"\r\n"
+        for _ in range(20):
+            client.sendall(block)
+        client.sendall(b"0\r\n\r\n")
+        assert client.recv(1000).startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize("sent", [b"\x00\xff garbage\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET /" + b"x" * 200_000])
+def test_what_is_no_http_gets_400_and_a_closed_connection(server, sent):
+    with connected(server) as client:
+        client.sendall(sent)
+        answer = b""
+        try:
+            while part := client.recv(10_000):
+                answer += part
+        except ConnectionResetError:  # what is sent after the refusal is not read
+            assert len(sent) > 100_000
+            return
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400 ")
+        assert "error" in json.loads(body)
+
+
+def test_requests_that_arrive_at_once_on_one_connection_are_answered_in_order(server):
+    with connected(server) as client:
+        body = request()
+        head = f"POST {PATH} HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        client.sendall((head.encode() + body) * 3 + b"GET /v2/health/live HTTP/1.1\r\nConnection: close\r\n\r\n")
+        answer = b""
+        while part := client.recv(100_000):
+            answer += part
+        assert answer.count(b"HTTP/1.1 200 ") == 4
+        assert answer.count(b'"probability"') == 3
+
+
+def test_clients_that_send_slowly_are_disconnected_and_hold_nobody_up():
+    code = "from pairnet.serving.server import connections; connections.SLOWEST = 1.0"
+    with running_server(before=code) as server, connected(server) as silent, connected(server) as slow:
+        slow.sendall(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n".encode())
+        began = time.monotonic()
+        with closing(http.client.HTTPConnection(server.rest, timeout=10)) as connection:
+            connection.request("POST", PATH, request(), JSON)
+            assert connection.getresponse().status == 200
+        try:
+            while time.monotonic() - began < 20:
+                slow.sendall(b" ")
+                time.sleep(0.2)
+        except OSError:
+            pass
+        assert time.monotonic() - began < 10
+        silent.settimeout(10)
+        assert silent.recv(10) == b""
+
+
+def test_a_timeout_that_passes_in_the_queue_is_told(ask):
+    body = request()[:-1] + b', "parameters": {"timeout": 60000000}}'
+    assert ask(body=body)[0] == 200
+
+
+def test_documentation_needs_nothing_from_elsewhere(ask):
+    status, page, _ = ask("/docs", method="GET")
+    assert status == 200
+    assert b"//cdn" not in page
+    assert b"https://" not in page
+    document = json.loads(ask("/openapi.json", method="GET")[1])
+    schema = document["paths"]["/v2/models/{name}/infer"]["post"]["requestBody"]["content"]["application/json"][
+        "schema"
+    ]
+    assert schema == {"$ref": "#/components/schemas/Body"}
+    assert document["components"]["schemas"]["Input"]["properties"]["shape"]["type"] == "array"
+    assert not [path for path in document["paths"] if path.endswith(("/", ".js"))]
+
+
+def test_metrics_count_answers_and_refusals_by_kind(ask):
+    def metrics():
+        lines = ask("/metrics", method="GET")[1].decode().splitlines()
+        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[:1] != "#")}
+
+    before = metrics()
+    ask(body=request())
+    ask(body=request(data=[]))
+    ask("/v2/models/none/infer", request())
+    ask(body=request(), headers={"Content-Type": "text/plain"})
+    after = metrics()
+
+    def grown(name):
+        return after[name] - before.get(name, 0)
+
+    model = 'model="order_net_xs"'
+    assert grown(f'pairnet_requests_total{{{model},protocol="rest"}}') == 1
+    assert grown(f"pairnet_pairs_total{{{model}}}") == 1
+    assert grown(f'pairnet_errors_total{{kind="invalid",{model}}}') == 1
+    assert grown('pairnet_errors_total{kind="unknown",model=""}') == 1
+    assert grown('pairnet_errors_total{kind="media",model=""}') == 1
+    assert grown(f"pairnet_latency_seconds_count{{{model}}}") == 1
+    assert grown(f'pairnet_batch_pairs_bucket{{le="1",{model}}}') == 1
+    assert after[f"pairnet_queue_pairs{{{model}}}"] == 0
+
+
+def test_pictures_are_decoded_as_predict_does_it(ask, tmp_path):
+    from PIL import Image, ImageDraw
+
+    from pairnet.serving.pictures import read
+
+    image = Image.new("L", (280, 280))
+    ImageDraw.Draw(image).line([(80, 60), (200, 60), (130, 230)], fill=255, width=22)
+    path = tmp_path / "seven.png"
+    image.save(path)
+    expected = read(path).pixels[0]
+    found = json.loads(ask("/decode?model=order_net_xs", path.read_bytes(), {"Content-Type": "image/png"})[1])
+    assert found["pixels"] == found["input"] == expected.ravel().tolist()
+    assert found["pooled"] == expected.reshape(14, 2, 14, 2).mean((1, 3)).ravel().tolist()
+    assert "cropped" in found["notes"][0]
+    pooled = json.loads(ask("/decode?model=w_net-pairs-fp32", path.read_bytes())[1])["input"]
+    assert len(pooled) == 196
+    assert isinstance(pooled[0], float)
+    for body, query, status in (
+        (b"", "model=order_net_xs", 400),
+        (b"x" * 100, "model=order_net_xs", 400),
+        (path.read_bytes(), "model=none", 404),
+        (path.read_bytes(), "", 400),
+        (bytes(5 * 2**20), "model=order_net_xs", 413),
+    ):
+        found, content, _ = ask(f"/decode?{query}", body)
+        assert found == status
+        assert json.loads(content)["error"]
