@@ -1,0 +1,144 @@
+"""`pairnet serve` as a command: what it prints, what it refuses, where it listens, and that it needs no torch."""
+
+import json
+import socket
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+from running_server import running_server
+
+from pairnet.cli import app
+from pairnet.cli.common import run_app
+from pairnet.serving.built_in import built_in_model
+
+pytest_plugins = ("trained_runs",)
+
+WITHOUT_TORCH = """
+import sys
+class NoTorch:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "sklearn", "mlxtend", "matplotlib", "scipy"):
+            raise ModuleNotFoundError(f"{name} is not in this environment", name=name)
+sys.meta_path.insert(0, NoTorch())
+"""
+
+
+@pytest.fixture
+def run(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        return run_app(app, ["serve", *map(str, arguments)]), capsys.readouterr().err.splitlines()
+
+    return run
+
+
+def test_it_serves_the_built_in_model_without_torch_and_says_so():
+    with running_server(before=WITHOUT_TORCH) as server:
+        assert server.log[0] == "no file is named: serving the built-in model\n"
+        assert server.log[1].startswith(
+            "order_net_xs: order_net_xs trained on 1,000 pairs of mnist5k, test accuracy 0.9"
+        )
+        with urllib.request.urlopen(f"http://{server.rest}/v2/models/order_net_xs") as answer:
+            assert json.load(answer)["outputs"][1]["name"] == "digits"
+    assert server.log[-1] == "stopped\n"
+
+
+def test_it_listens_on_this_machine_only():
+    with running_server() as server:
+        for address in (server.rest, server.grpc):
+            port = int(address.rpartition(":")[2])
+            with socket.create_connection(("127.0.0.1", port), timeout=5):
+                pass
+            with pytest.raises(OSError, match="refused"):
+                socket.create_connection((outside_address(), port), timeout=5)
+
+
+def outside_address():
+    """An address of this machine that is not 127.0.0.1: all of 127.0.0.0/8 belongs to it."""
+    return "127.0.0.2"
+
+
+def test_the_access_log_is_off_unless_asked_for():
+    for options, lines in (((), 0), (("--access-log",), 1)):
+        with running_server(*options) as server:
+            request = urllib.request.Request(f"http://{server.rest}/v2/models/order_net_xs/infer", b"{}")
+            request.add_header("Content-Type", "application/json")
+            with pytest.raises(urllib.error.HTTPError):
+                urllib.request.urlopen(request)
+        logged = [json.loads(line) for line in server.log if line.startswith("{")]
+        assert len(logged) == lines
+        if logged:
+            assert logged[0] | {"time": 0, "ms": 0} == {
+                "time": 0,
+                "protocol": "rest",
+                "model": "order_net_xs",
+                "pairs": 0,
+                "ms": 0,
+                "result": "invalid",
+                "status": 400,
+            }
+
+
+@pytest.mark.parametrize("option", ["--port", "--grpc-port"])
+def test_a_port_in_use_is_one_line_and_status_1(run, option):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = taken.getsockname()[1]
+        others = [] if option == "--port" else ["--port", 0]
+        status, lines = run(option, number, *others)
+    assert status == 1
+    assert lines[-1] == (
+        f"pairnet: {option}: expected a free port, 127.0.0.1:{number} is in use: stop that program or name another port"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--port", 70000), "--port: expected 0 to 65535, got 70000"),
+        (("--port", 9, "--grpc-port", 9), "--grpc-port: expected another port than --port, got 9 for both"),
+        (("--host", "no.such.host.invalid"), "--host: expected an address of this machine"),
+        (("--host", "192.0.2.1", "--port", 0), "expected a port that can be taken"),
+        (("--max-batch", 0, "--port", 0), "--max-batch: expected 1 to 32,768, got 0"),
+        (("--max-wait", -1, "--port", 0), "--max-wait: expected 0 to 10,000 ms, got -1"),
+        (("nothing.onnx", "--port", 0), "nothing.onnx: expected an ONNX file, got no such file"),
+        (("--provider", "cuda", "--port", 0), "expected one that runs on this machine, got cuda"),
+    ],
+)
+def test_what_cannot_be_served_is_one_line(run, arguments, message):
+    status, lines = run(*arguments)
+    assert status in (1, 2)
+    assert message in lines[-1]
+    assert lines[-1].startswith("pairnet: ")
+
+
+def test_a_name_may_occur_once_and_an_encoder_not_at_all(run, models, tmp_path):
+    status, lines = run(built_in_model(), built_in_model(), "--port", 0)
+    assert status == 2
+    assert "expected a name that no other file has, got order_net_xs twice" in lines[-1]
+    encoder = models("final_model").with_suffix(".encoder.onnx")
+    status, lines = run(encoder, "--port", 0)
+    assert status == 2
+    assert "expected a joint file, got encoder" in lines[-1]
+
+
+def test_predict_uses_the_built_in_model_if_none_is_named(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run_app(app, ["data", "pictures", "mnist5k"]) == 0
+    three, seven = (str(next(tmp_path.glob(f"pictures/{digit}-*"))) for digit in (3, 7))
+    capsys.readouterr()
+    assert run_app(app, ["predict", three, seven, "--json"]) == 0
+    output = capsys.readouterr()
+    assert output.err == "no .onnx file is named first: using the built-in model, order_net_xs\n"
+    answer = json.loads(output.out)["pairs"][0]
+    assert (answer["first_digit"], answer["second_digit"], answer["equal_or_less"]) == (3, 7, True)
+
+
+def test_without_the_extra_it_says_what_to_install(tmp_path):
+    code = WITHOUT_TORCH.replace('"torch", ', '"fastapi", "uvicorn", ') + "import pairnet.__main__ as it; it.main()"
+    answer = subprocess.run([sys.executable, "-c", code, "serve"], capture_output=True, text=True, check=False)
+    assert answer.returncode == 1
+    assert answer.stderr.splitlines()[-1].startswith("pairnet: pairnet serve needs ")
+    assert answer.stderr.endswith("which is not installed: pip install 'pairnet[serve]'\n")

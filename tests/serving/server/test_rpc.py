@@ -1,0 +1,118 @@
+"""What gRPC refuses, with which code and words; calls that are cancelled."""
+
+import grpc
+import pytest
+from tritonclient.grpc import service_pb2
+
+pytest_plugins = ("served",)
+
+PAIR = bytes(2 * 28 * 28)
+INVALID, UNKNOWN = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
+
+
+@pytest.fixture
+def call(server):
+    """Calls a method with a message or bytes -> the bytes of the answer; raises grpc.RpcError."""
+    options = [("grpc.max_send_message_length", -1)]
+    with grpc.insecure_channel(server.grpc, options) as channel:
+
+        def call(method, message=b""):
+            content = message if isinstance(message, bytes) else message.SerializeToString()
+            return channel.unary_unary(f"/inference.GRPCInferenceService/{method}")(content, timeout=60)
+
+        yield call
+
+
+def request(model="order_net_xs", shape=(1, 2, 28, 28), datatype="UINT8", name="pair", raw=(PAIR,), version=""):
+    made = service_pb2.ModelInferRequest(model_name=model, model_version=version, raw_input_contents=raw)
+    made.inputs.add(name=name, datatype=datatype, shape=shape)
+    return made
+
+
+def typed(**contents):
+    made = request(raw=())
+    for name, values in contents.items():
+        getattr(made.inputs[0].contents, name).extend(values)
+    return made
+
+
+def changed(change):
+    made = request()
+    change(made)
+    return made
+
+
+REFUSED = [
+    (request(model="none"), UNKNOWN, "expected a model among"),
+    (request(version="2"), UNKNOWN, "expected version 1"),
+    (request(name="x"), INVALID, "expected the input pair"),
+    (request(datatype="FP32"), INVALID, "expected the datatype UINT8"),
+    (request(shape=(1, 2, 27, 28)), INVALID, "expected the shape"),
+    (request(shape=()), INVALID, "expected the shape"),
+    (request(shape=(2, 2, 28, 28)), INVALID, "expected 3,136 bytes"),
+    (request(shape=(2**40, 2, 28, 28)), grpc.StatusCode.RESOURCE_EXHAUSTED, "at most 32,768 pairs"),
+    (request(raw=(PAIR[:-1],)), INVALID, "got 1,567"),
+    (request(raw=()), INVALID, "either raw or typed contents, got 0 raw and 0 typed"),
+    (request(raw=(PAIR, PAIR)), INVALID, "got 2 raw"),
+    (typed(uint_contents=[256] * 1568), INVALID, "values from 0 to 255, got 256"),
+    (typed(uint_contents=[1] * 1567), INVALID, "got 1,567"),
+    (typed(fp32_contents=[1] * 1568), INVALID, "expected uint_contents, got fp32_contents"),
+    (typed(uint_contents=[1] * 1568, bytes_contents=[b""]), INVALID, "expected uint_contents, got uint_contents, bytes_contents"),
+    (changed(lambda made: made.inputs.add(name="pair")), INVALID, "expected one input"),
+    (changed(lambda made: made.outputs.add(name="none")), INVALID, "expected outputs among"),
+    (changed(lambda made: made.outputs.add(name="digits").parameters["classification"]), INVALID, "classification"),
+    (changed(lambda made: made.parameters["sequence_id"]), INVALID, "sequence_id"),
+    (b"\xff\xff\xff", INVALID, "expected a ModelInferRequest in protobuf"),
+]
+
+
+@pytest.mark.parametrize(("message", "code", "text"), REFUSED, ids=range(len(REFUSED)))
+def test_a_request_that_does_not_fit_is_refused(call, message, code, text):
+    with pytest.raises(grpc.RpcError) as caught:
+        call("ModelInfer", message)
+    assert caught.value.code() == code
+    assert text in caught.value.details()
+
+
+@pytest.mark.parametrize(
+    "method", ["ServerLive", "ServerMetadata", "ModelMetadata", "ModelConfig", "ModelStatistics", "RepositoryIndex"]
+)
+def test_garbage_is_refused_by_every_method(call, method):
+    with pytest.raises(grpc.RpcError) as caught:
+        call(method, b"\xff\xff\xff")
+    assert caught.value.code() == INVALID
+
+
+def test_methods_of_other_extensions_are_not_implemented(call):
+    for method in ("RepositoryModelLoad", "SystemSharedMemoryStatus", "Nothing"):
+        with pytest.raises(grpc.RpcError) as caught:
+            call(method)
+        assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_a_message_beyond_the_limit_is_refused(call):
+    with pytest.raises(grpc.RpcError) as caught:
+        call("ModelInfer", request(shape=(42_000, 2, 28, 28), raw=(bytes(65 * 2**20),)))
+    assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_a_large_message_within_the_limits_is_answered(call):
+    count = 5000  # 7.5 MiB, more than gRPC's own default
+    answer = service_pb2.ModelInferResponse.FromString(
+        call("ModelInfer", request(shape=(count, 2, 28, 28), raw=(bytes(count * 1568),)))
+    )
+    assert len(answer.raw_output_contents[0]) == 4 * count
+
+
+def test_a_cancelled_call_does_not_disturb_others(server):
+    with grpc.insecure_channel(server.grpc) as channel:
+        infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        large = request("final_model-images-fp32", (8000, 2, 28, 28), raw=(bytes(8000 * 1568),)).SerializeToString()
+        one = request("final_model-images-fp32").SerializeToString()
+        calls = [infer.future(large if number % 3 == 0 else one, timeout=60) for number in range(12)]
+        for number, each in enumerate(calls):
+            if number % 3 == 1:
+                each.cancel()
+        for number, each in enumerate(calls):
+            if number % 3 == 2:
+                assert service_pb2.ModelInferResponse.FromString(each.result()).model_version == "1"

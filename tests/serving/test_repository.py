@@ -1,0 +1,99 @@
+"""A model repository for other servers: read back with the formats' own readers."""
+
+import hashlib
+import json
+
+import onnx
+import pytest
+import yaml
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+from pairnet.cli import app
+from pairnet.cli.common import run_app
+from pairnet.errors import ArgumentError, ModelError
+from pairnet.serving.built_in import built_in_model
+from pairnet.serving.repository import write_repository
+
+pytest_plugins = ("trained_runs",)
+
+TYPES = {onnx.TensorProto.UINT8: model_config_pb2.TYPE_UINT8, onnx.TensorProto.FLOAT: model_config_pb2.TYPE_FP32}
+
+
+def test_triton_s_configuration_describes_the_file(models, tmp_path):
+    files = [built_in_model(), models("w_net", "pairs")]
+    write_repository(files, tmp_path / "new" / "repository", max_batch=32, max_wait=0.002, instances=3, kind="cpu")
+    for path in files:
+        name = path.name.removesuffix(".onnx")
+        folder = tmp_path / "new" / "repository" / "models" / name
+        copied = folder / "1" / "model.onnx"
+        assert copied.read_bytes() == path.read_bytes()
+        config = text_format.Parse((folder / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
+        assert (config.name, config.backend, config.max_batch_size) == (name, "onnxruntime", 32)
+        assert list(config.dynamic_batching.preferred_batch_size) == [32]
+        assert config.dynamic_batching.max_queue_delay_microseconds == 2000
+        group = config.instance_group[0]
+        assert (group.count, group.kind) == (3, model_config_pb2.ModelInstanceGroup.KIND_CPU)
+        assert config.parameters["intra_op_thread_count"].string_value == "1"
+        graph = onnx.load(copied).graph
+        for declared, actual in ((config.input, graph.input), (config.output, graph.output)):
+            assert [port.name for port in declared] == [port.name for port in actual]
+            for port, value in zip(declared, actual, strict=True):
+                tensor = value.type.tensor_type
+                assert port.data_type == TYPES[tensor.elem_type]
+                sizes = [axis.dim_value for axis in tensor.shape.dim][1:]
+                assert list(port.reshape.shape if port.HasField("reshape") else port.dims) == sizes
+
+
+def test_the_manifest_and_the_container(tmp_path):
+    folder = tmp_path / "repository"
+    write_repository([built_in_model()], folder, kind="gpu", instances=2)
+    manifest = yaml.safe_load((folder / "kserve.yaml").read_text())
+    assert manifest["kind"] == "InferenceService"
+    model = manifest["spec"]["predictor"]["model"]
+    assert model["protocolVersion"] == "v2"
+    assert model["resources"]["limits"] == {"cpu": "2", "memory": "2Gi", "nvidia.com/gpu": "1"}
+    lines = (folder / "Containerfile").read_text().splitlines()
+    command = json.loads(next(line for line in lines if line.startswith("CMD")).removeprefix("CMD "))
+    assert command == ["pairnet", "serve", "--host", "0.0.0.0", "/models/order_net_xs.onnx"]
+    copies = [json.loads(line.removeprefix("COPY ")) for line in lines if line.startswith("COPY [")]
+    assert copies == [["models/order_net_xs/1/model.onnx", "/models/order_net_xs.onnx"]]
+    assert (folder / copies[0][0]).is_file()
+
+
+def test_it_appears_whole_or_not_at_all(tmp_path):
+    bad = tmp_path / "bad.onnx"
+    bad.write_bytes(b"nothing")
+    with pytest.raises(ModelError):
+        write_repository([built_in_model(), bad], tmp_path / "repository")
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.onnx"]
+
+
+def test_what_is_there_is_not_overwritten(tmp_path):
+    (tmp_path / "file").touch()
+    before = hashlib.sha256(str(sorted(tmp_path.rglob("*"))).encode()).hexdigest()
+    for output in (tmp_path, tmp_path / "file"):
+        with pytest.raises(ArgumentError, match="new or empty folder"):
+            write_repository([built_in_model()], output)
+    assert hashlib.sha256(str(sorted(tmp_path.rglob("*"))).encode()).hexdigest() == before
+    (tmp_path / "empty").mkdir()
+    assert write_repository([built_in_model()], tmp_path / "empty")
+
+
+@pytest.mark.parametrize(("option", "value"), [("max_batch", 0), ("instances", 0), ("max_wait", -1.0)])
+def test_options_have_bounds(tmp_path, option, value):
+    with pytest.raises(ArgumentError, match=option):
+        write_repository([built_in_model()], tmp_path / "repository", **{option: value})
+
+
+def test_the_command(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run_app(app, ["export-repository", str(built_in_model())]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "repository/Containerfile",
+        "repository/kserve.yaml",
+        "repository/models/order_net_xs/1/model.onnx",
+        "repository/models/order_net_xs/config.pbtxt",
+    ]
+    assert run_app(app, ["export-repository", str(built_in_model())]) == 2
+    assert "expected --output to be a new or empty folder" in capsys.readouterr().err
