@@ -152,15 +152,18 @@ class Predictor:
         """Whether the file was exported `with_digits`, so that `digits` answers."""
         return "digits" in self._model.outputs
 
-    def outputs(self, pairs: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-        """All outputs of one run by name: "probability" [N], and "digits" [N,2,10] if the file has them.
+    def outputs(self, pairs: NDArray[Any], *, split: bool = True) -> dict[str, NDArray[np.float32]]:
+        """All outputs by name: "probability" [N], and "digits" [N,2,10] if the file has them.
 
         pairs: uint8 [N,2,28,28], or float32 [N,2,14,14] (see `input_kind`).
+        split: whether the threads share a large batch; otherwise the calling thread computes it alone, in one run.
         Raises InputError for other arrays.
         """
+        self._check_open()
         pairs = self._checked(self._model, pairs, "pairs", 2)
         if self._model.part == "joint":
-            results = dict(zip(self._model.outputs, self._run(self._model, {"pair": pairs}), strict=True))
+            run = self._run if split else Model.run
+            results = dict(zip(self._model.outputs, run(self._model, {"pair": pairs}), strict=True))
         else:
             encoder, head = self._encoder_and_head()
             first, second = (self._run(encoder, {"image": pairs[:, k : k + 1]})[0] for k in (0, 1))  # [N,F] each

@@ -51,7 +51,7 @@ def never() -> bool:
 class Batcher:
     """The queue of one model.
 
-    run: computes the outputs of pairs [n,...]; called from one thread at a time.
+    run: computes the outputs of pairs [n,...], in the calling thread alone or with others; called by one at a time.
     max_batch: pairs after which a batch takes no further request; a larger request is a batch of its own.
     max_wait: seconds that a request may wait for others while the model is free.
     most_waiting: pairs in the queue beyond which requests are refused.
@@ -60,7 +60,7 @@ class Batcher:
 
     def __init__(
         self,
-        run: Callable[[NDArray[Any]], Outputs],
+        run: Callable[[NDArray[Any], bool], Outputs],
         *,
         max_batch: int,
         max_wait: float = 0.0,
@@ -160,7 +160,8 @@ class Batcher:
     def _compute(self, batch: list[Waiting]) -> list[Outputs | Exception]:
         """The outputs of each request.  If the batch fails, each request is computed by itself and fails by itself."""
         try:
-            outputs = self._run(batch[0].pairs if len(batch) == 1 else np.concatenate([each.pairs for each in batch]))
+            pairs = batch[0].pairs if len(batch) == 1 else np.concatenate([each.pairs for each in batch])
+            outputs = self._run(pairs, len(pairs) > INLINE)
         except Exception as error:
             if len(batch) == 1:
                 return [error]

@@ -6,7 +6,6 @@ statistics and model_repository (only its index).
 
 import math
 from collections.abc import Mapping, Sequence
-from time import perf_counter_ns
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -116,14 +115,14 @@ REFUSED_IN_REQUESTS = ("sequence_id", "sequence_start", "sequence_end")
 """Parameters of extensions that the server does not have."""
 
 
-def expiry(parameters: Mapping[str, Any]) -> int:
-    """When a request expires, a time of perf_counter_ns: its parameter `timeout` is in microseconds.  0 for never."""
+def timeout_ns(parameters: Mapping[str, Any]) -> int:
+    """The time that a request may wait, in ns: its parameter `timeout` is in microseconds.  0 for any time."""
     timeout = parameters.get("timeout", 0)
     if isinstance(timeout, str) and timeout.isdecimal() and len(timeout) < 19:
         timeout = int(timeout)
     if not isinstance(timeout, int) or isinstance(timeout, bool) or timeout < 0:
         raise RequestError(f"expected the parameter timeout in whole microseconds, got {shown(timeout)}")
-    return perf_counter_ns() + timeout * 1000 if timeout else 0
+    return timeout * 1000
 
 
 def _shown_shape(shape: Sequence[Any]) -> str:

@@ -1,6 +1,7 @@
 """The protocol over gRPC, on the stubs that tritonclient brings: a second set in one process would clash with them."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from time import perf_counter_ns
 from typing import Any
 
 import grpc
@@ -125,7 +126,8 @@ def parse(model: ServedModel, sent: Message) -> Request:
         name: getattr(each, each.WhichOneof("parameter_choice") or "bool_param")
         for name, each in sent.parameters.items()
     }
-    return Request(pairs, sent.id, outputs, protocol.expiry(parameters))
+    timeout = protocol.timeout_ns(parameters)
+    return Request(pairs, sent.id, outputs, perf_counter_ns() + timeout if timeout else 0)
 
 
 def encode(model: str, request: Request, outputs: Outputs) -> Message:

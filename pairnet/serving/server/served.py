@@ -2,13 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from pairnet.artifact.design import Port, input_ports, output_ports
 from pairnet.artifact.text import is_plain
 from pairnet.errors import ArgumentError, ModelError, RequestError
 from pairnet.serving.predictor import Predictor
-from pairnet.serving.server.batching import Batcher
+from pairnet.serving.server.batching import Batcher, Outputs
 from pairnet.serving.server.protocol import MOST_PAIRS, VERSION
 from pairnet.serving.server.statistics import Statistics
 
@@ -27,12 +31,12 @@ class ServedModel:
     batcher: Batcher
     statistics: Statistics = field(default_factory=Statistics)
 
-    @property
+    @cached_property
     def input(self) -> Port:
         """The only input of the file."""
         return input_ports("joint", self.predictor.input_kind, 0)[0]
 
-    @property
+    @cached_property
     def outputs(self) -> tuple[Port, ...]:
         """The outputs of the file."""
         return output_ports("joint", 0, with_digits=self.predictor.has_digits)
@@ -73,7 +77,7 @@ def open_models(
             raise ModelError(f"{path}: expected a joint file, got {predictor.metadata.part}: serve the file without it")
         statistics = Statistics()
         batcher = Batcher(
-            predictor.outputs,
+            partial(_outputs, predictor),
             max_batch=max_batch,
             max_wait=max_wait,
             most_waiting=MOST_WAITING,
@@ -93,3 +97,7 @@ def find(models: Mapping[str, ServedModel], name: str, version: str = "") -> Ser
     if version not in ("", VERSION):
         raise RequestError(f"{name}: expected version {VERSION}, got {version[:80]!a}", "unknown")
     return model
+
+
+def _outputs(predictor: Predictor, pairs: NDArray[Any], with_threads: bool) -> Outputs:
+    return predictor.outputs(pairs, split=with_threads)

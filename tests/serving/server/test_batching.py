@@ -18,7 +18,7 @@ class Model:
         self.sizes, self.threads, self.free = [], set(), threading.Event()
         self.free.set()
 
-    def __call__(self, pairs):
+    def __call__(self, pairs, with_threads):
         self.free.wait(10)
         self.sizes.append(len(pairs))
         self.threads.add(threading.current_thread().name)

@@ -57,7 +57,11 @@ REFUSED = [
     (typed(uint_contents=[256] * 1568), INVALID, "values from 0 to 255, got 256"),
     (typed(uint_contents=[1] * 1567), INVALID, "got 1,567"),
     (typed(fp32_contents=[1] * 1568), INVALID, "expected uint_contents, got fp32_contents"),
-    (typed(uint_contents=[1] * 1568, bytes_contents=[b""]), INVALID, "expected uint_contents, got uint_contents, bytes_contents"),
+    (
+        typed(uint_contents=[1] * 1568, bytes_contents=[b""]),
+        INVALID,
+        "expected uint_contents, got uint_contents, bytes_contents",
+    ),
     (changed(lambda made: made.inputs.add(name="pair")), INVALID, "expected one input"),
     (changed(lambda made: made.outputs.add(name="none")), INVALID, "expected outputs among"),
     (changed(lambda made: made.outputs.add(name="digits").parameters["classification"]), INVALID, "classification"),
