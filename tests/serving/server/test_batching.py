@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pairnet.errors import InputError, RequestError
-from pairnet.serving.server.batching import INLINE, Batcher
+from pairnet.serving.server.batching import EFFICIENT, INLINE, Batcher
 
 
 class Model:
@@ -97,6 +97,19 @@ def test_the_loop_goes_on_while_a_thread_computes(model):
 
     run(check, model)
     assert model.sizes == [INLINE + 1, 3]
+
+
+def test_half_of_many_waiting_requests_are_computed_while_the_others_are_read(model):
+    async def check(batcher):
+        model.free.clear()
+        running = batcher.submit(np.zeros(INLINE + 1, np.float32))
+        await asyncio.sleep(0.05)
+        waiting = [batcher.submit(pairs(i)) for i in range(44)]
+        model.free.set()
+        await asyncio.gather(running, *waiting)
+
+    run(check, model, max_batch=64)
+    assert model.sizes == [INLINE + 1, 22, EFFICIENT, 6]
 
 
 def test_a_failure_stays_with_its_request(model):
