@@ -61,7 +61,15 @@ class Body(msgspec.Struct):
     outputs: list[RequestedOutput] = []
 
 
+def _flat(kind: type[int] | type[float]) -> msgspec.json.Decoder[Any]:
+    """Decodes a body whose data are a flat array of `kind`: one pass over the text instead of two."""
+    data = ("data", list[kind] | msgspec.UnsetType, msgspec.UNSET)  # type: ignore[valid-type]
+    inputs = ("inputs", list[msgspec.defstruct("Input", [data], bases=(Input,))])  # type: ignore[misc]
+    return msgspec.json.Decoder(msgspec.defstruct("Body", [inputs], bases=(Body,), kw_only=True))
+
+
 _BODY = msgspec.json.Decoder(Body)
+_FLAT = {"uint8": _flat(int), "float32": _flat(float)}
 _DATA: dict[tuple[str, int], msgspec.json.Decoder[Any]] = {  # by type and number of axes; all inputs have four
     ("uint8", 1): msgspec.json.Decoder(list[int]),
     ("uint8", 4): msgspec.json.Decoder(list[list[list[list[int]]]]),
@@ -74,7 +82,7 @@ class Head(NamedTuple):
     """The JSON of a request, checked."""
 
     shape: tuple[int, ...]
-    data: bytes | None  # a JSON array; None for a binary tensor
+    data: list[Any] | bytes | None  # flat values, another JSON array, or None for a binary tensor
     size: Parameter  # bytes of the binary tensor
     id: str
     timeout: int  # ns; 0 for none
@@ -111,10 +119,7 @@ def parse(model: ServedModel, body: bytes, headers: Headers) -> tuple[Request, f
 
 
 def _head(model: ServedModel, text: bytes) -> Head:
-    try:
-        sent = _BODY.decode(text)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
-        raise RequestError(f"expected the JSON of an inference request: {_reason(error)}") from None
+    sent = _decoded(model.input.dtype, text)
     protocol.check_parameters(sent.parameters, "request", protocol.REFUSED_IN_REQUESTS)
     if len(sent.inputs) != 1:
         raise RequestError(f"expected one input, {model.input.name}, got {len(sent.inputs)}")
@@ -134,13 +139,24 @@ def _head(model: ServedModel, text: bytes) -> Head:
     flags = {output.name: _flag(output.parameters, "binary_data", default) for output in sent.outputs}
     return Head(
         shape=shape,
-        data=None if isinstance(data, msgspec.UnsetType) else bytes(data),
+        data=data if isinstance(data, list) else None if data is msgspec.UNSET else bytes(data),
         size=0 if size is None else size,
         id=sent.id,
         timeout=protocol.timeout_ns(sent.parameters),
         outputs=outputs,
         binary=frozenset(name for name in outputs if flags.get(name, default)),
     )
+
+
+def _decoded(dtype: str, text: bytes) -> Any:
+    try:
+        return _FLAT[dtype].decode(text)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
+        pass
+    try:
+        return _BODY.decode(text)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+        raise RequestError(f"expected the JSON of an inference request: {_reason(error)}") from None
 
 
 _known_head = lru_cache(maxsize=1024)(_head)
@@ -224,15 +240,12 @@ def _header_length(headers: Headers, body: bytes) -> int:
     return length
 
 
-def _from_json(port: Port, shape: tuple[int, ...], text: bytes) -> NDArray[Any]:
+def _from_json(port: Port, shape: tuple[int, ...], data: list[Any] | bytes) -> NDArray[Any]:
     """The values of an input in a JSON array, flat or nested like `shape`."""
-    start = text[:64].translate(None, b" \t\r\n")
-    decoder = _DATA.get((port.dtype, len(start) - len(start.lstrip(b"["))))
-    if decoder is None:
-        raise RequestError(f"input {port.name}: expected a JSON array, flat or of {len(shape)} levels, got another")
+    decoder = _array_decoder(port, shape, data) if isinstance(data, bytes) else _BODY
     try:
-        values = decoder.decode(text)
-        flat = decoder in (_DATA["uint8", 1], _DATA["float32", 1])
+        values = decoder.decode(data) if isinstance(data, bytes) else data
+        flat = not values or not isinstance(values[0], list)
         if flat and port.dtype == "uint8":
             pairs = np.frombuffer(bytes(values), np.uint8)  # several times as fast as an array of the list
         else:
@@ -250,6 +263,15 @@ def _from_json(port: Port, shape: tuple[int, ...], text: bytes) -> NDArray[Any]:
             f"input {port.name}: expected {math.prod(shape):,} values, flat or nested like the shape, got {count}"
         )
     return protocol.checked(port, pairs.reshape(shape))
+
+
+def _array_decoder(port: Port, shape: tuple[int, ...], text: bytes) -> msgspec.json.Decoder[Any]:
+    """The decoder of an array with as many levels as `text` opens."""
+    start = text[:64].translate(None, b" \t\r\n")
+    decoder = _DATA.get((port.dtype, len(start) - len(start.lstrip(b"["))))
+    if decoder is None:
+        raise RequestError(f"input {port.name}: expected a JSON array, flat or of {len(shape)} levels, got another")
+    return decoder
 
 
 def _flag(parameters: Mapping[str, Parameter], name: str, default: bool) -> bool:
