@@ -244,7 +244,7 @@ def _from_json(port: Port, shape: tuple[int, ...], data: list[Any] | bytes) -> N
     """The values of an input in a JSON array, flat or nested like `shape`."""
     decoder = _array_decoder(port, shape, data) if isinstance(data, bytes) else _BODY
     try:
-        values = decoder.decode(data) if isinstance(data, bytes) else data
+        values: Any = decoder.decode(data) if isinstance(data, bytes) else data
         flat = not values or not isinstance(values[0], list)
         if flat and port.dtype == "uint8":
             pairs = np.frombuffer(bytes(values), np.uint8)  # several times as fast as an array of the list
