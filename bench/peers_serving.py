@@ -1,6 +1,7 @@
 """Requests per second of `pairnet serve` with 32 clients on the same machine, in turns with the null model.
 
     python -m bench.peers_serving [--rounds 5] [--seconds 5] [--peer NAME=URL] [--json FILE] [--markdown]
+    python -m bench.peers_serving --soak 600
 
 Needs wrk and h2load (in Debian the packages wrk and nghttp2-client). Each load is a client program of its own with one
 thread; server and client share the cores of this machine. In each round each load runs once, for --seconds. Printed
@@ -9,8 +10,9 @@ The null model computes nothing: its row is what the protocol and the client cos
 application that answers two bytes to everything. "--max-batch 1" computes each pair by itself. Every answer must have
 the status 200, and over gRPC the server must have counted as many answers as the client.
 
---peer measures another V2 server that serves final_model at URL, binary and JSON, for example
---peer mlserver=http://127.0.0.1:8090.
+--soak sends all three kinds of single pairs at once for so many seconds, without turns, and prints errors and the
+memory of the server every minute. --peer measures another V2 server that serves final_model at URL, binary and JSON,
+for example --peer mlserver=http://127.0.0.1:8090.
 """
 
 import argparse
@@ -25,6 +27,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -142,7 +145,7 @@ def grpc(folder: Path, server: "Server", *, model: str = MODEL) -> Callable[[flo
         command += ["-H", "content-type: application/grpc", "-H", "te: trailers", address]
         subprocess.run(command, capture_output=True, check=True)
         times = [int(line.split("\t")[2]) / 1e3 for line in log.read_text().splitlines()]
-        if abs(server.answered(model) - before - len(times)) > CLIENTS:  # some are on their way at the end
+        if server.answered(model) - before < len(times) - CLIENTS:  # some are on their way at the end
             raise RuntimeError(f"expected {len(times)} answers, the server counted {server.answered(model) - before}")
         return Turn(rate=len(times) / seconds, p99=float(np.percentile(times, 99)))
 
@@ -155,6 +158,12 @@ class Server:
 
     rest: str
     grpc: str
+    process: int
+
+    def resident_mb(self) -> float:
+        """Memory of the process in MB."""
+        status = Path(f"/proc/{self.process}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0]) / 1000
 
     def answered(self, model: str) -> int:
         """Number of requests to a model that it has answered."""
@@ -209,7 +218,7 @@ def serving(files: Sequence[Path], *options: str) -> Iterator[Server]:
     assert rest_address is not None
     assert grpc_address is not None
     try:
-        yield Server(rest=rest_address[1], grpc=grpc_address[1])
+        yield Server(rest=rest_address[1], grpc=grpc_address[1], process=process.pid)
     finally:
         process.terminate()
         process.wait(timeout=30)
@@ -226,7 +235,9 @@ def files_to_serve(folder: Path) -> list[Path]:
     return [path, folder / f"{NULL}.onnx"]
 
 
-def loads(folder: Path, server: Server, unbatched: Server, floor: str, peers: dict[str, str]) -> list[Load]:
+def loads(
+    folder: Path, server: Server, unbatched: Server, waiting: Server, floor: str, peers: dict[str, str]
+) -> list[Load]:
     """Every load, the one that is repeated to show the noise included."""
     url = f"http://{server.rest}"
     binary = rest(folder, url)
@@ -239,6 +250,7 @@ def loads(folder: Path, server: Server, unbatched: Server, floor: str, peers: di
         Load(name=f"{MODEL}, REST JSON", run=rest(folder, url, binary=False)),
         Load(name="null model, gRPC", run=grpc(folder, server, model=NULL)),
         Load(name=f"{MODEL}, gRPC", run=grpc(folder, server)),
+        Load(name=f"{MODEL}, gRPC, --max-wait 1", run=grpc(folder, waiting)),
         Load(
             name=f"{MODEL}, REST binary, 4 clients, 1,000 pairs each",
             run=rest(folder, url, pairs=1000, clients=4),
@@ -268,6 +280,23 @@ def measured(found: Sequence[Load], rounds: int, seconds: float) -> list[Row]:
     ]
 
 
+def print_soak(server: Server, folder: Path, seconds: float) -> None:
+    """Sends binary and JSON requests and gRPC calls at once; prints its memory.  RuntimeError for errors."""
+    url = f"http://{server.rest}"
+    kinds = [rest(folder, url), rest(folder, url, binary=False), grpc(folder, server)]
+    began = time.monotonic()
+    with ThreadPoolExecutor(len(kinds)) as pool:
+        running = [pool.submit(run, seconds) for run in kinds]
+        while not all(each.done() for each in running):
+            sys.stdout.write(f"{time.monotonic() - began:5.0f} s: {server.resident_mb():.1f} MB\n")
+            sys.stdout.flush()
+            wait(running, timeout=60)
+        rates = [each.result().rate for each in running]  # raises if a client saw an error
+    answered = server.answered(MODEL)
+    shown = ", ".join(f"{rate:,.0f}" for rate in rates)
+    sys.stdout.write(f"{answered:,} answers without an error; requests/s, binary, JSON and gRPC: {shown}\n")
+
+
 def cells(row: Row) -> tuple[str, ...]:
     """One row of the table."""
     median, low, high = (f"{value:,.0f}" for value in (row.rate.median, row.rate.low, row.rate.high))
@@ -279,6 +308,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--soak", type=float, metavar="SECONDS")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=URL")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--markdown", action="store_true")
@@ -290,9 +320,13 @@ def main() -> None:
         folder = Path(temporary)
         files = files_to_serve(folder)
         server = stack.enter_context(serving(files))
+        if chosen.soak:
+            print_soak(server, folder, chosen.soak)
+            return
+        waiting = stack.enter_context(serving(files[:1], "--max-wait", "1"))
         unbatched = stack.enter_context(serving(files[:1], "--max-batch", "1"))
         floor = stack.enter_context(uvicorn_alone())
-        rows = measured(loads(folder, server, unbatched, floor, peers), chosen.rounds, chosen.seconds)
+        rows = measured(loads(folder, server, unbatched, waiting, floor, peers), chosen.rounds, chosen.seconds)
     headings = ("load", "requests/s", "pairs/s", "p99, ms")
     if chosen.json:
         chosen.json.write_text(json.dumps({"hardware": hardware(), "rows": [asdict(row) for row in rows]}, indent=1))
