@@ -21,7 +21,7 @@ from pairnet.data.pairs import pool_and_normalise
 from pairnet.errors import DataError, RequestError
 from pairnet.serving import pictures
 from pairnet.serving.server import description
-from pairnet.serving.server.protocol import LARGEST_PICTURE, STATUSES
+from pairnet.serving.server.protocol import LARGEST_PICTURE, STATUSES, VERSION
 from pairnet.serving.server.rest import Inference, Receive, Scope, Send
 from pairnet.serving.server.rest_format import Body
 from pairnet.serving.server.served import ServedModel, find
@@ -37,6 +37,12 @@ PAGE = {
     "/page.css": ("page.css", "text/css"),
 }
 """The files of the page, by path."""
+
+EXAMPLE = {
+    "inputs": [{"name": "pair", "datatype": "UINT8", "shape": [1, 2, 28, 28], "data": [0] * 1568}],
+    "outputs": [{"name": "probability"}],
+}
+"""A request for the documentation."""
 
 SECURITY = {
     "content-security-policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'",
@@ -84,7 +90,7 @@ def make_app(service: Service, infer: Inference) -> FastAPI:
     for kind in (HTTPException, RequestValidationError, RequestError):
         app.add_exception_handler(kind, _explained)
     documented = app.openapi
-    app.openapi = lambda: _with_infer(documented())  # type: ignore[method-assign]
+    app.openapi = lambda: _with_names(_with_infer(documented()), list(service.models))  # type: ignore[method-assign]
     return app
 
 
@@ -229,7 +235,10 @@ def _with_infer(document: dict[str, Any]) -> dict[str, Any]:
                 "parameters": [
                     {"name": each, "in": "path", "required": True, "schema": {"type": "string"}} for each in names
                 ],
-                "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
+                "requestBody": {
+                    "required": True,
+                    "content": {"application/json": {"schema": schema, "example": EXAMPLE}},
+                },
                 "responses": {
                     "200": {
                         "description": "The outputs",
@@ -239,6 +248,16 @@ def _with_infer(document: dict[str, Any]) -> dict[str, Any]:
                 },
             }
         }
+    return document
+
+
+def _with_names(document: dict[str, Any], models: list[str]) -> dict[str, Any]:
+    """The OpenAPI document with the models that are served as the values of each parameter that names one."""
+    values = {"name": models, "model": models, "version": [VERSION]}
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", ()):
+                parameter["schema"] = {"type": "string", "enum": values[parameter["name"]]}
     return document
 
 

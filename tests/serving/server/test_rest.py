@@ -302,6 +302,9 @@ def test_documentation_needs_nothing_from_elsewhere(ask):
     ]
     assert schema == {"$ref": "#/components/schemas/Body"}
     assert document["components"]["schemas"]["Input"]["properties"]["shape"]["type"] == "array"
+    named = document["paths"]["/v2/models/{name}/versions/{version}/config"]["get"]["parameters"]
+    assert "order_net_xs" in named[0]["schema"]["enum"]
+    assert named[1]["schema"]["enum"] == ["1"]
     assert not [path for path in document["paths"] if path.endswith(("/", ".js"))]
 
 
