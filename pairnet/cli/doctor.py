@@ -11,7 +11,7 @@ from pairnet.errors import PairnetError
 from pairnet.extras import EXTRAS
 
 BASE = ("numpy", "onnx", "msgspec", "PIL", "rich", "typer")
-DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn"}
+DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "grpc": "grpcio", "prometheus_client": "prometheus-client"}
 """Names of distributions that differ from those of their modules."""
 
 
