@@ -24,7 +24,7 @@ test: .venv/test-installed  ## all tests, in up to four processes
 gpu: .venv/installed  ## everything to learn from an NVIDIA GPU, in eight minutes; results in OUT (DEVICE=cpu: a small form)
 	$(BIN)/python -m bench.on_gpu --out $(or $(OUT),build/gpu) --device $(or $(DEVICE),cuda) --minutes $(or $(MINUTES),8)
 attack: .venv/test-installed  ## the long form of the tests with hostile files and arguments
-	PAIRNET_ATTACK=long $(PYTEST) tests/attack
+	PAIRNET_ATTACK=long $(PYTEST) tests/attack tests/serving/server/test_shutdown.py
 test-site: .venv/test-installed .venv/bench-installed build/site/node_modules  ## the pages of `asv publish` in a browser (needs chromium and npm)
 	$(BIN)/pytest tests/bench/test_site.py
 lint: .venv/dev-installed  ## ruff, mypy, import-linter and clang-format

@@ -1,6 +1,7 @@
 """SIGTERM under load: every request that was sent is answered, the process ends soon, and with status 0."""
 
 import http.client
+import os
 import signal
 import socket
 import threading
@@ -12,6 +13,7 @@ from running_server import running_server
 from tritonclient.grpc import service_pb2
 
 CLIENTS = 32
+LONG = os.environ.get("PAIRNET_ATTACK") == "long"
 PATH = "/v2/models/order_net_xs/infer"
 PAIR = bytes(2 * 28 * 28)
 HEAD = b'{"inputs":[{"name":"pair","datatype":"UINT8","shape":[1,2,28,28],"parameters":{"binary_data_size":1568}}]}'
@@ -68,7 +70,7 @@ class GrpcClient(threading.Thread):
                 self.started.set()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT] * (10 if LONG else 1))
 def test_a_signal_under_load_loses_no_request(number):
     with running_server() as server:
         clients = [RestClient(server.rest) for _ in range(CLIENTS - 4)] + [GrpcClient(server.grpc) for _ in range(4)]
@@ -85,7 +87,7 @@ def test_a_signal_under_load_loses_no_request(number):
             client.join(timeout=10)
             assert not client.lost
             assert client.answered
-        assert took < 5  # two seconds on a machine of its own; here other tests run beside it
+        assert took < (2 if LONG else 5)  # other tests may run beside the short form
 
 
 def test_idle_connections_do_not_hold_the_server_up():
