@@ -56,12 +56,13 @@ clean:  ## remove .venv and everything that was built
 	rm -rf .venv build
 
 .venv/bin/python:
-	$(PYTHON) -c 'import sys; sys.exit("pairnet needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -c 'import sys; sys.exit("pairnet needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv .venv
 .venv/installed: .venv/bin/python $(CORE)
 	$(INSTALL) --editable '.[all]'
 	@touch $@
 .venv/serve-installed: .venv/bin/python $(CORE)
+	@echo "installing pairnet[serve] into .venv, for a minute or two"
 	$(INSTALL) --editable '.[serve]'
 	@touch $@
 .venv/test-installed: .venv/installed

@@ -1,4 +1,4 @@
-"""pairnet: two handwritten digits, is the first equal or less than the second?
+"""pairnet: two handwritten digits, is the first equal to or less than the second?
 
 A benchmark of weight sharing and auxiliary losses, from images to trained networks, ONNX files and their predictions.
 

@@ -109,7 +109,8 @@ TENSOR_TYPES = (
 def read_file(path: Path) -> bytes:
     """The bytes of a file, read once.  Raises ModelError if it cannot be read or is larger than LARGEST_FILE."""
     if not path.is_file():
-        raise ModelError(f"{path}: expected an ONNX file, got no such file: `pairnet export` writes one")
+        got = "a folder" if path.is_dir() else "no such file"
+        raise ModelError(f"{path}: expected an ONNX file, got {got}: `pairnet export` writes one")
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST_FILE + 1)
@@ -191,7 +192,7 @@ def _parsed(content: bytes) -> onnx.ModelProto:
     try:
         model.ParseFromString(content)
     except Exception:  # protobuf's DecodeError, whose package has no types
-        raise ModelError("expected an ONNX model, got other bytes: export the run again") from None
+        raise ModelError("expected an ONNX model, got other bytes: name a file that `pairnet export` wrote") from None
     return model
 
 

@@ -45,7 +45,7 @@ def require_same_images(dataset: Dataset, *, owner: str, name: str, checksum: st
 
 
 def recorded_draw(metadata: FileMetadata, dataset: Dataset) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """The recorded test pairs as the file takes them, and whether the first digit is equal or less: [n].
+    """The recorded test pairs as the file takes them, and whether the first digit is equal to or less: [n].
 
     Raises DataError if `dataset` is not the one that the file was made with.
     """
@@ -57,7 +57,7 @@ def recorded_draw(metadata: FileMetadata, dataset: Dataset) -> tuple[NDArray[Any
 def measure(probability: Callable[[T], NDArray[Any]], draw: tuple[T, NDArray[Any]]) -> float:
     """Fraction of correct decisions on a draw of test pairs, for example with Predictor.probability.
 
-    draw: the pairs, as `probability` takes them, and for each whether its first digit is equal or less [n]; such as
+    draw: the pairs, as `probability` takes them, and for each whether its first digit is equal to or less [n]; such as
     `recorded_draw` returns. For an exported file, the fraction equals its `metadata.test_accuracy`.
     """
     pairs, targets = draw

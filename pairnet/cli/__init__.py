@@ -38,7 +38,7 @@ def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[bool, typer.Option("--version", help="Show the version and the revision.")] = False,
 ) -> None:
-    """Two handwritten digits: is the first equal or less than the second?
+    """Two handwritten digits: is the first equal to or less than the second?
 
     Weight sharing and auxiliary losses, measured.
     """

@@ -1,6 +1,7 @@
 """What the commands print: consoles without markup, escaped control characters, JSON; and files that fail by name."""
 
 import json
+import os
 import shutil
 import sys
 import textwrap
@@ -48,7 +49,7 @@ def console(*, stderr: bool = False) -> "Console":
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else WIDTH
+    width = None if stream.isatty() or "COLUMNS" in os.environ else WIDTH
     return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
 
 

@@ -57,18 +57,22 @@ def predict(
 ) -> None:
     """Predict with an exported file.
 
-    Answers for pairs of digits whether the first is equal or less than the second, and names the digits if the file
+    Answers for pairs of digits whether the first is equal to or less than the second, and names the digits if the file
     has them (`pairnet export --with-digits`). An answer with a probability of 0.4 to 0.6 is marked as unsure. Needs no
     torch.
     """
     from pairnet.serving import pictures
+    from pairnet.serving.built_in import NAME, built_in_model
     from pairnet.serving.predictor import Predictor
 
     model, inputs = _model(files or [])
+    built_in = model == built_in_model()
     if as_csv and as_json:
         raise ArgumentError("expected one of `as_csv` and `as_json`, got both")
     if test == bool(inputs):
         raise ArgumentError("expected either pictures or `test`, got " + ("both" if test else "neither"))
+    if rank and built_in:
+        raise ArgumentError("expected a file of `pairnet export --split` with `rank`, got the built-in model")
     with Predictor(model, provider=provider, threads=threads) as predictor:
         if test:
             _test(predictor, data, data_dir, as_json=as_json)
@@ -77,14 +81,16 @@ def predict(
         notes = [
             f"{path.name}: {remark}" for path, picture in zip(inputs, read, strict=True) for remark in picture.notes
         ]
-        for remark in [] if as_json else notes:
-            note(remark)
         if rank:
             images = _ranked(predictor, inputs, read)
             report = {"provider": predictor.provider, "notes": notes, **_ranking(images)}
         else:
             answers = _answers(predictor, inputs, read)
             report = {"provider": predictor.provider, "notes": notes, "pairs": list(map(_answer, answers))}
+    if built_in:
+        note(f"no .onnx file is named: the built-in model, {NAME}, answers")
+    for remark in [] if as_json else notes:
+        note(remark)
     if as_json:
         print_json(report)
     elif as_csv:
@@ -97,11 +103,10 @@ def predict(
 
 def _model(files: Sequence[Path]) -> tuple[Path, Sequence[Path]]:
     """The model, which is the first file if that ends in .onnx and the built-in one otherwise, and the other files."""
-    from pairnet.serving.built_in import NAME, built_in_model
+    from pairnet.serving.built_in import built_in_model
 
     if files and files[0].suffix == ".onnx":
         return files[0], files[1:]
-    note(f"no .onnx file is named first: using the built-in model, {NAME}")
     return built_in_model(), files
 
 

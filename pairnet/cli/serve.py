@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,8 +45,6 @@ def serve(
     from pairnet.serving.built_in import built_in_model
     from pairnet.serving.server.running import serve as run
 
-    if not files:
-        note("no file is named: serving the built-in model")
     run(
         files or [built_in_model()],
         host=host,
@@ -55,16 +54,19 @@ def serve(
         max_batch=max_batch,
         max_wait=max_wait / 1000,
         access_log=sys.stderr if access_log else None,
-        on_ready=_announce,
+        on_ready=partial(_announce, built_in=not files),
     )
     note("stopped")
 
 
-def _announce(models: "Mapping[str, ServedModel]", addresses: "Addresses") -> None:
+def _announce(models: "Mapping[str, ServedModel]", addresses: "Addresses", *, built_in: bool) -> None:
+    if built_in:
+        note("no file is named: serving the built-in model")
     for name, model in models.items():
         about = model.predictor.metadata
+        variant = "" if about.variant == name else f"{about.variant}, "
         note(
-            f"{name}: {about.variant} trained on {about.pairs:,} pairs of {about.data}, test accuracy "
+            f"{name}: {variant}trained on {about.pairs:,} pairs of {about.data}, test accuracy "
             f"{about.test_accuracy:.4f}, {model.predictor.provider}"
         )
     note(f"draw at   http://{addresses.rest}/")

@@ -32,7 +32,7 @@ _SEEDING = threading.Lock()
 class Scores(NamedTuple):
     """Scores of a batch of N pairs: logits, before sigmoid and softmax."""
 
-    main: Tensor  # [N]: the first digit is equal or less than the second
+    main: Tensor  # [N]: the first digit is equal to or less than the second
     digits: Tensor | None  # [N,2,10]: classes of both images; None for a network that does not classify digits
 
 

@@ -47,7 +47,7 @@ def read(path: Path) -> Picture:
     if "\0" not in str(path) and path.is_dir():
         raise PictureError(f"{path}: expected a picture, .npy, .npz or IDX file, got a folder: name files in it")
     if "\0" in str(path) or not path.is_file():
-        raise PictureError(f"{path}: expected a picture, .npy, .npz or IDX file, got none: check the name")
+        raise PictureError(f"{path}: expected a picture, .npy, .npz or IDX file, got no such file: check the name")
     try:
         with path.open("rb") as file:
             magic = file.read(6)
@@ -120,7 +120,7 @@ def _picture(name: str, source: Path | BytesIO) -> Picture:
 
 def _decoded(name: str, source: Path | BytesIO) -> NDArray[np.uint8]:
     """The grey levels [H,W] of a picture.  PictureError if it is damaged, too large, or of another format."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
@@ -136,6 +136,8 @@ def _decoded(name: str, source: Path | BytesIO) -> NDArray[np.uint8]:
         raise PictureError(
             f"{name}: expected at most {MAX_PIXELS:,} pixels, got many more: reduce the picture"
         ) from None
+    except UnidentifiedImageError:
+        raise PictureError(f"{name}: expected a picture, .npy, .npz or IDX file, got another format") from None
     except Exception as error:  # Pillow's decoders raise any exception for damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
         raise PictureError(f"{name}: expected a picture, .npy, .npz or IDX file, cannot read it: {reason}") from None

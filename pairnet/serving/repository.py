@@ -71,10 +71,10 @@ def write_repository(
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ArgumentError(f"expected `output` to be a new or empty folder, got {output}: name another one")
     with needed_by("export-repository"):
-        from pairnet.serving.server.served import open_models
+        from pairnet.serving.server.served import closing_all, open_models
 
         models = open_models(files, provider="cpu", max_batch=max_batch, max_wait=max_wait)
-    try:
+    with closing_all(models.values()):
         output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as temporary:
             folder = Path(temporary) / "whole"
@@ -90,9 +90,6 @@ def write_repository(
             if output.exists():
                 output.rmdir()
             folder.rename(output)
-    finally:
-        for model in models.values():
-            model.close()
     return sorted(path for path in output.rglob("*") if path.is_file())
 
 

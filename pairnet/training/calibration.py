@@ -1,6 +1,6 @@
 """Calibration: reliability bins of predicted probabilities, and the error computed from them. Does not import torch.
 
-A model is calibrated if the first digit is equal or less in a fraction p of the pairs that get probability p.
+A model is calibrated if the first digit is equal to or less in a fraction p of the pairs that get probability p.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ Bin = tuple[int, float, int]
 def reliability(probability: NDArray[np.float32], target: NDArray[np.float32]) -> tuple[Bin, ...]:
     """Count pairs in BINS bins of equal width over [0, 1].
 
-    probability [N]: P(first <= second). target [N]: 1 if the first digit is equal or less, else 0.
+    probability [N]: P(first <= second). target [N]: 1 if the first digit is equal to or less, else 0.
     """
     indices = np.minimum((probability * BINS).astype(np.int64), BINS - 1)
     counts = np.bincount(indices, minlength=BINS)

@@ -27,7 +27,7 @@ class Metrics:
 def main_loss(scores: Scores, target: Tensor) -> Tensor:
     """Binary cross-entropy of the main score, mean over the batch. Paper, section III.
 
-    target float32 [N], 1 if the first digit is equal or less. Returns a scalar.
+    target float32 [N], 1 if the first digit is equal to or less. Returns a scalar.
     """
     return functional.binary_cross_entropy_with_logits(scores.main, target)
 

@@ -362,6 +362,6 @@ def test_a_large_file_is_refused_before_it_is_parsed(tmp_path, monkeypatch):
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
-    for path in (tmp_path / "none.onnx", tmp_path):
-        with pytest.raises(ModelError, match="expected an ONNX file, got no such file"):
+    for path, got in ((tmp_path / "none.onnx", "no such file"), (tmp_path, "a folder")):
+        with pytest.raises(ModelError, match=f"expected an ONNX file, got {got}"):
             read_file(path)

@@ -38,9 +38,7 @@ def run(capsys, tmp_path, monkeypatch):
 def test_it_serves_the_built_in_model_without_torch_and_says_so():
     with running_server(before=WITHOUT_TORCH) as server:
         assert server.log[0] == "no file is named: serving the built-in model\n"
-        assert server.log[1].startswith(
-            "order_net_xs: order_net_xs trained on 1,000 pairs of mnist5k, test accuracy 0.9"
-        )
+        assert server.log[1].startswith("order_net_xs: trained on 1,000 pairs of mnist5k, test accuracy 0.9")
         with urllib.request.urlopen(f"http://{server.rest}/v2/models/order_net_xs") as answer:
             assert json.load(answer)["outputs"][1]["name"] == "digits"
     assert server.log[-1] == "stopped\n"
@@ -89,9 +87,8 @@ def test_a_port_in_use_is_one_line_and_status_1(run, option):
         others = [] if option == "--port" else ["--port", 0]
         status, lines = run(option, number, *others)
     assert status == 1
-    assert lines[-1] == (
-        f"pairnet: {option}: expected a free port, 127.0.0.1:{number} is in use: stop that program or name another port"
-    )
+    remedy = "stop that program or name another port, 0 for any"
+    assert lines[-1] == f"pairnet: {option}: expected a free port, 127.0.0.1:{number} is in use: {remedy}"
 
 
 @pytest.mark.parametrize(
@@ -131,7 +128,7 @@ def test_predict_uses_the_built_in_model_if_none_is_named(capsys, tmp_path, monk
     capsys.readouterr()
     assert run_app(app, ["predict", three, seven, "--json"]) == 0
     output = capsys.readouterr()
-    assert output.err == "no .onnx file is named first: using the built-in model, order_net_xs\n"
+    assert output.err == "no .onnx file is named: the built-in model, order_net_xs, answers\n"
     answer = json.loads(output.out)["pairs"][0]
     assert (answer["first_digit"], answer["second_digit"], answer["equal_or_less"]) == (3, 7, True)
 

@@ -77,7 +77,7 @@ def make_app(service: Service, infer: Inference) -> FastAPI:
     app = FastAPIOffline(
         title="pairnet",
         version=__version__,
-        description="Two handwritten digits: is the first equal or less than the second? Open Inference Protocol 2.",
+        description="Two handwritten digits: is the first equal to or less than the second? Open Inference Protocol 2.",
         redoc_url=None,
     )
     _add_page(app)
@@ -210,12 +210,16 @@ async def _explained(request: Request, error: Exception) -> Response:
     if isinstance(error, RequestError):
         return JSONResponse({"error": str(error)}, STATUSES[error.kind][0])
     if isinstance(error, HTTPException):
-        text = {404: "expected a path of the protocol, see /docs, got another", 405: "expected another method"}
-        message = text.get(error.status_code, str(error.detail))
+        path, allowed = request.url.path[:200], (error.headers or {}).get("allow", "another method")
+        texts = {
+            404: f"expected a path of the protocol, got {path!a}: see /docs",
+            405: f"expected {allowed} for this path, got {request.method}",
+        }
+        message = texts.get(error.status_code, str(error.detail))
         return JSONResponse({"error": message}, error.status_code, headers=dict(error.headers or {}))
     assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    return JSONResponse({"error": f"{'.'.join(map(str, first['loc']))}: {first['msg']}"}, 400)
+    where, name = error.errors()[0]["loc"][:2]
+    return JSONResponse({"error": f"expected a valid parameter {name} in the {where}, got none or another"}, 400)
 
 
 def _with_infer(document: dict[str, Any]) -> dict[str, Any]:
@@ -254,8 +258,11 @@ def _with_infer(document: dict[str, Any]) -> dict[str, Any]:
 def _with_names(document: dict[str, Any], models: list[str]) -> dict[str, Any]:
     """The OpenAPI document with the models that are served as the values of each parameter that names one."""
     values = {"name": models, "model": models, "version": [VERSION]}
+    for schema in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(schema, None)
     for operations in document["paths"].values():
         for operation in operations.values():
+            operation["responses"].pop("422", None)  # what FastAPI answers unless it is told otherwise; here it is 400
             for parameter in operation.get("parameters", ()):
                 parameter["schema"] = {"type": "string", "enum": values[parameter["name"]]}
     return document

@@ -20,7 +20,7 @@ from pairnet.errors import ArgumentError, PortError
 from pairnet.serving.server.app import Application
 from pairnet.serving.server.connections import LAST_REQUEST, Connection
 from pairnet.serving.server.rpc import MOST_CALLS, OPTIONS, Calls
-from pairnet.serving.server.served import ServedModel, open_models
+from pairnet.serving.server.served import ServedModel, closing_all, open_models
 from pairnet.serving.server.service import Service
 
 LONGEST_STOP = 1.0
@@ -57,8 +57,8 @@ def serve(
             raise ArgumentError(f"`{name}`: expected 0 to 65535, got {number}")
     if port == grpc_port != 0:
         raise ArgumentError(f"`grpc_port`: expected another port than `port`, got {port} for both")
-    with _listening(host, port) as listener:  # before models are loaded: a port in use is reported at once
-        models = open_models(files, provider=provider, max_batch=max_batch, max_wait=max_wait)
+    models = open_models(files, provider=provider, max_batch=max_batch, max_wait=max_wait)
+    with closing_all(models.values()), _listening(host, port) as listener:
         service = Service(models=models, access_log=access_log)
         config = uvicorn.Config(
             Application(service),
@@ -78,12 +78,8 @@ def serve(
             name = f"[{host}]" if ":" in host else host
             on_ready(models, Addresses(f"{name}:{listener.getsockname()[1]}", f"{name}:{grpc_number}"))
 
-        try:
-            with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-                runner.run(_serve(config, service, listener, host, grpc_port, announce))
-        finally:
-            for model in models.values():
-                model.close()
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(_serve(config, service, listener, host, grpc_port, announce))
 
 
 class HttpServer(uvicorn.Server):
@@ -182,6 +178,6 @@ def _add_port(rpc: grpc.aio.Server, host: str, port: int) -> int:
 def _port_error(name: str, host: str, port: int, error: OSError) -> PortError:
     if error.errno == errno.EADDRINUSE:
         return PortError(
-            f"`{name}`: expected a free port, {host}:{port} is in use: stop that program or name another port"
+            f"`{name}`: expected a free port, {host}:{port} is in use: stop that program or name another port, 0 for any"
         )
     return PortError(f"`{name}`: expected a port that can be taken, got {port} on {host}: {error.strerror}")

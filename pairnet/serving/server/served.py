@@ -1,6 +1,7 @@
 """A model as the server offers it: its file, its name, its ports, its queue and its statistics."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -87,6 +88,16 @@ def open_models(
             name=name, predictor=predictor, max_batch=max_batch, batcher=batcher, statistics=statistics
         )
     return models
+
+
+@contextmanager
+def closing_all(models: Iterable[ServedModel]) -> Iterator[None]:
+    """Closes the models at the end."""
+    try:
+        yield
+    finally:
+        for model in models:
+            model.close()
 
 
 def find(models: Mapping[str, ServedModel], name: str, version: str = "") -> ServedModel:

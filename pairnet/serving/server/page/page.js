@@ -415,8 +415,10 @@ function sentence([first, second], sign, unsure) {
 }
 
 function missing() {
-  const places = pads.flatMap((pad, place) => (pad.decoded ? [] : [["first", "second"][place]]));
-  return places.length === 2 ? "Draw two digits, or choose an example." : `Now draw the ${places[0]} digit.`;
+  if (pads.every((pad) => pad.empty)) return "Draw two digits, or choose an example.";
+  const place = pads.findIndex((pad) => !pad.decoded);
+  const name = ["first", "second"][place];
+  return pads[place].empty ? `Now draw the ${name} digit.` : `The ${name} drawing is not one readable digit yet.`;
 }
 
 function addBars(bars) {
