@@ -177,7 +177,6 @@ def _add_port(rpc: grpc.aio.Server, host: str, port: int) -> int:
 
 def _port_error(name: str, host: str, port: int, error: OSError) -> PortError:
     if error.errno == errno.EADDRINUSE:
-        return PortError(
-            f"`{name}`: expected a free port, {host}:{port} is in use: stop that program or name another port, 0 for any"
-        )
+        remedy = "stop that program or name another port, 0 for any"
+        return PortError(f"`{name}`: expected a free port, {host}:{port} is in use: {remedy}")
     return PortError(f"`{name}`: expected a port that can be taken, got {port} on {host}: {error.strerror}")
