@@ -1,7 +1,9 @@
 """`pairnet serve`: exported files as a service, over REST and gRPC, with a page to draw on."""
 
+import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -45,18 +47,29 @@ def serve(
     from pairnet.serving.built_in import built_in_model
     from pairnet.serving.server.running import serve as run
 
-    run(
-        files or [built_in_model()],
-        host=host,
-        port=port,
-        grpc_port=grpc_port,
-        provider=provider,
-        max_batch=max_batch,
-        max_wait=max_wait / 1000,
-        access_log=sys.stderr if access_log else None,
-        on_ready=partial(_announce, built_in=not files),
-    )
+    with suppress(KeyboardInterrupt), _sigterm_interrupts():
+        run(
+            files or [built_in_model()],
+            host=host,
+            port=port,
+            grpc_port=grpc_port,
+            provider=provider,
+            max_batch=max_batch,
+            max_wait=max_wait / 1000,
+            access_log=sys.stderr if access_log else None,
+            on_ready=partial(_announce, built_in=not files),
+        )
     note("stopped")
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """SIGTERM acts like Ctrl-C while the models are loaded; later the server handles both."""
+    before = signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _announce(models: "Mapping[str, ServedModel]", addresses: "Addresses", *, built_in: bool) -> None:

@@ -62,12 +62,12 @@ def read(path: Path) -> Picture:
     return _picture(str(path), path)
 
 
-def decode(content: bytes, name: str) -> Picture:
+def decode(content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Picture:
     """The image in the bytes of a picture, treated as `read` treats a file; `name` stands for it in messages.
 
-    Raises PictureError, in one line, if there is no usable image.
+    Raises PictureError, in one line, if there is no usable image or one with more pixels.
     """
-    return _picture(name, BytesIO(content))
+    return _picture(name, BytesIO(content), max_pixels)
 
 
 def is_dark_on_light(pixels: NDArray[np.uint8]) -> bool:
@@ -98,9 +98,9 @@ def _array(path: Path, values: NDArray[np.uint8]) -> Picture:
     return Picture(pixels=values[None] if values.ndim == 2 else values, notes=())
 
 
-def _picture(name: str, source: Path | BytesIO) -> Picture:
+def _picture(name: str, source: Path | BytesIO, max_pixels: int = MAX_PIXELS) -> Picture:
     """The first frame of a picture -> [1,28,28], light on dark."""
-    pixels, notes = _decoded(name, source), list[str]()
+    pixels, notes = _decoded(name, source, max_pixels), list[str]()
     if is_dark_on_light(pixels):
         pixels, notes = 255 - pixels, ["inverted: it is dark on light"]
     background = _background(pixels)
@@ -118,7 +118,7 @@ def _picture(name: str, source: Path | BytesIO) -> Picture:
     return Picture(pixels=pixels[None], notes=tuple(notes))
 
 
-def _decoded(name: str, source: Path | BytesIO) -> NDArray[np.uint8]:
+def _decoded(name: str, source: Path | BytesIO, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """The grey levels [H,W] of a picture.  PictureError if it is damaged, too large, or of another format."""
     from PIL import Image, UnidentifiedImageError
 
@@ -126,7 +126,7 @@ def _decoded(name: str, source: Path | BytesIO) -> NDArray[np.uint8]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about metadata; the size is checked here
             with Image.open(source, formats=FORMATS) as opened:
-                _check_size(name, opened.size)
+                _check_size(name, opened.size, max_pixels)
                 opened.load()
                 orientation = opened.getexif().get(ORIENTATION)
                 grey = _grey(opened)
@@ -144,10 +144,10 @@ def _decoded(name: str, source: Path | BytesIO) -> NDArray[np.uint8]:
     return _upright(grey, orientation)
 
 
-def _check_size(name: str, size: tuple[int, int]) -> None:
+def _check_size(name: str, size: tuple[int, int], max_pixels: int) -> None:
     width, height = size
-    if width * height > MAX_PIXELS:
-        raise PictureError(f"{name}: expected at most {MAX_PIXELS:,} pixels, got {width}x{height}: reduce the picture")
+    if width * height > max_pixels:
+        raise PictureError(f"{name}: expected at most {max_pixels:,} pixels, got {width}x{height}: reduce the picture")
     if max(size) > MAX_SIDE:
         raise PictureError(f"{name}: expected sides of at most {MAX_SIDE:,} pixels, got {width}x{height}: crop it")
 

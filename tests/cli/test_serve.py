@@ -12,6 +12,7 @@ from running_server import running_server
 from pairnet.cli import app
 from pairnet.cli.common import run_app
 from pairnet.serving.built_in import built_in_model
+from pairnet.serving.server.access_log import AccessLog
 
 pytest_plugins = ("trained_runs",)
 
@@ -119,6 +120,35 @@ def test_a_name_may_occur_once_and_an_encoder_not_at_all(run, models, tmp_path):
     status, lines = run(encoder, "--port", 0)
     assert status == 2
     assert "expected a joint file, got encoder" in lines[-1]
+
+
+@pytest.mark.parametrize("name", ["stats", ".", 'a"b', "a b", "-x"])
+def test_a_name_is_part_of_a_path(run, tmp_path, name):
+    path = tmp_path / f"{name}.onnx"
+    path.write_bytes(built_in_model().read_bytes())
+    status, lines = run("--port", 0, "--", path)
+    assert status == 2
+    assert "expected a file name of letters" in lines[-1]
+
+
+def test_answers_are_logged_and_a_closed_log_disturbs_nobody():
+    body = json.dumps({"inputs": [{"name": "pair", "datatype": "UINT8", "shape": [1, 2, 28, 28], "data": [0] * 1568}]})
+    with running_server("--access-log") as server:
+        request = urllib.request.Request(f"http://{server.rest}/v2/models/order_net_xs/infer", body.encode())
+        request.add_header("Content-Type", "application/json")
+        for _ in range(3):
+            with urllib.request.urlopen(request) as answer:
+                assert answer.status == 200
+    lines = [json.loads(line) for line in server.log if line.startswith("{")]
+    assert [(line["pairs"], line["result"], line["ms"] > 0) for line in lines] == [(1, "ok", True)] * 3
+
+    class Closed:
+        def write(self, text):
+            raise BrokenPipeError
+
+    log = AccessLog(Closed())
+    for _ in range(20_000):
+        log.add("line")
 
 
 def test_predict_uses_the_built_in_model_if_none_is_named(capsys, tmp_path, monkeypatch):

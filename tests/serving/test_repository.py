@@ -48,14 +48,25 @@ def test_triton_s_configuration_describes_the_file(models, tmp_path):
 def test_the_manifest_and_the_container(tmp_path):
     folder = tmp_path / "repository"
     write_repository([built_in_model()], folder, kind="gpu", instances=2)
+    config = text_format.Parse(
+        (folder / "models" / "order_net_xs" / "config.pbtxt").read_text(), model_config_pb2.ModelConfig()
+    )
+    assert config.instance_group[0].kind == model_config_pb2.ModelInstanceGroup.KIND_GPU
+    assert {name: each.string_value for name, each in config.parameters.items()} == {
+        "intra_op_thread_count": "1",
+        "inter_op_thread_count": "1",
+    }
     manifest = yaml.safe_load((folder / "kserve.yaml").read_text())
     assert manifest["kind"] == "InferenceService"
     model = manifest["spec"]["predictor"]["model"]
     assert model["protocolVersion"] == "v2"
+    assert model["storageUri"].startswith("pvc://")
+    assert model["resources"]["requests"]["cpu"] == "2"
     assert model["resources"]["limits"] == {"cpu": "2", "memory": "2Gi", "nvidia.com/gpu": "1"}
     lines = (folder / "Containerfile").read_text().splitlines()
     command = json.loads(next(line for line in lines if line.startswith("CMD")).removeprefix("CMD "))
     assert command == ["pairnet", "serve", "--host", "0.0.0.0", "/models/order_net_xs.onnx"]
+    assert "USER 65534" in lines
     copies = [json.loads(line.removeprefix("COPY ")) for line in lines if line.startswith("COPY [")]
     assert copies == [["models/order_net_xs/1/model.onnx", "/models/order_net_xs.onnx"]]
     assert (folder / copies[0][0]).is_file()

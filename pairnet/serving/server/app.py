@@ -3,7 +3,9 @@
 Inference is in rest.py; here are only its routes and its documentation.
 """
 
+import asyncio
 from collections.abc import Callable
+from functools import partial
 from importlib.resources import files
 from typing import Annotated, Any
 
@@ -21,7 +23,7 @@ from pairnet.data.pairs import pool_and_normalise
 from pairnet.errors import DataError, RequestError
 from pairnet.serving import pictures
 from pairnet.serving.server import description
-from pairnet.serving.server.protocol import LARGEST_PICTURE, STATUSES, VERSION
+from pairnet.serving.server.protocol import LARGEST_PICTURE, MOST_PIXELS, STATUSES, VERSION
 from pairnet.serving.server.rest import Inference, Receive, Scope, Send
 from pairnet.serving.server.rest_format import Body
 from pairnet.serving.server.served import ServedModel, find
@@ -61,6 +63,8 @@ class Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request."""
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}  # uvicorn, which has the original, leaves out the body
         if scope["type"] == "http" and scope["method"] == "POST" and scope["path"].endswith("/infer"):
             match scope["path"].split("/"):
                 case ["", "v2", "models", name, "infer"]:
@@ -89,6 +93,8 @@ def make_app(service: Service, infer: Inference) -> FastAPI:
         app.router.routes.append(Route(path, infer, methods=["POST"]))
     for kind in (HTTPException, RequestValidationError, RequestError):
         app.add_exception_handler(kind, _explained)
+    app.add_exception_handler(Exception, partial(_failed, service))
+    app.router.redirect_slashes = False  # its redirections lead to http, also behind a proxy that speaks https
     documented = app.openapi
     app.openapi = lambda: _with_names(_with_infer(documented()), list(service.models))  # type: ignore[method-assign]
     return app
@@ -167,6 +173,8 @@ def _add_metrics(app: FastAPI, service: Service) -> None:
 
 
 def _add_decode(app: FastAPI, service: Service) -> None:
+    one = asyncio.Semaphore(1)  # pictures are decoded one after the other: they take a core and much memory
+
     @app.post(
         "/decode",
         tags=["pictures"],
@@ -190,7 +198,8 @@ def _add_decode(app: FastAPI, service: Service) -> None:
             if len(content) > LARGEST_PICTURE:
                 raise RequestError(f"expected a picture of at most {LARGEST_PICTURE:,} bytes, got more", "large")
         try:
-            picture = pictures.decode(bytes(content), "picture")
+            async with one:
+                picture = await asyncio.to_thread(pictures.decode, bytes(content), "picture", MOST_PIXELS)
         except DataError as error:
             raise RequestError(str(error)) from None
         pixels = picture.pixels[0]
@@ -220,6 +229,11 @@ async def _explained(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     where, name = error.errors()[0]["loc"][:2]
     return JSONResponse({"error": f"expected a valid parameter {name} in the {where}, got none or another"}, 400)
+
+
+async def _failed(service: Service, request: Request, error: Exception) -> Response:
+    """An error of ours: counted, with its traceback in the log."""
+    return JSONResponse({"error": str(service.refused(error, "rest"))}, 500)
 
 
 def _with_infer(document: dict[str, Any]) -> dict[str, Any]:

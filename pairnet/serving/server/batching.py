@@ -58,7 +58,7 @@ class Batcher:
     run: computes the outputs of pairs [n,...], in the calling thread alone or with others; called by one at a time.
     max_batch: pairs after which a batch takes no further request; a larger request is a batch of its own.
     max_wait: seconds that a request may wait for others while the model is free.
-    most_waiting: pairs in the queue beyond which requests are refused.
+    most_waiting: pairs in the queue from which further requests are refused.
     on_batch: called with the number of pairs and the nanoseconds of each batch.
     """
 
@@ -93,9 +93,9 @@ class Batcher:
         """Queues valid pairs [n,...] -> the answer, later.
 
         A request that is cancelled or expired when its turn comes, or whose client is gone, is not computed; its future
-        raises RequestError. Raises RequestError if the queue is full. An empty queue takes any request.
+        raises RequestError. Raises RequestError if the queue is full; one that is not takes a request of any size.
         """
-        if self._queue and self._pairs + len(pairs) > self._most_waiting:
+        if self._pairs >= self._most_waiting:
             raise RequestError(f"expected a free queue, got {self._pairs:,} pairs that wait: try again later", "busy")
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._queue.append(Waiting(pairs, answer, perf_counter_ns(), expires_ns, is_gone))
@@ -117,8 +117,9 @@ class Batcher:
             self._timer.cancel()
             self._timer = None
         if self._timer is None:
-            wait = bool(self._max_wait) and not full
-            self._timer = loop.call_later(self._max_wait, self._begin) if wait else loop.call_soon(self._begin)
+            waited = (perf_counter_ns() - self._queue[0].arrived_ns) / 1e9
+            left = 0.0 if full else self._max_wait - waited
+            self._timer = loop.call_later(left, self._begin) if left > 0 else loop.call_soon(self._begin)
 
     def _begin(self) -> None:
         self._timer = None
@@ -137,8 +138,10 @@ class Batcher:
 
     def _end(self, batch: list[Waiting], began: int, results: list[Outputs | Exception]) -> None:
         self._computing = False
-        self._answer(batch, began, results)
-        self._plan()
+        try:
+            self._answer(batch, began, results)
+        finally:
+            self._plan()
 
     def _take(self) -> list[Waiting]:
         """The requests of the next batch, in the order of their arrival.
@@ -148,7 +151,7 @@ class Batcher:
         """
         batch: list[Waiting] = []
         pairs, now = 0, perf_counter_ns()
-        limit = min(self._max_batch, max(EFFICIENT, self._pairs // 2))
+        limit = self._max_batch if self._max_wait else min(self._max_batch, max(EFFICIENT, self._pairs // 2))
         while self._queue and (not batch or pairs + len(self._queue[0].pairs) <= limit):
             each = self._queue.popleft()
             self._pairs -= len(each.pairs)
@@ -187,7 +190,6 @@ class Batcher:
 
     def _answer(self, batch: list[Waiting], began: int, results: list[Outputs | Exception]) -> None:
         took = perf_counter_ns() - began
-        self._on_batch(sum(len(each.pairs) for each in batch), took)
         for each, result in zip(batch, results, strict=True):
             if each.answer.done():  # cancelled in the meantime
                 continue
@@ -195,3 +197,4 @@ class Batcher:
                 each.answer.set_exception(result)
             else:
                 each.answer.set_result(Answer(result, began - each.arrived_ns, took))
+        self._on_batch(sum(len(each.pairs) for each in batch), took)

@@ -23,11 +23,18 @@ MOST_PAIRS = 32768
 """Pairs in one request."""
 LARGEST_REQUEST = 64 * 2**20
 """Bytes of one request, after decompression."""
+LARGEST_CALL = 16 * 2**20
+"""Bytes of one gRPC message: gRPC receives messages of many clients at once, and whole, before the server sees them."""
+MOST_HELD = 4 * LARGEST_REQUEST
+"""Bytes of all requests that are received, wait or are computed; further ones are refused until some are answered."""
 LARGEST_JSON = 16 * 2**20
 """Bytes of the JSON in a request: decoding takes many times its size. 2,500 pairs of grey levels have room."""
 
 LARGEST_PICTURE = 4 * 2**20
 """Bytes of a picture that is decoded for the page."""
+
+MOST_PIXELS = 4 * 2**20
+"""Pixels of such a picture."""
 
 DATATYPES = {"uint8": "UINT8", "float32": "FP32"}
 """The protocol's name of each of NumPy's types that a file of pairnet uses."""

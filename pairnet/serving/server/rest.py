@@ -4,14 +4,14 @@ It is written for ASGI itself, without a framework: routing and validation by a 
 which a pair is computed.
 """
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 import msgspec
 
 from pairnet.artifact.text import shown
 from pairnet.errors import RequestError
-from pairnet.serving.server.batching import never
+from pairnet.serving.server.batching import Outputs, never
 from pairnet.serving.server.protocol import LARGEST_JSON, LARGEST_REQUEST, STATUSES, Request
 from pairnet.serving.server.rest_format import BINARY, HEADER_LENGTH, JSON, Headers, compressed, encode, parse
 from pairnet.serving.server.served import ServedModel
@@ -21,21 +21,33 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-MOST_HELD = 4 * LARGEST_REQUEST
-"""Bytes of all requests that are read or wait; further ones are refused until some are answered."""
-
 
 class Inference:
     """ASGI application for POST v2/models/NAME[/versions/VERSION]/infer; the scope holds both as path parameters."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._held = 0  # bytes of requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request, or refuses it."""
         headers: Headers = dict(scope["headers"])
-        where, connection = scope["path_params"], scope.get("pairnet.connection")
+        where = scope["path_params"]
+        try:
+            request, outputs, binary = await self._answer(headers, where, scope.get("pairnet.connection"), receive)
+            status, found, content = 200, *compressed(headers, *encode(where["name"], request, outputs, binary))
+        except Exception as error:
+            refusal = error if isinstance(error, RequestError) else self._service.refused(error, "rest")
+            await refuse(send, refusal)
+        else:
+            await respond(send, status, found, content)
+
+    async def _answer(
+        self, headers: Headers, where: Mapping[str, str], connection: Any, receive: Receive
+    ) -> tuple[Request, Outputs, frozenset[str]]:
+        """The checked request, its outputs, and which of them are returned as binary tensors.
+
+        The bytes of the request count as held until its outputs are there, and not while its client reads them.
+        """
         parts: list[bytes] = []
         binary: frozenset[str] = frozenset()
 
@@ -46,37 +58,29 @@ class Inference:
 
         try:
             await self._receive(headers, receive, parts)
-            request, outputs = await self._service.infer(
-                "rest",
-                where["name"],
-                where.get("version", ""),
-                read,
-                never if connection is None else connection.is_closing,
-            )
-            await respond(send, 200, *compressed(headers, *encode(where["name"], request, outputs, binary)))
-        except RequestError as error:
-            await refuse(send, error)
+            is_gone = never if connection is None else connection.is_closing
+            request, outputs = await self._service.infer("rest", where["name"], where.get("version", ""), read, is_gone)
         finally:
-            self._held -= sum(map(len, parts))
+            self._service.held -= sum(map(len, parts))
+        return request, outputs, binary
 
     async def _receive(self, headers: Headers, receive: Receive, parts: list[bytes]) -> None:
         """Adds the body of a request to `parts`, as it was sent."""
+        more, total = True, 0
         try:
             limit = _limit(headers)
-            more, total = True, 0
             while more:
                 part, more = await _part(receive)
                 parts.append(part)
-                self._held += len(part)
+                self._service.hold(len(part))
                 total += len(part)
                 if total > limit:
                     raise RequestError(f"expected at most {limit:,} bytes, got more", "large")
-                if self._held > MOST_HELD:
-                    raise RequestError("expected a free server, got too many large requests: try again later", "busy")
         except RequestError as error:
-            if error.kind in ("large", "media") and b"expect" not in headers:
+            refusal = self._service.refused(error, "rest")
+            if more and error.kind in ("large", "media", "busy") and b"expect" not in headers:
                 await _discard(receive)
-            raise self._service.refused(error, "rest") from None
+            raise refusal from None
 
 
 async def _part(receive: Receive) -> tuple[bytes, bool]:

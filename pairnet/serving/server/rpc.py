@@ -1,5 +1,6 @@
 """The protocol over gRPC, on the stubs that tritonclient brings: a second set in one process would clash with them."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from time import perf_counter_ns
 from typing import Any
@@ -14,17 +15,17 @@ from tritonclient.grpc import service_pb2
 from pairnet.errors import RequestError
 from pairnet.serving.server import description, protocol
 from pairnet.serving.server.batching import Outputs
-from pairnet.serving.server.protocol import LARGEST_REQUEST, STATUSES, VERSION, Request
+from pairnet.serving.server.protocol import LARGEST_CALL, STATUSES, VERSION, Request
 from pairnet.serving.server.served import ServedModel, find
 from pairnet.serving.server.service import Service
 
 SERVICE = "inference.GRPCInferenceService"
-MOST_CALLS = 1024
+MOST_CALLS = 256
 """Calls at the same time; gRPC refuses further ones."""
 
 OPTIONS = (
     ("grpc.so_reuseport", 0),  # otherwise a second server takes a port that is in use
-    ("grpc.max_receive_message_length", LARGEST_REQUEST + 4096),
+    ("grpc.max_receive_message_length", LARGEST_CALL),
     ("grpc.max_send_message_length", -1),
 )
 
@@ -36,6 +37,7 @@ class Calls:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._stops = asyncio.Event()
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """What a gRPC server needs to serve the calls."""
@@ -70,30 +72,52 @@ class Calls:
 
     async def _infer(self, content: bytes, context: grpc.aio.ServicerContext) -> bytes:
         try:
-            if not self._service.ready:
+            if self._stops.is_set():
                 raise RequestError("expected a running server, this one stops: try another", "busy")
             return bytes((await self._answer(content)).SerializeToString())
         except RequestError as error:
             return await _abort(context, error)
 
     async def _stream(self, contents: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
-        """Answers the requests of a stream in their order; an error is a message of the stream and does not end it."""
-        async for content in contents:
-            answer = service_pb2.ModelStreamInferResponse()
-            try:
-                answer.infer_response.CopyFrom(await self._answer(content))
-            except RequestError as error:
-                answer.error_message = str(error)
-            yield answer.SerializeToString()
+        """Answers the requests of a stream in their order; an error is a message of the stream and does not end it.
+
+        When the server stops, the stream ends after the current answer.
+        """
+        stops = asyncio.ensure_future(self._stops.wait())
+        try:
+            while True:
+                received = asyncio.ensure_future(anext(contents))
+                await asyncio.wait((received, stops), return_when=asyncio.FIRST_COMPLETED)
+                if not received.done():
+                    received.cancel()
+                    return
+                answer = service_pb2.ModelStreamInferResponse()
+                try:
+                    answer.infer_response.CopyFrom(await self._answer(received.result()))
+                except StopAsyncIteration:
+                    return
+                except RequestError as error:
+                    answer.error_message = str(error)
+                yield answer.SerializeToString()
+        finally:
+            stops.cancel()
+
+    def stop(self) -> None:
+        """Refuses further calls and ends open streams."""
+        self._stops.set()
 
     async def _answer(self, content: bytes) -> Message:
         try:
-            sent = _parsed(service_pb2.ModelInferRequest, content)
-        except RequestError as error:
-            raise self._service.refused(error, "grpc") from None
-        request, outputs = await self._service.infer(
-            "grpc", sent.model_name, sent.model_version, lambda model: parse(model, sent)
-        )
+            try:
+                self._service.hold(len(content))
+                sent = _parsed(service_pb2.ModelInferRequest, content)
+            except RequestError as error:
+                raise self._service.refused(error, "grpc") from None
+            request, outputs = await self._service.infer(
+                "grpc", sent.model_name, sent.model_version, lambda model: parse(model, sent)
+            )
+        finally:
+            self._service.held -= len(content)
         return encode(sent.model_name, request, outputs)
 
     def _model_ready(self, asked: Message) -> Message:

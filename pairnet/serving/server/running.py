@@ -17,13 +17,14 @@ import grpc
 import uvicorn
 
 from pairnet.errors import ArgumentError, PortError
+from pairnet.serving.server.access_log import AccessLog
 from pairnet.serving.server.app import Application
 from pairnet.serving.server.connections import LAST_REQUEST, Connection
 from pairnet.serving.server.rpc import MOST_CALLS, OPTIONS, Calls
 from pairnet.serving.server.served import ServedModel, closing_all, open_models
 from pairnet.serving.server.service import Service
 
-LONGEST_STOP = 1.0
+LONGEST_STOP = 30.0
 """Seconds after which a server that stops gives up what is still unanswered."""
 
 
@@ -59,7 +60,7 @@ def serve(
         raise ArgumentError(f"`grpc_port`: expected another port than `port`, got {port} for both")
     models = open_models(files, provider=provider, max_batch=max_batch, max_wait=max_wait)
     with closing_all(models.values()), _listening(host, port) as listener:
-        service = Service(models=models, access_log=access_log)
+        service = Service(models=models, access_log=AccessLog(access_log) if access_log else None)
         config = uvicorn.Config(
             Application(service),
             http=Connection,
@@ -70,7 +71,7 @@ def serve(
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=60,
-            timeout_graceful_shutdown=2,
+            timeout_graceful_shutdown=round(LONGEST_STOP),
         )
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # bad requests are answered, not logged
 
@@ -85,9 +86,9 @@ def serve(
 class HttpServer(uvicorn.Server):
     """uvicorn's server, with signals that stop REST and gRPC together."""
 
-    def __init__(self, config: uvicorn.Config, service: Service, rpc: grpc.aio.Server) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, calls: Calls, rpc: grpc.aio.Server) -> None:
         super().__init__(config)
-        self._service, self._rpc = service, rpc
+        self._service, self._calls, self._rpc = service, calls, rpc
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -120,10 +121,16 @@ class HttpServer(uvicorn.Server):
         are refused with UNAVAILABLE, and clients turn to another server.
         """
         self._service.ready = False
+        self._calls.stop()
 
         async def stop_rpc() -> None:
-            await asyncio.sleep(LAST_REQUEST)
-            await self._rpc.stop(LONGEST_STOP)
+            await asyncio.sleep(0 if self.force_exit else LAST_REQUEST)
+            stopped = asyncio.ensure_future(self._rpc.stop(LONGEST_STOP))
+            while not stopped.done() and not self.force_exit:
+                await asyncio.wait((stopped,), timeout=0.1)
+            if self.force_exit:
+                await self._rpc.stop(0)
+            await stopped
 
         await asyncio.gather(stop_rpc(), super().shutdown(sockets))
 
@@ -137,13 +144,14 @@ async def _serve(
     announce: Callable[[int], None],
 ) -> None:
     rpc = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=MOST_CALLS)
-    rpc.add_generic_rpc_handlers((Calls(service).handlers(),))
-    number = _add_port(rpc, host, grpc_port)
+    calls = Calls(service)
+    rpc.add_generic_rpc_handlers((calls.handlers(),))
+    number = _add_port(rpc, listener.getsockname()[0], grpc_port)
     await rpc.start()
     sys.setswitchinterval(0.0005)  # a batch that is computed asks for the interpreter; the default makes it wait 5 ms
     gc.collect()
     gc.freeze()  # what is loaded by now stays: the collector need not look at it, which takes 30 ms each time
-    server = HttpServer(config, service, rpc)
+    server = HttpServer(config, service, calls, rpc)
     with server.capture_signals():  # before anybody knows that the server runs, and could stop it
         announce(number)
         await server.serve(sockets=[listener])
@@ -155,7 +163,8 @@ def _listening(host: str, port: int, name: str = "port") -> Iterator[socket.sock
     """A socket that listens.  Raises PortError if the address or the port cannot be taken."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.create_server((host, port), family=family, backlog=2048)
+        both = host == "::" and socket.has_dualstack_ipv6()
+        listener = socket.create_server((host, port), family=family, backlog=2048, dualstack_ipv6=both)
     except socket.gaierror as error:
         raise ArgumentError(f"`host`: expected an address of this machine, got {host!r}: {error.strerror}") from None
     except OSError as error:

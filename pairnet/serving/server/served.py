@@ -1,5 +1,6 @@
 """A model as the server offers it: its file, its name, its ports, its queue and its statistics."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,7 +11,6 @@ from typing import Any
 from numpy.typing import NDArray
 
 from pairnet.artifact.design import Port, input_ports, output_ports
-from pairnet.artifact.text import is_plain
 from pairnet.errors import ArgumentError, ModelError, RequestError
 from pairnet.serving.predictor import Predictor
 from pairnet.serving.server.batching import Batcher, Outputs
@@ -20,6 +20,8 @@ from pairnet.serving.server.statistics import Statistics
 MOST_WAITING = 8192
 """Pairs in the queue of a model beyond which requests are refused: a third of a second of work for final_model."""
 MOST_BATCH = MOST_PAIRS
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""Names of models: they are part of paths, of file names and of other servers' configurations."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,8 +71,11 @@ def open_models(
     models: dict[str, ServedModel] = {}
     for path in files:
         name = path.name.removesuffix(".onnx")
-        if not name or not is_plain(name) or "/" in name:
-            raise ArgumentError(f"{path}: expected a file whose name is plain text: rename it")
+        if not NAME.fullmatch(name) or name == "stats":
+            raise ArgumentError(
+                f"{path}: expected a file name of letters, digits, dots, hyphens and underscores, and a letter "
+                "or digit first, other than stats: rename it"
+            )
         if name in models:
             raise ArgumentError(f"{path}: expected a name that no other file has, got {name} twice: rename one")
         predictor = Predictor(path, provider=provider)

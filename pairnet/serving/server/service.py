@@ -6,13 +6,13 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter_ns
-from typing import TextIO
 
 import msgspec
 
 from pairnet.errors import InputError, PairnetError, RequestError
+from pairnet.serving.server.access_log import AccessLog
 from pairnet.serving.server.batching import Outputs, never
-from pairnet.serving.server.protocol import STATUSES, Request
+from pairnet.serving.server.protocol import MOST_HELD, STATUSES, Request
 from pairnet.serving.server.served import ServedModel, find
 from pairnet.serving.server.statistics import Statistics
 
@@ -22,9 +22,16 @@ class Service:
     """The models and what is known about requests to none of them."""
 
     models: Mapping[str, ServedModel]
-    access_log: TextIO | None = None  # one JSON object for each request
+    access_log: AccessLog | None = None
     ready: bool = True  # False once the server stops
     elsewhere: Statistics = field(default_factory=Statistics)  # requests that named no model, or could not be read
+    held: int = 0  # bytes of requests that are received, wait or are computed
+
+    def hold(self, count: int) -> None:
+        """Counts bytes of a request as held; the caller gives them back.  RequestError if too many are held."""
+        self.held += count
+        if self.held > MOST_HELD:
+            raise RequestError("expected a free server, got too many large requests: try again later", "busy")
 
     async def infer(
         self,
@@ -81,8 +88,7 @@ class Service:
             "status": 200 if result == "ok" else STATUSES[result][0],
         }
         assert self.access_log is not None
-        self.access_log.write(msgspec.json.encode(line).decode() + "\n")
-        self.access_log.flush()
+        self.access_log.add(msgspec.json.encode(line).decode())
 
 
 def _refusal(error: Exception) -> RequestError:

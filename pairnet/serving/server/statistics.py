@@ -36,9 +36,8 @@ class Statistics:
         """Counts one batch."""
         self.batches += 1
         self.batch_pairs += pairs
-        size = SIZES[bisect_left(SIZES, pairs)]  # rounded up: clients could choose any number of sizes
-        self.batch_counts[size] += 1
-        self.batch_ns[size] += took_ns
+        self.batch_counts[pairs] += 1
+        self.batch_ns[pairs] += took_ns
 
     def add_answer(
         self, protocol: str, pairs: int, *, total_ns: int, queue_ns: int, compute_ns: int, decode_ns: int
@@ -102,7 +101,7 @@ class Metrics:
         errors = CounterMetricFamily("pairnet_errors", "Requests that were refused or failed", labels=("model", "kind"))
         pairs = CounterMetricFamily("pairnet_pairs", "Pairs in answered requests", labels=("model",))
         latency = HistogramMetricFamily(
-            "pairnet_latency_seconds", "Time from the last byte of a request to its answer", labels=("model",)
+            "pairnet_latency_seconds", "Time from the last byte of a request to its outputs", labels=("model",)
         )
         sizes = HistogramMetricFamily("pairnet_batch_pairs", "Pairs computed together", labels=("model",))
         waiting = GaugeMetricFamily("pairnet_queue_pairs", "Pairs that wait", labels=("model",))
@@ -116,8 +115,10 @@ class Metrics:
                 errors.add_metric((name, kind), count)
             pairs.add_metric((name,), found.pairs)
             latency.add_metric((name,), _buckets(LATENCIES, found.latencies), found.total_ns / 1e9)
-            counts = [found.batch_counts[size] for size in SIZES]
-            sizes.add_metric((name,), _buckets(SIZES, [*counts, 0]), found.batch_pairs)
+            counts = [0] * (len(SIZES) + 1)
+            for size, count in found.batch_counts.items():
+                counts[bisect_left(SIZES, size)] += count
+            sizes.add_metric((name,), _buckets(SIZES, counts), found.batch_pairs)
             waiting.add_metric((name,), model.waiting)
         yield from (requests, errors, pairs, latency, sizes, waiting)
 

@@ -174,6 +174,40 @@ def test_a_request_waits_for_others_if_asked_to(model):
     assert model.sizes == [2, 8]
 
 
+def test_no_request_waits_longer_than_asked_for_because_many_wait(model):
+    async def check(batcher):
+        began = time.monotonic()
+        waiting = [batcher.submit(pairs(i)) for i in range(40)]
+        await asyncio.gather(*waiting)
+        assert time.monotonic() - began < 0.55
+
+    run(check, model, max_wait=0.3, max_batch=64)
+    assert model.sizes == [40]
+
+
+def test_a_full_batch_does_not_wait(model):
+    async def check(batcher):
+        began = time.monotonic()
+        await asyncio.gather(*[batcher.submit(pairs(i)) for i in range(8)])
+        assert time.monotonic() - began < 2
+
+    run(check, model, max_wait=5.0)
+    assert model.sizes == [8]
+
+
+def test_a_fault_in_the_statistics_stops_nothing(model):
+    def fail(count, ns):
+        raise ValueError("planted")
+
+    async def check(batcher):
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+        for _ in range(2):
+            await batcher.submit(pairs(1))
+            await batcher.submit(np.zeros(INLINE + 1, np.float32))
+
+    run(check, model, on_batch=fail)
+
+
 def test_each_batch_is_reported(model):
     seen = []
 

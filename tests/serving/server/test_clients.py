@@ -2,6 +2,7 @@
 
 import asyncio
 import queue
+import time
 from itertools import product
 
 import grpc
@@ -232,6 +233,7 @@ def test_health_and_metadata_are_the_same_over_both(server, cases):
                 config = config.get("config", config)
                 assert config["max_batch_size"] == 32768
                 assert config["input"][0]["name"] == "pair"
+                assert config["dynamic_batching"]["preferred_batch_size"] == [64]
             for name, version in (("none", ""), (next(iter(names)), "2")):
                 assert not client.is_model_ready(name, version)
                 for call in (client.get_model_metadata, client.get_model_config, client.get_inference_statistics):
@@ -248,6 +250,9 @@ def test_statistics_count_requests_pairs_and_batches(server, cases):
             after = plain(client.get_inference_statistics(name))["model_stats"][0]
             assert int(after["inference_count"]) - int(before["inference_count"]) == len(pairs)
             assert int(after["execution_count"]) - int(before["execution_count"]) == 1
+            assert 0 < int(after["last_inference"]) / 1000 - time.time() + 60 < 60
+            parts = {name: int(each["ns"]) for name, each in after["inference_stats"].items() if "ns" in each}
+            assert parts["success"] >= parts["queue"] + parts["compute_infer"] > parts["queue"] > 0
             success = [int(each["inference_stats"]["success"]["count"]) for each in (before, after)]
             assert success[1] - success[0] == 1
             total = plain(client.get_inference_statistics())["model_stats"]

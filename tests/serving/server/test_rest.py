@@ -5,11 +5,16 @@ import http.client
 import json
 import socket
 import time
+import zlib
 from contextlib import closing
+from time import monotonic
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from running_server import running_server
+
+from pairnet.serving.server.connections import Connection
 
 pytest_plugins = ("served",)
 
@@ -286,9 +291,144 @@ def test_clients_that_send_slowly_are_disconnected_and_hold_nobody_up():
         assert silent.recv(10) == b""
 
 
-def test_a_timeout_that_passes_in_the_queue_is_told(ask):
-    body = request()[:-1] + b', "parameters": {"timeout": 60000000}}'
-    assert ask(body=body)[0] == 200
+def test_a_timeout_that_passes_in_the_queue_is_told(server, ask):
+    name = "final_model-images-fp32"
+    body, slow = (
+        request()[:-1] + b', "parameters": {"timeout": 1000}}',
+        binary(size=3000 * 1568, shape=[3000, 2, 28, 28]),
+    )
+    with connected(server) as busy:
+        lines = [f"POST /v2/models/{name}/infer HTTP/1.1", *(f"{key}: {value}" for key, value in headers(slow).items())]
+        lines.append(f"Content-Length: {len(slow) + 3000 * 1568}")
+        busy.sendall("\r\n".join([*lines, "", ""]).encode() + slow + bytes(3000 * 1568))
+        statuses = [ask(f"/v2/models/{name}/infer", body)[0] for _ in range(20)]
+        assert busy.recv(20).startswith(b"HTTP/1.1 200")
+    assert set(statuses) <= {200, 504}
+    assert 504 in statuses
+    assert ask(body=request()[:-1] + b', "parameters": {"timeout": 60000000}}')[0] == 200
+
+
+def test_requested_outputs_come_in_their_order(ask):
+    for names in (["digits", "probability"], ["probability", "digits"], ["digits"]):
+        body = json.loads(request()) | {"outputs": [{"name": name} for name in names]}
+        found = json.loads(ask(body=json.dumps(body).encode())[1])["outputs"]
+        assert [each["name"] for each in found] == names
+
+
+@pytest.mark.parametrize(
+    ("accepted", "encoding"),
+    [
+        ("gzip", "gzip"),
+        ("deflate", "deflate"),
+        ("br, gzip;q=0.5", "gzip"),
+        ("gzip;q=0", None),
+        ("br", None),
+        (None, None),
+    ],
+)
+def test_large_answers_are_compressed_if_the_client_accepts_that(ask, accepted, encoding):
+    head = binary(size=100 * 1568, shape=[100, 2, 28, 28])
+    more = {} if accepted is None else {"Accept-Encoding": accepted}
+    status, content, answer = ask(body=head + PAIR * 100, headers=headers(head, **more))
+    assert status == 200
+    assert answer.getheader("content-encoding") == encoding
+    text = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(content) if encoding else content
+    assert len(json.loads(text)["outputs"][0]["data"]) == 100
+
+
+@pytest.mark.parametrize("upgrade", ["h2c", "websocket"])
+def test_an_offer_to_upgrade_is_ignored(server, upgrade):
+    body = request()
+    head = f"POST {PATH} HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: {upgrade}\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    for size in (1, 1000, 10**6):  # bytes sent at once
+        with connected(server) as client:
+            sent = head.encode() + body + b"GET /v2/health/live HTTP/1.1\r\nConnection: close\r\n\r\n"
+            for start in range(0, len(sent), size):
+                client.sendall(sent[start : start + size])
+            answer = b""
+            while part := client.recv(100_000):
+                answer += part
+        assert answer.count(b"HTTP/1.1 200 ") == 2
+        assert b'"probability"' in answer
+
+
+def test_a_client_that_has_sent_everything_may_close_its_side(server):
+    body = request()
+    with connected(server) as client:
+        head = f"POST {PATH} HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        client.sendall(head.encode() + body)
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(100_000).startswith(b"HTTP/1.1 200 ")
+
+
+def test_head_and_the_headers_of_the_page(ask):
+    status, content, answer = ask("/", method="HEAD")
+    assert (status, content) == (200, b"")
+    assert "default-src 'self'" in answer.getheader("content-security-policy")
+    assert answer.getheader("x-content-type-options") == "nosniff"
+    assert ask("/v2/health/ready", method="HEAD")[0] == 200
+    assert ask("/v2/health/ready/", method="GET")[0] == 404  # no redirection, which would lead past a proxy
+
+
+def test_requests_that_are_held_are_bounded_and_given_back():
+    code = "from pairnet.serving.server import service; service.MOST_HELD = 10_000"
+    body = request()
+    with (
+        running_server(before=code) as server,
+        closing(http.client.HTTPConnection(server.rest, timeout=30)) as connection,
+    ):
+        for _ in range(10):
+            connection.request("POST", PATH, body, JSON)
+            answer = connection.getresponse()
+            assert (answer.status, len(answer.read()) > 10) == (200, True)
+        with connected(server) as waiting:  # holds what it has sent
+            waiting.sendall(f"POST {PATH} HTTP/1.1\r\nContent-Length: 10000\r\n\r\n".encode() + bytes(9000))
+            time.sleep(0.3)
+            connection.request("POST", PATH, body, JSON)
+            answer = connection.getresponse()
+            assert answer.status == 503
+            assert answer.getheader("Retry-After") == "1"
+            assert "too many large requests" in json.loads(answer.read())["error"]
+        time.sleep(0.3)
+        with closing(http.client.HTTPConnection(server.rest, timeout=30)) as later:
+            later.request("POST", PATH, body, JSON)
+            assert later.getresponse().status == 200
+
+
+def test_a_client_that_does_not_read_holds_no_request():
+    code = "from pairnet.serving.server import service; service.MOST_HELD = 30 * 2**20"
+    head = binary(size=13_000 * 1568, shape=[13_000, 2, 28, 28])
+    lines = [f"POST {PATH} HTTP/1.1", *(f"{key}: {value}" for key, value in headers(head).items())]
+    lines.append(f"Content-Length: {len(head) + 13_000 * 1568}")
+    sent = "\r\n".join([*lines, "", ""]).encode() + head + bytes(13_000 * 1568)
+    with running_server(before=code) as server, connected(server) as lazy:
+        lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        lazy.sendall(sent)
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:  # until its answer is computed
+            with closing(http.client.HTTPConnection(server.rest, timeout=30)) as other:
+                other.request("POST", PATH, sent[sent.index(b"{") :], headers(head))
+                if other.getresponse().status == 200:
+                    break
+            time.sleep(0.2)
+        else:
+            pytest.fail("the lazy client's request is still held")
+
+
+def test_a_client_that_does_not_read_is_disconnected():
+    connection = Connection.__new__(Connection)
+    connection.transport, connection.flow = Mock(), Mock()
+    connection._waiting_since, connection._blocked_since = None, None
+    connection.close_if_slow(monotonic() + 1000)
+    connection.pause_writing()
+    connection.close_if_slow(monotonic())
+    connection.resume_writing()
+    connection.close_if_slow(monotonic() + 1000)
+    assert not connection.transport.abort.called
+    connection.pause_writing()
+    connection.close_if_slow(monotonic() + 1000)
+    assert connection.transport.abort.called
 
 
 def test_documentation_needs_nothing_from_elsewhere(ask):
@@ -331,13 +471,16 @@ def test_metrics_count_answers_and_refusals_by_kind(ask):
     assert grown('pairnet_errors_total{kind="media",model=""}') == 1
     assert grown(f"pairnet_latency_seconds_count{{{model}}}") == 1
     assert grown(f'pairnet_batch_pairs_bucket{{le="1",{model}}}') == 1
+    assert 0 < grown(f"pairnet_latency_seconds_sum{{{model}}}") < 10
     assert after[f"pairnet_queue_pairs{{{model}}}"] == 0
 
 
-def test_pictures_are_decoded_as_predict_does_it(ask, tmp_path):
+def test_pictures_are_decoded_as_predict_does_it(ask, tmp_path, served_files):
     from PIL import Image, ImageDraw
 
+    from pairnet.data.pairs import pool_and_normalise
     from pairnet.serving.pictures import read
+    from pairnet.serving.predictor import Predictor
 
     image = Image.new("L", (280, 280))
     ImageDraw.Draw(image).line([(80, 60), (200, 60), (130, 230)], fill=255, width=22)
@@ -348,9 +491,10 @@ def test_pictures_are_decoded_as_predict_does_it(ask, tmp_path):
     assert found["pixels"] == found["input"] == expected.ravel().tolist()
     assert found["pooled"] == expected.reshape(14, 2, 14, 2).mean((1, 3)).ravel().tolist()
     assert "cropped" in found["notes"][0]
-    pooled = json.loads(ask("/decode?model=w_net-pairs-fp32", path.read_bytes())[1])["input"]
-    assert len(pooled) == 196
-    assert isinstance(pooled[0], float)
+    with Predictor(next(path for path in served_files if path.name == "w_net-pairs-fp32.onnx")) as predictor:
+        pooled = pool_and_normalise(expected, predictor.metadata.moments)
+    found = json.loads(ask("/decode?model=w_net-pairs-fp32", path.read_bytes())[1])["input"]
+    assert found == pooled.ravel().tolist()
     for body, query, status in (
         (b"", "model=order_net_xs", 400),
         (b"x" * 100, "model=order_net_xs", 400),

@@ -4,6 +4,8 @@ import http.client
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -11,6 +13,8 @@ import grpc
 import pytest
 from running_server import running_server
 from tritonclient.grpc import service_pb2
+
+pytest_plugins = ("trained_runs",)
 
 CLIENTS = 32
 LONG = os.environ.get("PAIRNET_ATTACK") == "long"
@@ -100,6 +104,57 @@ def test_idle_connections_do_not_hold_the_server_up():
             server.process.terminate()
             assert server.process.wait(timeout=10) == 0
             assert time.monotonic() - began < 5
+
+
+def test_a_request_on_its_way_on_an_idle_connection_is_answered():
+    with running_server() as server:
+        connection = http.client.HTTPConnection(server.rest, timeout=10)
+        connection.connect()
+        server.process.terminate()
+        time.sleep(0.25)
+        headers = {"Inference-Header-Content-Length": str(len(HEAD)), "Content-Type": "application/octet-stream"}
+        connection.request("POST", PATH, HEAD + PAIR, headers)
+        answer = connection.getresponse()
+        assert answer.status == 200
+        answer.read()
+        connection.close()
+        assert server.process.wait(timeout=10) == 0
+
+
+def test_large_requests_are_finished_and_open_streams_ended(models):
+    count = 8000
+    head = HEAD.replace(b"[1,", b"[%d," % count).replace(b"1568", b"%d" % (count * 1568))
+    with running_server(models("final_model")) as server, grpc.insecure_channel(server.grpc) as channel:
+        stream = channel.stream_stream("/inference.GRPCInferenceService/ModelStreamInfer")(iter(_never, 1))
+        connection = http.client.HTTPConnection(server.rest, timeout=60)
+        headers = {"Inference-Header-Content-Length": str(len(head)), "Content-Type": "application/octet-stream"}
+        path = PATH.replace("order_net_xs", "final_model-images-fp32")
+        connection.request("POST", path, head + PAIR * count, headers)
+        time.sleep(0.05)
+        began = time.monotonic()
+        server.process.terminate()
+        answer = connection.getresponse()
+        assert (answer.status, len(answer.read()) > count) == (200, True)
+        connection.close()
+        assert server.process.wait(timeout=20) == 0
+        assert time.monotonic() - began < 15
+        assert list(stream) == []
+
+
+def _never():
+    time.sleep(60)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_it_starts_is_no_error(number):
+    code = "import time, pairnet.serving.server.running as it\n"
+    code += "it.open_models = lambda *given, **options: (print('x', flush=True), time.sleep(20))"
+    command = f"{code}\nimport pairnet.__main__ as it; raise SystemExit(it.main())"
+    process = subprocess.Popen([sys.executable, "-c", command, "serve"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout.readline() == b"x\n"
+    process.send_signal(number)
+    assert process.communicate(timeout=10) == (b"", b"stopped\n")
+    assert process.returncode == 0
 
 
 def test_the_second_signal_ends_it_at_once():
