@@ -11,8 +11,8 @@ application that answers two bytes to everything. "--max-batch 1" computes each 
 the status 200, and over gRPC the server must have counted as many answers as the client.
 
 --soak sends all three kinds of single pairs at once for so many seconds, without turns, and prints errors and the
-memory of the server every minute. --peer measures another V2 server that serves final_model at URL, binary and JSON,
-for example --peer mlserver=http://127.0.0.1:8090.
+memory of the server every minute. --peer measures another V2 server that serves final_model at URL, in JSON, which all
+of them read, for example --peer MLServer=http://127.0.0.1:8090.
 """
 
 import argparse
@@ -258,9 +258,7 @@ def loads(
         ),
     ]
     for name, address in peers.items():
-        for binary_body in (True, False):
-            kind = "binary" if binary_body else "JSON"
-            found.append(Load(name=f"{name}, REST {kind}", run=rest(folder, address, binary=binary_body)))
+        found.append(Load(name=f"{name}, REST JSON", run=rest(folder, address, binary=False)))
     return found
 
 
