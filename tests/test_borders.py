@@ -16,7 +16,7 @@ MAX_LINES = 350
 WITHOUT_TORCH = sorted(
     ".".join(("pairnet", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
     for folder in ("artifact", "cli", "data", "serving")
-    for path in (PACKAGE / folder).glob("*.py")
+    for path in (PACKAGE / folder).rglob("*.py")
 )
 """Modules of the packages that work without torch. Further ones are named in the test below."""
 
