@@ -1,0 +1,106 @@
+"""The ASGI application by itself: what a test over a connection cannot time."""
+
+import asyncio
+import json
+import zlib
+from contextlib import suppress
+from types import SimpleNamespace
+
+import pytest
+
+from pairnet.errors import RequestError
+from pairnet.serving.built_in import NAME, built_in_model
+from pairnet.serving.server import rest_format
+from pairnet.serving.server.app import Application
+from pairnet.serving.server.served import closing_all, open_models
+from pairnet.serving.server.service import Service
+
+pytest_plugins = ("trained_runs",)
+
+TENSOR = {"name": "pair", "datatype": "UINT8", "shape": [1, 2, 28, 28], "data": [0] * 1568}
+
+
+def respond(path, method="GET", body=b"", fault=None, **more):
+    """Status, body and service after one request.  `fault`: changes the service first; `more` goes into the scope."""
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    async def run():
+        models = open_models([built_in_model()])
+        with closing_all(models.values()):
+            service = Service(models=models)
+            if fault is not None:
+                fault(service)
+            scope = {"type": "http", "method": method, "path": path, "query_string": b"", "root_path": ""}
+            headers = [(b"content-type", b"application/json"), (b"host", b"x")]
+            with suppress(ZeroDivisionError):  # Starlette raises an error again once it is answered
+                await Application(service)({**scope, "headers": headers, **more}, receive, send)
+            return service
+
+    service = asyncio.run(run())
+    return sent[0]["status"], b"".join(message.get("body", b"") for message in sent), service
+
+
+def test_it_is_not_ready_once_it_stops():
+    for path in ("/v2/health/ready", f"/v2/models/{NAME}/ready", f"/v2/models/{NAME}/versions/1/ready"):
+        assert respond(path)[0] == 200
+        assert respond(path, fault=lambda service: setattr(service, "ready", False))[0] == 503
+    assert respond("/v2/health/live", fault=lambda service: setattr(service, "ready", False))[0] == 200
+
+
+def test_a_request_whose_client_is_gone_is_not_computed():
+    body, path = json.dumps({"inputs": [TENSOR]}).encode(), f"/v2/models/{NAME}/infer"
+    for gone, batches in ((False, 1), (True, 0)):
+        connection = SimpleNamespace(is_closing=lambda gone=gone: gone)
+        _, _, service = respond(path, "POST", body, **{"pairnet.connection": connection})
+        assert service.models[NAME].statistics.batches == batches
+        assert service.models[NAME].statistics.refused["gone"] == 1 - batches
+
+
+@pytest.mark.parametrize("path", [f"/v2/models/{NAME}/infer", f"/v2/models/{NAME}/config"])
+def test_an_error_of_ours_is_counted_and_has_its_traceback_in_the_log_only(path, capsys, monkeypatch):
+    def fail(*given, **options):
+        return 1 / 0
+
+    monkeypatch.setattr("pairnet.serving.server.rest.encode", fail)
+    monkeypatch.setattr("pairnet.serving.server.description.configuration", fail)
+    method, body = ("POST", json.dumps({"inputs": [TENSOR]}).encode()) if path.endswith("infer") else ("GET", b"")
+    status, content, service = respond(path, method, body)
+    assert (status, json.loads(content)) == (500, {"error": "expected an answer, the server failed: see its log"})
+    assert service.elsewhere.refused["failed"] == 1
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_a_compressed_body_is_inflated_up_to_its_limit_only(monkeypatch):
+    limits = []
+
+    class Inflating:
+        eof, unused_data = False, b""
+
+        def decompress(self, body, limit):
+            limits.append(limit)
+            return bytes(limit)
+
+    monkeypatch.setattr(zlib, "decompressobj", lambda bits: Inflating())
+    with pytest.raises(RequestError, match="after decompression"):
+        rest_format._inflated(b"x", {b"content-encoding": b"gzip"})
+    assert limits == [rest_format.LARGEST_REQUEST + 1]
+
+
+def test_known_heads_belong_to_their_model(models):
+    """Two models may take the same JSON and have other outputs."""
+
+    async def run():
+        served = open_models([built_in_model(), models("w_net")])
+        head = json.dumps({"inputs": [{**TENSOR, "parameters": {"binary_data_size": 1568}, "data": None}]})
+        head = head.replace(', "data": null', "").encode()
+        headers = {rest_format.HEADER_LENGTH: b"%d" % len(head)}
+        with closing_all(served.values()):
+            return [rest_format.parse(model, head + bytes(1568), headers)[0].outputs for model in served.values()]
+
+    assert asyncio.run(run()) == [("probability", "digits"), ("probability",)]
