@@ -55,7 +55,7 @@ def running_server(*arguments: str | Path, check: bool = True, before: str = "")
     finally:
         if process.poll() is None:
             process.terminate()
-        status = process.wait(timeout=20)
+        status = process.wait(timeout=40)
         reader.join(timeout=5)
         process.stderr.close()
     if check:

@@ -81,17 +81,17 @@ def test_a_signal_under_load_loses_no_request(number):
         for client in clients:
             client.start()
         for client in clients:
-            assert client.started.wait(20)
+            assert client.started.wait(60)
         time.sleep(0.3)
         began = time.monotonic()
         server.process.send_signal(number)
-        assert server.process.wait(timeout=10) == 0
+        assert server.process.wait(timeout=30) == 0
         took = time.monotonic() - began
         for client in clients:
-            client.join(timeout=10)
+            client.join(timeout=30)
             assert not client.lost
             assert client.answered
-        assert took < (2 if LONG else 5)  # other tests may run beside the short form
+        assert took < (2 if LONG else 25)  # less than LONGEST_STOP; other tests may run beside the short form
 
 
 def test_idle_connections_do_not_hold_the_server_up():
@@ -102,8 +102,8 @@ def test_idle_connections_do_not_hold_the_server_up():
             time.sleep(0.2)
             began = time.monotonic()
             server.process.terminate()
-            assert server.process.wait(timeout=10) == 0
-            assert time.monotonic() - began < 5
+            assert server.process.wait(timeout=30) == 0
+            assert time.monotonic() - began < 25
 
 
 def test_a_request_on_its_way_on_an_idle_connection_is_answered():
@@ -118,7 +118,7 @@ def test_a_request_on_its_way_on_an_idle_connection_is_answered():
         assert answer.status == 200
         answer.read()
         connection.close()
-        assert server.process.wait(timeout=10) == 0
+        assert server.process.wait(timeout=30) == 0
 
 
 def test_large_requests_are_finished_and_open_streams_ended(models):
@@ -136,8 +136,8 @@ def test_large_requests_are_finished_and_open_streams_ended(models):
         answer = connection.getresponse()
         assert (answer.status, len(answer.read()) > count) == (200, True)
         connection.close()
-        assert server.process.wait(timeout=20) == 0
-        assert time.monotonic() - began < 15
+        assert server.process.wait(timeout=30) == 0
+        assert time.monotonic() - began < 25
         assert list(stream) == []
 
 
@@ -153,7 +153,7 @@ def test_a_signal_while_it_starts_is_no_error(number):
     process = subprocess.Popen([sys.executable, "-c", command, "serve"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout.readline() == b"x\n"
     process.send_signal(number)
-    assert process.communicate(timeout=10) == (b"", b"stopped\n")
+    assert process.communicate(timeout=30) == (b"", b"stopped\n")
     assert process.returncode == 0
 
 
@@ -161,4 +161,4 @@ def test_the_second_signal_ends_it_at_once():
     with running_server(check=False) as server:
         server.process.send_signal(signal.SIGINT)
         server.process.send_signal(signal.SIGINT)
-        assert server.process.wait(timeout=5) == 0
+        assert server.process.wait(timeout=25) == 0
