@@ -134,7 +134,7 @@ def _decoded(name: str, source: Path | BytesIO, max_pixels: int = MAX_PIXELS) ->
         raise
     except Image.DecompressionBombError:
         raise PictureError(
-            f"{name}: expected at most {MAX_PIXELS:,} pixels, got many more: reduce the picture"
+            f"{name}: expected at most {max_pixels:,} pixels, got many more: reduce the picture"
         ) from None
     except UnidentifiedImageError:
         raise PictureError(f"{name}: expected a picture, .npy, .npz or IDX file, got another format") from None

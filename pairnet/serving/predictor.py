@@ -161,15 +161,15 @@ class Predictor:
         """
         self._check_open()
         pairs = self._checked(self._model, pairs, "pairs", 2)
+        run = self._run if split else Model.run
         if self._model.part == "joint":
-            run = self._run if split else Model.run
             results = dict(zip(self._model.outputs, run(self._model, {"pair": pairs}), strict=True))
         else:
             encoder, head = self._encoder_and_head()
-            first, second = (self._run(encoder, {"image": pairs[:, k : k + 1]})[0] for k in (0, 1))  # [N,F] each
+            first, second = (run(encoder, {"image": pairs[:, k : k + 1]})[0] for k in (0, 1))  # [N,F] each
             check_results({"features": first}, pairs)
             check_results({"features": second}, pairs)
-            results = {"probability": self._run(head, {"first": first, "second": second})[0]}
+            results = {"probability": run(head, {"first": first, "second": second})[0]}
         check_results(results, pairs)
         return results
 

@@ -39,8 +39,8 @@ CONTAINER = """\
 # `pairnet serve` in a container. Put a wheel of pairnet next to this file (`pip wheel --no-deps .` in its repository):
 #   podman build -t pairnet . && podman run -p 8080:8080 -p 8081:8081 pairnet
 FROM python:3.13-slim
-COPY pairnet-*.whl /tmp/
-RUN wheel=$(ls /tmp/pairnet-*.whl) && pip install --no-cache-dir "$wheel[serve]" && rm "$wheel"
+COPY pairnet-*.whl /wheels/
+RUN pip install --no-cache-dir "$(ls /wheels/pairnet-*.whl)[serve]" && rm -r /wheels
 {copies}
 USER 65534
 EXPOSE 8080 8081

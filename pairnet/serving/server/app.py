@@ -40,6 +40,9 @@ PAGE = {
 }
 """The files of the page, by path."""
 
+INFER = ("/v2/models/{name}/infer", "/v2/models/{name}/versions/{version}/infer")
+"""The routes of inference."""
+
 EXAMPLE = {
     "inputs": [{"name": "pair", "datatype": "UINT8", "shape": [1, 2, 28, 28], "data": [0] * 1568}],
     "outputs": [{"name": "probability"}],
@@ -89,7 +92,7 @@ def make_app(service: Service, infer: Inference) -> FastAPI:
     _add_models(app, service)
     _add_metrics(app, service)
     _add_decode(app, service)
-    for path in ("/v2/models/{name}/infer", "/v2/models/{name}/versions/{version}/infer"):
+    for path in INFER:
         app.router.routes.append(Route(path, infer, methods=["POST"]))
     for kind in (HTTPException, RequestValidationError, RequestError):
         app.add_exception_handler(kind, _explained)
@@ -118,11 +121,15 @@ def _add_health(app: FastAPI, service: Service) -> None:
 
     @app.get("/v2/health/ready", tags=["health"], summary="Whether the server takes requests")
     async def ready() -> Response:
-        return Response(status_code=200 if service.ready else 503)
+        return _readiness(service)
 
     @app.get("/v2", tags=["metadata"], summary="Name, version and extensions of the server")
     async def server_metadata() -> dict[str, Any]:
         return description.server_metadata()
+
+
+def _readiness(service: Service) -> Response:
+    return Response(status_code=200 if service.ready else 503)
 
 
 def _add_models(app: FastAPI, service: Service) -> None:
@@ -130,11 +137,7 @@ def _add_models(app: FastAPI, service: Service) -> None:
     models = service.models
     answers: dict[str, tuple[str, str, Callable[[ServedModel], Any]]] = {
         "": ("metadata", "Versions, inputs and outputs of a model", description.model_metadata),
-        "/ready": (
-            "health",
-            "Whether a model takes requests",
-            lambda _: Response(status_code=200 if service.ready else 503),
-        ),
+        "/ready": ("health", "Whether a model takes requests", lambda _: _readiness(service)),
         "/config": ("metadata", "Configuration of a model", description.served_configuration),
         "/stats": ("metrics", "Statistics of a model", lambda model: description.statistics([model])),
     }
@@ -238,11 +241,11 @@ async def _failed(service: Service, request: Request, error: Exception) -> Respo
 
 def _with_infer(document: dict[str, Any]) -> dict[str, Any]:
     """The OpenAPI document with the inference route, whose schema is that of the type which reads requests."""
-    if "/v2/models/{name}/infer" in document["paths"]:
+    if INFER[0] in document["paths"]:
         return document
     (schema,), components = msgspec.json.schema_components([Body], ref_template="#/components/schemas/{name}")
     document.setdefault("components", {}).setdefault("schemas", {}).update(components)
-    for path in ("/v2/models/{name}/infer", "/v2/models/{name}/versions/{version}/infer"):
+    for path in INFER:
         names = ["name", "version"] if "version" in path else ["name"]
         document["paths"][path] = {
             "post": {

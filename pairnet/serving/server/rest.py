@@ -1,7 +1,7 @@
 """Inference over REST: an ASGI application that reads a request in JSON, or JSON and binary tensors, and answers it.
 
-It is written for ASGI itself, without a framework: routing and validation by a framework take longer than the 40 µs in
-which a pair is computed.
+It is written for ASGI itself, without a framework: routing and validation by a framework take longer than the
+computation of a pair.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from pairnet.serving.server.statistics import Statistics
 
 MOST_WAITING = 8192
 """Pairs in the queue of a model beyond which requests are refused: a third of a second of work for final_model."""
-MOST_BATCH = MOST_PAIRS
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """Names of models: they are part of paths, of file names and of other servers' configurations."""
 
@@ -32,7 +31,7 @@ class ServedModel:
     predictor: Predictor
     max_batch: int
     batcher: Batcher
-    statistics: Statistics = field(default_factory=Statistics)
+    statistics: Statistics
 
     @cached_property
     def input(self) -> Port:
@@ -64,8 +63,8 @@ def open_models(
     Raises ArgumentError for a name that occurs twice or an option that is out of bounds, ModelError for a file that
     `pairnet export` did not write or that is not joint, and ProviderError if the provider cannot run.
     """
-    if not 1 <= max_batch <= MOST_BATCH:
-        raise ArgumentError(f"`max_batch`: expected 1 to {MOST_BATCH:,}, got {max_batch}")
+    if not 1 <= max_batch <= MOST_PAIRS:
+        raise ArgumentError(f"`max_batch`: expected 1 to {MOST_PAIRS:,}, got {max_batch}")
     if not 0 <= max_wait <= 10:
         raise ArgumentError(f"`max_wait`: expected 0 to 10,000 ms, got {1000 * max_wait:g}")
     models: dict[str, ServedModel] = {}
