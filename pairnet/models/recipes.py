@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 from pairnet.errors import ArgumentError
 
-Optimiser = Literal["adam", "adamw"]
+Optimiser = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["constant", "cosine", "linear"]
 
 
@@ -36,6 +36,10 @@ class Recipe:
     mean over the batch. It has no effect on a variant that does not classify digits: the loss is then only BCE. The
     fields from `optimiser` on extend the paper.
 
+    `weight_decay` applies to kernels and matrices, not to biases and BN. With adamw it is decoupled: a step multiplies
+    them by 1 - learning rate * weight_decay. With adam and sgd it is an L2 penalty: weight_decay * parameter is added
+    to the gradient, before its averages or the momentum.
+
     Raises ArgumentError for a value out of bounds.
     """
 
@@ -44,8 +48,9 @@ class Recipe:
     learning_rate: float = 1e-3  # the largest one, if a schedule changes it
     loss_ratio: float = 0.5
     optimiser: Optimiser = "adam"
-    weight_decay: float = 0.0  # of kernels and matrices; not of biases and BN
-    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)  # of adam and adamw; sgd does not use them
+    momentum: float = 0.9  # of sgd, without dampening and not Nesterov's; adam and adamw do not use it
     schedule: Schedule = "constant"  # how the learning rate decreases to 0
     warm_up: float = 0.0  # fraction of the steps in which the learning rate increases from 0
     warp: Warp | None = None
@@ -61,6 +66,7 @@ class Recipe:
             _require(math.isfinite(value) and value >= 0, name, "finite and at least 0", value)
         betas = self.betas
         _require(len(betas) == 2 and all(0 <= beta < 1 for beta in betas), "betas", "two values in [0, 1)", betas)
+        _require(0 <= self.momentum < 1, "momentum", "a value in [0, 1)", self.momentum)
         _require(0 <= self.warm_up < 1, "warm_up", "a fraction in [0, 1)", self.warm_up)
         for name, known in (("optimiser", get_args(Optimiser)), ("schedule", get_args(Schedule))):
             _require(getattr(self, name) in known, name, f"one of {', '.join(known)}", f'"{getattr(self, name)}"')

@@ -4,7 +4,7 @@ The paper's recipe is `_train_epoch`. The following make it fast without changin
 
 - Both images go through a shared tower as one batch, and kernels are stored channels-last (networks.py).
 - A pooling directly after a convolution is applied before the ReLU (networks.py).
-- All parameters share one block of memory, so that Adam is one call for all of them (optimiser.py).
+- All parameters share one block of memory, so that a step of Adam is one call for all of them (optimiser.py).
 - The metrics of an epoch are computed once, at its end, and held-out pairs are measured five times per run.
 """
 
@@ -115,7 +115,7 @@ def _train_epoch(
     recipe: Recipe,
     mask_stream: torch.Generator,
 ) -> Metrics:
-    """One pass over the training pairs: loss_ratio * BCE + CE + CE, Adam."""
+    """One pass over the training pairs: loss_ratio * BCE + CE + CE, and a step of the optimiser for each batch."""
     network.train()
     progress = batches.epoch / recipe.epochs
     all_scores, all_targets, all_digits = [], [], []

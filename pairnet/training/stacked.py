@@ -1,8 +1,8 @@
 """Many runs of one variant as one program: a GPU is far too large for one of these networks, but suits dozens of them.
 
 The parameters of the networks are stacked, and each step is one `vmap` over them. Each network gets the same batches,
-dropout masks and Adam steps as when it is trained by itself; only the order of summation differs. On a GPU, a step is
-captured in a CUDA graph and replayed. It selects its batch, masks and learning rate with a counter that is stored on
+dropout masks and learning rates as when it is trained by itself; only the order of summation differs. On a GPU, a step
+is captured in a CUDA graph and replayed. It selects its batch, masks and learning rate with a counter that is stored on
 the device, so the host sends nothing to the device between the start and the end of an epoch.
 """
 
@@ -205,7 +205,7 @@ class _Stack:
         ]
 
     def _take_step(self) -> None:
-        """loss_ratio * BCE + CE + CE, Adam: for all networks, on batch `_step` of the epoch."""
+        """loss_ratio * BCE + CE + CE, and a step of the optimiser: for all networks, on batch `_step` of the epoch."""
         now = self._step
         self._rate.copy_(self._rates.index_select(0, now)[0])
         pair, target, digits = (part.index_select(0, now)[0] for part in self._batches)

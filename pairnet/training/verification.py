@@ -36,7 +36,7 @@ def failure(device: str) -> str:
 
 
 def _losses(device: str) -> tuple[float, float]:
-    """The loss of a batch before and after a step of Adam on it."""
+    """The loss of a batch before and after a step of the optimiser on it."""
     variant = find_variant(VARIANT)
     random = torch.Generator().manual_seed(0)
     pair = torch.randn(25, 2, 14, 14, generator=random).to(device)

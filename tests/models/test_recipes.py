@@ -15,6 +15,7 @@ def test_the_defaults_are_those_of_the_paper():
         "optimiser": "adam",
         "weight_decay": 0.0,
         "betas": [0.9, 0.999],
+        "momentum": 0.9,
         "schedule": "constant",
         "warm_up": 0.0,
         "warp": None,
@@ -27,6 +28,8 @@ def test_unused_settings_are_not_part_of_the_identity():
     assert Recipe().identity() == {"epochs": 25, "batch": 25, "learning_rate": 1e-3, "loss_ratio": 0.5}
     assert Recipe(warp=Warp()).identity() != Recipe().identity()
     assert Recipe(betas=(0.9, 0.99)).identity()["betas"] == [0.9, 0.99]
+    assert Recipe(optimiser="sgd").identity() == {**Recipe().identity(), "optimiser": "sgd"}
+    assert Recipe(optimiser="sgd", momentum=0.0).identity()["momentum"] == 0.0
 
 
 @pytest.mark.parametrize("value", [-1.0, float("inf"), float("nan")])
@@ -57,7 +60,10 @@ def test_the_learning_rate_follows_the_schedule():
         ("betas", (0.9,)),
         ("weight_decay", -0.1),
         ("warm_up", 1.0),
-        ("optimiser", "sgd"),
+        ("momentum", -0.1),
+        ("momentum", 1.0),
+        ("momentum", float("nan")),
+        ("optimiser", "rmsprop"),
         ("schedule", "step"),
     ],
 )

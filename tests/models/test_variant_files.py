@@ -102,6 +102,11 @@ def test_variants_are_read(write):
     assert count_parameters(variants["flat-1.0"]) == 393
 
 
+def test_sgd_and_its_momentum_are_read(write):
+    text = "[variants.a]\nnet = 'fc(392,1)'\n[variants.a.recipe]\noptimiser = 'sgd'\nmomentum = 0.5\n"
+    assert read_variants(write(text))["a"].recipe == Recipe(optimiser="sgd", momentum=0.5)
+
+
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
 def test_each_built_in_variant_can_be_written_as_a_file(write, variant):
     def text(value):
@@ -148,9 +153,11 @@ def test_each_built_in_variant_can_be_written_as_a_file(write, variant):
         ("[variants.a.recipe]\nbetas = [0.1, 'x']", ["variants.a.recipe.betas[1]: expected a number, got 'x': "]),
         ("[variants.a.recipe]\nbetas = [1, 0.5]", ["expected betas to be two values in [0, 1), got (1.0, 0.5): "]),
         (
-            "[variants.a.recipe]\noptimiser = 'sgd'",
-            ["variants.a.recipe.optimiser: expected one of adam, adamw, got 'sgd': "],
+            "[variants.a.recipe]\noptimiser = 'rmsprop'",
+            ["variants.a.recipe.optimiser: expected one of adam, adamw, sgd, got 'rmsprop': "],
         ),
+        ("[variants.a.recipe]\nmomentum = '0.9'", ["variants.a.recipe.momentum: expected a number, got '0.9': "]),
+        ("[variants.a.recipe]\nmomentum = 1", ["expected momentum to be a value in [0, 1), got 1.0: choose another"]),
         ('[variants.a]\nnet = "fc(392,1)"\nnote = "a\\nb"', ["variants.a.note: expected one line of text"]),
         ("[variants.a.recipe]\nweight_decay = nan", ["expected weight_decay to be finite and at least 0, got nan: "]),
         ("[variants.a.recipe.warp]\nshear = -1", ["variants.a.recipe.warp: expected shear to be finite", "-1"]),

@@ -87,18 +87,19 @@ def test_results_depend_on_the_seeds_only(name, draws):
         assert torch.equal(ours, theirs)
 
 
-@pytest.mark.parametrize("optimiser", ["adam", "adamw"])
+@pytest.mark.parametrize("optimiser", ["adam", "adamw", "sgd"])
 def test_several_steps_follow_the_recipe(draws, optimiser):
     pairs = draws[0].subset(np.arange(75))
     recipe = Recipe(
-        epochs=2, learning_rate=0.01, optimiser=optimiser, weight_decay=0.3 * (optimiser == "adamw"), schedule="linear"
+        epochs=2, learning_rate=0.01, optimiser=optimiser, weight_decay=0.3 * (optimiser != "adam"), schedule="linear"
     )
-    recipe = dataclasses.replace(recipe, warm_up=0.3, betas=(0.8, 0.9))
+    recipe = dataclasses.replace(recipe, warm_up=0.3, betas=(0.8, 0.9), momentum=0.7)
     trained = train_network(find_variant("w_net"), pairs, draws[1], recipe=recipe, weight_seed=3, order_seed=4).network
     network = build(find_variant("w_net"), seed=3).train()
-    kind = torch.optim.Adam if optimiser == "adam" else torch.optim.AdamW
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}[optimiser]
+    own = {"momentum": 0.7} if optimiser == "sgd" else {"betas": (0.8, 0.9)}
     by_hand = [
-        kind([p], lr=0.01, betas=(0.8, 0.9), weight_decay=recipe.weight_decay if p.dim() > 1 else 0.0)
+        kind([p], lr=0.01, weight_decay=recipe.weight_decay if p.dim() > 1 else 0.0, **own)
         for p in network.parameters()
     ]
     step = 0

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,23 +13,27 @@ from pairnet.models.variants import find_variant
 from pairnet.training.optimiser import Optimiser
 
 RECIPE = Recipe(optimiser="adamw", weight_decay=0.1, betas=(0.8, 0.95))
+CLASSES = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
 
 def parameters_of(network):
     return [(parameter, parameter.dim() > 1) for parameter in network.parameters()]
 
 
-@pytest.mark.parametrize(("name", "weight_decay"), [("adam", 0.0), ("adamw", 0.1)])
-def test_steps_are_those_of_torch(name, weight_decay):
+@pytest.mark.parametrize(
+    ("name", "weight_decay", "momentum"),
+    [("adam", 0.0, 0.9), ("adam", 0.1, 0.9), ("adamw", 0.1, 0.9), ("sgd", 0.0, 0.0), ("sgd", 0.1, 0.7)],
+)
+def test_steps_are_those_of_torch(name, weight_decay, momentum):
     ours, theirs = build(find_variant("final_model_bn"), seed=1), build(find_variant("final_model_bn"), seed=1)
-    recipe = Recipe(optimiser=name, weight_decay=weight_decay, betas=(0.8, 0.95))
+    recipe = Recipe(optimiser=name, weight_decay=weight_decay, betas=(0.8, 0.95), momentum=momentum)
     optimiser = Optimiser(parameters_of(ours), recipe, 0.01)
-    kind = torch.optim.Adam if name == "adam" else torch.optim.AdamW
+    own = {"momentum": momentum} if name == "sgd" else {"betas": (0.8, 0.95)}
     groups = [
         {"params": [p for p, decays in parameters_of(theirs) if decays], "weight_decay": weight_decay},
         {"params": [p for p, decays in parameters_of(theirs) if not decays], "weight_decay": 0.0},
     ]
-    reference = kind(groups, lr=0.01, betas=(0.8, 0.95), fused=True)
+    reference = CLASSES[name](groups, lr=0.01, fused=True, **own)
     generator = torch.Generator().manual_seed(0)
     for step in range(5):
         optimiser.zero_grad()
@@ -45,9 +50,11 @@ def test_steps_are_those_of_torch(name, weight_decay):
         torch.testing.assert_close(mine, other, rtol=1e-6, atol=1e-7)  # vector or scalar code, as memory is aligned
 
 
-def test_after_forget_the_next_step_is_a_first_one():
+@pytest.mark.parametrize("name", list(CLASSES))
+def test_after_forget_the_next_step_is_a_first_one(name):
+    recipe = replace(RECIPE, optimiser=name)
     networks = [build(find_variant("fc_1"), seed=1) for _ in range(2)]
-    optimisers = [Optimiser(parameters_of(network), RECIPE, 0.01) for network in networks]
+    optimisers = [Optimiser(parameters_of(network), recipe, 0.01) for network in networks]
     before = [parameter.detach().clone() for parameter in networks[0].parameters()]
     for parameter in networks[0].parameters():
         parameter.grad.fill_(3)
@@ -64,12 +71,13 @@ def test_after_forget_the_next_step_is_a_first_one():
         assert torch.equal(first, second)
 
 
-def test_training_does_without_the_compiler_of_torch():
+@pytest.mark.parametrize("name", list(CLASSES))
+def test_training_does_without_the_compiler_of_torch(name):
     code = (
         "import sys\n"
         "from pairnet import Recipe, Run, VARIANTS, Variant, load_dataset, train\n"
         "from dataclasses import replace\n"
-        "variant = replace(VARIANTS[0], recipe=Recipe(epochs=1))\n"
+        f"variant = replace(VARIANTS[0], recipe=Recipe(epochs=1, optimiser={name!r}))\n"
         "train(Run(variant=variant, pairs=25), load_dataset('glyphs:100'))\n"
         "assert 'torch' in sys.modules and 'torch._dynamo' not in sys.modules\n"
     )

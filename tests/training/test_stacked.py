@@ -93,15 +93,17 @@ def test_masks_and_batches_continue_from_epoch_to_epoch(members):
     assert_close(ours, train_single(variant, members[0], recipe), build(variant, seed=0))
 
 
-def test_every_setting_of_a_recipe_is_used(members):
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
+def test_every_setting_of_a_recipe_is_used(members, optimiser):
     variant = find_variant("w_net")
     recipe = Recipe(
         epochs=1,
         batch=25,
-        learning_rate=1e-3,
-        optimiser="adamw",
+        learning_rate=1e-3 if optimiser == "adamw" else 0.03,
+        optimiser=optimiser,
         weight_decay=0.3,
         betas=(0.9, 0.99),
+        momentum=0.7,
         schedule="cosine",
         warm_up=0.3,
         warp=Warp(elastic=0.3),

@@ -1,0 +1,82 @@
+"""TOML files that people write: read whole, checked, and every mistake named in one line with its place."""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+
+from pairnet.errors import ArgumentError
+from pairnet.models.recipes import Optimiser, Schedule
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+"""Valid names: each one becomes part of the names of folders and files."""
+
+LARGEST_FILE = 1 << 20  # bytes
+
+_CHOICES = {"optimiser": get_args(Optimiser), "schedule": get_args(Schedule)}
+_TYPES = {"str": "a string", "bool": "true or false", "int": "an integer", "float": "a number", "object": "a table"}
+
+
+def read_document(path: Path, *, content: str) -> dict[str, Any]:
+    """The TOML document at `path`.
+
+    content: what the file should hold, for messages: "variants", "a study". ArgumentError if it cannot be read.
+    """
+    if path.exists() and not path.is_file():
+        raise ArgumentError(f"expected a TOML file with {content}, got {path}, which is no file: check the path")
+    if path.is_file() and path.stat().st_size > LARGEST_FILE:
+        raise ArgumentError(f"expected a TOML file of at most {LARGEST_FILE:,} bytes, got {path}: check the path")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise ArgumentError(f"expected a TOML file with {content}, but {path} does not exist: check the path") from None
+    except OSError as error:
+        raise ArgumentError(f"expected a readable TOML file, got {path}: {error.strerror}: check the path") from None
+    except UnicodeDecodeError as error:
+        raise ArgumentError(f"expected a TOML file, got {path}: no UTF-8 (byte {error.start}): save it again") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ArgumentError(f"expected a TOML file, got {path}: {error}: correct the syntax there") from None
+    except ValueError as error:  # a number of thousands of digits
+        raise ArgumentError(f"expected a TOML file, got {path}: {error}: use a smaller number") from None
+    except RecursionError:
+        raise ArgumentError(f"expected a TOML file, got {path}: too many levels: use fewer") from None
+
+
+def check_keys(table: Mapping[str, Any], known: Collection[str], place: str) -> None:
+    """ArgumentError for a key that is not known, with the most similar one that is."""
+    for key in table:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+            remedy = f"did you mean {near[0]}?" if near else f"remove it; the keys are {', '.join(known)}"
+            name = key if NAME.fullmatch(key) else shown(key)
+            raise ArgumentError(f"{place}.{name}: expected a known key: {remedy}")
+
+
+def explain(error: msgspec.ValidationError, place: str, table: Mapping[str, Any]) -> str:
+    """One line for msgspec's "Expected `int`, got `str` - at `$.recipe.epochs`", or for an error of Recipe or Warp."""
+    text, _, where = str(error).partition(" - at `$")
+    keys = re.findall(r"\.(\w+)|\[(\d+)\]", where)
+    value: Any = table
+    for name, index in keys:
+        try:
+            value = value[name] if name else value[int(index)]
+        except (KeyError, IndexError, TypeError):
+            value = None
+    text = text.replace("`", "")
+    wanted = text.removeprefix("Expected ").partition(", got ")[0].removesuffix(" | null")
+    if text.startswith("Invalid enum value"):
+        wanted = f"one of {', '.join(_CHOICES[keys[-1][0]])}"
+    if not text.startswith("expected "):  # an error of msgspec, not of Recipe or Warp
+        text = f"expected {_TYPES.get(wanted, wanted)}, got {shown(value)}"
+    separator = "" if ": " in text else ": correct its value"
+    return f"{place}{where.removesuffix('`')}: {text}{separator}"
+
+
+def shown(value: object) -> str:
+    """`value` in one short line, with control characters escaped."""
+    text = ascii(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
