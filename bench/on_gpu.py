@@ -68,11 +68,11 @@ STEPS = (
         minutes=1.5,
         gpu=(
             *("pairnet", "reproduce", "--device", "cuda", "--data", "IMAGES"),
-            *("--runs", "FOLDER/runs", "--markdown"),
+            *("--runs", "FOLDER/runs", "--markdown", "--no-report"),
         ),
         cpu=(
             *("pairnet", "reproduce", "--draws", "1", "--epochs", "1", "--pairs", "100", "--data", "glyphs:2000"),
-            *("--runs", "FOLDER/runs", "--markdown"),
+            *("--runs", "FOLDER/runs", "--markdown", "--no-report"),
         ),
     ),
     Step(

@@ -29,9 +29,10 @@ from pairnet.data.sources import Dataset, load_dataset
 from pairnet.errors import TrainingError
 from pairnet.host import cores, hardware
 from pairnet.study.jobs import Engine, Failed, Finished, Started, job_of
+from pairnet.study.plan import plan
 from pairnet.study.running import default_engine
 from pairnet.study.runs import Run, draw
-from pairnet.study.tables import plan, studies
+from pairnet.study.tables import studies
 from pairnet.training.device import resolve_device
 
 ROWS = ("cnn_base", "no_w_net", "w_net", "a_net", "a_w_net", "final_model")

@@ -26,6 +26,7 @@ Training
     run_study       execute many runs at once; continues after an interruption
     RunRecord       what a run was, where it ran, and what it measured
     read_records    read the records in a folder
+    verify_runs     repeat recorded runs and compare the results with the records
 
 Export and prediction
     export          write a trained network as a validated ONNX file
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     from pairnet.models.variants import VARIANTS, Variant, find_variant
     from pairnet.serving.predictor import Predictor
     from pairnet.study.records import RunRecord
+    from pairnet.study.repetition import verify_runs
     from pairnet.study.running import run_study
     from pairnet.study.runs import Run
     from pairnet.study.saved import TrainedRun, load_run, train
@@ -135,6 +137,7 @@ __all__ = [
     "read_variants",
     "run_study",
     "train",
+    "verify_runs",
 ]
 
 _MODULES = {
@@ -159,6 +162,7 @@ _MODULES = {
     "read_variants": "models.variant_files",
     "run_study": "study.running",
     "train": "study.saved",
+    "verify_runs": "study.repetition",
 }
 """The module of each public name; the other names of __all__ are in pairnet.errors."""
 

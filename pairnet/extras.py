@@ -7,8 +7,9 @@ from pairnet.errors import MissingExtraError
 
 EXTRAS = {
     "train": ("torch", "safetensors", "sklearn", "mlxtend", "pooch", "requests"),
-    "report": ("matplotlib", "scipy"),
+    "report": ("jinja2", "markupsafe", "matplotlib", "scipy"),
     "serve": ("fastapi", "fastapi_offline", "grpc", "prometheus_client", "tritonclient", "uvicorn"),
+    "ray": ("ray",),
 }
 """Top-level modules by the extra of `pyproject.toml` that installs them."""
 

@@ -10,7 +10,7 @@ MOVED = {
     "checking": "exporting.validate",
     "designs": "artifact.design",
     "fetching": "data.download",
-    "figures": "reporting.figures",
+    "figures": "reporting.figures.drawing",
     "graphs": "exporting.graph",
     "grouping": "study.engines.stacked",
     "idx": "data.idx",
@@ -33,7 +33,7 @@ MOVED = {
     "runs": "study.runs (or: from pairnet import Run)",
     "sessions": "artifact.sessions",
     "sources": "data.sources (or: from pairnet import load_dataset)",
-    "tables": "study.tables",
+    "tables": "study.plan",
     "variants": "models.variants (or: from pairnet import find_variant)",
 }
 """Old names and new places, both without the package's name."""

@@ -25,10 +25,11 @@ class Collected:
     folders: tuple[Path, ...] = ()
 
 
-def collect(runs: Path) -> list[Collected]:
-    """The runs in `runs`. A damaged saved network is skipped with a warning.
+def collect(runs: Path, *, strict: bool = False) -> list[Collected]:
+    """The runs in `runs`. The damaged record of a saved network is skipped with a warning.
 
-    RecordError if `runs` is no folder, or for an invalid line among its records.
+    RecordError if `runs` is no folder, or for an invalid line among its records; if `strict`, also for what would be
+    skipped.
     """
     if not runs.is_dir():
         raise RecordError(
@@ -40,6 +41,8 @@ def collect(runs: Path) -> list[Collected]:
         try:
             record = read_record(path.read_bytes())
         except RecordError as error:
+            if strict:
+                raise RecordError(f"{path}: {error}") from None
             warnings.warn(f"skipped {path}: {error}", stacklevel=2)
             continue
         if isinstance(record, RunRecord):

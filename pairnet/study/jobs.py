@@ -59,7 +59,11 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """Name in records and on the command line: "processes", "stacked"."""
+        """Name in records and on the command line: "processes", "stacked", "ray"."""
+
+    @property
+    def manner(self) -> str:
+        """How it computes, for people: "2 at once"."""
 
     def run(self, jobs: Sequence[Job]) -> Generator[Event]:
         """Events in the order in which they happen; each job ends with Finished or Failed.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import msgspec
 
 from pairnet.errors import NotationError, RecordError, one_line
-from pairnet.study.records import SCHEMA, FailedRun, RunRecord, fingerprint_of
+from pairnet.study.records import SCHEMA, FailedRun, RunRecord, fingerprint_of, name_of
 from pairnet.study.schema1 import upgrade
 from pairnet.training.calibration import BINS
 
@@ -27,7 +27,8 @@ class _Kind:
 def read_record(line: bytes | str) -> RunRecord | FailedRun:
     """The record in one JSON text, of this schema or an older one.  RecordError says what is wrong with it.
 
-    Everything is checked: types, bounds, and that the fingerprint is the one that the content has.
+    Everything is checked: types, bounds, and that the fingerprint is the one that the content has. A run whose settings
+    or results contradict each other is named in the message.
     """
     try:
         kind = msgspec.json.decode(line, type=_Kind)
@@ -41,18 +42,21 @@ def read_record(line: bytes | str) -> RunRecord | FailedRun:
         expected = fingerprint_of(record)
     except (msgspec.MsgspecError, NotationError, UnicodeDecodeError, RecursionError) as error:
         raise RecordError(f"expected a record of a run, got something else: {one_line(error)}") from None
-    if record.fingerprint != expected:
-        raise RecordError(
-            f"expected fingerprint {expected}, which its settings have, got {record.fingerprint}: it was edited"
-        )
-    if not record.epochs[-1].measured:
-        raise RecordError("expected the last epoch to be measured, got one without validation figures")
-    _check_results(record)
+    try:
+        _check(record, expected)
+    except RecordError as error:
+        raise RecordError(f"{name_of(record)}: {error}") from None
     return record
 
 
-def _check_results(record: RunRecord) -> None:
-    """RecordError unless the results of a record agree with each other."""
+def _check(record: RunRecord, fingerprint: str) -> None:
+    """RecordError unless a record has the `fingerprint` of its settings, and its results agree with each other."""
+    if record.fingerprint != fingerprint:
+        raise RecordError(
+            f"expected fingerprint {fingerprint}, which its settings have, got {record.fingerprint}: it was edited"
+        )
+    if not record.epochs[-1].measured:
+        raise RecordError("expected the last epoch to be measured, got one without validation figures")
     bins = record.calibration
     if bins:
         if len(bins) != BINS or not all(0 <= k <= n and 0 <= total <= n + ROUNDING for n, total, k in bins):

@@ -16,6 +16,9 @@ from pairnet.training.history import Epoch
 SCHEMA = 2
 """Raised when the meaning of a record changes. Records of schema 1 are still read; see reading.py."""
 
+LONGEST_NAME = 60
+"""Characters of a label in a message: anybody may have written the file that it is from."""
+
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=1)]
 Name = Annotated[str, Meta(min_length=1)]
@@ -52,7 +55,8 @@ class Environment:
     revision: str  # git revision of pairnet
     gpu: Gpu | None = None
     node: str = ""  # name of the machine
-    engine: str = ""  # "processes", "stacked" or "single"
+    engine: str = ""  # "processes", "stacked", "ray" or "single"
+    kernels: str = ""  # instruction set of torch's kernels, such as "AVX2": another one rounds differently
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +113,15 @@ class FailedRun:
     def to_json(self) -> str:
         """One line of JSON, without the line break."""
         return json.dumps(asdict(self), allow_nan=False)
+
+
+def name_of(record: RunRecord) -> str:
+    """What messages call a run: "final_model, draw 3", and of a cross-validated one ", fold 2/4", counted from 1."""
+    label = " ".join(record.label.split())
+    fold = "" if record.fold is None else f", fold {record.fold + 1}/{record.folds}"
+    if len(label) > LONGEST_NAME:
+        label = f"{label[: LONGEST_NAME - 3]}..."
+    return f"{label}, draw {record.seeds.weights}{fold}"
 
 
 def fingerprint(

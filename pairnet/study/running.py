@@ -1,18 +1,23 @@
 """Runs a study: everything that its folder does not hold yet, on an engine, resumable at any moment."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from pairnet.data.sources import Dataset
+from pairnet.errors import ArgumentError
 from pairnet.host import cores
 from pairnet.study import store
+from pairnet.study.budget import check_minutes, chunks
 from pairnet.study.engines.processes import Processes
 from pairnet.study.environment import environment
 from pairnet.study.jobs import Engine, Event, Failed, Finished, Job, job_of
 from pairnet.study.records import FailedRun, RunRecord
 from pairnet.study.runs import Run, check_size, is_answered_by
+
+ENGINES = ("processes", "stacked", "ray")
+"""Names of the engines: processes of this machine, stacked networks in this process, a Ray cluster."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +32,9 @@ class Kept:
 class StudyResult:
     """The outcome of a study, in the order of its runs."""
 
-    records: tuple[RunRecord | None, ...]  # one for each run; None for one that failed
+    records: tuple[RunRecord | None, ...]  # one for each run; None for one that failed or was not begun
     failures: tuple[FailedRun, ...]
+    left: tuple[Run, ...] = ()  # those that were not begun, since the time was up
 
     @property
     def finished(self) -> list[RunRecord]:
@@ -43,6 +49,7 @@ def run_study(
     *,
     engine: Engine | None = None,
     retry_failed: bool = False,
+    minutes: float | None = None,
     on_event: Callable[[Event | Kept], None] | None = None,
 ) -> StudyResult:
     """Computes those of `runs` that `folder` holds no record of, and returns the records of all.
@@ -52,9 +59,13 @@ def run_study(
     not stop the others: its failure is recorded, and it is computed again only with `retry_failed`. An interruption
     (Ctrl-C) stops the runs in progress and passes through; finished runs are kept.
 
+    With `minutes`, as many whole draws (all runs of one seed) are computed as are expected to end in that time, and at
+    least one; `left` of the result names the other runs. The same call computes them later.
+
     RecordError if `folder` is in use or holds an invalid line, before anything runs. WorkerError if a worker process
-    dies. ArgumentError for a run that does not fit the images.
+    dies. ArgumentError for a run that does not fit the images, and for `minutes` that are not finite or not above 0.
     """
+    check_minutes(minutes)
     folder = Path(folder)
     for run in runs:
         check_size(run, dataset)
@@ -64,14 +75,13 @@ def run_study(
     with store.locked(folder):
         stored = store.read_stored(folder)
         records, failures = dict(stored.records), {} if retry_failed else dict(stored.failures)
-        left: dict[str, Job] = {}
+        missing: dict[str, Job] = {}
         for job in jobs:
-            record = records.get(job.fingerprint)
-            if record is not None and is_answered_by(job.run, record):
+            if (record := _answer(job, records)) is not None:
                 report(Kept(job=job, record=record))
             elif job.fingerprint not in failures:
-                left.setdefault(job.fingerprint, job)
-        with closing(engine.run(list(left.values()))) as events:
+                missing.setdefault(job.fingerprint, job)
+        with closing(_events(engine, list(missing.values()), minutes)) as events:
             for event in events:
                 if isinstance(event, Finished):
                     store.append(folder, event.record)
@@ -82,12 +92,40 @@ def run_study(
                     failures[failure.fingerprint] = failure
                 report(event)
         for job in jobs:  # the same run under several labels is computed once
-            if job is not left.get(job.fingerprint, job) and job.fingerprint in records:
-                report(Kept(job=job, record=records[job.fingerprint]))
+            again = job is not missing.get(job.fingerprint, job)
+            if again and (record := _answer(job, records)) is not None:
+                report(Kept(job=job, record=record))
+    answers = tuple(_answer(job, records) for job in jobs)
     return StudyResult(
-        records=tuple(records.get(job.fingerprint) for job in jobs),
+        records=answers,
         failures=tuple(failures[job.fingerprint] for job in jobs if job.fingerprint in failures),
+        left=tuple(
+            job.run
+            for job, answer in zip(jobs, answers, strict=True)
+            if answer is None and job.fingerprint not in failures
+        ),
     )
+
+
+def recorded(runs: Sequence[Run], dataset: Dataset, folder: Path | str) -> tuple[RunRecord | None, ...]:
+    """The record of each run, measured as often as the run asks; None for one that `folder` holds no such record of.
+
+    RecordError if `folder` holds an invalid line.
+    """
+    records = store.read_stored(Path(folder)).records
+    return tuple(_answer(job_of(run, dataset), records) for run in runs)
+
+
+def _answer(job: Job, records: Mapping[str, RunRecord]) -> RunRecord | None:
+    """The record of a job, if there is one that was measured as often as its run asks."""
+    record = records.get(job.fingerprint)
+    return record if record is not None and is_answered_by(job.run, record) else None
+
+
+def _events(engine: Engine, jobs: Sequence[Job], minutes: float | None) -> Generator[Event]:
+    for chunk in chunks(jobs, minutes):
+        with closing(engine.run(chunk)) as events:
+            yield from events
 
 
 def default_engine(runs: Sequence[Run], dataset: Dataset, *, workers: int | None = None) -> Engine:
@@ -97,6 +135,38 @@ def default_engine(runs: Sequence[Run], dataset: Dataset, *, workers: int | None
 
         return Stacked(dataset=dataset)
     return Processes(dataset=dataset, workers=cores() if workers is None else workers)
+
+
+def choose_engine(
+    name: str | None,
+    runs: Sequence[Run],
+    dataset: Dataset,
+    *,
+    workers: int | None = None,
+    address: str | None = None,
+) -> Engine:
+    """The engine of that name, or default_engine for None.
+
+    `address` is that of a Ray cluster: "auto" for the one of this machine, or HOST:PORT; with None, the engine starts
+    Ray on this machine. ArgumentError for another name, and for an address without "ray". MissingExtraError if the
+    engine needs a package that is not installed.
+    """
+    if name is not None and name not in ENGINES:
+        raise ArgumentError(f'expected `engine` to be {", ".join(ENGINES[:-1])} or {ENGINES[-1]}, got "{name}"')
+    if address is not None and name != "ray":
+        chosen = "none" if name is None else f'"{name}"'
+        raise ArgumentError(f'expected `engine` "ray" with `address`, got {chosen}: choose it, or leave out `address`')
+    if name == "ray":
+        from pairnet.study.engines.ray_cluster import RayCluster
+
+        return RayCluster(dataset=dataset, address=address, workers=workers)
+    if name == "stacked":
+        from pairnet.study.engines.stacked import Stacked
+
+        return Stacked(dataset=dataset)
+    if name == "processes":
+        return Processes(dataset=dataset, workers=cores() if workers is None else workers)
+    return default_engine(runs, dataset, workers=workers)
 
 
 def _failure(event: Failed, engine: Engine) -> FailedRun:

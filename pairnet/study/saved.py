@@ -22,7 +22,7 @@ from pairnet.study.execution import execute
 from pairnet.study.folders import RECORD, WEIGHTS, current, load_record, old_name, restore, saved_runs
 from pairnet.study.jobs import job_of
 from pairnet.study.records import RunRecord
-from pairnet.study.runs import Run, check_size, draw, fingerprint
+from pairnet.study.runs import Run, check_size, draw, fingerprint, is_answered_by
 from pairnet.training.history import Epoch
 from pairnet.training.loop import predict
 
@@ -98,12 +98,13 @@ def train_and_save(
 ) -> SavedRun:
     """Trains one network and keeps it in a folder of `runs`.
 
-    If this very run is there already, nothing is trained, unless `force` asks to train it again.
+    If this very run is there already, nothing is trained, unless `force` asks to train it again. One whose held-out
+    pairs were evaluated less often than `run` asks is trained again, and replaced.
     """
     check_size(run, dataset)
     wanted = fingerprint(run, dataset)
     there = next((found for found in saved_runs(runs, run.variant.name) if found[1].fingerprint == wanted), None)
-    if there is not None and not force:
+    if there is not None and not force and is_answered_by(run, there[1]):
         return SavedRun(folder=there[0], record=there[1], fresh=False)
     runs.mkdir(parents=True, exist_ok=True)
     tempfile.TemporaryFile(dir=runs).close()  # nothing is trained that could not be kept

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pairnet.artifact.text import counted
 from pairnet.errors import RecordError
 from pairnet.models.variants import VARIANTS, Variant, in_standard_notation
-from pairnet.study.records import RunRecord
+from pairnet.study.records import DataFacts, RunRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Setting:
 def setting_of(record: RunRecord) -> Setting:
     """The setting that a record belongs to."""
     return Setting(
-        variant=_plain(record.variant),
+        variant=nameless(record.variant),
         pairs=record.pairs,
         test_pairs=record.test_pairs if record.fold is None else None,
         data=record.data.name,
@@ -35,8 +35,8 @@ def setting_of(record: RunRecord) -> Setting:
     )
 
 
-def _plain(variant: Variant) -> Variant:
-    """A variant without its name, in the notation's standard form."""
+def nameless(variant: Variant) -> Variant:
+    """What a network is and how it is trained: the variant without its name, in the notation's standard form."""
     return in_standard_notation(replace(variant, name="", note="", parameters=None))
 
 
@@ -66,10 +66,15 @@ def select(
     return [
         record
         for record in own or [record for record in records if record.variant.name == row]
-        if data in (None, record.data.name, record.data.source, record.data.source.removesuffix(":0"))
+        if (data is None or is_source(record.data, data))
         and epochs in (None, record.recipe.epochs)
         and pairs in (None, record.pairs)
     ]
+
+
+def is_source(facts: DataFacts, data: str) -> bool:
+    """Whether `data` names these images: by the name of their source, or as it is given to `load_dataset`."""
+    return data in (facts.name, facts.source, facts.source.removesuffix(":0"))
 
 
 def _bears(record: RunRecord, row: str) -> bool:
@@ -80,7 +85,7 @@ def _bears(record: RunRecord, row: str) -> bool:
     if built_in is None or record.variant.name != row:
         return False
     recipe = replace(built_in.recipe, epochs=record.recipe.epochs)
-    return _plain(record.variant) == _plain(replace(built_in, recipe=recipe))
+    return nameless(record.variant) == nameless(replace(built_in, recipe=recipe))
 
 
 def largest(settings: dict[Setting, list[RunRecord]]) -> Setting:

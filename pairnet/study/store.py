@@ -1,16 +1,28 @@
 """The records of a folder: one JSON Lines file that survives kills, one writer at a time."""
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from pairnet.errors import RecordError
 from pairnet.study.reading import read_record
 from pairnet.study.records import FailedRun, RunRecord
 
 RECORDS = "records.jsonl"
+
+Kind = TypeVar("Kind", RunRecord, FailedRun)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line(Generic[Kind]):
+    """One line of a file of records."""
+
+    number: int  # counted from 1
+    text: bytes  # as it was written, without the line break
+    record: Kind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,41 +48,52 @@ def read_stored(folder: Path) -> Stored:
     RecordError, and so are two different records of one run. Of two that differ only in how often the held-out pairs
     were measured, the one with more measurements counts.
     """
+    records, failures = read_lines(folder)
+    return Stored(
+        records={key: line.record for key, line in records.items()},
+        failures={key: line.record for key, line in failures.items()},
+    )
+
+
+def read_lines(folder: Path) -> tuple[dict[str, Line[RunRecord]], dict[str, Line[FailedRun]]]:
+    """The lines of `folder` that count, as `read_stored` has it: those of records, and those of failures."""
     path = folder / RECORDS
-    records: dict[str, RunRecord] = {}
-    failures: dict[str, FailedRun] = {}
-    lines: dict[str, int] = {}
-    for number, record in _lines(path):
+    records: dict[str, Line[RunRecord]] = {}
+    failures: dict[str, Line[FailedRun]] = {}
+    for number, text, record in _lines(path):
         if isinstance(record, FailedRun):
-            failures[record.fingerprint] = record
+            failures[record.fingerprint] = Line(number=number, text=text, record=record)
             continue
         failures.pop(record.fingerprint, None)
         before = records.get(record.fingerprint)
-        if before is not None and not _agree(before, record):
+        if before is not None and not agree(before.record, record):
             raise RecordError(
-                f"{path}: lines {lines[record.fingerprint]} and {number} are different results of one run "
+                f"{path}: lines {before.number} and {number} are different results of one run "
                 f"({record.variant.name}, fingerprint {record.fingerprint}): remove the line that is wrong"
             )
-        if before is None or record.measurements > before.measurements:
-            records[record.fingerprint] = record
-            lines[record.fingerprint] = number
-    return Stored(records=records, failures=failures)
+        if before is None or record.measurements > before.record.measurements:
+            records[record.fingerprint] = Line(number=number, text=text, record=record)
+    return records, failures
 
 
-def _lines(path: Path) -> Iterator[tuple[int, RunRecord | FailedRun]]:
+def _lines(path: Path) -> Iterator[tuple[int, bytes, RunRecord | FailedRun]]:
     if not path.exists():
         return
     if not path.is_file():
         raise RecordError(f"expected {path} to be a file, got something else: remove it or name another folder")
-    *lines, _unfinished = path.read_bytes().split(b"\n")
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(_whole_lines(path), start=1):
         try:
-            yield number, read_record(line)
+            yield number, line, read_record(line)
         except RecordError as error:
             raise RecordError(f"{path}, line {number}: {error}; correct or remove this line") from None
 
 
-def _agree(one: RunRecord, other: RunRecord) -> bool:
+def _whole_lines(path: Path) -> list[bytes]:
+    """The lines of a file without their line breaks, and without a last one that is unfinished."""
+    return path.read_bytes().split(b"\n")[:-1]
+
+
+def agree(one: RunRecord, other: RunRecord) -> bool:
     """Whether two records of the same run can stand side by side: the same result, or not measured equally often."""
     same = one.accuracy == other.accuracy and one.epochs[-1] == other.epochs[-1]
     return same or one.measurements != other.measurements
@@ -121,16 +144,31 @@ def remove(folder: Path, fingerprints: Collection[str]) -> int:
     path = folder / RECORDS
     if not path.exists():
         return 0
-    lines = path.read_bytes().split(b"\n")[:-1]
+    lines = _whole_lines(path)
     kept = [line for line in lines if read_record(line).fingerprint not in fingerprints]
     if len(kept) < len(lines):
-        new = path.with_name(f".{path.name}.new")
-        with _named(new), new.open("wb") as file:
-            file.writelines(line + b"\n" for line in kept)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
+        _replace(path, kept)
     return len(lines) - len(kept)
+
+
+def extend(folder: Path, lines: Sequence[bytes]) -> None:
+    """Adds several lines, given without line breaks, and returns once they are on the disk.
+
+    As with `remove`, a kill at any moment leaves none of them or all, and the caller holds `locked`. OSError names the
+    file.
+    """
+    path = folder / RECORDS
+    _replace(path, [*(_whole_lines(path) if path.exists() else ()), *lines])
+
+
+def _replace(path: Path, lines: Sequence[bytes]) -> None:
+    """Writes the lines into a new file that then takes the place of `path`."""
+    new = path.with_name(f".{path.name}.new")
+    with _named(new), new.open("wb") as file:
+        file.writelines(line + b"\n" for line in lines)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
 
 
 @contextmanager

@@ -10,10 +10,11 @@ from record_examples import record
 
 from pairnet.errors import RecordError
 from pairnet.host import revision
-from pairnet.models.variants import VARIANTS
+from pairnet.models.recipes import Recipe, Warp
+from pairnet.models.variants import VARIANTS, find_variant
 from pairnet.study.environment import environment
 from pairnet.study.reading import read_record
-from pairnet.study.records import FailedRun, fingerprint_of
+from pairnet.study.records import FailedRun, fingerprint_of, name_of
 
 
 def edited(**changes):
@@ -97,7 +98,7 @@ def test_anything_else_is_refused_in_one_line(text):
     ids=["pairs", "fold", "seeds"],
 )
 def test_settings_that_were_edited_do_not_fit_the_fingerprint(change):
-    with pytest.raises(RecordError, match="it was edited"):
+    with pytest.raises(RecordError, match=r"^fc_1, draw 0(, fold 2/4)?: expected fingerprint .*: it was edited$"):
         read_record(edited(**change))
 
 
@@ -130,13 +131,81 @@ BINS = [[10, 5.0, 5]] * 15
     ids=str,
 )
 def test_results_that_contradict_each_other_are_refused(change, where):
-    with pytest.raises(RecordError, match=re.escape(where)):
+    with pytest.raises(RecordError, match=re.escape(where)) as error:
         read_record(edited(**change))
+    assert str(error.value).startswith("fc_1, draw 0: ") or where in ("seconds", "mean")
     assert read_record(edited(calibration=BINS)).calibration[0] == (10, 5.0, 5)
+
+
+def test_a_run_is_named_in_one_short_line():
+    assert name_of(record(3)) == "fc_1, draw 3"
+    assert name_of(record(fold=1, wrong=None)) == "fc_1, draw 0, fold 2/4"
+    assert name_of(record(label="a\n\tb\u2028c")) == "a b c, draw 0"
+    assert len(name_of(record(label="x" * 10_000))) < 80
 
 
 def test_fields_of_a_newer_version_are_ignored():
     assert read_record(edited(novel=1)) == record()
+
+
+FROZEN = {
+    "fc_1": "c1a533cdcf669c048550461c",
+    "fc_2": "1bd91244fc3661fba01507e9",
+    "fc_3": "7b4515668c771ea3119bc39e",
+    "conv_1": "e400be2868719c9e2a7b9254",
+    "conv_2": "903a17180f62f700cadaa68f",
+    "conv_3": "d845164279c59551f08472f2",
+    "cnn_base": "89fc5f2f3129d40ad7233dae",
+    "no_w_net": "072144593100c6d1913cb4ec",
+    "w_net": "e44eb346e124c174a7cb8fc4",
+    "a_net": "d61a395e2450701b9317b645",
+    "a_w_net": "687283eec072782ed93db8cf",
+    "final_model": "35d77db9c413c2ca2171bf19",
+    "a_w_net_bn": "3d0cc7e90f43223b5d66f941",
+    "final_model_bn": "3c8f7e736f14a82321f28911",
+    "order_net": "2934bfe1e7617e3c954504d1",
+    "order_net_s": "c492a422674cd86306993ecb",
+    "order_net_xs": "82bb1f4fe379239786a4adc3",
+    "order_net_fast": "faf0a6ea7553740d945f1caa",
+}
+"""Fingerprints of `record` with each variant, computed before a recipe had a momentum."""
+
+
+def test_fingerprints_of_recorded_runs_stay_as_they_are():
+    for variant in VARIANTS:
+        assert record(variant=variant).fingerprint == FROZEN.get(variant.name, record(variant=variant).fingerprint)
+    every = Recipe(
+        epochs=2,
+        batch=10,
+        learning_rate=0.5,
+        loss_ratio=2.0,
+        optimiser="adamw",
+        weight_decay=0.1,
+        betas=(0.5, 0.75),
+        schedule="linear",
+        warm_up=0.25,
+        warp=Warp(),
+        recalibrate=True,
+    )
+    made = record(variant=replace(find_variant("fc_1"), recipe=every))
+    assert made.fingerprint == "49cf820838d923bfb0afe664"
+
+
+def with_recipe(**settings):
+    return record(variant=replace(find_variant("fc_1"), recipe=Recipe(**settings)))
+
+
+def test_a_record_keeps_the_momentum_and_its_fingerprint_tells_it_apart():
+    made = [with_recipe(), *(with_recipe(optimiser="sgd", momentum=momentum) for momentum in (0.0, 0.5, 0.9))]
+    assert len({each.fingerprint for each in made}) == 4
+    for each in made:
+        assert read_record(each.to_json()) == each
+
+
+def test_a_record_from_before_there_was_a_momentum_is_read():
+    made = dataclasses.asdict(record())
+    del made["variant"]["recipe"]["momentum"]
+    assert read_record(json.dumps(made)) == record()
 
 
 def test_names_and_labels_do_not_change_the_fingerprint():

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 from workers import is_running, workers_of
 
-from pairnet.errors import ArgumentError, RecordError
+from pairnet.errors import ArgumentError, MissingExtraError, RecordError
 from pairnet.models import paper
 from pairnet.models.variants import find_variant
 from pairnet.study.engines.processes import Processes
 from pairnet.study.jobs import EpochDone, Failed, Finished, Started
-from pairnet.study.running import Kept, run_study
+from pairnet.study.plan import Row, Study, plan
+from pairnet.study.running import ENGINES, Kept, choose_engine, run_study
 from pairnet.study.store import RECORDS, locked, read_records, read_stored
-from pairnet.study.tables import Row, Study, plan
 
 SMALL = Study(
     name="small",
@@ -63,6 +63,30 @@ def test_results_do_not_depend_on_the_number_of_workers(glyph_set, tmp_path):
         assert [type(event) for event in mine] == [Started, EpochDone, Finished]
 
 
+def test_draws_are_computed_in_order(glyph_set, tmp_path):
+    runs = small_runs(draws=3)
+    _, events = study(runs, glyph_set, tmp_path / "two", workers=2)
+    assert [event.job.run for event in events if isinstance(event, Started)] == runs
+    _, events = study(runs, glyph_set, tmp_path / "one", workers=1)
+    finished = [at for at, event in enumerate(events) if isinstance(event, Finished) and event.job.run.seed == 0]
+    started = [at for at, event in enumerate(events) if isinstance(event, Started) and event.job.run.seed == 2]
+    assert len(finished) == len(started) == len(SMALL.rows)
+    assert max(finished) < min(started)
+
+
+def test_a_study_with_little_time_computes_one_draw_and_continues_later(glyph_set, tmp_path):
+    runs = small_runs(draws=3)
+    first, events = study(runs, glyph_set, tmp_path, minutes=1e-6)
+    assert {event.job.run.name for event in computed(events)} == {run.name for run in runs}  # in any order
+    assert {event.job.run.seed for event in computed(events)} == {0}
+    assert list(first.left) == [run for run in runs if run.seed > 0]
+    assert first.records[2:] == (None,) * 4
+    rest, events = study(runs, glyph_set, tmp_path)
+    assert len(computed(events)) == 4
+    assert rest.records[:2] == first.records[:2]
+    assert rest.left == ()
+
+
 def test_finished_runs_are_not_repeated_and_new_ones_are_added(glyph_set, tmp_path):
     first, _ = study(small_runs(draws=1), glyph_set, tmp_path)
     both, events = study(small_runs(draws=2), glyph_set, tmp_path)
@@ -94,6 +118,8 @@ def test_a_run_is_repeated_if_more_measurements_are_asked_for(glyph_set, tmp_pat
     fewer, events = study(few, glyph_set, tmp_path)
     assert computed(events) == []
     assert fewer.records == more.records
+    assert [found.measurements for found in read_records(tmp_path)] == [3]
+    assert lines_in(tmp_path / RECORDS) == 2
 
 
 def test_cross_validation_leaves_the_test_draw_alone(glyph_set, tmp_path):
@@ -115,6 +141,7 @@ def test_a_run_that_diverges_does_not_stop_the_others_and_is_retried_on_request(
     assert [event.reason for event in events if isinstance(event, Failed)] == [failure.failure]
     again, events = study([bad, *runs], glyph_set, tmp_path)
     assert (again.failures, again.records) == (result.failures, result.records)
+    assert result.left == again.left == ()  # a failed run was begun
     assert all(isinstance(event, Kept) for event in events)
     retried, events = study([bad, *runs], glyph_set, tmp_path, retry_failed=True)
     assert [type(event) for event in events if not isinstance(event, Kept | EpochDone)] == [Started, Failed]
@@ -148,9 +175,24 @@ def test_two_studies_in_one_folder_are_refused(glyph_set, tmp_path):
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
 
 
+def test_an_engine_is_chosen_by_name_or_by_the_device(glyph_set, monkeypatch):
+    runs = small_runs()
+    assert choose_engine(None, runs, glyph_set, workers=3) == Processes(dataset=glyph_set, workers=3)
+    assert choose_engine(None, [replace(run, device="cuda") for run in runs], glyph_set).name == "stacked"
+    assert [choose_engine(name, runs, glyph_set).name for name in ENGINES[:2]] == list(ENGINES[:2])
+    with pytest.raises(ArgumentError, match='`engine` to be processes, stacked or ray, got "Ray"'):
+        choose_engine("Ray", runs, glyph_set)
+    for name, given in ((None, "none"), ("stacked", '"stacked"')):
+        with pytest.raises(ArgumentError, match=f'`engine` "ray" with `address`, got {given}: choose it, or leave out'):
+            choose_engine(name, runs, glyph_set, address="auto")
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtraError, match=r"the engine ray needs ray, .*: pip install 'pairnet\[ray\]'"):
+        choose_engine("ray", runs, glyph_set)
+
+
 COMMAND = [
     *(sys.executable, "-m", "pairnet", "reproduce", "--table", "1", "--draws", "3", "--epochs", "2"),
-    *("--pairs", "200", "--data", "glyphs:1000", "--jobs", "2", "--json"),
+    *("--pairs", "200", "--data", "glyphs:1000", "--jobs", "2", "--json", "--no-report"),
 ]
 
 

@@ -49,6 +49,19 @@ def test_a_loaded_network_scores_exactly_as_it_did(glyph_set, saved):
     assert not trained.network.training
 
 
+def test_a_run_is_trained_again_if_more_measurements_are_asked_for(glyph_set, tmp_path):
+    three = replace(RUN, variant=replace(RUN.variant, recipe=Recipe(epochs=3)), measurements=1)
+    first = train_and_save(three, glyph_set, tmp_path)
+    often = train_and_save(replace(three, measurements=3), glyph_set, tmp_path)
+    assert (first.record.measurements, often.record.measurements) == (1, 3)
+    assert often.fresh
+    assert often.folder == first.folder
+    assert often.record.accuracy == first.record.accuracy
+    for measurements in (1, 2, 3, 100):  # 100 are as many as there are epochs
+        again = train_and_save(replace(three, measurements=measurements), glyph_set, tmp_path)
+        assert (again.fresh, again.record) == (False, often.record)
+
+
 def test_training_gives_a_record_a_network_and_a_folder(glyph_set, tmp_path):
     trained = train(RUN, glyph_set)
     folder = trained.save(tmp_path / "anywhere")

@@ -7,12 +7,13 @@ import pytest
 from pairnet.data.sources import load_dataset
 from pairnet.errors import RecordError
 from pairnet.models.variants import check, count_parameters
+from pairnet.study.plan import plan
 from pairnet.study.reading import read_record
 from pairnet.study.records import fingerprint_of
 from pairnet.study.running import Kept, run_study
 from pairnet.study.runs import fingerprint
 from pairnet.study.store import RECORDS, read_records
-from pairnet.study.tables import plan, studies
+from pairnet.study.tables import studies
 
 OLD = Path(__file__).with_name("schema1.jsonl")
 """Tables 1, 2, 3 and ablation of one draw, 40 pairs of glyphs:100, one epoch, as version 0.1 wrote them."""

@@ -1,13 +1,18 @@
 """The tables: the paper's rows and figures, cross-validation, and the steps of the ablation."""
 
+import hashlib
+import json
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
 from pairnet.errors import ArgumentError
 from pairnet.models import paper
 from pairnet.models.variants import check, find_variant
-from pairnet.study.tables import PAPER, plan, studies
+from pairnet.study import records
+from pairnet.study.plan import plan
+from pairnet.study.tables import PAPER, studies
 
 
 def test_tables_hold_the_papers_rows_and_figures():
@@ -28,8 +33,21 @@ def test_plans_count_draws_folds_and_settings():
     assert {run.recipe.epochs for run in plan(tables["1"], epochs=3)} == {3}
     assert "D(0.2)" in {run.label: run for run in plan(tables["dropout"])}["final_model, dropout 0.2"].variant.tower
     assert {(run.pairs, run.tested) for run in plan(tables["1"], pairs=50, test_pairs=40)} == {(50, 40)}
+    assert {run.measurements for run in plan(tables["1"])} == {5}
+    assert {run.measurements for run in plan(tables["1"], measurements=2)} == {2}
+    for run in plan(tables["ablation"], measurements=None):  # of rows with unlike numbers of epochs
+        assert run.measurements == run.recipe.epochs
     with pytest.raises(ArgumentError, match=r"`draws` in 1\.\.10,000, got 0"):
         plan(tables["1"], draws=0)
+
+
+@pytest.mark.parametrize("name", ["2", "3"])
+def test_a_plan_goes_draw_after_draw_through_all_rows_and_folds(name):
+    study = studies()[name]
+    folds = range(4) if study.cross_validated else [None]
+    assert [(run.seed, run.name, run.fold) for run in plan(study, draws=3)] == [
+        (seed, row.label, fold) for seed in range(3) for row in study.rows for fold in folds
+    ]
 
 
 def test_all_means_the_papers_tables():
@@ -50,6 +68,51 @@ def test_each_step_of_the_ablation_changes_the_structure_or_the_recipe_and_not_b
     for before, after in pairwise(rows):
         structure = before.variant.tower != after.variant.tower
         assert structure != (before.variant.recipe != after.variant.recipe), after.label
+
+
+def frozen():
+    """The rows of all tables as they were before the tables became files, and a digest of the runs of each."""
+    return [json.loads(line) for line in Path(__file__).with_name("tables_frozen.jsonl").read_text().splitlines()]
+
+
+def identity(run):
+    return records.fingerprint(
+        variant=run.variant,
+        pairs=run.pairs,
+        test_pairs=run.tested,
+        seeds=run.seeds,
+        fold=run.fold,
+        folds=run.folds,
+        data_checksum="frozen",
+        device="cpu",
+    )
+
+
+def test_the_tables_plan_the_runs_that_they_planned_before_they_became_files():
+    expected = frozen()
+    found = []
+    for name, study in studies().items():
+        runs = plan(study)
+        for row in study.rows:
+            own = [identity(run) for run in runs if run.label == row.label]
+            found.append(
+                {
+                    "table": name,
+                    "label": row.label,
+                    "variant": row.variant.name,
+                    "structure": row.variant.structure,
+                    "recipe": row.variant.recipe.identity(),
+                    "paper": None if row.paper is None else [row.paper.mean, row.paper.std],
+                    "goal": row.goal,
+                    "reason": None if row.reason is None else [row.reason.text, row.reason.explains],
+                    "runs": len(own),
+                    "fingerprints": hashlib.sha256("".join(sorted(own)).encode()).hexdigest()[:16],
+                }
+            )
+    for row in (*expected, *found):  # the first steps of the ablation have names of their own now
+        if row["variant"].startswith("order_head") or row["label"].startswith("+ "):
+            row["variant"] = "a step"
+    assert found == expected
 
 
 @pytest.mark.parametrize("name", studies())

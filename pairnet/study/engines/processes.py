@@ -36,6 +36,11 @@ class Processes:
         if self.workers < 1:
             raise ArgumentError(f"expected `workers` of at least 1, got {self.workers}")
 
+    @property
+    def manner(self) -> str:
+        """How runs are computed, for people."""
+        return f"{self.workers} at once"
+
     def run(self, jobs: Sequence[Job]) -> Generator[Event]:
         """Events of all jobs; see jobs.Engine."""
         waiting = list(reversed(jobs))

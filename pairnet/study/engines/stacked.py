@@ -27,6 +27,7 @@ class Stacked:
 
     dataset: Dataset
     name: str = "stacked"
+    manner: str = "stacked"
 
     def run(self, jobs: Sequence[Job]) -> Generator[Event]:
         """Events of all jobs; see jobs.Engine. A thread computes, so that events arrive as they happen."""

@@ -8,9 +8,10 @@ from pairnet.models.variants import find_variant
 from pairnet.study.engines.processes import Processes
 from pairnet.study.engines.stacked import Stacked, groups
 from pairnet.study.jobs import EpochDone, Failed, Finished, Started, job_of
+from pairnet.study.plan import Row, Study, plan
 from pairnet.study.running import run_study
 from pairnet.study.store import read_records
-from pairnet.study.tables import Row, Study, plan, studies
+from pairnet.study.tables import studies
 
 SMALL = Study(
     name="small",
@@ -38,6 +39,23 @@ def test_stacked_runs_give_the_results_of_single_ones(glyph_set, tmp_path):
     assert [type(event) for event in mine] == [Started, EpochDone, EpochDone, Finished]
     assert [event.number for event in mine if isinstance(event, EpochDone)] == [1, 2]
     assert len(read_records(tmp_path / "stacked")) == len(runs)
+
+
+def test_groups_do_not_depend_on_the_order_of_draws(glyph_set):
+    jobs = [job_of(run, glyph_set) for run in plan(SMALL, draws=3, pairs=100)]
+    assert [[(job.run.name, job.run.seed) for job in group] for group in groups(jobs)] == [
+        [(row.label, seed) for seed in range(3)] for row in SMALL.rows
+    ]
+
+
+def test_a_study_with_little_time_stacks_one_draw_and_continues_later(glyph_set, tmp_path):
+    runs = plan(SMALL, draws=2, epochs=1, pairs=100)
+    first = run_study(runs, glyph_set, tmp_path, engine=Stacked(dataset=glyph_set), minutes=1e-6)
+    assert [found.seeds.weights for found in first.finished] == [0, 0]
+    assert list(first.left) == runs[2:]
+    rest = run_study(runs, glyph_set, tmp_path, engine=Stacked(dataset=glyph_set), minutes=1000)
+    assert rest.records[:2] == first.records[:2]
+    assert (len(rest.finished), rest.left) == (4, ())
 
 
 def test_nothing_to_do_is_no_error(glyph_set, tmp_path):

@@ -1,0 +1,285 @@
+"""Study files: a study as a TOML file, with rows, settings, grids and variants of one's own -> `plan.Study`.
+
+    title = "Optimiser and learning rate"
+    draws = 10
+    [variants.mine]
+    tower = "conv(1,16,3) BN P(2) conv(16,32,3) BN P(2)"
+    head = "fc(576,1)"
+    [[rows]]
+    variant = "final_model"
+    grid = { optimiser = ["adam", "sgd"], learning_rate = [1e-3, 3e-3] }
+    [[rows]]
+    variant = "mine"
+    label = "mine, 50 epochs"
+    set = { epochs = 50 }
+
+A row is one variant with some settings; `grid` makes a row of each combination of its lists. Everything that a recipe
+has can be set, and `dropout`, `pairs`, `test_pairs`, `folds` and `data`.
+"""
+
+import difflib
+import itertools
+import warnings
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pairnet.errors import ArgumentError, NotationError
+from pairnet.models import paper
+from pairnet.models.recipes import Recipe, Warp
+from pairnet.models.toml_files import check_keys, explain, read_document, shown
+from pairnet.models.variant_files import parse_variants
+from pairnet.models.variants import VARIANTS, Variant, count_parameters
+from pairnet.study.plan import MOST_DRAWS, Reason, Row, Study
+from pairnet.study.runs import with_dropout
+
+RECIPE = tuple(field.name for field in fields(Recipe))
+PAIRS = {"pairs": int, "test_pairs": int, "folds": int, "data": str}
+"""Settings of a row beside its recipe, and their types."""
+
+SETTINGS = (*RECIPE, "dropout", *PAIRS)
+"""Everything that a row can set or sweep."""
+
+_STUDY = ("title", "draws", "cross_validated", *PAIRS, "reasons", "variants", "rows")
+_ROW = ("variant", "label", "paper", "reason", "goal", "parameters", "set", "grid")
+
+MOST_ROWS = 10_000
+
+KEPT = "studies"
+"""Folder of the study files in a folder of runs."""
+
+
+def read_study(path: Path) -> Study:
+    """The study in the TOML file at `path`, expanded: each combination of a grid is a row.
+
+    ArgumentError, or NotationError for layers that do not fit, in one line that names the file, the key's path and a
+    remedy.
+    """
+    document = read_document(path, content="a study")
+    check_keys(document, _STUDY, f"{path}: study")
+    own = parse_variants(document, path) if document.get("variants") else {}
+    head = _head(document, path)
+    reasons = _reasons(document.get("reasons", {}), path)
+    tables = document.get("rows")
+    if not isinstance(tables, list) or not tables:
+        raise ArgumentError(f'{path}: expected a [[rows]] table, got none: add one, such as variant = "final_model"')
+    known = {**{variant.name: variant for variant in VARIANTS}, **own}
+    rows = [
+        row for number, table in enumerate(tables, 1) for row in _rows(table, f"{path}: row {number}", known, reasons)
+    ]
+    _check_labels(rows, path)
+    return Study(name=path.stem, rows=tuple(rows), **head)
+
+
+def keep_file(path: Path, runs: Path) -> None:
+    """Copies a study file into the folder of its runs, so that a report finds its rows there."""
+    kept = runs / KEPT / path.name
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    new = kept.with_name(f".{kept.name}.new")
+    new.write_bytes(path.read_bytes())
+    new.replace(kept)
+
+
+def kept_studies(runs: Path) -> list[Study]:
+    """The studies whose files are in a folder of runs; one that is damaged is skipped with a warning."""
+    found = []
+    for path in sorted((runs / KEPT).glob("[!.]*")):
+        try:
+            found.append(read_study(path))
+        except (ArgumentError, NotationError) as error:
+            warnings.warn(f"skipped {error}", stacklevel=2)
+    return found
+
+
+def _head(document: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """The fields of a study that its file states."""
+    kinds = {"title": str, "draws": int, "cross_validated": bool, **PAIRS}
+    found = {key: _typed(document[key], kind, f"{path}: {key}") for key, kind in kinds.items() if key in document}
+    if not 1 <= found.get("draws", 1) <= MOST_DRAWS:
+        raise ArgumentError(f"{path}: draws: expected 1 to {MOST_DRAWS:,}, got {found['draws']}: choose another number")
+    for key in ("pairs", "test_pairs", "folds"):
+        _check_number(key, found.get(key), f"{path}: {key}")
+    title = found.get("title", path.stem)
+    if not title.isprintable() or not title:
+        raise ArgumentError(f"{path}: title: expected one line of text, got {shown(title)}: change it")
+    return {**found, "title": title, "cross_validated": found.get("cross_validated", "folds" in found)}
+
+
+def _reasons(table: Any, path: Path) -> dict[str, Reason]:
+    """Why rows may differ from the paper, by name."""
+    if not isinstance(table, dict):
+        raise ArgumentError(f"{path}: reasons: expected [reasons.NAME] tables, got {shown(table)}: write such tables")
+    found = {}
+    for name, content in table.items():
+        place = f"{path}: reasons.{name}"
+        if isinstance(content, dict):
+            check_keys(content, [field.name for field in fields(Reason)], place)
+        found[name] = _typed(content, Reason, place)
+    return found
+
+
+def _rows(table: Any, place: str, known: Mapping[str, Variant], reasons: Mapping[str, Reason]) -> Iterator[Row]:
+    """The rows of one [[rows]] table: one, or one for each combination of its grid."""
+    if not isinstance(table, dict):
+        raise ArgumentError(
+            f'{place}: expected a table, got {shown(table)}: write [[rows]] and variant = "final_model"'
+        )
+    check_keys(table, _ROW, place)
+    if "variant" not in table:
+        raise ArgumentError(
+            f'{place}.variant: expected the name of a variant, got none: add one, such as "final_model"'
+        )
+    text = {
+        key: _typed(table[key], str, f"{place}.{key}")
+        for key in ("variant", "label", "paper", "reason", "goal")
+        if key in table
+    }
+    variant = _choose(text["variant"], known, f"{place}.variant", "variant")
+    reason = _choose(text["reason"], reasons, f"{place}.reason", "reason") if "reason" in text else None
+    fixed = _settings(table.get("set", {}), f"{place}.set")
+    combinations = _grid(table.get("grid"), f"{place}.grid", fixed)
+    label = text.get("label", variant.name)
+    for changes in combinations:
+        changed, others = _change(variant, {**fixed, **changes}, place)
+        if "parameters" in table and count_parameters(changed) != table["parameters"]:
+            raise ArgumentError(
+                f"{place}.parameters: expected {shown(table['parameters'])} as stated, got "
+                f"{count_parameters(changed):,} in its layers: correct one of them"
+            )
+        yield Row(
+            label=", ".join([label, *(f"{key.replace('_', ' ')} {_value(value)}" for key, value in changes.items())]),
+            variant=changed,
+            paper=_figure(text["paper"], changed, f"{place}.paper") if "paper" in text else None,
+            reason=reason,
+            goal=text.get("goal", ""),
+            **others,
+        )
+
+
+def _settings(table: Any, place: str) -> dict[str, Any]:
+    """The settings of a `set` table, each one checked by itself."""
+    if not isinstance(table, dict):
+        raise ArgumentError(f"{place}: expected a table, got {shown(table)}: write {{ epochs = 50 }}")
+    check_keys(table, SETTINGS, place)
+    return {key: _setting(key, value, f"{place}.{key}") for key, value in table.items()}
+
+
+def _grid(table: Any, place: str, fixed: Collection[str]) -> Iterator[dict[str, Any]]:
+    """Every combination of the lists of a `grid` table, the first key slowest; one empty one without a grid."""
+    if table is None:
+        return iter([{}])
+    if not isinstance(table, dict) or not table:
+        raise ArgumentError(
+            f"{place}: expected lists of settings, got {shown(table)}: write {{ learning_rate = [1e-3, 3e-3] }}, "
+            "or remove it"
+        )
+    check_keys(table, SETTINGS, place)
+    lists = {}
+    for key, values in table.items():
+        if not isinstance(values, list) or not values:
+            raise ArgumentError(
+                f"{place}.{key}: expected a list of values, got {shown(values)}: write [1, 2], or set it"
+            )
+        if key in fixed:
+            raise ArgumentError(f"{place}.{key}: expected a setting that `set` does not have, got both: remove one")
+        lists[key] = [_setting(key, value, f"{place}.{key}[{at}]") for at, value in enumerate(values)]
+    if (count := len(list(itertools.islice(itertools.product(*lists.values()), MOST_ROWS + 1)))) > MOST_ROWS:
+        raise ArgumentError(f"{place}: expected at most {MOST_ROWS:,} combinations, got {count:,} or more: use fewer")
+    return (dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values()))
+
+
+def _setting(key: str, value: Any, place: str) -> Any:
+    """One setting, of its type and within its bounds."""
+    if key in PAIRS:
+        return _check_number(key, _typed(value, PAIRS[key], place), place)
+    if key == "dropout":
+        return _typed(value, float, place)
+    if key == "warp" and value is False:  # none: TOML has no null
+        return None
+    if key == "warp" and isinstance(value, dict):
+        check_keys(value, [field.name for field in fields(Warp)], place)
+    try:
+        return getattr(msgspec.convert({key: value}, Recipe), key)
+    except msgspec.ValidationError as error:
+        raise ArgumentError(explain(error, place.removesuffix(f".{key}"), {key: value})) from None
+
+
+def _typed(value: Any, kind: Any, place: str) -> Any:
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise ArgumentError(explain(error, place, value)) from None
+
+
+def _check_number(key: str, value: Any, place: str) -> Any:
+    least = 2 if key == "folds" else 1
+    if isinstance(value, int) and value < least:
+        raise ArgumentError(f"{place}: expected at least {least}, got {value}: choose a larger number")
+    return value
+
+
+def _change(variant: Variant, settings: Mapping[str, Any], place: str) -> tuple[Variant, dict[str, Any]]:
+    """The variant with some settings, and the settings that are not its own."""
+    recipe = {key: value for key, value in settings.items() if key in RECIPE}
+    try:
+        changed = replace(variant, recipe=replace(variant.recipe, **recipe))
+        if "dropout" in settings:
+            changed = with_dropout(changed, settings["dropout"])
+        count_parameters(changed)
+    except (ArgumentError, NotationError) as error:
+        raise ArgumentError(f"{place}: {error}") from None
+    return changed, {key: value for key, value in settings.items() if key in PAIRS}
+
+
+def _figure(table: str, variant: Variant, place: str) -> paper.Figure:
+    """The figure that a table of the paper prints for a variant; in Table II, for its loss ratio."""
+    tables: dict[str, tuple[Mapping[Any, paper.Figure], Any]] = {
+        "I": (paper.TABLE_I, variant.name),
+        "II": (paper.TABLE_II, variant.recipe.loss_ratio),
+        "III": (paper.TABLE_III, variant.name),
+    }
+    if table not in tables:
+        raise ArgumentError(f"{place}: expected I, II or III, a table of the paper, got {shown(table)}: name one")
+    figures, key = tables[table]
+    if key not in figures:
+        raise ArgumentError(
+            f"{place}: expected a row that the paper's table {table} prints ({', '.join(map(str, figures))}), "
+            f"got {key}: remove `paper`"
+        )
+    return figures[key]
+
+
+def _choose(name: str, known: Mapping[str, Any], place: str, what: str) -> Any:
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    remedy = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(known)}" if known else "define it"
+    raise ArgumentError(f"{place}: expected the name of a {what}, got {shown(name)}: {remedy}")
+
+
+def _value(value: Any) -> str:
+    """A value of a grid in a label."""
+    if isinstance(value, Warp):
+        return ", ".join(
+            f"{field.name} {getattr(value, field.name):g}" for field in fields(Warp) if getattr(value, field.name)
+        )
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, tuple):
+        return "/".join(f"{each:g}" for each in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _check_labels(rows: list[Row], path: Path) -> None:
+    seen = set[str]()
+    for row in rows:
+        if row.label in seen:
+            raise ArgumentError(f'{path}: expected different labels, got two rows "{row.label}": give one a `label`')
+        if not row.label.isprintable() or not row.label:
+            raise ArgumentError(f"{path}: expected labels of one line of text, got {shown(row.label)}: change it")
+        seen.add(row.label)

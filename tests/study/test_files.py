@@ -1,0 +1,200 @@
+"""Study files: rows, settings and grids are expanded; each mistake is one line with the key's path and a remedy."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pairnet.errors import ArgumentError, NotationError
+from pairnet.models import paper
+from pairnet.models.recipes import Warp
+from pairnet.models.variants import find_variant
+from pairnet.study.files import KEPT, keep_file, kept_studies, read_study
+from pairnet.study.plan import plan
+from pairnet.study.tables import NAMES
+
+EXAMPLE = """
+title = "Optimiser and learning rate"
+draws = 10
+[variants.mine]
+tower = "conv(1,16,3) BN P(2) conv(16,32,3) BN P(2)"
+head = "fc(576,1)"
+[[rows]]
+variant = "final_model"
+grid = { optimiser = ["adam", "adamw", "sgd"], learning_rate = [1e-4, 3e-4, 1e-3, 3e-3] }
+[[rows]]
+variant = "mine"
+label = "mine, 50 epochs"
+set = { epochs = 50 }
+"""
+
+
+@pytest.fixture
+def read(tmp_path):
+    def study(text):
+        path = tmp_path / "my.toml"
+        path.write_text(text)
+        return read_study(path)
+
+    return study
+
+
+def test_the_example_has_thirteen_rows_of_ten_draws(read):
+    study = read(EXAMPLE)
+    assert (study.name, study.title, study.draws, len(study.rows)) == ("my", "Optimiser and learning rate", 10, 13)
+    assert len(plan(study, draws=study.draws)) == 130
+    assert [row.label for row in study.rows[:2]] == [
+        "final_model, optimiser adam, learning rate 0.0001",
+        "final_model, optimiser adam, learning rate 0.0003",
+    ]
+    recipes = {(row.variant.recipe.optimiser, row.variant.recipe.learning_rate) for row in study.rows[:12]}
+    assert recipes == {(o, rate) for o in ("adam", "adamw", "sgd") for rate in (1e-4, 3e-4, 1e-3, 3e-3)}
+    assert (study.rows[-1].variant.name, study.rows[-1].variant.recipe.epochs) == ("mine", 50)
+
+
+def test_everything_can_be_set(read):
+    study = read("""
+        folds = 3
+        pairs = 200
+        data = "glyphs:1000"
+        [[rows]]
+        variant = "final_model"
+        [rows.set]
+        epochs = 3
+        batch = 10
+        loss_ratio = 2
+        weight_decay = 0.1
+        momentum = 0.5
+        betas = [0.8, 0.9]
+        schedule = "linear"
+        warm_up = 0.1
+        warp = { elastic = 0.3 }
+        dropout = 0.2
+        pairs = 90
+        test_pairs = 40
+        folds = 2
+        data = "glyphs:500"
+    """)
+    (row,) = study.rows
+    recipe = row.variant.recipe
+    assert (recipe.epochs, recipe.batch, recipe.loss_ratio, recipe.schedule) == (3, 10, 2.0, "linear")
+    assert (recipe.betas, recipe.warp, recipe.momentum) == ((0.8, 0.9), Warp(elastic=0.3), 0.5)
+    assert "D(0.2)" in row.variant.tower
+    assert (row.pairs, row.test_pairs, row.folds, row.data) == (90, 40, 2, "glyphs:500")
+    assert (study.cross_validated, study.folds, study.pairs, study.data) == (True, 3, 200, "glyphs:1000")
+    assert study.sources == ("glyphs:500",)
+    runs = plan(study, draws=2, pairs=200, source="glyphs:500")
+    assert [(run.seed, run.fold, run.folds, run.pairs, run.tested) for run in runs] == [
+        (seed, fold, 2, 90, 40) for seed in range(2) for fold in range(2)
+    ]
+    assert plan(study, draws=2, pairs=200) == []  # no row is on the study's own images
+
+
+def test_grids_are_products_of_all_kinds_of_settings(read):
+    study = read("""
+        [[rows]]
+        variant = "final_model"
+        label = "final"
+        grid = { dropout = [0, 0.5], warp = [false, { rotation = 5 }], pairs = [100, 1000], recalibrate = [true] }
+    """)
+    assert len(study.rows) == 8
+    assert study.rows[0].label == "final, dropout 0, warp none, pairs 100, recalibrate on"
+    assert study.rows[-1].label.startswith("final, dropout 0.5, warp rotation 5, scale 0.12")
+    assert [row.pairs for row in study.rows[:2]] == [100, 1000]
+
+
+def test_figures_of_the_paper_are_looked_up_and_not_repeated(read):
+    study = read("""
+        [reasons.known]
+        text = "it is known"
+        explains = "lower"
+        [[rows]]
+        variant = "w_net"
+        paper = "III"
+        reason = "known"
+        parameters = 142657
+        [[rows]]
+        variant = "a_w_net"
+        grid = { loss_ratio = [2, 0.5] }
+        paper = "II"
+    """)
+    assert [row.paper for row in study.rows] == [
+        paper.TABLE_III["w_net"],
+        paper.TABLE_II[2.0],
+        paper.TABLE_II[0.5],
+    ]
+    assert study.rows[0].reason.text == "it is known"
+    for name in NAMES:  # no figure is typed into the tables of the package
+        text = (Path(find_variant.__code__.co_filename).parents[1] / "study" / "tables" / f"{name}.toml").read_text()
+        assert not re.search(r"mean|std =", text)
+
+
+ROW = '[[rows]]\nvariant = "final_model"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("x = [", ["expected a TOML file", "end of document"]),
+        ("a\n", ["expected a TOML file", "line 1"]),
+        ("", ["expected a [[rows]] table, got none"]),
+        ("rows = 3", ["expected a [[rows]] table, got none"]),
+        ("rows = [3]", ["row 1: expected a table, got 3"]),
+        (ROW + "drws = 3", ["row 1.drws: expected a known key: remove it; the keys are variant"]),
+        ("drws = 3\n" + ROW, ["study.drws: expected a known key: did you mean draws?"]),
+        ("draws = 0\n" + ROW, ["draws: expected 1 to 10,000, got 0"]),
+        ("draws = 'x'\n" + ROW, ["draws: expected an integer, got 'x'"]),
+        ("folds = 1\n" + ROW, ["folds: expected at least 2, got 1"]),
+        ("title = ''\n" + ROW, ["title: expected one line of text, got ''"]),
+        ("[[rows]]\nlabel = 'a'", ["row 1.variant: expected the name of a variant, got none"]),
+        ("[[rows]]\nvariant = 'final_modl'", ["row 1.variant", "got 'final_modl': did you mean final_model?"]),
+        ("[[rows]]\nvariant = 3", ["row 1.variant: expected a string, got 3"]),
+        (ROW + "grid = {}", ["row 1.grid: expected lists of settings, got {}"]),
+        (ROW + "grid = 3", ["row 1.grid: expected lists of settings, got 3"]),
+        (ROW + "grid = { epochs = [] }", ["row 1.grid.epochs: expected a list of values, got []"]),
+        (ROW + "grid = { epochs = 3 }", ["row 1.grid.epochs: expected a list of values, got 3"]),
+        (ROW + "grid = { epoch = [3] }", ["row 1.grid.epoch: expected a known key: did you mean epochs?"]),
+        (ROW + "grid = { epochs = [3, 'x'] }", ["row 1.grid.epochs[1]", "expected an integer, got 'x'"]),
+        (ROW + "grid = { epochs = [3, 0] }", ["row 1.grid.epochs[1]", "expected epochs to be at least 1, got 0"]),
+        (ROW + "grid = { epochs = [3, 3] }", ['two rows "final_model, epochs 3"']),
+        (ROW + "set = { epochs = 2 }\ngrid = { epochs = [3] }", ["row 1.grid.epochs", "remove one"]),
+        (ROW + "set = { dropout = 2 }", ["row 1: D(2): expected a probability in [0, 1), got 2"]),
+        (ROW + "set = { warp = { elastc = 1 } }", ["row 1.set.warp.elastc", "did you mean elastic?"]),
+        (ROW + "set = { optimiser = 'sdg' }", ["row 1.set.optimiser: expected one of adam, adamw, sgd, got 'sdg'"]),
+        (ROW + "set = { pairs = 0 }", ["row 1.set.pairs: expected at least 1, got 0"]),
+        (ROW + "paper = 'IV'", ["row 1.paper: expected I, II or III"]),
+        (ROW + "paper = 'I'", ["row 1.paper: expected a row that the paper's table I prints", "got final_model"]),
+        (ROW + "reason = 'x'", ["row 1.reason: expected the name of a reason, got 'x': define it"]),
+        (ROW + "parameters = 5", ["row 1.parameters: expected 5 as stated, got 155,275"]),
+        (ROW + ROW, ['got two rows "final_model": give one a `label`']),
+        ("[[rows]]\nvariant = 'w_net'\nset = { dropout = 0.1 }", ["row 1: w_net has no dropout to set"]),
+        ("[reasons]\nx = 3\n" + ROW, ["reasons.x: expected"]),
+        ("[reasons.x]\ntext = 'a'\nexplain = 'lower'\n" + ROW, ["reasons.x.explain", "did you mean explains?"]),
+        ("[variants.a]\nnet = 'fc(391,1)'\n" + ROW, ["a: fc(391,1): expected 391 inputs, got 392"]),
+        ("[variants.a]\nnet = 'fcc(392,1)'\n" + ROW, ['got "fcc(392,1)": correct it']),
+        (
+            ROW + "grid = { epochs = [" + "1," * 200 + "], batch = [" + "1," * 200 + "] }",
+            ["at most 10,000 combinations"],
+        ),
+    ],
+)
+def test_mistakes_name_the_place_and_the_remedy(read, text, parts):
+    with pytest.raises((ArgumentError, NotationError)) as error:
+        read(text)
+    message = str(error.value)
+    assert "my.toml" in message
+    assert "\n" not in message
+    for part in parts:
+        assert part in message
+
+
+def test_a_file_is_kept_with_its_runs(tmp_path):
+    path = tmp_path / "my.toml"
+    path.write_text(EXAMPLE)
+    keep_file(path, tmp_path / "runs")
+    keep_file(path, tmp_path / "runs")
+    assert [study.title for study in kept_studies(tmp_path / "runs")] == ["Optimiser and learning rate"]
+    (tmp_path / "runs" / KEPT / "bad.toml").write_text("x = [")
+    with pytest.warns(UserWarning, match=r"skipped .*bad\.toml"):
+        assert len(kept_studies(tmp_path / "runs")) == 1
+    assert kept_studies(tmp_path / "nowhere") == []
