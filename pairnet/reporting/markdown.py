@@ -1,7 +1,8 @@
-"""The table of a study as Markdown, for README and docs."""
+"""Tables as Markdown, for documents."""
 
 from collections.abc import Sequence
 
+from pairnet.reporting.effects import Family
 from pairnet.reporting.summaries import NOT_NUMBERS, Summary, cells, reasons
 
 
@@ -9,6 +10,25 @@ def markdown_table(summaries: Sequence[Summary]) -> str:
     """The same figures as in the terminal, with four decimal places."""
     headings, rows = cells(summaries, places=4)
     alignment = ("---" if heading in NOT_NUMBERS else "--:" for heading in headings)
-    lines = [f"| {' | '.join(headings)} |", f"|{'|'.join(alignment)}|", *(f"| {' | '.join(row)} |" for row in rows)]
+    lines = [f"| {' | '.join(headings)} |", f"|{'|'.join(alignment)}|", *(_line(row) for row in rows)]
     notes = [f"\\* {reason}." for reason in reasons(summaries)]
     return "\n".join([*lines, *([""] if notes else []), *notes])
+
+
+def markdown_effects(family: Family) -> str:
+    """A family of effects: paired differences in points, intervals and corrected p-values."""
+    lines = ["| effect | rows | difference | 95 % interval | p (Holm) | draws |", "|---|---|--:|--:|--:|--:|"]
+    for each in family.effects:
+        found = each.comparison
+        interval = (
+            "" if found.low is None or found.high is None else f"{100 * found.low:+.2f} to {100 * found.high:+.2f}"
+        )
+        p_value = "" if each.p_holm is None else f"{each.p_holm:.2g}"
+        cells_ = (each.name, f"{each.first} − {each.second}", f"{100 * found.difference:+.2f}", interval, p_value)
+        lines.append(_line((*cells_, str(found.draws))))
+    return "\n".join(lines)
+
+
+def _line(row: Sequence[str]) -> str:
+    """One row; a | in a label is no border."""
+    return f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |"

@@ -1,4 +1,4 @@
-"""The figures of a study as values: mean and deviation over draws, next to the paper's."""
+"""The results of a study as values: mean and deviation over draws, and the verdict on the paper's figure."""
 
 import math
 import statistics
@@ -6,43 +6,42 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pairnet.extras import needed_by
 from pairnet.models import paper
-from pairnet.models.variants import count_parameters
+from pairnet.models.variants import count_multiply_adds, count_parameters
+from pairnet.reporting.equivalence import MARGIN, MOST_DRAWS, Verdict, judge
+from pairnet.study.plan import Row, Study
 from pairnet.study.records import RunRecord
 from pairnet.study.runs import PAPER_FOLDS, PAPER_PAIRS
-from pairnet.study.tables import Row, Study
-
-AGREES_WITHIN = 2.0
-"""Largest difference from the paper that counts as agreement, in combined standard deviations."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
     """One line of a finished table; accuracies as fractions of 1.
 
-    `std` is over draws and None for a single one; a cross-validated draw counts once, with the mean of its folds.
-    `difference` is (measured - paper) / sqrt(std^2 + paper std^2), None if there is nothing to compare: no figure of
-    the paper, a single draw, or another setting than the paper's.
+    `std` is over draws and None for a single one; a cross-validated draw counts once, with the mean of its folds. `low`
+    and `high` bound the 95 % interval of the mean. `deviations` is (measured - paper) / sqrt(std^2 + paper std^2), a
+    measure that a wide spread always satisfies; the verdict is from a test of equivalence. Both are None if there is
+    nothing to compare: no figure of the paper, a single draw, or another setting than the paper's.
     """
 
     label: str
     structure: str
     parameters: int
+    multiply_adds: int
     draws: int
     mean: float
     std: float | None
+    low: float | None
+    high: float | None
     seconds: float  # mean wall time of a run
     paper_mean: float | None
     paper_std: float | None
     paper_parameters: int | None
-    difference: float | None
+    deviations: float | None
+    verdict: Verdict | None
     explained: str  # why it differs, if that is known
     goal: str
-
-    @property
-    def agrees(self) -> bool | None:
-        """Whether measured and printed lie within AGREES_WITHIN; None if the paper has no figure."""
-        return None if self.difference is None else abs(self.difference) <= AGREES_WITHIN
 
 
 def by_row(study: Study, labels: Sequence[str], records: Sequence[RunRecord | None]) -> dict[str, list[RunRecord]]:
@@ -58,17 +57,20 @@ def by_row(study: Study, labels: Sequence[str], records: Sequence[RunRecord | No
     return {label: each for label, each in found.items() if each}
 
 
-def summarise(study: Study, rows: dict[str, list[RunRecord]]) -> list[Summary]:
-    """The table of a study from the records of its rows; rows without a finished draw are left out."""
+def summarise(study: Study, rows: dict[str, list[RunRecord]], *, margin: float = MARGIN) -> list[Summary]:
+    """The table of a study from the records of its rows; rows without a finished draw are left out.
+
+    `margin` is that of the test of equivalence, as a fraction of 1.
+    """
     return [
-        _summary(row, rows[row.label], comparable=not _unlike(row, rows[row.label]))
+        _summary(row, rows[row.label], margin if not _unlike(row, rows[row.label]) else None)
         for row in study.rows
         if row.label in rows and finished_draws(rows[row.label])
     ]
 
 
 def by_draw(records: Sequence[RunRecord]) -> dict[int, list[float]]:
-    """Accuracies of each draw by its seed: one, or those of its folds."""
+    """Accuracies of each draw by the seed of its training pairs: one, or those of its folds."""
     accuracies = defaultdict(list)
     for record in records:
         accuracies[record.seeds.train_draw].append(record.accuracy)
@@ -89,34 +91,53 @@ def mean_and_std(accuracies: Sequence[float]) -> tuple[float, float | None]:
     return statistics.fmean(accuracies), statistics.stdev(accuracies) if len(accuracies) > 1 else None
 
 
-def _summary(row: Row, records: Sequence[RunRecord], *, comparable: bool) -> Summary:
+def interval_of_mean(accuracies: Sequence[float], confidence: float = 0.95) -> tuple[float | None, float | None]:
+    """Student's interval of the mean over draws, which a single draw has not."""
+    if len(accuracies) < 2:
+        return None, None
+    with needed_by("an interval"):
+        from scipy import stats
+
+    mean, std = statistics.fmean(accuracies), statistics.stdev(accuracies)
+    half = float(stats.t.ppf((1 + confidence) / 2, len(accuracies) - 1)) * std / math.sqrt(len(accuracies))
+    return mean - half, mean + half
+
+
+def _summary(row: Row, records: Sequence[RunRecord], margin: float | None) -> Summary:
+    """One line of a table; `margin` is None in another setting than the paper's."""
     accuracies = list(finished_draws(records).values())
     mean, std = mean_and_std(accuracies)
-    difference = None
-    if comparable and row.paper is not None and std is not None:
-        difference = (mean - row.paper.mean) / math.hypot(std, row.paper.std)
+    low, high = interval_of_mean(accuracies)
+    deviations = verdict = None
+    if margin is not None and row.paper is not None and std is not None:
+        deviations = (mean - row.paper.mean) / math.hypot(std, row.paper.std)
+        verdict = judge(mean=mean, std=std, draws=len(accuracies), paper=row.paper, margin=margin)
     return Summary(
         label=row.label,
         structure=row.variant.structure,
         parameters=count_parameters(row.variant),
+        multiply_adds=count_multiply_adds(row.variant),
         draws=len(accuracies),
         mean=mean,
         std=std,
+        low=low,
+        high=high,
         seconds=statistics.fmean(record.seconds for record in records),
         paper_mean=row.paper.mean if row.paper else None,
         paper_std=row.paper.std if row.paper else None,
         paper_parameters=paper.PARAMETERS.get(row.variant.name),
-        difference=difference,
-        explained=_explained(row, difference),
-        goal=row.goal,
+        deviations=deviations,
+        verdict=verdict,
+        explained=_explained(row, verdict),
+        goal="" if margin is None else row.goal,
     )
 
 
-def _explained(row: Row, difference: float | None) -> str:
-    """The row's reason, if it explains a difference of this sign."""
-    if row.reason is None or difference is None:
+def _explained(row: Row, verdict: Verdict | None) -> str:
+    """The row's reason, if it explains a difference of this sign that is more than chance."""
+    if row.reason is None or verdict is None or verdict.name != "differs":
         return ""
-    side = "lower" if difference < 0 else "higher"
+    side = "lower" if verdict.difference < 0 else "higher"
     return row.reason.text if row.reason.explains in (side, "either") else ""
 
 
@@ -161,39 +182,50 @@ def _counted(numbers: set[int], noun: str) -> str:
 
 
 def reasons(summaries: Sequence[Summary]) -> list[str]:
-    """Why rows may differ from the paper, each known reason once with the rows that it holds for."""
+    """Why rows differ from the paper, each known reason once with the rows that it holds for."""
     rows: dict[str, list[str]] = {}
     for summary in summaries:
-        if summary.explained and summary.agrees is False:
+        if summary.explained:
             rows.setdefault(summary.explained, []).append(summary.label)
     return [f"{'; '.join(labels)}: {reason}" for reason, labels in rows.items()]
 
 
-def verdict(summary: Summary) -> str:
-    """ "agrees", "DIFFERS", or "differs*" if a reason is known; empty if the paper has no figure."""
-    if summary.agrees is None:
+def verdict_text(summary: Summary) -> str:
+    """ "replicated", "undecided", "DIFFERS", or "differs*" if a reason is known; empty without a verdict."""
+    if summary.verdict is None:
         return ""
-    if summary.agrees:
-        return "agrees"
-    return "differs*" if summary.explained else "DIFFERS"
+    if summary.verdict.name == "differs":
+        return "differs*" if summary.explained else "DIFFERS"
+    return summary.verdict.name
 
 
-COLUMNS = ("row", "parameters", "measured", "paper", "diff/std", "", "goal")
+def undecided_text(verdict: Verdict) -> str:
+    """How many draws would decide, if the verdict is "undecided"; otherwise empty."""
+    if verdict.name != "undecided":
+        return ""
+    if verdict.needed is not None:
+        return f"{verdict.needed:,} draws like these would decide, roughly"
+    if verdict.never:
+        return "no number of draws would decide: the paper's own standard error is too large"
+    return f"more than {MOST_DRAWS:,} draws like these would be needed to decide"
+
+
+COLUMNS = ("row", "parameters", "measured", "paper", "difference", "verdict", "goal")
 """Headings of a table; the last four are left out where no row has anything in them."""
-NOT_NUMBERS = ("row", "", "goal")
+NOT_NUMBERS = ("row", "verdict", "goal")
 """Headings of the columns that hold words."""
 
 
 def cells(summaries: Sequence[Summary], *, places: int) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Headings and rows of a table as text, with `places` decimal places."""
+    """Headings and rows of a table as text, accuracies with `places` decimal places, differences in points."""
     rows = [
         (
             each.label,
             f"{each.parameters:,}",
             accuracy_text(each.mean, each.std, places),
             accuracy_text(each.paper_mean, each.paper_std, places),
-            "" if each.difference is None else f"{each.difference:+.1f}",
-            verdict(each),
+            difference_text(each.verdict),
+            verdict_text(each),
             each.goal,
         )
         for each in summaries
@@ -202,8 +234,22 @@ def cells(summaries: Sequence[Summary], *, places: int) -> tuple[tuple[str, ...]
     return tuple(COLUMNS[i] for i in kept), [tuple(row[i] for i in kept) for row in rows]
 
 
+def difference_text(verdict: Verdict | None) -> str:
+    """Measured minus paper in points with half the width of its 95 % interval: "-0.8 ± 1.1"."""
+    if verdict is None:
+        return ""
+    return f"{100 * verdict.difference:+.1f} ± {50 * (verdict.high - verdict.low):.1f}"
+
+
 def accuracy_text(mean: float | None, std: float | None, places: int = 4) -> str:
     """0.9512 ± 0.0090; empty if there is none."""
     if mean is None:
         return ""
     return f"{mean:.{places}f}" if std is None else f"{mean:.{places}f} ± {std:.{places}f}"
+
+
+def duration(seconds: float) -> str:
+    """ "45 s", "12 min", "3.4 h"."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

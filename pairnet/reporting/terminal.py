@@ -7,10 +7,10 @@ from rich.table import Table
 from rich.text import Text
 
 from pairnet.artifact.text import counted
-from pairnet.reporting.summaries import AGREES_WITHIN, NOT_NUMBERS, Summary, cells, reasons
-from pairnet.study.tables import Study
+from pairnet.reporting.summaries import NOT_NUMBERS, Summary, cells, reasons
+from pairnet.study.plan import Study
 
-_STYLES = {"agrees": "green", "differs*": "yellow", "DIFFERS": "bold red"}
+_STYLES = {"replicated": "green", "undecided": "dim", "differs*": "yellow", "DIFFERS": "bold red"}
 
 
 def study_table(study: Study, summaries: Sequence[Summary]) -> Table:
@@ -28,7 +28,7 @@ def study_table(study: Study, summaries: Sequence[Summary]) -> Table:
         if heading == "measured":
             heading = "validation" if study.cross_validated else "test"
         numeric = heading not in NOT_NUMBERS
-        table.add_column(heading, justify="right" if numeric else "left", no_wrap=numeric or heading == "")
+        table.add_column(heading, justify="right" if numeric else "left", no_wrap=numeric or heading == "verdict")
     for row in rows:
         table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
     return table
@@ -37,7 +37,9 @@ def study_table(study: Study, summaries: Sequence[Summary]) -> Table:
 def _caption(study: Study, summaries: Sequence[Summary]) -> str:
     draws = max((summary.draws for summary in summaries), default=0)
     how = "cross-validation on the training pairs of" if study.cross_validated else "mean and std over"
+    if draws == 1 and not study.cross_validated:
+        how = "from"
     lines = [f"{how} {counted(draws, 'draw')}"]
-    if any(summary.difference is not None for summary in summaries):
-        lines[0] += f"; diff/std: (measured - paper) / combined std, marked beyond {AGREES_WITHIN:g}"
+    if verdicts := [summary.verdict for summary in summaries if summary.verdict is not None]:
+        lines[0] += f"; difference in points with its 95 % interval; replicated: within ±{100 * verdicts[0].margin:g}"
     return "\n".join([*lines, *(f"* {reason}" for reason in reasons(summaries))])

@@ -1,12 +1,17 @@
 """Comparison of two rows: paired over common draws, by hand arithmetic and a published example."""
 
 import math
+from itertools import product
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from record_examples import record
+from scipy import stats
 
 from pairnet.errors import RecordError
-from pairnet.reporting.comparison import compare
+from pairnet.reporting.comparison import compare, compare_draws, holm, signed_rank
 
 
 def row(*accuracies, first=0):
@@ -51,3 +56,58 @@ def test_equal_differences_have_no_interval():
     assert (found.difference, found.low, found.high, found.p_value) == (0.25, None, None, None)
     found = compare(row(0.9, 0.8, 0.7), row(0.85, 0.75, 0.65))  # equal but for rounding
     assert (found.low, found.high, found.p_value) == (None, None, None)
+
+
+def test_the_probability_of_improvement_is_over_draws_that_differ_and_has_wilsons_interval():
+    found = compare(row(0.9, 0.8, 0.7, 0.6), row(0.8, 0.7, 0.7, 0.7))
+    assert (found.better, found.equal) == (pytest.approx(2 / 3), 1)
+    low, high = wilson(2, 3)
+    assert (found.better_low, found.better_high) == (pytest.approx(low), pytest.approx(high))
+    assert found.better_low < found.better < found.better_high
+    same = compare(row(0.9, 0.8), row(0.9, 0.8))
+    assert (same.better, same.better_low, same.equal) == (None, None, 2)
+
+
+def wilson(wins, count, z=1.959963984540054):
+    """E. B. Wilson, Journal of the American Statistical Association 22 (1927)."""
+    share = wins / count
+    centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z / (1 + z**2 / count) * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    return centre - half, centre + half
+
+
+def test_the_signed_rank_test_of_a_published_example():
+    """Hollander and Wolfe (1973), depression scores under a tranquilliser, as in R's wilcox.test: V = 40, two-sided."""
+    first = (1.83, 0.50, 1.62, 2.48, 1.68, 1.88, 1.55, 3.06, 1.30)
+    second = (0.878, 0.647, 0.598, 2.05, 1.06, 1.29, 1.06, 3.14, 1.29)
+    assert compare_draws(dict(enumerate(first)), dict(enumerate(second))).wilcoxon == pytest.approx(2 * 0.01953125)
+
+
+@given(st.lists(st.integers(-6, 6), min_size=2, max_size=9).filter(any))
+def test_the_signed_rank_test_is_exact_also_where_sizes_are_equal(differences):
+    signed = np.array([each for each in differences if each])
+    ranks = stats.rankdata(np.abs(signed))
+    found = ranks[signed > 0].sum()
+    sums = [sum(r for r, s in zip(ranks, signs, strict=True) if s) for signs in product((0, 1), repeat=len(signed))]
+    tail = min(sum(each >= found - 1e-9 for each in sums), sum(each <= found + 1e-9 for each in sums))
+    assert signed_rank([each / 1000 for each in differences]) == pytest.approx(min(1, 2 * tail / len(sums)))
+
+
+def test_five_equal_signs_are_one_case_in_sixteen():
+    assert signed_rank([0.001, 0.001, 0.002, 0.003, 0.004]) == 0.0625
+    assert signed_rank([0.0, 0.0]) == 1.0
+    assert 0 < signed_rank([0.001 * each for each in range(1, 30)]) < 0.001
+
+
+def test_holms_correction_of_a_published_example():
+    """The three tests in S. Holm's sense: 0.01, 0.04 and 0.03 of four with 0.005 (Wikipedia: Holm-Bonferroni)."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([]) == []
+    assert holm([0.7, 0.9]) == [1.0, 1.0]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holms_correction_is_that_of_statsmodels(p_values):
+    multitest = pytest.importorskip("statsmodels.stats.multitest")
+    _, expected, _, _ = multitest.multipletests(p_values, method="holm")
+    assert holm(p_values) == pytest.approx(list(expected))

@@ -1,160 +1,228 @@
-"""The report: means, deviations and differences against hand arithmetic; rows that disagree are marked."""
+"""A whole report from synthetic studies: what it says, what is on its page, and the files beside it."""
 
-import io
+import csv
+import html
+import json
+import re
 from dataclasses import replace
 
 import pytest
 from record_examples import record
-from rich.console import Console
+from reporting.studies import MNIST, epochs, rows
+from reporting.test_effects import planted
 
-from pairnet.models.paper import Figure
-from pairnet.models.recipes import Recipe
+from pairnet.errors import ArgumentError
 from pairnet.models.variants import find_variant
-from pairnet.reporting.markdown import markdown_table
-from pairnet.reporting.summaries import by_row, measured_on, summarise, unlike_the_paper
-from pairnet.reporting.terminal import study_table
-from pairnet.study.records import Seeds
-from pairnet.study.tables import Reason, Row, Study
+from pairnet.reporting.drawings import drawings
+from pairnet.reporting.files import write_report
+from pairnet.reporting.report import gather
+from pairnet.reporting.selection import choose
 
-REASON = Reason(text="for a reason", explains="higher")
-STUDY = Study(
-    name="x",
-    title="Table X",
-    rows=(
-        Row(label="fc_1", variant=find_variant("fc_1"), paper=Figure(mean=0.75, std=0.03)),
-        Row(label="fc_2", variant=find_variant("fc_2"), paper=Figure(mean=0.5, std=0.01)),
-        Row(label="fc_3", variant=find_variant("fc_3"), paper=Figure(mean=0.5, std=0.01), reason=REASON),
-        Row(label="conv_1", variant=find_variant("conv_1"), paper=None),
-        Row(label="conv_2", variant=find_variant("conv_2"), paper=None),
-    ),
-)
+MANY = [
+    *rows("3", planted(dropout=0.04)),
+    *rows("2", {f"a_w_net, loss ratio {ratio}": (0.89, 0.9, 0.91) for ratio in ("2", "1", "0.5")}),
+    *rows("dropout", {f"final_model, dropout {rate}": (0.9, 0.92) for rate in ("0", "0.4", "0.6")}),
+]
 
 
-def records_of(*accuracies, folds=1):
-    """One record for each accuracy, `folds` of them in a draw."""
-    draws = [number // folds for number in range(len(accuracies))]
-    usual = record(variant=replace(find_variant("fc_1"), recipe=Recipe()), data=replace(record().data, name="mnist"))
-    usual = replace(usual, pairs=1000, test_pairs=1000)
-    return [
-        replace(
-            usual,
-            accuracy=a,
-            seeds=Seeds(train_draw=2 * d, test_draw=2 * d + 1, weights=d, order=d),
-            fold=None if folds == 1 else number % folds,
-            folds=max(2, folds),
-        )
-        for number, (a, d) in enumerate(zip(accuracies, draws, strict=True))
+def made(records, **more):
+    return gather(choose(records), **more)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    write_report(made(MANY), path)
+    return path
+
+
+def test_three_sentences_say_what_was_asked_what_came_out_and_what_differs():
+    asked, came_out, differs = made(MANY).sentences
+    assert "Table II, Table III and Section VII" in asked
+    assert "trained on 1,000 pairs of mnist" in asked
+    assert "weight sharing brings +3.0 points" in came_out
+    assert "the auxiliary loss brings +8.0 points" in came_out
+    assert "dropout brings +4.0 points" in came_out
+    assert came_out.startswith("Of 8 rows with a figure of the paper: 6 different, 2 undecided; weight sharing")
+    assert differs.startswith("What differs from the paper: ")
+    assert "a_w_net by -3.6 points (trained as printed, without BN" in differs
+
+
+def test_another_setting_than_the_papers_gets_no_verdicts():
+    report = made(rows("3", planted(), pairs=500, test_pairs=500))
+    assert all(summary.verdict is None for table in report.tables for summary in table.summaries)
+    assert report.sentences[2].startswith("Not the paper's setting, so no verdicts: 500 pairs instead of 1,000")
+
+
+def test_a_single_run_is_a_report():
+    report = made(rows("3", {"w_net": (0.87,)}))
+    ((summary,),) = (table.summaries for table in report.tables)
+    assert (summary.draws, summary.std, summary.verdict) == (1, None, None)
+    assert report.families == ()
+    assert "1 row, each trained" in report.sentences[0]
+
+
+def test_images_that_are_not_at_hand_are_said_to_be_missing(written):
+    assert made(MANY).mistakes is None
+    assert "were not at hand when this page was written" in written.read_text()
+
+
+def test_the_page_needs_nothing_else_and_has_every_section(written):
+    page = written.read_text()
+    for section in ("results", "effects", "size", "settings", "courses", "networks", "mistakes", "origins"):
+        assert f'id="{section}"' in page
+    outside = re.findall(r'(?:src|href)="(?!data:|#)([^"]*)"|url\((?!#)([^)]*)\)', page)
+    assert outside == []
+    assert "<script" not in page
+    assert page.count("<svg") == page.count('role="img"') > 10
+    identifiers = re.findall(r'\bid="([^"]*)"', page)
+    assert len(identifiers) == len(set(identifiers))
+
+
+def test_every_result_is_on_the_page(written):
+    page = html.unescape(written.read_text())
+    report = made(MANY)
+    for table in report.tables:
+        for each in table.summaries:
+            assert each.label in page
+            assert f"{each.mean:.4f} ± {each.std:.4f}" in page
+            if each.verdict:
+                assert f"{100 * each.verdict.difference:+.1f} ± " in page
+    for family in report.families:
+        for effect in family.effects:
+            assert f"{100 * effect.comparison.difference:+.2f}" in page
+    assert MNIST.checksum in page
+    assert "pairnet reproduce --table 3 --draws 10 --data mnist --measurements every" in page
+
+
+def test_text_of_records_is_never_markup(tmp_path):
+    label = '<script>alert(1)</script> $x_1$ & "mine"'
+    mine = replace(find_variant("fc_1"), name="mine", net="fc(392,7) fc(7,1)", parameters=None)
+    own = [record(draw, variant=mine, label=label, data=MNIST, epochs=epochs(25, 0.7)) for draw in range(2)]
+    write_report(made([*own, *rows("3", {"w_net": (0.87, 0.88)})]), tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "<script" not in page
+    assert html.escape(label, quote=False)[:20] in page
+    assert all(path.parent == tmp_path / "figures" for path in (tmp_path / "figures").rglob("*"))
+
+
+def test_the_files_beside_the_page(written):
+    folder = written.parent
+    with (folder / "results.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == len(MANY)
+    assert sorted(float(line["accuracy"]) for line in lines) == sorted(each.accuracy for each in MANY)
+    summary = json.loads((folder / "summary.json").read_text())
+    assert set(summary["tables"]) == {"2", "3", "dropout"}
+    assert summary["tables"]["3"]["rows"][0]["label"] == "no_w_net"
+    assert summary["families"]["effects"]["effects"][0]["comparison"]["draws"] == 10
+    names = {path.stem for path in (folder / "figures").iterdir()}
+    assert {"accuracy-parameters", "loss-ratio", "dropout-rate", "a_w_net-loss", "network-a_w_net"} <= names
+    for name in names:
+        assert (folder / "figures" / f"{name}.svg").stat().st_size > 1000
+        assert (folder / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert sorted(path.name for path in folder.iterdir()) == ["figures", "report.html", "results.csv", "summary.json"]
+
+
+def test_the_same_records_make_the_same_page(tmp_path):
+    for name in ("one", "other"):
+        write_report(made(rows("3", {"w_net": (0.87, 0.88)})), tmp_path / name / "report.html")
+    one, other = (tmp_path / name / "report.html" for name in ("one", "other"))
+    assert one.read_text() == other.read_text()
+
+
+def test_a_report_replaces_an_older_one_whole(tmp_path):
+    path = tmp_path / "report.html"
+    write_report(made(rows("3", {"a_net": (0.91, 0.92)})), path)
+    assert (tmp_path / "figures" / "a_net-loss.svg").exists()
+    write_report(made(rows("3", {"w_net": (0.87, 0.88)})), path)
+    assert not (tmp_path / "figures" / "a_net-loss.svg").exists()
+    assert len((tmp_path / "results.csv").read_text().splitlines()) == 3
+
+
+def test_files_of_something_else_are_not_overwritten(tmp_path):
+    (tmp_path / "results.csv").write_text("mine")
+    with pytest.raises(ArgumentError, match=r"expected a folder for `output` without results\.csv"):
+        write_report(made(rows("3", {"w_net": (0.87, 0.88)})), tmp_path / "report.html")
+    assert [path.name for path in tmp_path.iterdir()] == ["results.csv"]
+    with pytest.raises(ArgumentError, match=r'expected `output` to end in \.html, got "report.pdf"'):
+        write_report(made(rows("3", {"w_net": (0.87, 0.88)})), tmp_path / "report.pdf")
+
+
+def test_pages_and_figures_of_something_else_are_never_removed(tmp_path):
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "photo.png").write_text("mine")
+    (tmp_path / "index.html").write_text("mine")
+    report = made(rows("3", {"w_net": (0.87, 0.88)}))
+    for name in ("index.html", "new.html"):
+        with pytest.raises(ArgumentError, match="for `output`"):
+            write_report(report, tmp_path / name)
+    (tmp_path / "folder.html").mkdir()
+    with pytest.raises(ArgumentError, match="expected a new page or one of pairnet"):
+        write_report(report, tmp_path / "folder.html")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["figures", "folder.html", "index.html"]
+    write_report(report, tmp_path / "own" / "report.html")
+    (tmp_path / "own" / "figures" / "photo.png").write_text("mine")
+    write_report(made(rows("3", {"a_net": (0.91, 0.92)})), tmp_path / "own" / "report.html")
+    names = {path.name for path in (tmp_path / "own" / "figures").iterdir()}
+    assert {"photo.png", "a_net-loss.svg"} <= names
+    assert "w_net-loss.svg" not in names
+
+
+def test_labels_that_are_alike_or_long_have_figures_of_their_own():
+    mine = replace(find_variant("fc_1"), name="mine", net="fc(392,7) fc(7,1)", parameters=None)
+    other = replace(mine, net="fc(392,9) fc(9,1)")
+    own = [
+        record(draw, variant=variant, label=label, data=MNIST, epochs=epochs(25, 0.7))
+        for variant, label in ((mine, "a b"), (other, "a-b"), (replace(mine, net="fc(392,1)"), "ü" * 400))
+        for draw in range(2)
     ]
+    names = [drawing.name for drawing in drawings(made(own))]
+    assert len(names) == len(set(names))
+    assert max(map(len, names)) < 100
+    assert sum(name.startswith("network-mine") for name in names) == 3
 
 
-ROWS = {
-    "fc_1": records_of(0.70, 0.78),
-    "fc_2": records_of(0.70, 0.72),
-    "fc_3": records_of(0.70, 0.72),
-    "conv_1": records_of(0.9),
-}
-SUMMARIES = summarise(STUDY, ROWS)
+def lines(figure):
+    """The points of the lines of a diagram."""
+    return [line.get_xydata().tolist() for line in figure.axes[0].lines if len(line.get_xydata()) > 1]
 
 
-def test_means_deviations_and_differences():
-    fc_1, fc_2, fc_3, conv_1 = SUMMARIES
-    assert (fc_1.label, fc_1.draws, fc_1.parameters, fc_1.paper_parameters) == ("fc_1", 2, 96_433, 96_433)
-    assert fc_1.mean == pytest.approx(0.74)
-    assert fc_1.std == pytest.approx(0.08 / 2**0.5)  # over two draws, unbiased
-    assert fc_1.difference == pytest.approx((0.74 - 0.75) / (0.0032 + 0.0009) ** 0.5)
-    assert (fc_1.agrees, fc_2.agrees, fc_3.agrees, conv_1.agrees) == (True, False, False, None)
-    assert (conv_1.std, conv_1.difference) == (None, None)
+def test_figures_show_the_numbers_of_the_records():
+    report = made(MANY)
+    figures = {drawing.name: drawing.figure for drawing in drawings(report)}
+    ratios = lines(figures["loss-ratio"])[0]
+    assert ratios == [[0.5, pytest.approx(0.9)], [1.0, pytest.approx(0.9)], [2.0, pytest.approx(0.9)]]
+    band = figures["loss-ratio"].axes[0].collections[0].get_paths()[0].vertices
+    assert band[:, 1].max() == pytest.approx(0.9 + 0.01)  # over three draws, not twelve folds
+    training, held_out = lines(figures["a_w_net-loss"])
+    assert training[0] == [1, pytest.approx(0.7)]
+    assert held_out[-1] == [25, pytest.approx(0.6)]
+    best = max(report.points, key=lambda point: point.mean)
+    assert best.label == "final_model"
+    assert {point.cost for point in report.points} != {point.cost for point in report.multiply_adds}
+    front = [line for line in lines(figures["accuracy-parameters"]) if len(line) > 1]
+    assert any(point[1] == pytest.approx(best.mean) for line in front for point in line)
+    calibration = figures["calibration-w_net"].axes
+    assert calibration[0].lines[1].get_xydata().tolist() == [[0.9, 0.8], [0.98, 0.96]]
+    assert [bar.get_height() for bar in calibration[1].patches] == [5000, 5000]
 
 
-def test_a_cross_validated_draw_counts_once_with_the_mean_of_its_folds():
-    folds = records_of(0.6, 0.7, 0.8, 0.9, 0.7, 0.7, 0.8, 0.8, folds=4)
-    (summary,) = summarise(STUDY, {"conv_2": folds})
-    assert summary.draws == 2
-    assert summary.mean == pytest.approx(0.75)
-    assert summary.std == pytest.approx(0.0, abs=1e-12)
+def test_the_square_holds_the_four_networks(written):
+    page = html.unescape(written.read_text())
+    square = page.partition('<table class="square">')[2].partition("</table>")[0]
+    order = [square.index(name) for name in (">no_w_net<", ">a_net<", ">w_net<", ">a_w_net_bn<")]
+    assert order == sorted(order)
 
 
-def test_a_draw_that_lacks_a_fold_does_not_count():
-    folds = records_of(0.6, 0.7, 0.8, 0.9, 0.99, folds=4)
-    (summary,) = summarise(STUDY, {"fc_1": folds})
-    assert (summary.draws, summary.mean, summary.agrees) == (1, pytest.approx(0.75), None)
-    assert summarise(STUDY, {"fc_1": folds[-1:]}) == []
-
-
-def test_records_are_assigned_by_the_run_and_not_by_their_own_label():
-    first, second = records_of(0.7, 0.8)
-    rows = by_row(STUDY, ["fc_2", "fc_1", "fc_3"], [first, second, None])
-    assert rows == {"fc_1": [second], "fc_2": [first]}
-
-
-def printed(width=120):
-    console = Console(width=width, record=True, file=io.StringIO())
-    console.print(study_table(STUDY, SUMMARIES))
-    return console.export_text()
-
-
-@pytest.mark.parametrize("width", [120, 80])
-def test_the_table_marks_rows_that_disagree_and_gives_the_reason(width):
-    lines = {line.split()[0]: line for line in printed(width).splitlines() if line.strip()}
-    assert "0.740 ± 0.057" in lines["fc_1"]
-    assert "agrees" in lines["fc_1"]
-    assert "DIFFERS" in lines["fc_2"]
-    assert "differs*" in lines["fc_3"]
-    assert "* fc_3: for a reason" in printed(width)
-    assert "…" not in printed(width)
-
-
-def test_a_reason_is_given_only_for_what_it_explains():
-    lower = Row(label="fc_3", variant=find_variant("fc_3"), paper=Figure(mean=0.99, std=0.01), reason=REASON)
-    (summary,) = summarise(replace(STUDY, rows=(lower,)), {"fc_3": ROWS["fc_3"]})
-    assert (summary.agrees, summary.explained) == (False, "")
-
-
-def test_a_label_is_never_markup():
-    study = replace(STUDY, rows=(replace(STUDY.rows[3], label="[red]mine[/]"),))
-    console = Console(width=80, record=True, file=io.StringIO())
-    console.print(study_table(study, summarise(study, {"[red]mine[/]": records_of(0.9)})))
-    assert "[red]mine[/]" in console.export_text()
-
-
-def test_markdown_has_the_same_figures():
-    text = markdown_table(SUMMARIES)
-    assert "| fc_1 | 96,433 | 0.7400 ± 0.0566 | 0.7500 ± 0.0300 | -0.2 | agrees |" in text
-    assert "| conv_1 | 2,571 | 0.9000 |  |  |  |" in text
-    assert text.endswith("\\* fc_3: for a reason.")
-
-
-def test_columns_that_would_be_empty_are_left_out():
-    goal = replace(STUDY.rows[3], goal="≥ 0.8")
-    assert markdown_table(summarise(replace(STUDY, rows=(goal,)), {"conv_1": records_of(0.9)})).splitlines() == [
-        "| row | parameters | measured | goal |",
-        "|---|--:|--:|---|",
-        "| conv_1 | 2,571 | 0.9000 | ≥ 0.8 |",
+def test_few_measurements_are_said_to_be_too_few(tmp_path):
+    few = [
+        replace(each, epochs=epochs(25, each.accuracy, measured=False), measurements=1)
+        for each in rows("3", {"a_w_net": (0.9, 0.91)})
     ]
-    (first, *_) = markdown_table(summarise(STUDY, {"conv_1": records_of(0.9)})).splitlines()
-    assert first == "| row | parameters | measured |"
-
-
-def test_the_line_below_a_table_names_all_machines():
-    first = record()
-    other = replace(first, environment=replace(first.environment, hardware="another CPU, 64 cores"))
-    line = measured_on([first, other])
-    assert f"{first.environment.hardware}, cpu / another CPU, 64 cores, cpu" in line
-    assert "torch " in line
-
-
-def test_settings_unlike_the_papers_are_named():
-    usual = record(variant=replace(find_variant("fc_1"), recipe=Recipe()), data=replace(record().data, name="mnist"))
-    assert unlike_the_paper(STUDY, {"fc_1": [usual]}) == ""
-    short = replace(usual, variant=replace(usual.variant, recipe=Recipe(epochs=1)), pairs=20, test_pairs=20)
-    other = replace(short, data=replace(short.data, name="mnist5k"))
-    assert unlike_the_paper(STUDY, {"fc_1": [other]}) == (
-        "not the paper's setting, so no verdicts: 1 epoch instead of the recipe's; 20 pairs instead of 1,000; "
-        "images of mnist5k instead of full MNIST"
-    )
-    drawn = [replace(other, accuracy=each.accuracy, seeds=each.seeds) for each in records_of(0.1, 0.2)]
-    (summary,) = summarise(STUDY, {"fc_1": drawn})
-    assert (summary.difference, summary.agrees, summary.explained) == (None, None, "")
-    eight = [replace(usual, fold=fold, folds=8) for fold in range(8)]
-    assert unlike_the_paper(STUDY, {"fc_1": eight}) == "not the paper's setting, so no verdicts: 8 folds instead of 4"
-    assert "50 test pairs instead of 1,000" in unlike_the_paper(STUDY, {"fc_1": [replace(usual, test_pairs=50)]})
+    report = made(few)
+    assert [course.enough for course in report.courses] == [False]
+    write_report(report, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "The held-out pairs were measured 1 times in 25 epochs, too few" in page
+    assert "--measurements every" in page

@@ -1,0 +1,191 @@
+"""What changed between two folders of records, draw by draw: a new torch, another machine, another revision."""
+
+import statistics
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from pairnet.artifact.text import counted
+from pairnet.errors import RecordError
+from pairnet.reporting.comparison import ROUNDING, Comparison, compare_draws, holm
+from pairnet.reporting.equivalence import MARGIN
+from pairnet.reporting.summaries import finished_draws, interval_of_mean
+from pairnet.study.records import RunRecord
+from pairnet.study.settings import Setting, describe, setting_of
+
+LEAST = 3
+"""Draws without which nothing is decided: two agree by chance too often."""
+
+Name = Literal["identical", "equivalent", "differs", "undecided"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One row in both folders, over the draws that both have; differences are new minus old, as fractions of 1.
+
+    "identical": every answer on the held-out pairs is the same, bit for bit. "equivalent": the 90 % interval of the
+    paired difference lies inside the margin. "differs": it does not, and the 95 % interval excludes zero. "undecided":
+    neither. A single draw has no comparison, and is identical or undecided.
+    """
+
+    label: str
+    setting: str
+    draws: int
+    identical: int  # draws with the same answers
+    old: float
+    new: float
+    comparison: Comparison | None
+    p_holm: float | None
+    verdict: Name
+    old_seconds: float  # mean wall time of a run
+    new_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """Everything on the page about two folders."""
+
+    title: str
+    sentences: tuple[str, str]
+    rows: tuple[Change, ...]
+    environment: tuple[tuple[str, str, str], ...]  # what it is, old values, new values
+    left_out: tuple[str, ...]
+    margin: float
+
+
+def compare_folders(old: Sequence[RunRecord], new: Sequence[RunRecord], *, margin: float = MARGIN) -> Changes:
+    """Each setting of both folders compared with itself; the device does not count as part of it.
+
+    RecordError if the folders have no setting with a common draw.
+    """
+    before, after = _by_setting(old), _by_setting(new)
+    names = dict(zip(after, describe(list(after)), strict=True))
+    found = [
+        change
+        for setting in after
+        if setting in before and (change := _change(before[setting], after[setting], names[setting], margin))
+    ]
+    if not found:
+        raise RecordError(
+            "expected two folders with rows, settings and draws in common, got none: run the same study in both"
+        )
+    values = [each.comparison.p_value if each.comparison else None for each in found]
+    corrected = holm([1.0 if value is None else value for value in values])  # all rows count
+    rows = tuple(
+        each if value is None else replace(each, p_holm=p_value)
+        for each, value, p_value in zip(found, values, corrected, strict=True)
+    )
+    return Changes(
+        title="What changed",
+        sentences=_sentences(rows),
+        rows=rows,
+        environment=_environment(old, new),
+        left_out=(*_alone(before, after, "the first folder"), *_alone(after, before, "the second folder")),
+        margin=margin,
+    )
+
+
+def _by_setting(records: Sequence[RunRecord]) -> dict[Setting, list[RunRecord]]:
+    """Records by setting, whatever device computed them; of a run on two devices the CPU's counts."""
+    found: dict[Setting, list[RunRecord]] = {}
+    seen = set[Hashable]()
+    for record in sorted(records, key=lambda record: record.environment.device != "cpu"):
+        setting = replace(setting_of(record), device="")
+        key = (setting, record.seeds.weights, record.fold)
+        if key not in seen:
+            seen.add(key)
+            found.setdefault(setting, []).append(record)
+    return found
+
+
+def _change(before: Sequence[RunRecord], after: Sequence[RunRecord], setting: str, margin: float) -> Change | None:
+    """One row in both folders; None without a common draw."""
+    old, new = finished_draws(before), finished_draws(after)
+    draws = sorted(seed for seed in old if seed in new)
+    if not draws:
+        return None
+    answers = [_answers(records) for records in (before, after)]
+    identical = sum(answers[0][seed] == answers[1][seed] and "" not in answers[0][seed].values() for seed in draws)
+    comparison = compare_draws(new, old) if len(draws) > 1 else None
+    return Change(
+        label=after[0].label,
+        setting=setting,
+        draws=len(draws),
+        identical=identical,
+        old=statistics.fmean(old[seed] for seed in draws),
+        new=statistics.fmean(new[seed] for seed in draws),
+        comparison=comparison,
+        p_holm=None,
+        verdict=_verdict([new[seed] - old[seed] for seed in draws], identical, comparison, margin),
+        old_seconds=statistics.fmean(record.seconds for record in before),
+        new_seconds=statistics.fmean(record.seconds for record in after),
+    )
+
+
+def _answers(records: Sequence[RunRecord]) -> Mapping[int, dict[int | None, str]]:
+    """Digests of the answers by draw and fold; empty where an old record has none."""
+    found: dict[int, dict[int | None, str]] = {}
+    for record in records:
+        found.setdefault(record.seeds.train_draw, {})[record.fold] = record.answers_sha256
+    return found
+
+
+def _verdict(differences: Sequence[float], identical: int, comparison: Comparison | None, margin: float) -> Name:
+    if identical == len(differences):
+        return "identical"
+    if comparison is None or len(differences) < LEAST:
+        return "undecided"
+    if max(differences) - min(differences) <= ROUNDING:  # the same on each draw
+        return "equivalent" if abs(differences[0]) < margin else "differs"
+    low, high = interval_of_mean(differences, 0.90)
+    if low is not None and high is not None and -margin < low and high < margin:
+        return "equivalent"
+    excluded = comparison.low is not None and comparison.high is not None and not comparison.low <= 0 <= comparison.high
+    return "differs" if excluded else "undecided"
+
+
+def _sentences(rows: Sequence[Change]) -> tuple[str, str]:
+    names: tuple[Name, ...] = ("identical", "equivalent", "differs", "undecided")
+    counts = {name: sum(row.verdict == name for row in rows) for name in names}
+    came_out = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    asked = f"{counted(len(rows), 'row')} of two folders, compared draw by draw: {came_out}."
+    moved = [row for row in rows if row.verdict == "differs"]
+    if moved:
+        parts = (f"{row.label} by {100 * (row.new - row.old):+.2f} points" for row in moved)
+        return asked, f"What differs: {'; '.join(parts)}."
+    if counts["identical"] == len(rows):
+        return asked, "Every answer on the held-out pairs is the same, bit for bit."
+    if counts["undecided"]:
+        return asked, f"No row is shown to differ; {counts['undecided']} could, so run more draws of both."
+    return asked, "No row differs by more than the margin."
+
+
+def _environment(old: Sequence[RunRecord], new: Sequence[RunRecord]) -> tuple[tuple[str, str, str], ...]:
+    """What the runs of each folder were computed with: (what it is, old values, new values)."""
+    found = []
+    packages = sorted({name for record in (*old, *new) for name in record.environment.versions})
+    for name in packages:
+        values = [{record.environment.versions.get(name, "none") for record in records} for records in (old, new)]
+        old_values, new_values = (", ".join(sorted(each)) for each in values)
+        found.append((name, old_values, new_values))
+    for name in ("hardware", "kernels", "device", "revision", "engine"):
+        values = [{str(getattr(record.environment, name)) or "unknown" for record in records} for records in (old, new)]
+        old_values, new_values = (", ".join(sorted(each)) for each in values)
+        found.append((name, old_values, new_values))
+    return tuple(found)
+
+
+def _alone(
+    one: Mapping[Setting, Sequence[RunRecord]], other: Mapping[Setting, Sequence[RunRecord]], where: str
+) -> list[str]:
+    """One line for each setting with draws that the other folder has not finished."""
+    names = dict(zip(one, describe(list(one)), strict=True))
+    found = []
+    for setting, records in one.items():
+        own = {record.seeds.train_draw for record in records}
+        common = set(finished_draws(records)) & set(finished_draws(other.get(setting, [])))
+        if missing := len(own - common):
+            found.append(
+                f"{counted(missing, 'draw')} of {records[0].label}: {names[setting]}, finished only in {where}"
+            )
+    return found

@@ -1,0 +1,52 @@
+"""Documents with marked blocks, which are written from records, so that nobody types a figure by hand."""
+
+import re
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from pairnet.errors import RecordError
+from pairnet.reporting.markdown import markdown_effects, markdown_table
+from pairnet.reporting.report import Report, Table
+
+BLOCK = re.compile(r"(<!-- pairnet report: ([a-z0-9]+ [a-z0-9]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+"""A block of a document: `<!-- pairnet report: table 3 -->`, its content, `<!-- end -->`."""
+
+
+def _table(table: Table) -> str:
+    """A table, and below it why it has no verdicts if it has none."""
+    remark = f"\n\n{table.remark[0].upper()}{table.remark[1:]}." if table.remark else ""
+    return f"{markdown_table(table.summaries)}{remark}"
+
+
+def fill_blocks(path: Path, report: Report) -> str:
+    """Writes the tables of `report` into the marked blocks of the document `path` -> what was written, in words.
+
+    A block names what belongs into it: "table 3", "effects ablation". Blocks of rows that the report does not have stay
+    as they are. RecordError if the document has no block that the report can fill.
+    """
+    contents: dict[str, Callable[[], str]] = {}
+    for table in report.tables:
+        contents[f"table {table.study.name}"] = partial(_table, table)
+    for family in report.families:
+        name = "3" if family.name == "effects" else family.name
+        contents[f"effects {name}"] = partial(markdown_effects, family)
+    if not path.is_file():
+        raise RecordError(f"expected {path}, a document with marked blocks, to be there: create it first")
+    text = path.read_text(encoding="utf-8")
+    filled: list[str] = []
+
+    def fill(block: re.Match[str]) -> str:
+        if block[2] not in contents:
+            return block[0]
+        filled.append(block[2])
+        return f"{block[1]}\n{contents[block[2]]()}\n\n{block[3]}"
+
+    text = BLOCK.sub(fill, text)
+    if not filled:
+        raise RecordError(
+            f"expected marked blocks in {path}, such as <!-- pairnet report: {next(iter(contents), 'table 3')} --> ... "
+            "<!-- end -->, got none that these runs fill: add one"
+        )
+    path.write_text(text, encoding="utf-8")
+    return ", ".join(filled)

@@ -1,0 +1,147 @@
+"""The figures of a report: which there are, and their names, captions and descriptions."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from matplotlib.figure import Figure
+
+from pairnet.reporting.figures.accuracy import accuracy_against
+from pairnet.reporting.figures.architecture import architecture
+from pairnet.reporting.figures.calibration import reliability_diagram
+from pairnet.reporting.figures.curves import Value, curve
+from pairnet.reporting.figures.errors import errors_by_difference
+from pairnet.reporting.figures.history import history
+from pairnet.reporting.report import Report, Table
+
+LONGEST_NAME = 60
+"""Characters of a label in the name of a file."""
+
+COURSES = ("a_w_net", "final_model")
+"""The rows whose courses the paper compares in its Figure 4."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Drawing:
+    """One figure of a page."""
+
+    name: str  # of its files and of its elements on the page
+    section: str  # where on the page it stands
+    group: str  # drawings of one group stand together under this heading; empty for none
+    caption: str
+    description: str  # for those who cannot see it
+    figure: Figure
+
+
+def drawings(report: Report) -> list[Drawing]:
+    """All figures of a report, in the order of its page."""
+    drawn = [*_accuracies(report), *_curves(report), *_courses(report), *_networks(report), *_mistakes(report)]
+    names = Counter[str]()
+    found = []
+    for drawing in drawn:
+        names[drawing.name] += 1
+        again = f"-{names[drawing.name]}" if names[drawing.name] > 1 else ""
+        found.append(replace(drawing, name=f"{drawing.name}{again}"))
+    return found
+
+
+def _accuracies(report: Report) -> Iterator[Drawing]:
+    if len(report.points) < 2:
+        return
+    best = max(report.points, key=lambda point: point.mean)
+    for points, name, cost in (
+        (report.points, "parameters", "parameters"),
+        (report.multiply_adds, "multiply-adds", "multiply-adds for one pair"),
+    ):
+        yield Drawing(
+            name=f"accuracy-{name}",
+            section="size",
+            group="",
+            caption=f"Accuracy against {cost}.",
+            description=f"Accuracy of {len(points)} rows against {cost}; the best is {best.label}, {best.mean:.4f}.",
+            figure=accuracy_against(points, cost=cost),
+        )
+
+
+def _curves(report: Report) -> Iterator[Drawing]:
+    for table in report.tables:
+        setting = {"2": "loss ratio", "dropout": "dropout rate"}.get(table.study.name)
+        if setting is None or len(table.summaries) < 2:
+            continue
+        best = max(table.summaries, key=lambda each: each.mean)
+        yield Drawing(
+            name=setting.replace(" ", "-"),
+            section="settings",
+            group="",
+            caption=f"{table.study.title}, cross-validated.",
+            description=f"Accuracy against the {setting}; the highest mean is {best.mean:.4f} for {best.label}.",
+            figure=curve(_values(table), setting=setting, logarithmic=setting == "loss ratio"),
+        )
+
+
+def _values(table: Table) -> list[Value]:
+    return [
+        Value(
+            at=float(each.label.rpartition(" ")[2]),
+            mean=each.mean,
+            std=each.std,
+            paper_mean=each.paper_mean,
+            paper_std=each.paper_std,
+        )
+        for each in table.summaries
+    ]
+
+
+def _courses(report: Report) -> Iterator[Drawing]:
+    rows = {course.label: course for course in report.courses}
+    for label in [*(label for label in COURSES if label in rows), *(label for label in rows if label not in COURSES)]:
+        for name, figure in history(rows[label].records).items():
+            metric = name.replace("-", " ")
+            yield Drawing(
+                name=f"{_file_name(label)}-{name}",
+                section="courses",
+                group=label,
+                caption="",
+                description=f"{metric} of {label} over {rows[label].epochs} epochs, training and held-out pairs.",
+                figure=figure,
+            )
+
+
+def _networks(report: Report) -> Iterator[Drawing]:
+    for variant in report.networks:
+        yield Drawing(
+            name=f"network-{_file_name(variant.name)}",
+            section="networks",
+            group=variant.name,
+            caption="",
+            description=f"Structure of {variant.name}: {variant.structure}.",
+            figure=architecture(variant),
+        )
+
+
+def _mistakes(report: Report) -> Iterator[Drawing]:
+    if report.mistakes is not None and report.mistakes.by_difference:
+        yield Drawing(
+            name="errors-by-difference",
+            section="mistakes",
+            group="",
+            caption="Errors by the difference of the digits: mean over draws with its 95 % interval.",
+            description="Share of pairs decided wrongly against second digit minus first.",
+            figure=errors_by_difference(report.mistakes.by_difference),
+        )
+    for each in report.calibrations:
+        interval = "" if each.low is None or each.high is None else f" ({100 * each.low:.2f} to {100 * each.high:.2f})"
+        yield Drawing(
+            name=f"calibration-{_file_name(each.label)}",
+            section="mistakes",
+            group="",
+            caption=f"Calibration of {each.label}: expected calibration error {100 * each.error:.2f} %{interval}.",
+            description=f"Fraction of pairs in order against the probability that {each.label} gives them.",
+            figure=reliability_diagram({each.label: each.bins}, width=3.6),
+        )
+
+
+def _file_name(label: str) -> str:
+    """A label as a file name and as the name of an element: letters, digits, _ and - only."""
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "-" for c in label[:LONGEST_NAME])
+    return plain.strip("-") or "network"

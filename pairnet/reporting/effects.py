@@ -1,0 +1,159 @@
+"""The effects that the paper claims, as paired differences over common draws, each family corrected as a whole."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from pairnet.errors import RecordError
+from pairnet.models import paper
+from pairnet.reporting.comparison import Comparison, compare_draws, holm
+from pairnet.reporting.selection import Selection, TableRuns
+from pairnet.reporting.summaries import finished_draws
+
+Draws = Mapping[int, float]
+"""Accuracy of each draw by its seed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effect:
+    """What one change brings: `first` minus `second`."""
+
+    name: str
+    first: str  # label of the row with the change
+    second: str
+    comparison: Comparison
+    p_holm: float | None  # p-value of the paired t-test, corrected for its family; None if there is no variation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """Effects that are read together, so their p-values are corrected together."""
+
+    name: str  # of its table in files: "effects", "ablation", "2", "dropout"
+    title: str
+    note: str
+    effects: tuple[Effect, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Square:
+    """The rows that differ in the paper's two ideas alone, all with batch normalisation."""
+
+    plain: str
+    shared: str
+    auxiliary: str
+    both: str
+
+
+SQUARE = Square(plain="no_w_net", shared="w_net", auxiliary="a_net", both="a_w_net_bn")
+
+_CLAIMS = (
+    ("weight sharing, without auxiliary loss", SQUARE.shared, SQUARE.plain),
+    ("weight sharing, with auxiliary loss", SQUARE.both, SQUARE.auxiliary),
+    ("auxiliary loss, own towers", SQUARE.auxiliary, SQUARE.plain),
+    ("auxiliary loss, shared tower", SQUARE.both, SQUARE.shared),
+    ("weight sharing, as printed: a_w_net without BN", "a_w_net", SQUARE.auxiliary),
+    ("auxiliary loss, as printed: a_w_net without BN", "a_w_net", SQUARE.shared),
+    ("dropout", "final_model", "a_w_net"),
+    ("dropout, with BN", "final_model_bn", "a_w_net_bn"),
+)
+
+
+def families(selection: Selection) -> tuple[Family, ...]:
+    """The families of effects that the rows of a page allow; those without a pair of rows are left out.
+
+    An effect needs two draws that both of its rows have. Networks of no table are compared with final_model, or with
+    the first row that was tested.
+    """
+    found = []
+    tested = {label: finished_draws(records) for label, records in selection.tested.items()}
+    own = [label for label in tested if label in selection.others]
+    if own and len(tested) > 1:
+        known = "final_model" if "final_model" in tested else next(iter(tested))
+        found.append(_against(tested, own, known, "others", "Networks of no table"))
+    for table in selection.tables:
+        draws = {label: finished_draws(records) for label, records in table.rows.items()}
+        labels = [row.label for row in table.study.rows]
+        match table.study.name:
+            case "3":
+                family = _claims(draws)
+            case "2":
+                family = _against(draws, labels, _label(labels, paper.BEST_LOSS_RATIO), "2", "Loss ratios")
+            case "dropout":
+                family = _against(draws, labels, _label(labels, paper.BEST_DROPOUT), "dropout", "Dropout rates")
+            case "order":
+                family = _against(draws, labels, labels[0], "order", "Weight sharing to the end")
+            case "ablation":
+                steps = [(label, label, before) for before, label in pairwise(labels)]
+                family = _family(
+                    "ablation", "Ablation, step by step", "Each row against the one above it.", steps, draws
+                )
+            case "1":  # baselines, of which none is the one to compare with
+                continue
+            case _:
+                there = [label for label in labels if label in table.rows]
+                same = [label for label in there if _pairs_of(table, label) == _pairs_of(table, there[0])]
+                family = _against(draws, same, same[0], table.study.name, table.study.title)
+        found.append(family)
+    return tuple(family for family in found if family.effects)
+
+
+def _pairs_of(table: TableRuns, label: str) -> tuple[object, ...]:
+    """What decides which pairs the draws of a row are: rows of a study of one's own may differ in it."""
+    record = table.rows[label][0]
+    tested = record.test_pairs if record.fold is None else None
+    return record.data.checksum, record.pairs, tested, None if record.fold is None else record.folds
+
+
+def _label(labels: Sequence[str], value: float) -> str:
+    """The row whose label ends in a value."""
+    return next(label for label in labels if label.endswith(f" {value:g}"))
+
+
+def _claims(draws: Mapping[str, Draws]) -> Family:
+    """The paper's claims, and whether sharing brings as much with the auxiliary loss as without."""
+    both, other = _minus(draws, SQUARE.both, SQUARE.auxiliary), _minus(draws, SQUARE.shared, SQUARE.plain)
+    interaction = {"sharing with auxiliary loss": both, "sharing without": other}
+    with_auxiliary, without = interaction
+    steps = [*_CLAIMS, ("interaction: sharing with minus without auxiliary loss", with_auxiliary, without)]
+    return _family(
+        "effects",
+        "What weight sharing, the auxiliary loss and dropout bring",
+        "All four networks of the square have batch normalisation; the printed a_w_net alone goes without.",
+        steps,
+        {**draws, **interaction},
+    )
+
+
+def _minus(draws: Mapping[str, Draws], first: str, second: str) -> dict[int, float]:
+    one, other = draws.get(first, {}), draws.get(second, {})
+    return {seed: one[seed] - other[seed] for seed in one if seed in other}
+
+
+def _against(draws: Mapping[str, Draws], labels: Sequence[str], chosen: str, name: str, title: str) -> Family:
+    """Every row against one of them."""
+    steps = [(f"{label} against {chosen}", label, chosen) for label in labels if label != chosen]
+    return _family(name, title, f"Each row against {chosen}.", steps, draws)
+
+
+def _family(
+    name: str, title: str, note: str, steps: Sequence[tuple[str, str, str]], draws: Mapping[str, Draws]
+) -> Family:
+    found = []
+    for text, first, second in steps:
+        try:
+            found.append((text, first, second, compare_draws(draws.get(first, {}), draws.get(second, {}))))
+        except RecordError:  # fewer than two common draws
+            continue
+    corrected = holm([1.0 if each.p_value is None else each.p_value for *_, each in found])  # all of them count
+    effects = tuple(
+        Effect(
+            name=text,
+            first=first,
+            second=second,
+            comparison=comparison,
+            p_holm=None if comparison.p_value is None else p_value,
+        )
+        for (text, first, second, comparison), p_value in zip(found, corrected, strict=True)
+    )
+    return Family(name=name, title=title, note=note, effects=effects)

@@ -1,0 +1,89 @@
+"""Accuracy against what a network costs: its parameters, or the multiply-adds for a pair."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, NullFormatter
+
+from pairnet.reporting.figures.drawing import FAINT, INK, SERIES, panel, style
+
+WIDE = 0.5
+"""Decades that a label takes, about."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One network; accuracies as fractions of 1."""
+
+    label: str
+    cost: int
+    mean: float
+    std: float | None
+    paper: float | None  # the paper's mean
+
+
+def accuracy_against(points: Sequence[Point], *, cost: str) -> Figure:
+    """Each network with its deviation, the paper's as hollow marks, and the Pareto front as a line.
+
+    cost: name of the horizontal axis, which is logarithmic.
+    """
+    with style():
+        figure, axes = panel(height=3.8)
+        front = pareto(points)
+        axes.step([point.cost for point in front], [point.mean for point in front], where="post", color=FAINT, zorder=1)
+        for point in points:
+            if point.paper is not None:
+                axes.plot(point.cost, point.paper, "o", color=SERIES[1], markerfacecolor="none", markersize=6, zorder=2)
+            axes.errorbar(point.cost, point.mean, yerr=point.std, fmt="o", color=SERIES[0], markersize=4, linewidth=1)
+        _name(axes, points)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        decades = math.log10(max(point.cost for point in points) / min(point.cost for point in points)) or 1
+        axes.set_xlim(
+            right=max(point.cost for point in points) * 10 ** (decades * 0.35),
+            left=min(point.cost for point in points) / 10 ** (decades * 0.06),
+        )
+        axes.set_xlabel(f"{cost} (logarithmic)")
+        axes.set_ylabel("accuracy, mean ± std over draws")
+        axes.plot([], [], "o", color=SERIES[0], markersize=4, label="measured")
+        if any(point.paper is not None for point in points):
+            axes.plot([], [], "o", color=SERIES[1], markerfacecolor="none", label="paper")
+        if len(front) > 1:
+            axes.plot([], [], color=FAINT, label="best for its size")
+        axes.legend(loc="lower right", fontsize=8)
+    return figure
+
+
+def pareto(points: Sequence[Point]) -> list[Point]:
+    """The points that no cheaper or equally cheap one reaches or exceeds in mean accuracy, by cost."""
+    front: list[Point] = []
+    for point in sorted(points, key=lambda point: (point.cost, -point.mean)):
+        if not front or point.mean > front[-1].mean:
+            front.append(point)
+    return front
+
+
+def _name(axes: Axes, points: Sequence[Point]) -> None:
+    """Labels next to the points, moved apart where two of them would overlap."""
+    taken: list[tuple[float, float]] = []
+    low, high = min(point.mean for point in points), max(point.mean for point in points)
+    line = max(high - low, 0.02) / 20  # height of a label
+    for point in sorted(points, key=lambda point: -point.mean):
+        x, y = math.log10(point.cost), point.mean
+        while any(abs(x - other_x) < WIDE and abs(y - other_y) < line for other_x, other_y in taken):
+            y -= line / 4
+        taken.append((x, y))
+        axes.annotate(
+            point.label,
+            (point.cost, y),
+            xytext=(6, 4),
+            textcoords="offset points",
+            fontsize=7,
+            va="center",
+            color=INK,
+            parse_math=False,
+        )

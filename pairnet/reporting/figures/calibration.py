@@ -1,0 +1,37 @@
+"""Reliability diagrams: how far the probabilities of networks can be trusted."""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pairnet.reporting.figures.drawing import FAINT, SERIES, style
+from pairnet.training.calibration import Bin, expected_calibration_error
+
+
+def reliability_diagram(bins: Mapping[str, Sequence[Bin]], *, width: float = 4.2) -> Figure:
+    """For each variant: the fraction of pairs in order against the probability that they were given, and how many.
+
+    width: of one variant's diagram, in inches.
+    """
+    with style():
+        figure = Figure(figsize=(width * len(bins), width + 0.4), layout="constrained")
+        axes = figure.subplots(2, len(bins), squeeze=False, sharex=True, sharey="row", height_ratios=(4, 1))
+        for column, (name, found) in enumerate(bins.items()):
+            _draw(axes[0, column], axes[1, column], found)
+            axes[0, column].set_title(f"{name}, ECE {100 * expected_calibration_error(found):.2f} %")
+        axes[0, 0].set_ylabel("fraction in order")
+        axes[1, 0].set_ylabel("pairs")
+    return figure
+
+
+def _draw(above: Axes, below: Axes, bins: Sequence[Bin]) -> None:
+    """The bins that have pairs, above as fractions, below as counts."""
+    filled = [(count, total / count, in_order / count) for count, total, in_order in bins if count]
+    probabilities = [probability for _, probability, _ in filled]
+    above.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle="--")
+    above.plot(probabilities, [fraction for _, _, fraction in filled], "o-", color=SERIES[0], markersize=4)
+    above.set_aspect("equal")
+    below.bar(probabilities, [count for count, _, _ in filled], width=0.05, color=SERIES[0])
+    below.set_yscale("log")
+    below.set_xlabel("P(first ≤ second)")

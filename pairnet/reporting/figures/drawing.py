@@ -1,0 +1,107 @@
+"""What all figures share: their style, their colours, and how they become files or elements of a page."""
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pairnet.errors import ArgumentError
+
+FORMATS = (".svg", ".png", ".pdf")
+
+DOTS = 140
+"""Pixels of a PNG file for each inch."""
+
+INK = "#2b2f36"
+"""Colour of text, axes and outlines; on a page, that of the text around the figure."""
+
+FAINT = "#8a919c"
+"""Colour of grids and guides."""
+
+SERIES = ("#1f6fb4", "#d1571c", "#2a8f62", "#8a5bb0", "#b8860b", "#c2427a")
+"""Colours that distinguish series, in this order; on a page, `--series-1` and so on of its style sheet."""
+
+STYLE: dict[Any, Any] = {
+    "axes.edgecolor": INK,
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "grid.alpha": 0.35,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "savefig.transparent": False,
+    "svg.fonttype": "none",  # text stays text: it can be read aloud, searched and copied
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Everything that is drawn in this block looks like a figure of pairnet."""
+    with matplotlib.rc_context(STYLE):
+        yield
+
+
+def panel(*, width: float = 4.4, height: float = 3.3) -> tuple[Figure, Axes]:
+    """A figure of one diagram, in inches: narrow enough to be read on a phone. Call it in a `style` block.
+
+    Its margins are fixed and have room for labels of one line: matplotlib's layouts draw each figure twice more.
+    """
+    figure = Figure(figsize=(width, height))
+    axes = figure.add_axes((0.68 / width, 0.48 / height, 1 - 0.8 / width, 1 - 0.6 / height))
+    return figure, axes
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes an SVG, PNG or PDF, by its name.  ArgumentError for another ending."""
+    if path.suffix not in FORMATS:
+        raise ArgumentError(f'expected a figure that ends in {", ".join(FORMATS)}, got "{path.suffix}"')
+    if path.suffix == ".svg":
+        path.write_text(svg_text(figure, name=path.stem), encoding="utf-8")
+        return
+    with style():
+        figure.savefig(path, dpi=DOTS)
+
+
+def svg_text(figure: Figure, *, name: str) -> str:
+    """The figure as the text of an SVG file, the same for the same figure and name."""
+    text = io.StringIO()
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
+        figure.savefig(text, format="svg", metadata={"Date": None})
+    figure.set_layout_engine("none")  # which was computed now, and holds for every other format
+    return text.getvalue()
+
+
+def inline_svg(svg: str, *, name: str, description: str) -> str:
+    """The text of an SVG file as an <svg> element for a page: as wide as its place, in the colours of the page.
+
+    `name` distinguishes its parts from those of other figures on the page; programs for the blind read `description`.
+    """
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{name}-", svg)
+    for number, colour in enumerate(SERIES, start=1):
+        svg = svg.replace(colour, f"var(--series-{number})")
+    svg = svg.replace(INK, "currentColor").replace(FAINT, "var(--faint)").replace("fill: #ffffff", "fill: none")
+    head, _, body = svg.partition(">")
+    head = re.sub(r'\s(width|height)="[^"]*"', "", head)  # the view box keeps the proportions
+    return f'{head} role="img" aria-label="{_attribute(description)}">{body}'
+
+
+def _attribute(text: str) -> str:
+    """`text` as the value of an attribute."""
+    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")

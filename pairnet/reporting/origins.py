@@ -1,0 +1,109 @@
+"""What was run, and how to repeat it: everything that the records of a page say about where its results come from."""
+
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from pairnet.models.recipes import Recipe
+from pairnet.reporting.selection import Selection, TableRuns
+from pairnet.study.records import RunRecord
+from pairnet.study.runs import PAPER_PAIRS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origins:
+    """Where the results of some runs come from; each tuple has every value that occurs."""
+
+    runs: int
+    draws: tuple[int, ...]  # seeds
+    seconds: float  # wall time of all runs, added up
+    data: str
+    checksum: str
+    pairs: int
+    test_pairs: tuple[int, ...]
+    hardware: tuple[str, ...]
+    versions: tuple[str, ...]
+    revisions: tuple[str, ...]
+    engines: tuple[str, ...]
+    recipes: tuple[tuple[str, str], ...]  # rows, and how they were trained where that is not the paper's recipe
+    commands: tuple[str, ...]  # that repeat the runs
+
+
+def origins_of(selection: Selection) -> Origins:
+    """Where the results of a page come from."""
+    records = selection.records
+    return Origins(
+        runs=len(records),
+        draws=tuple(sorted({record.seeds.weights for record in records})),
+        seconds=sum(record.seconds for record in records),
+        data=selection.data.name,
+        checksum=selection.data.checksum,
+        pairs=selection.pairs,
+        test_pairs=tuple(sorted({record.test_pairs for record in records if record.fold is None})),
+        hardware=_values(records, _machine),
+        versions=_values(records, lambda r: ", ".join(f"{k} {v}" for k, v in sorted(r.environment.versions.items()))),
+        revisions=_values(records, lambda record: record.environment.revision),
+        engines=_values(records, lambda record: record.environment.engine or "unknown"),
+        recipes=_recipes(selection),
+        commands=tuple(_commands(selection)),
+    )
+
+
+def _values(records: Sequence[RunRecord], value: Callable[[RunRecord], str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(sorted(value(record) for record in records)))
+
+
+def _machine(record: RunRecord) -> str:
+    """CPU, and the card if the run was computed on one."""
+    place, gpu = record.environment, record.environment.gpu
+    return f"{place.hardware}, {place.device}" + (f", {gpu.name}, driver {gpu.driver}, CUDA {gpu.cuda}" if gpu else "")
+
+
+def _recipes(selection: Selection) -> tuple[tuple[str, str], ...]:
+    """Rows by what their recipe changes in the paper's, in the order of the page."""
+    usual = Recipe().to_dict()
+    found: dict[str, list[str]] = {}
+    rows = [*(item for table in selection.tables for item in table.rows.items()), *selection.others.items()]
+    for label, records in rows:
+        changed = {name: value for name, value in records[0].recipe.to_dict().items() if value != usual[name]}
+        text = ", ".join(f"{name} {_setting(value)}" for name, value in changed.items()) or "the paper's recipe"
+        labels = found.setdefault(text, [])
+        if label not in labels:
+            labels.append(label)
+    return tuple((", ".join(labels), text) for text, labels in found.items())
+
+
+def _setting(value: object) -> str:
+    """A value of a recipe: numbers short, warps without what they leave at 0."""
+    if isinstance(value, dict):
+        return "(" + ", ".join(f"{name} {each:g}" for name, each in value.items() if each) + ")"
+    return f"{value:g}" if isinstance(value, float) else str(value).replace("True", "yes")
+
+
+def _commands(selection: Selection) -> Iterator[str]:
+    """The commands that repeat the runs of the tables, and of other networks where they have a name of their own."""
+    for table in selection.tables:
+        yield f"pairnet reproduce --table {table.study.name} --draws {_draws(table)}{_options(selection, table)}"
+    for label, records in selection.others.items():
+        yield f"pairnet train {records[0].variant.name}, with the structure and recipe of {label} in a file"
+
+
+def _draws(table: TableRuns) -> int:
+    """Number of draws that holds every draw of a table: its largest seed, and one."""
+    return 1 + max(record.seeds.weights for records in table.rows.values() for record in records)
+
+
+def _options(selection: Selection, table: TableRuns) -> str:
+    """The options of a study that are not the default."""
+    records = [record for rows in table.rows.values() for record in rows]
+    measured = max(record.measurements for record in records)
+    tested = {record.test_pairs for record in records if record.fold is None} - {selection.pairs}
+    parts = [
+        f"--data {shlex.quote(selection.data.source)}",
+        f"--epochs {selection.epochs}" if selection.epochs is not None else "",
+        f"--pairs {selection.pairs}" if selection.pairs != PAPER_PAIRS else "",
+        *(f"--test-pairs {number}" for number in sorted(tested)),
+        "--measurements every" if measured == max(record.recipe.epochs for record in records) > 5 else "",
+        f"--device {selection.device}" if selection.device != "cpu" else "",
+    ]
+    return "".join(f" {part}" for part in parts if part)

@@ -1,0 +1,109 @@
+"""Pages: values and figures -> HTML that needs no other file, from the templates beside this module."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pairnet import __version__
+from pairnet.extras import needed_by
+from pairnet.reporting.changes import Changes
+from pairnet.reporting.comparison import Comparison
+from pairnet.reporting.drawings import COURSES, Drawing
+from pairnet.reporting.figures.drawing import inline_svg
+from pairnet.reporting.report import Report
+from pairnet.reporting.summaries import Summary, accuracy_text, difference_text, duration, undecided_text
+
+with needed_by("a report"):
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+SECTIONS = ("size", "settings", "courses", "networks", "mistakes")
+"""Parts of the page that have figures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placed:
+    """A drawing as it stands on the page."""
+
+    name: str
+    group: str
+    caption: str
+    svg: Markup
+
+
+def report_page(report: Report, drawn: Sequence[Drawing], svgs: Mapping[str, str]) -> str:
+    """The page of a report with its figures; `svgs` are the texts of their files, by name."""
+    sections: Mapping[str, list[Placed]] = {name: [] for name in SECTIONS}
+    for each in drawn:
+        sections[each.section].append(_placed(each, svgs[each.name]))
+    rows = [course.label for course in report.courses]
+    shown = [label for label in rows if label in COURSES] or rows[:1]
+    return render("report.jinja", title=report.title, report=report, sections=sections, open_courses=shown)
+
+
+def changes_page(changes: Changes) -> str:
+    """The page about what changed between two folders."""
+    return render("changes.jinja", title=changes.title, changes=changes)
+
+
+def render(template: str, **content: Any) -> str:
+    """A page from its template. Text is escaped; only figures and the style sheet are inserted as they are."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        accuracy=accuracy_text,
+        better=_better,
+        difference=difference_text,
+        duration=duration,
+        interval=_interval,
+        interval_of_difference=_interval_of_difference,
+        p=_p_value,
+        seeds=_seeds,
+        undecided=undecided_text,
+    )
+    css = Markup((TEMPLATES / "report.css").read_text(encoding="utf-8"))
+    return environment.get_template(template).render(css=css, version=__version__, **content)
+
+
+def _placed(drawing: Drawing, svg: str) -> Placed:
+    element = inline_svg(svg, name=drawing.name, description=drawing.description)
+    return Placed(name=drawing.name, group=drawing.group, caption=drawing.caption, svg=Markup(element))
+
+
+# Text of values
+
+
+def _interval(summary: Summary) -> str:
+    return "" if summary.low is None or summary.high is None else f"{summary.low:.4f} to {summary.high:.4f}"
+
+
+def _interval_of_difference(found: Comparison) -> str:
+    return "" if found.low is None or found.high is None else f"{100 * found.low:+.2f} to {100 * found.high:+.2f}"
+
+
+def _p_value(value: float | None) -> str:
+    if value is None:
+        return ""
+    return "< 0.0001" if value < 1e-4 else f"{value:.2g}"
+
+
+def _better(found: Comparison) -> str:
+    if found.better is None or found.better_low is None or found.better_high is None:
+        return "all equal"
+    equal = f", {found.equal} equal" if found.equal else ""
+    return f"{100 * found.better:.0f} % ({100 * found.better_low:.0f} to {100 * found.better_high:.0f}){equal}"
+
+
+def _seeds(draws: Sequence[int]) -> str:
+    """ "0 to 9", or a list where some are missing."""
+    if len(draws) > 2 and list(draws) == list(range(draws[0], draws[-1] + 1)):
+        return f"{draws[0]} to {draws[-1]}"
+    return ", ".join(map(str, draws))

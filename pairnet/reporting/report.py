@@ -1,0 +1,291 @@
+"""The report on the runs of a folder, as values: everything that its page, its files and its Markdown say."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pairnet.artifact.recorded import require_same_images
+from pairnet.artifact.text import counted
+from pairnet.data.sources import Dataset
+from pairnet.extras import needed_by
+from pairnet.models.variants import Variant
+from pairnet.reporting.effects import SQUARE, Family, families
+from pairnet.reporting.equivalence import MARGIN
+from pairnet.reporting.figures.accuracy import Point
+from pairnet.reporting.figures.history import ENOUGH
+from pairnet.reporting.mistakes import Mistakes, find_mistakes
+from pairnet.reporting.origins import Origins, origins_of
+from pairnet.reporting.selection import Selection, TableRuns
+from pairnet.reporting.summaries import Summary, summarise, unlike_the_paper
+from pairnet.study.plan import Row, Study
+from pairnet.study.records import RunRecord
+from pairnet.study.settings import nameless
+from pairnet.training.calibration import Bin, expected_calibration_error, pooled
+
+NOTHING = "There is no figure of the paper to compare with."
+
+RESAMPLES = 9999
+"""Bootstrap samples of draws behind an interval."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """One table of results."""
+
+    study: Study
+    summaries: tuple[Summary, ...]
+    remark: str  # settings that are not the paper's, so that there are no verdicts; empty if there are none
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """Calibration of one row over the held-out pairs of all draws, with the 95 % interval of its error over draws."""
+
+    label: str
+    bins: tuple[Bin, ...]
+    error: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """The history of one row, and whether it was measured often enough to show the course of a loss."""
+
+    label: str
+    records: tuple[RunRecord, ...]
+    measurements: int  # the smallest number of the row's runs
+    epochs: int
+
+    @property
+    def enough(self) -> bool:
+        """Whether the measurements show the course of a loss."""
+        return self.measurements >= min(ENOUGH, self.epochs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Everything on one page."""
+
+    title: str
+    sentences: tuple[str, str, str]  # what was asked, what came out, what differs
+    selection: Selection
+    tables: tuple[Table, ...]
+    others: tuple[Summary, ...]  # networks of no table
+    families: tuple[Family, ...]
+    square: dict[str, Summary]  # the four networks of the paper's two ideas; empty unless all are there
+    points: tuple[Point, ...]  # accuracy of every row tested, by parameters
+    multiply_adds: tuple[Point, ...]
+    courses: tuple[Course, ...]
+    networks: tuple[Variant, ...]  # that have a diagram
+    calibrations: tuple[Calibration, ...]
+    mistakes: Mistakes | None  # None: the images are not at hand
+    origins: Origins
+    margin: float
+
+
+def gather(selection: Selection, *, margin: float = MARGIN, images: Dataset | None = None) -> Report:
+    """The report on `selection`.  MissingExtraError without scipy.
+
+    images: those that the pairs were drawn from; without them, the pairs that are decided wrongly are left out.
+    DataError if they are others.
+    """
+    if images is not None:
+        require_same_images(images, owner="this report", name=selection.data.name, checksum=selection.data.checksum)
+    tables = tuple(_table(table, margin) for table in selection.tables)
+    others = _others(selection, margin)
+    effects = families(selection)
+    tested = {summary.label: summary for summary in _tested(selection, tables, others)}
+    chosen = _chosen(tested)
+    return Report(
+        title=_title(tables, others),
+        sentences=(_asked(selection, tables, others), _came_out(tables, tested, effects), _differs(tables)),
+        selection=selection,
+        tables=tables,
+        others=others,
+        families=effects,
+        square=_square(tables),
+        points=tuple(_point(each, each.parameters) for each in tested.values()),
+        multiply_adds=tuple(_point(each, each.multiply_adds) for each in tested.values()),
+        courses=tuple(_course(label, records) for label, records in selection.tested.items()),
+        networks=tuple(_networks(selection)),
+        calibrations=tuple(_calibrations(selection, chosen)),
+        mistakes=find_mistakes(selection, images, rows=chosen) if images is not None and tested else None,
+        origins=origins_of(selection),
+        margin=margin,
+    )
+
+
+def _table(table: TableRuns, margin: float) -> Table:
+    return Table(
+        study=table.study,
+        summaries=tuple(summarise(table.study, table.rows, margin=margin)),
+        remark=unlike_the_paper(table.study, table.rows),
+    )
+
+
+def _others(selection: Selection, margin: float) -> tuple[Summary, ...]:
+    """Networks of no table, each as a row without a figure of the paper."""
+    rows = tuple(Row(label=label, variant=rows[0].variant, paper=None) for label, rows in selection.others.items())
+    return tuple(summarise(Study(name="others", title="Other networks", rows=rows), selection.others, margin=margin))
+
+
+def _tested(selection: Selection, tables: Sequence[Table], others: Sequence[Summary]) -> list[Summary]:
+    """One summary for each row that was tested on test pairs, in the order of the page."""
+    everything = [*(each for table in tables for each in table.summaries), *others]
+    found = {each.label: each for each in reversed(everything)}
+    return [found[label] for label in selection.tested if label in found]
+
+
+def _chosen(tested: dict[str, Summary]) -> list[str]:
+    """Rows for details: the paper's first and best networks where they are, and the best of all."""
+    best = max(tested.values(), key=lambda each: each.mean, default=None)
+    wanted = ["cnn_base", "w_net", "final_model", *([best.label] if best else [])]
+    return [label for label in dict.fromkeys(wanted) if label in tested] or list(tested)[:3]
+
+
+def _point(summary: Summary, cost: int) -> Point:
+    return Point(label=summary.label, cost=cost, mean=summary.mean, std=summary.std, paper=summary.paper_mean)
+
+
+def _square(tables: Sequence[Table]) -> dict[str, Summary]:
+    labels = (SQUARE.plain, SQUARE.shared, SQUARE.auxiliary, SQUARE.both)
+    found = {each.label: each for table in tables if table.study.name == "3" for each in table.summaries}
+    return {label: found[label] for label in labels} if all(label in found for label in labels) else {}
+
+
+def _course(label: str, records: Sequence[RunRecord]) -> Course:
+    return Course(
+        label=label,
+        records=tuple(records),
+        measurements=min(sum(epoch.measured for epoch in record.epochs) for record in records),
+        epochs=min(len(record.epochs) for record in records),
+    )
+
+
+def _networks(selection: Selection) -> list[Variant]:
+    """The variants of the page, each structure once, whatever its dropout rates; two of one name are both there."""
+    found: dict[str, Variant] = {}
+    rows = [rows for table in selection.tables for rows in table.rows.values()]
+    for records in (*rows, *selection.others.values()):
+        variant = nameless(records[0].variant)
+        found.setdefault(re.sub(r"D\([^)]*\)", "D", variant.structure), records[0].variant)
+    return list(found.values())
+
+
+def _calibrations(selection: Selection, labels: Sequence[str]) -> list[Calibration]:
+    found = []
+    for label in labels:
+        runs = [record.calibration for record in selection.tested[label] if record.calibration]
+        if runs:
+            bins = pooled(runs)
+            low, high = _interval_of_error(runs)
+            found.append(
+                Calibration(label=label, bins=bins, error=expected_calibration_error(bins), low=low, high=high)
+            )
+    return found
+
+
+def _interval_of_error(runs: Sequence[Sequence[Bin]]) -> tuple[float | None, float | None]:
+    """95 % interval of the error of pooled bins, by a bootstrap over draws; fewer than five have none."""
+    if len(runs) < 5:
+        return None, None
+    with needed_by("an interval"):
+        from scipy import stats
+
+    bins = np.asarray(runs, float)  # [draws,bins,3]
+
+    def error(drawn: "NDArray[np.int64]") -> "NDArray[np.float64]":
+        """[...,draws] numbers of draws -> [...] errors."""
+        sums = bins[drawn].sum(-3)  # [...,bins,3]
+        return np.asarray(np.abs(sums[..., 1] - sums[..., 2]).sum(-1) / sums[..., 0].sum(-1))
+
+    numbers = np.arange(len(runs))
+    found = stats.bootstrap(
+        (numbers,),
+        lambda drawn, axis: error(np.moveaxis(drawn, axis, -1)),
+        n_resamples=RESAMPLES,
+        vectorized=True,
+        batch=500,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    )
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+
+
+# Sentences
+
+
+def _title(tables: Sequence[Table], others: Sequence[Summary]) -> str:
+    if others:
+        named = len(others) <= 3
+        return f"{_listed([each.label for each in others]) if named else 'Networks of your own'}, measured"
+    return tables[0].study.title if len(tables) == 1 else "Weight sharing and auxiliary losses, measured"
+
+
+def _asked(selection: Selection, tables: Sequence[Table], others: Sequence[Summary]) -> str:
+    everything = [*(each for table in tables for each in table.summaries), *others]
+    summaries = list({each.label: each for each in everything}.values())
+    draws = sorted({each.draws for each in summaries})
+    times = f"{counted(draws[0], 'draw')}" if len(draws) == 1 else f"{draws[0]} to {draws[-1]} draws"
+    names = [table.study.title.partition(":")[0] for table in tables] + (["networks of your own"] if others else [])
+    return (
+        f"From two handwritten digits, is the first equal to or less than the second? {_listed(names)}: "
+        f"{counted(len(summaries), 'row')}, each trained on {selection.pairs:,} pairs of {selection.data.name}, with "
+        f"{times} of pairs and initial weights."
+    )
+
+
+def _came_out(tables: Sequence[Table], tested: dict[str, Summary], effects: Sequence[Family]) -> str:
+    parts = []
+    judged = {each.label: each.verdict.name for table in tables for each in table.summaries if each.verdict}
+    if judged:
+        words = {"replicated": "replicated", "differs": "different", "undecided": "undecided"}
+        counts = {word: sum(each == name for each in judged.values()) for name, word in words.items()}
+        named = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+        parts.append(f"of {counted(len(judged), 'row')} with a figure of the paper: {named}")
+    claims = next((family for family in effects if family.name == "effects"), None)
+    for effect in claims.effects if claims else ():
+        name = {
+            "weight sharing, without auxiliary loss": "weight sharing",
+            "auxiliary loss, own towers": "the auxiliary loss",
+            "dropout": "dropout",
+        }.get(effect.name)
+        if name:
+            parts.append(f"{name} brings {points(effect.comparison.difference)} points")
+    if best := max(tested.values(), key=lambda each: each.mean, default=None):
+        parts.append(f"the best network is {best.label} with {best.mean:.4f}")
+    text = "; ".join(parts) or "no draw is complete yet"
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _differs(tables: Sequence[Table]) -> str:
+    remarks = {table.remark: None for table in tables if table.remark}
+    if remarks:
+        text = "; ".join(remarks)
+        return f"{text[0].upper()}{text[1:]}."
+    reasons: dict[str, dict[str, None]] = {}
+    for each in (each for table in tables for each in table.summaries):
+        if each.verdict and each.verdict.name == "differs":
+            moved = f"{each.label} by {points(each.verdict.difference)} points"
+            reasons.setdefault(each.explained, {})[moved] = None
+    if reasons:
+        parts = (f"{_listed(list(rows))}{f' ({reason})' if reason else ''}" for reason, rows in reasons.items())
+        return f"What differs from the paper: {'; '.join(parts)}."
+    judged = [each.verdict.name for table in tables for each in table.summaries if each.verdict]
+    if "undecided" in judged:
+        return "Nothing is shown to differ from the paper; what is undecided could."
+    return "Nothing differs from the paper by more than the margin." if judged else NOTHING
+
+
+def points(difference: float) -> str:
+    """A difference of accuracies in points, with its sign."""
+    return f"{100 * difference:+.1f}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """ "a, b and c"."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""

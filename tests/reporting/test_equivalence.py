@@ -1,0 +1,112 @@
+"""Verdicts: planted truths get the right ones, the test agrees with its intervals, and with an independent one."""
+
+import random
+import statistics
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pairnet.errors import ArgumentError
+from pairnet.models.paper import Figure
+from pairnet.reporting.equivalence import MOST_DRAWS, judge
+from pairnet.reporting.summaries import undecided_text
+
+PAPER = Figure(mean=0.9, std=0.008)
+
+sides = st.tuples(
+    st.floats(0.86, 0.94), st.floats(0.0, 0.03), st.integers(2, 60), st.floats(0.001, 0.03), st.floats(0.005, 0.03)
+)
+
+
+def draws(mean, std, count, seed=0):
+    """Accuracies with exactly this mean and deviation."""
+    generator = random.Random(seed)
+    values = [generator.gauss(0, 1) for _ in range(count)]
+    centre, spread = statistics.fmean(values), statistics.stdev(values)
+    return [mean + std * (value - centre) / spread for value in values]
+
+
+def verdict(mean, std, count, paper=PAPER):
+    values = draws(mean, std, count)
+    return judge(mean=statistics.fmean(values), std=statistics.stdev(values), draws=count, paper=paper)
+
+
+def test_a_known_null_is_replicated():
+    assert verdict(0.901, 0.007, 10).name == "replicated"
+
+
+def test_a_known_effect_differs():
+    found = verdict(0.87, 0.007, 10)
+    assert (found.name, found.needed) == ("differs", None)
+    assert found.high < 0
+
+
+def test_too_few_draws_are_undecided_and_the_number_that_decides_does():
+    found = verdict(0.893, 0.012, 3)
+    assert found.name == "undecided"
+    assert found.needed is not None
+    assert 3 < found.needed < 100
+    assert undecided_text(found) == f"{found.needed} draws like these would decide, roughly"
+    assert verdict(0.893, 0.012, found.needed).name != "undecided"
+    assert verdict(0.893, 0.012, found.needed - 1).name == "undecided"
+
+
+def test_a_wide_spread_agrees_with_nothing():
+    """Within two standard deviations, as a wide spread always is, and yet nothing is shown."""
+    found = verdict(0.88, 0.05, 10)
+    assert abs(found.difference) < 2 * 0.05
+    assert found.name == "undecided"
+
+
+def test_no_number_of_draws_decides_if_the_papers_own_error_is_too_large():
+    found = verdict(0.91, 0.01, 10, paper=Figure(mean=0.9, std=0.03))
+    assert (found.name, found.needed, found.never) == ("undecided", None, True)
+    assert "the paper's own standard error is too large" in undecided_text(found)
+    assert verdict(0.91, 0.01, MOST_DRAWS, paper=Figure(mean=0.9, std=0.03)).name == "undecided"
+
+
+def test_more_draws_than_are_counted():
+    found = judge(mean=0.9149, std=0.9, draws=10, paper=Figure(mean=0.9, std=0.00001))
+    assert (found.needed, found.never) == (None, False)
+    assert undecided_text(found).startswith(f"more than {MOST_DRAWS:,} draws")
+
+
+def test_a_single_draw_has_no_verdict():
+    with pytest.raises(ArgumentError, match="expected at least 2 `draws`"):
+        judge(mean=0.9, std=0.0, draws=1, paper=PAPER)
+
+
+@pytest.mark.parametrize("margin", [0, -0.01, float("nan"), float("inf")])
+def test_a_margin_that_is_none_is_refused(margin):
+    with pytest.raises(ArgumentError, match="expected `margin` above 0"):
+        judge(mean=0.9, std=0.01, draws=10, paper=PAPER, margin=margin)
+
+
+@given(sides)
+def test_the_test_rejects_exactly_where_the_interval_lies_inside_the_margin(side):
+    mean, std, count, paper_std, margin = side
+    found = judge(mean=mean, std=std, draws=count, paper=Figure(mean=0.9, std=paper_std), margin=margin)
+    assert found.low <= found.low90 <= found.difference <= found.high90 <= found.high
+    if abs(found.p_value - 0.05) > 1e-6:
+        assert (found.p_value < 0.05) == (-margin < found.low90 and found.high90 < margin)
+    replicated = found.name == "replicated"
+    assert replicated == (found.p_value < 0.05)
+    assert (found.name == "differs") == (not replicated and not found.low <= 0 <= found.high)
+
+
+@given(sides)
+def test_statsmodels_has_the_same_p_value(side):
+    weightstats = pytest.importorskip("statsmodels.stats.weightstats")
+    mean, _, count, paper_std, margin = side
+    ours, theirs = draws(mean, 0.01, count), draws(0.9, paper_std, 10, seed=1)
+    expected, _, _ = weightstats.ttost_ind(np.array(ours), np.array(theirs), -margin, margin, usevar="unequal")
+    found = judge(
+        mean=statistics.fmean(ours),
+        std=statistics.stdev(ours),
+        draws=count,
+        paper=Figure(mean=0.9, std=paper_std),
+        margin=margin,
+    )
+    assert found.p_value == pytest.approx(expected, rel=1e-6, abs=1e-12)

@@ -1,0 +1,164 @@
+"""Tables: means, deviations and intervals against hand arithmetic; rows that differ are marked."""
+
+import io
+from dataclasses import replace
+
+import pytest
+from record_examples import record
+from rich.console import Console
+
+from pairnet.models.paper import Figure
+from pairnet.models.recipes import Recipe
+from pairnet.models.variants import find_variant
+from pairnet.reporting.markdown import markdown_table
+from pairnet.reporting.summaries import by_row, measured_on, summarise, unlike_the_paper
+from pairnet.reporting.terminal import study_table
+from pairnet.study.plan import Reason, Row, Study
+from pairnet.study.records import Seeds
+
+REASON = Reason(text="for a reason", explains="higher")
+STUDY = Study(
+    name="x",
+    title="Table X",
+    rows=(
+        Row(label="fc_1", variant=find_variant("fc_1"), paper=Figure(mean=0.75, std=0.03)),
+        Row(label="fc_2", variant=find_variant("fc_2"), paper=Figure(mean=0.5, std=0.01)),
+        Row(label="fc_3", variant=find_variant("fc_3"), paper=Figure(mean=0.5, std=0.01), reason=REASON),
+        Row(label="conv_1", variant=find_variant("conv_1"), paper=None),
+        Row(label="conv_2", variant=find_variant("conv_2"), paper=None),
+    ),
+)
+
+
+def records_of(*accuracies, folds=1):
+    """One record for each accuracy, `folds` of them in a draw."""
+    draws = [number // folds for number in range(len(accuracies))]
+    usual = record(variant=replace(find_variant("fc_1"), recipe=Recipe()), data=replace(record().data, name="mnist"))
+    usual = replace(usual, pairs=1000, test_pairs=1000)
+    return [
+        replace(
+            usual,
+            accuracy=a,
+            seeds=Seeds(train_draw=2 * d, test_draw=2 * d + 1, weights=d, order=d),
+            fold=None if folds == 1 else number % folds,
+            folds=max(2, folds),
+        )
+        for number, (a, d) in enumerate(zip(accuracies, draws, strict=True))
+    ]
+
+
+ROWS = {
+    "fc_1": records_of(0.70, 0.78),
+    "fc_2": records_of(0.70, 0.71, 0.72),
+    "fc_3": records_of(0.70, 0.71, 0.72),
+    "conv_1": records_of(0.9),
+}
+SUMMARIES = summarise(STUDY, ROWS)
+
+
+def test_means_deviations_and_differences():
+    fc_1, fc_2, fc_3, conv_1 = SUMMARIES
+    assert (fc_1.label, fc_1.draws, fc_1.parameters, fc_1.paper_parameters) == ("fc_1", 2, 96_433, 96_433)
+    assert fc_1.mean == pytest.approx(0.74)
+    assert fc_1.std == pytest.approx(0.08 / 2**0.5)  # over two draws, unbiased
+    assert fc_1.deviations == pytest.approx((0.74 - 0.75) / (0.0032 + 0.0009) ** 0.5)
+    half = 12.706204736432095 * 0.04  # the t distribution's 97.5 % point, 1 degree of freedom; standard error
+    assert (fc_1.low, fc_1.high) == (pytest.approx(0.74 - half), pytest.approx(0.74 + half))
+    names = [each.verdict and each.verdict.name for each in (fc_1, fc_2, fc_3, conv_1)]
+    assert names == ["undecided", "differs", "differs", None]
+    assert (conv_1.std, conv_1.low, conv_1.deviations) == (None, None, None)
+
+
+def test_a_cross_validated_draw_counts_once_with_the_mean_of_its_folds():
+    folds = records_of(0.6, 0.7, 0.8, 0.9, 0.7, 0.7, 0.8, 0.8, folds=4)
+    (summary,) = summarise(STUDY, {"conv_2": folds})
+    assert summary.draws == 2
+    assert summary.mean == pytest.approx(0.75)
+    assert summary.std == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_draw_that_lacks_a_fold_does_not_count():
+    folds = records_of(0.6, 0.7, 0.8, 0.9, 0.99, folds=4)
+    (summary,) = summarise(STUDY, {"fc_1": folds})
+    assert (summary.draws, summary.mean, summary.verdict) == (1, pytest.approx(0.75), None)
+    assert summarise(STUDY, {"fc_1": folds[-1:]}) == []
+
+
+def test_records_are_assigned_by_the_run_and_not_by_their_own_label():
+    first, second = records_of(0.7, 0.8)
+    rows = by_row(STUDY, ["fc_2", "fc_1", "fc_3"], [first, second, None])
+    assert rows == {"fc_1": [second], "fc_2": [first]}
+
+
+def printed(width=120):
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(study_table(STUDY, SUMMARIES))
+    return console.export_text()
+
+
+@pytest.mark.parametrize("width", [120, 80])
+def test_the_table_marks_rows_that_disagree_and_gives_the_reason(width):
+    lines = {line.split()[0]: line for line in printed(width).splitlines() if line.strip()}
+    assert "0.740 ± 0.057" in lines["fc_1"]
+    assert "undecided" in lines["fc_1"]
+    assert "DIFFERS" in lines["fc_2"]
+    assert "differs*" in lines["fc_3"]
+    assert "* fc_3: for a reason" in printed(width)
+    assert "…" not in printed(width)
+
+
+def test_a_reason_is_given_only_for_what_it_explains():
+    lower = Row(label="fc_3", variant=find_variant("fc_3"), paper=Figure(mean=0.99, std=0.01), reason=REASON)
+    (summary,) = summarise(replace(STUDY, rows=(lower,)), {"fc_3": ROWS["fc_3"]})
+    assert (summary.verdict.name, summary.explained) == ("differs", "")
+
+
+def test_a_label_is_never_markup():
+    study = replace(STUDY, rows=(replace(STUDY.rows[3], label="[red]mine[/]"),))
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(study_table(study, summarise(study, {"[red]mine[/]": records_of(0.9)})))
+    assert "[red]mine[/]" in console.export_text()
+
+
+def test_markdown_has_the_same_figures():
+    text = markdown_table(SUMMARIES)
+    assert "| fc_1 | 96,433 | 0.7400 ± 0.0566 | 0.7500 ± 0.0300 | -1.0 ± " in text
+    assert "| fc_3 | 924,337 | 0.7100 ± 0.0100 | 0.5000 ± 0.0100 | +21.0 ± 2.0 | differs* |" in text
+    assert "| conv_1 | 2,571 | 0.9000 |  |  |  |" in text
+    assert text.endswith("\\* fc_3: for a reason.")
+
+
+def test_columns_that_would_be_empty_are_left_out():
+    goal = replace(STUDY.rows[3], goal="≥ 0.8")
+    assert markdown_table(summarise(replace(STUDY, rows=(goal,)), {"conv_1": records_of(0.9)})).splitlines() == [
+        "| row | parameters | measured | goal |",
+        "|---|--:|--:|---|",
+        "| conv_1 | 2,571 | 0.9000 | ≥ 0.8 |",
+    ]
+    (first, *_) = markdown_table(summarise(STUDY, {"conv_1": records_of(0.9)})).splitlines()
+    assert first == "| row | parameters | measured |"
+
+
+def test_the_line_below_a_table_names_all_machines():
+    first = record()
+    other = replace(first, environment=replace(first.environment, hardware="another CPU, 64 cores"))
+    line = measured_on([first, other])
+    assert f"{first.environment.hardware}, cpu / another CPU, 64 cores, cpu" in line
+    assert "torch " in line
+
+
+def test_settings_unlike_the_papers_are_named():
+    usual = record(variant=replace(find_variant("fc_1"), recipe=Recipe()), data=replace(record().data, name="mnist"))
+    assert unlike_the_paper(STUDY, {"fc_1": [usual]}) == ""
+    short = replace(usual, variant=replace(usual.variant, recipe=Recipe(epochs=1)), pairs=20, test_pairs=20)
+    other = replace(short, data=replace(short.data, name="mnist5k"))
+    assert unlike_the_paper(STUDY, {"fc_1": [other]}) == (
+        "not the paper's setting, so no verdicts: 1 epoch instead of the recipe's; 20 pairs instead of 1,000; "
+        "images of mnist5k instead of full MNIST"
+    )
+    drawn = [replace(other, accuracy=each.accuracy, seeds=each.seeds) for each in records_of(0.1, 0.2)]
+    (summary,) = summarise(STUDY, {"fc_1": drawn})
+    assert (summary.deviations, summary.verdict, summary.explained) == (None, None, "")
+    eight = [replace(usual, fold=fold, folds=8) for fold in range(8)]
+    assert unlike_the_paper(STUDY, {"fc_1": eight}) == "not the paper's setting, so no verdicts: 8 folds instead of 4"
+    assert "50 test pairs instead of 1,000" in unlike_the_paper(STUDY, {"fc_1": [replace(usual, test_pairs=50)]})
