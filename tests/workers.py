@@ -9,6 +9,17 @@ def workers_of(pid: int) -> list[int]:
     return [worker for server in servers for worker in _children(server)]
 
 
+def descendants_of(pid: int) -> list[int]:
+    """Process numbers of the children of process `pid`, of their children, and so on."""
+    found = _children(pid)
+    for child in found:
+        try:
+            found += _children(child)  # the loop visits these, too
+        except OSError:
+            continue  # it has ended
+    return found
+
+
 def is_running(pid: int) -> bool:
     """Whether there is such a process, and it is no zombie."""
     try:

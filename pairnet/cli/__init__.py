@@ -14,14 +14,18 @@ from pairnet.cli.data import data_fetch, data_info, data_list, data_pictures
 from pairnet.cli.doctor import doctor
 from pairnet.cli.export import export
 from pairnet.cli.failures import NOT_UNDERSTOOD
+from pairnet.cli.merging import merge_runs
 from pairnet.cli.output import print_line, print_text
 from pairnet.cli.predict import predict
+from pairnet.cli.report import report
 from pairnet.cli.repository import export_repository
 from pairnet.cli.reproduce import reproduce
 from pairnet.cli.runs import compare_runs, delete_runs, list_runs
 from pairnet.cli.serve import serve
+from pairnet.cli.study import study
 from pairnet.cli.train import evaluate, train
 from pairnet.cli.variants import variants
+from pairnet.cli.verify import verify
 
 app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -67,9 +71,25 @@ app.command(
     epilog=examples(
         "pairnet reproduce",
         "pairnet reproduce --table all --runs study",
+        "pairnet reproduce --minutes 15",
         "pairnet reproduce --table 1 --draws 3 --data mnist",
+        "pairnet reproduce --shard 1/4 --runs shard-1",
     )
 )(reproduce)
+app.command(
+    epilog=examples(
+        "pairnet study my.toml --dry-run",
+        "pairnet study my.toml --runs mine",
+        "pairnet study my.toml --engine ray --address auto",
+    )
+)(study)
+app.command(
+    epilog=examples(
+        "pairnet report",
+        "pairnet report study --open --output final.html",
+        "pairnet report study-torch-2.12 study-torch-2.13",
+    )
+)(report)
 app.command(
     epilog=examples(
         "pairnet train final_model",
@@ -87,8 +107,25 @@ runs.command(
     "delete",
     epilog=examples("pairnet runs delete runs/final_model-0123abcd", "pairnet runs delete --row w_net --epochs 2"),
 )(delete_runs)
+runs.command(
+    "merge",
+    epilog=examples("pairnet runs merge shard-1 shard-2 --runs study", "pairnet runs merge shard-* --runs study"),
+)(merge_runs)
 app.add_typer(runs, name="runs")
-app.command(epilog=examples("pairnet variants", "pairnet variants --file my.toml --json"))(variants)
+app.command(
+    epilog=examples(
+        "pairnet verify",
+        "pairnet verify study --sample 10 --jobs 2",
+        "pairnet verify study --row final_model --seed 7 --json",
+    )
+)(verify)
+app.command(
+    epilog=examples(
+        "pairnet variants",
+        "pairnet variants --file my.toml --json",
+        "pairnet variants --draw final_model --output final_model.png",
+    )
+)(variants)
 app.command(
     epilog=examples(
         "pairnet calibration final_model",

@@ -43,7 +43,8 @@ def calibration(
         note(f"{row}: {counted(len(found[row]), 'run')} of {shown[row]}{rest}")
     bins = {row: pooled([record.calibration for record in records]) for row, records in found.items()}
     if output is not None:
-        from pairnet.reporting.figures import reliability_diagram, save
+        from pairnet.reporting.figures.calibration import reliability_diagram
+        from pairnet.reporting.figures.drawing import save
 
         with writing(output):
             save(reliability_diagram(bins), output)

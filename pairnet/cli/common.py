@@ -1,5 +1,6 @@
 """What the commands share: the types of their options, and running one command line."""
 
+import re
 import sys
 import traceback
 import warnings
@@ -12,6 +13,7 @@ from typer.core import TyperGroup
 
 from pairnet.cli.failures import FAILED, Invocation, explain
 from pairnet.cli.output import STANDARD_OUTPUT, NamedOutput, note, printable
+from pairnet.errors import ArgumentError
 
 if TYPE_CHECKING:
     from pairnet.data.sources import Dataset
@@ -27,6 +29,9 @@ DataDir = Annotated[Path | None, typer.Option(help="Folder with MNIST's four IDX
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Epochs = Annotated[int | None, typer.Option(help="Number of epochs.", show_default="the recipe's")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
+Measurements = Annotated[
+    str, typer.Option(metavar="N|every", help="Number of epochs after which the held-out pairs are evaluated.")
+]
 Pairs = Annotated[
     int | None, typer.Option(help="Number of pairs for training.", show_default="1000, or as many as the images allow")
 ]
@@ -44,6 +49,18 @@ def announce(dataset: "Dataset", sizes: "Sizes") -> None:
     note(f"data   {describe(dataset)}")
     if sizes.note:
         note(f"pairs  {sizes.note}")
+
+
+def number_of(measurements: str) -> int | None:
+    """The number of measurements that `--measurements` asks for; None stands for every epoch."""
+    if measurements == "every":
+        return None
+    if re.fullmatch(r"0*[1-9][0-9]{0,8}", measurements):
+        return int(measurements)
+    raise ArgumentError(
+        f'expected `measurements` to be a whole number of at least 1, or every, got "{measurements}": '
+        "choose how many epochs are followed by a measurement"
+    )
 
 
 def run_app(app: typer.Typer, arguments: list[str]) -> int:

@@ -85,6 +85,9 @@ def data_info(
         table.add_row(str(label), f"{train:,}", f"{test:,}")
     output = console()
     output.print(printable(describe(dataset)))
+    output.print(f"SHA-256 {dataset.checksum}")
+    most = (len(dataset.train) // 2, len(dataset.test) // 2)
+    output.print(f"no image is used twice: at most {most[0]:,} pairs to train on, {most[1]:,} to test on")
     output.print(table)
 
 

@@ -46,7 +46,7 @@ def _bars(console: Console) -> Progress:
 
 
 @contextmanager
-def _interrupt_not_echoed() -> Iterator[None]:
+def interrupt_not_echoed() -> Iterator[None]:
     """Keeps a terminal from showing ^C, which would move the rows of a display by a line."""
     try:
         import termios
@@ -90,7 +90,7 @@ class StudyDisplay:
         self._whole = self._progress.add_task("starting", total=epochs.total(), accuracy="")
 
     def __enter__(self) -> Self:
-        self._terminal.enter_context(_interrupt_not_echoed())
+        self._terminal.enter_context(interrupt_not_echoed())
         self._progress.start()
         return self
 
@@ -176,7 +176,7 @@ class RunDisplay:
         self._task = self._progress.add_task(printable(run.variant.name), total=run.recipe.epochs, accuracy="")
 
     def __enter__(self) -> Self:
-        self._terminal.enter_context(_interrupt_not_echoed())
+        self._terminal.enter_context(interrupt_not_echoed())
         self._progress.start()
         return self
 

@@ -33,7 +33,7 @@ def list_runs(
     long: Annotated[bool, typer.Option("--long", help="List each run.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List, compare and delete the finished runs in a folder.
+    """List, compare, delete and merge the finished runs in a folder.
 
     These are the runs of studies, and those saved with their networks. Without a command, lists them: one line for all
     draws of a row with the same setting, or with --long one line for each run.
@@ -130,7 +130,10 @@ def compare_runs(
     else:
         interval = f"95 % interval {100 * found.low:+.2f} to {100 * found.high:+.2f}"
         print_line(f"{difference}, {interval}")
-        print_line(f"p = {found.p_value:.2g} (paired t-test)")
+        print_line(f"p = {found.p_value:.2g} (paired t-test), {found.wilcoxon:.2g} (Wilcoxon)")
+    if found.better is not None:
+        unequal = counted(found.draws - found.equal, "draw")
+        print_line(f"{first} is better on {100 * found.better:.0f} % of the {unequal} that are not equal")
     if one.data == "mnist5k" and one.folds is None:
         note(
             "each draw of mnist5k is tested on the same 2,000 images: interval and p-value are over pairings and seeds "
@@ -236,19 +239,24 @@ def _comparable(
         return setting.checksum, setting.pairs, setting.test_pairs, setting.folds
 
     choices = [(one, other) for one in left for other in right if pairs_of(one) == pairs_of(other)]
+    if first == second:
+        choices = [(one, other) for one, other in choices if one != other]
+        if not choices:
+            raise RecordError(f"expected two settings of {first} to compare, got one: {list_settings(_all(left))}")
     if len(choices) == 1:
         return choices[0]
     sides = {first: left, second: right}
-    settings = "; ".join(
-        f"{name}: {list_settings([record for each in found.values() for record in each])}"
-        for name, found in sides.items()
-    )
+    settings = "; ".join(f"{name}: {list_settings(_all(found))}" for name, found in sides.items())
     if choices:
         raise RecordError(
             "expected one setting of each row, got several: choose with `data`, `pairs`, `epochs` and `other_epochs`: "
             f"{settings}"
         )
     raise RecordError(f"expected rows with the same pairs, got {settings}: train both on the same")
+
+
+def _all(settings: "dict[Setting, list[RunRecord]]") -> "list[RunRecord]":
+    return [record for each in settings.values() for record in each]
 
 
 def _one(found: "Collected") -> dict[str, Any]:

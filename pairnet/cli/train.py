@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from pairnet.cli.common import Data, DataDir, Device, Epochs, Json, Pairs, Runs, TestPairs, VariantFile, announce
+from pairnet.cli.common import (
+    Data,
+    DataDir,
+    Device,
+    Epochs,
+    Json,
+    Measurements,
+    Pairs,
+    Runs,
+    TestPairs,
+    VariantFile,
+    announce,
+    number_of,
+)
 from pairnet.cli.output import console, note, print_json, print_line
 from pairnet.cli.variants import choose_variant
 
@@ -22,6 +35,7 @@ def train(
     pairs: Pairs = None,
     test_pairs: TestPairs = None,
     seed: Annotated[int, typer.Option(help="Seed of the draw, the initial weights and the order of batches.")] = 0,
+    measurements: Measurements = "5",
     device: Device = "auto",
     runs: Runs = Path("runs"),
     force: Annotated[bool, typer.Option("--force", help="Train again if the same run is there.")] = False,
@@ -35,13 +49,21 @@ def train(
     from pairnet.study.runs import Run, choose_sizes
     from pairnet.training.device import resolve_device
 
+    measured = number_of(measurements)
     chosen = choose_variant(variant, file)
     if epochs is not None:
         chosen = replace(chosen, recipe=replace(chosen.recipe, epochs=epochs))
     device = resolve_device(device)
     dataset = load_dataset(data, data_dir=data_dir)
     sizes = choose_sizes(dataset, pairs=pairs, test_pairs=test_pairs)
-    run = Run(variant=chosen, pairs=sizes.pairs, test_pairs=sizes.test_pairs, seed=seed, device=device)
+    run = Run(
+        variant=chosen,
+        pairs=sizes.pairs,
+        test_pairs=sizes.test_pairs,
+        seed=seed,
+        device=device,
+        measurements=measured or chosen.recipe.epochs,
+    )
     announce(dataset, sizes)
     from pairnet.cli.progress import RunDisplay
     from pairnet.study.saved import train_and_save  # imports torch, which takes seconds: after everything was checked

@@ -1,4 +1,4 @@
-"""`pairnet variants`: the table of variants; and the choice of one by its name."""
+"""`pairnet variants`: the table of variants and their diagrams; and the choice of one by its name."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pairnet.cli.common import Json, VariantFile
-from pairnet.cli.output import console, plain_table, print_json, printable
+from pairnet.cli.output import console, note, plain_table, print_json, printable, writing
 from pairnet.errors import ArgumentError
+from pairnet.extras import needed_by
 
 if TYPE_CHECKING:
     from pairnet.models.variants import Variant
@@ -30,6 +31,18 @@ def choose_variant(name: str, file: Path | None) -> "Variant":
     return found[name]
 
 
+def write_diagram(variant: "Variant", output: Path | None) -> None:
+    """Writes the diagram of a variant to `output`, by default NAME.svg in the current folder."""
+    with needed_by("drawing a network"):
+        from pairnet.reporting.figures.architecture import architecture
+        from pairnet.reporting.figures.drawing import save
+
+    path = Path(f"{variant.name}.svg") if output is None else output
+    with writing(path):
+        save(architecture(variant), path)
+    note(f"wrote {path}")
+
+
 NAMES = """Names: fc: fully connected. conv, cnn: convolutional. w: both images share their weights; no_w: each has its
 own. a: auxiliary loss, which teaches the network the digits too. bn: batch normalisation. order: the answer is computed
 from the probabilities of the digits, without parameters."""
@@ -40,13 +53,24 @@ FITS = 130
 def variants(
     file: VariantFile = None,
     long: Annotated[bool, typer.Option("--long", help="Show structures in a narrow terminal too.")] = False,
+    draw: Annotated[str | None, typer.Option(metavar="NAME", help="Draw this variant, and list none.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Diagram to write, .svg, .png or .pdf.", show_default="NAME.svg")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """List the variants, their sizes and their structures.
+    """List the variants, their sizes and their structures, or draw one of them.
 
     Columns: number of parameters, the paper's number of parameters, multiply-adds for one pair, whether both images
     share their weights, whether there is an auxiliary loss, structure in the paper's notation.
     """
+    if draw is not None:
+        if as_json:
+            raise ArgumentError("expected `draw` or `as_json`, got both: a diagram is no JSON")
+        write_diagram(choose_variant(draw, file), output)
+        return
+    if output is not None:
+        raise ArgumentError(f"expected the name of a variant for `output` {output}, got none: add `draw` NAME")
     from pairnet.models import paper
     from pairnet.models.variants import VARIANTS, check, count_multiply_adds, count_parameters
 
@@ -72,8 +96,8 @@ def variants(
     if as_json:
         print_json(rows)
         return
-    output = console()
-    wide = output.width >= FITS
+    terminal = console()
+    wide = terminal.width >= FITS
     caption = " ".join(NAMES.split()) + ("" if wide or long else " --long shows structures.")
     table = plain_table("variant", title="Variants", caption=caption)
     for heading in ("parameters", "paper", "multiply-adds"):
@@ -87,7 +111,7 @@ def variants(
         marks = ("yes" if row[key] else "" for key in ("shares_weights", "auxiliary_loss"))
         structure = [printable(row["structure"])] if wide else []
         table.add_row(printable(row["name"]), *("" if n is None else f"{n:,}" for n in counts), *marks, *structure)
-    output.print(table)
+    terminal.print(table)
     if long and not wide:
         for row in rows:
-            output.print(printable(f"{row['name']}: {row['structure']}"))
+            terminal.print(printable(f"{row['name']}: {row['structure']}"))

@@ -19,7 +19,7 @@ from pairnet.study.store import read_records
 KILLS = 33 if os.environ.get("PAIRNET_ATTACK") == "long" else 3
 COMMAND = [
     *(sys.executable, "-m", "pairnet", "reproduce", "--table", "3", "--draws", "3", "--epochs", "1"),
-    *("--pairs", "50", "--data", "glyphs:200", "--jobs", "2", "--json"),
+    *("--pairs", "50", "--data", "glyphs:200", "--jobs", "2", "--json", "--no-report"),
 ]
 RUNS = 24
 

@@ -76,12 +76,14 @@ def test_doctor_names_the_extras_to_install(tmp_path):
         (["reproduce"], "pairnet reproduce", "torch"),
         (["export", "--model", "conv_1"], "pairnet export", "torch"),
         (["data", "fetch", "mnist"], "downloading MNIST", "pooch"),
+        (["variants", "--draw", "conv_1"], "drawing a network", "matplotlib"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
 def test_a_command_whose_extra_is_missing_names_it(arguments, user, module):
     found = without_extras(*arguments)
-    line = f"{user} needs {module}, which is not installed: pip install 'pairnet[train]'"
+    (extra,) = (extra for extra, modules in EXTRAS.items() if module in modules)
+    line = f"{user} needs {module}, which is not installed: pip install 'pairnet[{extra}]'"
     assert (found.returncode, found.stdout, found.stderr) == (1, "", f"pairnet: {line}\n")
 
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ from record_examples import record
 from typer.main import get_command
 
 from pairnet.cli import app
+from pairnet.cli.common import number_of
 from pairnet.data.sources import load_dataset
 from pairnet.models.variants import VARIANTS, count_parameters
 from pairnet.serving.pictures import read
+from pairnet.study.runs import MEASUREMENTS
 from pairnet.study.store import append, read_records
 
 
@@ -72,7 +75,7 @@ def test_train_evaluate_and_train_again(pairnet):
     assert f"test accuracy {record['accuracy']:.4f}" in out
 
 
-def test_reproduce_prints_the_table(pairnet):
+def test_reproduce_prints_the_table_and_writes_the_report(pairnet, tmp_path):
     command = ("reproduce", "--table", 1, "--draws", 2, "--epochs", 1, "--pairs", 50, "--data", "glyphs:200")
     status, out, err = pairnet(*command)
     assert status == 0
@@ -80,8 +83,90 @@ def test_reproduce_prints_the_table(pairnet):
     assert all(name in out for name in ("fc_1", "cnn_base", "0.826 ± 0.011"))
     assert "procedural digits" in err
     assert "[14/14]" in err
-    status, out, _ = pairnet(*command, "--markdown")
+    assert err.endswith("report  runs/report/report.html\n")
+    assert (tmp_path / "runs" / "report" / "report.html").stat().st_size > 10_000
+    status, out, err = pairnet(*command, "--markdown", "--no-report")
     assert out.startswith("| row | parameters |")
+    assert "report" not in err
+
+
+def test_reproduce_with_little_time_prints_what_there_is_and_continues(pairnet):
+    command = ("reproduce", "--table", 1, "--draws", 2, "--epochs", 1, "--pairs", 20, "--data", "glyphs:200")
+    command += ("--json", "--no-report")
+    status, out, err = pairnet(*command, "--minutes", 1e-6)
+    assert (status, {row["draws"] for row in json.loads(out)["1"]}) == (0, {1})
+    assert "draws done: 1 of 2, after 0.0 minutes; the same command continues" in err
+    status, out, err = pairnet(*command, "--minutes", 1000)
+    assert (status, {row["draws"] for row in json.loads(out)["1"]}) == (0, {2})
+    assert "7 of 14 runs are kept from before" in err
+    assert "continues" not in err
+
+
+def test_each_table_gets_a_draw_if_several_share_little_time(pairnet):
+    small = ("--draws", 2, "--epochs", 1, "--pairs", 20, "--data", "glyphs:200", "--no-report")
+    status, out, _ = pairnet("reproduce", "--table", "all", "--json", "--minutes", 1e-6, *small)
+    tables = json.loads(out)
+    assert (status, list(tables)) == (0, ["1", "2", "3", "dropout"])
+    assert {row["draws"] for rows in tables.values() for row in rows} == {1}
+    assert [len(rows) for rows in tables.values()] == [7, 5, 8, 6]
+
+
+def test_shards_compute_each_run_once_and_show_what_their_folder_holds(pairnet, tmp_path):
+    command = ("reproduce", "--table", 1, "--draws", 4, "--epochs", 1, "--pairs", 20, "--data", "glyphs:200", "--json")
+    records = []
+    for number in (1, 2):
+        status, out, err = pairnet(*command, "--shard", f"{number}/2", "--runs", f"shard-{number}")
+        records.append(read_records(tmp_path / f"shard-{number}"))
+        draws = Counter(found.label for found in records[-1])
+        assert (status, {row["label"]: row["draws"] for row in json.loads(out)["1"]}) == (0, draws)
+        assert f"shard {number}/2, {len(records[-1])} of 28 runs" in err
+        assert f"report  shard-{number}/report/report.html" in err
+    assert [len(found) for found in records] == [14, 14]
+    assert len({found.fingerprint for each in records for found in each}) == 28
+    status, out, err = pairnet(*command, "--shard", "2/2", "--runs", "shard-1", "--no-report", "--minutes", 1e-6)
+    assert "draws done: 1 of 2" in err
+    assert sum(row["draws"] for row in json.loads(out)["1"]) == len(read_records(tmp_path / "shard-1")) == 21
+
+
+def test_a_table_without_runs_in_a_shard_is_left_out(pairnet, tmp_path):
+    command = ("reproduce", "--table", "all", "--draws", 1, "--epochs", 1, "--pairs", 20, "--data", "glyphs:200")
+    status, out, err = pairnet(*command, "--shard", "25/25", "--no-report")
+    assert (status, "Section VII" in out, "Table" in out) == (0, True, False)
+    assert "Table I: baselines: shard 25/25, none of 7 runs" in err
+    assert {found.label for found in read_records(tmp_path / "runs")} == {"final_model, dropout 0.6"}
+
+
+@pytest.mark.parametrize("shard", ["3/2", "1", "1/1000"])
+def test_a_shard_that_there_is_not_is_refused_in_one_line(pairnet, tmp_path, shard):
+    status, out, err = pairnet("reproduce", "--shard", shard, "--data", "glyphs:200", "--pairs", 20)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("pairnet: expected --shard ")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_measurements_reach_the_runs_and_more_are_made_up_for(pairnet, tmp_path):
+    common = ("--epochs", 7, "--pairs", 20, "--data", "glyphs:200")
+    command = ("reproduce", "--table", 1, "--draws", 1, *common, "--no-report")
+
+    def measured():
+        return {found.measurements for found in read_records(tmp_path / "runs")}
+
+    for options, expected in (((), 5), (("--measurements", 6), 6), (("--measurements", "every"), 7)):
+        assert pairnet(*command, *options)[0] == 0
+        assert measured() == {expected}
+    status, _, err = pairnet(*command)  # fewer: everything is kept
+    assert (status, "7 of 7 runs are kept" in err) == (0, True)
+    assert measured() == {7}
+    train = ("train", "fc_1", *common, "--json")
+    for options, expected in (((), 5), (("--measurements", "2"), 5), (("--measurements", "every"), 7)):
+        status, out, _ = pairnet(*train, *options)
+        assert (status, json.loads(out)["measurements"]) == (0, expected)
+
+
+@pytest.mark.parametrize("command", ["reproduce", "train"])
+def test_the_default_number_of_measurements_is_that_of_a_run(command):
+    (option,) = (each for each in get_command(app).commands[command].params if each.name == "measurements")
+    assert number_of(option.default) == MEASUREMENTS
 
 
 def test_version_and_a_bare_command(pairnet):
@@ -96,6 +181,7 @@ def test_version_and_a_bare_command(pairnet):
 
 def test_a_setting_that_is_not_the_papers_is_named(pairnet):
     common = ("reproduce", "--table", "I", "--draws", 1, "--pairs", 20, "--data", "glyphs:200", "--epochs", 1)
+    common += ("--no-report",)
     _, out, _ = pairnet(*common)
     remark = "epochs instead of the recipe's; 20 pairs instead of 1,000; images of glyphs instead of full MNIST"
     assert f"not the paper's setting, so no verdicts: 1 {remark.replace('epochs', 'epoch', 1)}" in " ".join(out.split())
@@ -196,7 +282,7 @@ def test_runs_lists_the_records_of_studies_and_of_saved_networks(pairnet, tmp_pa
 
 def test_the_number_of_test_pairs_reaches_the_runs(pairnet, tmp_path):
     arguments = ("--draws", 1, "--epochs", 1, "--pairs", 20, "--test-pairs", 30, "--data", "glyphs:100")
-    assert pairnet("reproduce", "--table", "order", *arguments)[0] == 0
+    assert pairnet("reproduce", "--table", "order", *arguments, "--no-report")[0] == 0
     assert {(record.pairs, record.test_pairs) for record in read_records(tmp_path / "runs")} == {(20, 30)}
 
 

@@ -81,7 +81,7 @@ def test_a_renamed_option_fails_with_its_new_name(command_line, old):
     command = ("reproduce",) if old == "--repeats" else ("calibration", "w_net")
     status, out, err = command_line(*command, old, "x")
     assert (status, out, err) == (2, "", f"pairnet: {old} is now {RENAMED[old]}\n")
-    status, _, err = command_line("variants", old, "x")  # this command has never had the option
+    status, _, err = command_line("doctor", old, "x")  # this command has never had the option
     assert status == 2
     assert "is now" not in err
 
@@ -102,6 +102,14 @@ def test_a_renamed_option_fails_with_its_new_name(command_line, old):
         (("reproduce", "--table", "4"), "expected --table to be 1, 2, 3, dropout"),
         (("reproduce", "--draws", "0"), "--draws"),
         (("reproduce", "--jobs", "0"), "--jobs"),
+        (("reproduce", "--minutes", "0"), "expected --minutes to be a finite number above 0, got 0: choose"),
+        (("reproduce", "--minutes", "nan"), "expected --minutes to be a finite number above 0, got nan: choose"),
+        (("reproduce", "--minutes", "soon"), "--minutes"),
+        (("reproduce", "--measurements", "0"), "--measurements to be a whole number of at least 1, or every, got"),
+        (("train", "fc_1", "--measurements", "2.5"), 'at least 1, or every, got "2.5": choose'),
+        (("train", "fc_1", "--measurements", "-1"), 'or every, got "-1": choose'),
+        (("train", "fc_1", "--measurements", "9" * 5000), "or every, got"),
+        (("train", "fc_1", "--measurements", ""), 'or every, got "": choose'),
         (("evaluate", "nowhere"), "nowhere"),
         (("export", "--model", "fc_1", "--all"), "expected one of --model, --run and --all"),
         (("export", "--model", "fc_1", "--output", "a.txt"), "expected --output to end in .onnx"),

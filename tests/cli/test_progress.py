@@ -29,10 +29,10 @@ def test_a_terminal_shows_no_interrupt_while_a_display_is_there(monkeypatch):
             return bool(termios.tcgetattr(theirs)[3] & termios.ECHOCTL)
 
         assert echoes()
-        with progress._interrupt_not_echoed():
+        with progress.interrupt_not_echoed():
             assert not echoes()
         assert echoes()
-        with pytest.raises(KeyboardInterrupt), progress._interrupt_not_echoed():
+        with pytest.raises(KeyboardInterrupt), progress.interrupt_not_echoed():
             raise KeyboardInterrupt
         assert echoes()
     os.close(ours)

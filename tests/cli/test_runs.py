@@ -69,7 +69,8 @@ def test_two_rows_are_compared_draw_by_draw(pairnet):
     assert out == (
         "one 0.8167, other 0.7633, over 3 common draws\n"
         "difference +5.33 points, 95 % interval -8.79 to +19.46\n"
-        "p = 0.25 (paired t-test)\n"
+        "p = 0.25 (paired t-test), 0.5 (Wilcoxon)\n"
+        "one is better on 67 % of the 3 draws that are not equal\n"
     )
     assert "over pairings and seeds only, not over images" in err
     setting = "25 epochs, 1,000 pairs of mnist5k"

@@ -1,0 +1,199 @@
+"""`pairnet report`: a page about the runs in a folder, or about what changed between two folders."""
+
+import webbrowser
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from pairnet.cli.common import AnyData, AnyEpochs, AnyPairs, DataDir, Json
+from pairnet.cli.output import console, note, plain_table, print_json, print_line, printable, writing
+from pairnet.errors import ArgumentError, PairnetError, RecordError
+from pairnet.extras import needed_by
+from pairnet.reporting.equivalence import MARGIN
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pairnet.data.sources import Dataset
+    from pairnet.study.plan import Study
+    from pairnet.study.records import DataFacts, RunRecord
+
+PAGE = Path("report") / "report.html"
+"""Where the page about the runs in a folder is written, in that folder."""
+
+CHANGES = Path("changes") / "report.html"
+"""Where the page about what changed since another folder is written."""
+
+
+def report(
+    runs: Annotated[Path, typer.Argument(help="Folder of records.")] = Path("runs"),
+    newer: Annotated[
+        Path | None, typer.Argument(help="A second folder: report what changed from RUNS to this one.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Page to write, .html.", show_default="report/report.html in the folder")
+    ] = None,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    data: AnyData = None,
+    epochs: AnyEpochs = None,
+    pairs: AnyPairs = None,
+    data_dir: DataDir = None,
+    margin: Annotated[float, typer.Option(help="Largest difference, in points, of no consequence.")] = 100 * MARGIN,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Write the tables into the marked blocks of this file, and no page.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a report on the runs in a folder.
+
+    One HTML page that needs no other file: what was replicated, the effects with their intervals, curves, the pairs
+    that the networks get wrong, and what was run. Beside it: results.csv, summary.json and the figures. Runs of
+    different settings are never put together: --data, --epochs and --pairs choose one, otherwise the setting with the
+    most runs is taken, and the page says what it leaves out. With two folders it compares them draw by draw.
+    """
+    if not 0 < margin < 100:
+        raise ArgumentError(f"expected `margin` above 0 and below 100 points, got {margin:g}")
+    if markdown is not None and (newer is not None or output is not None or open_page or as_json):
+        raise ArgumentError("expected `markdown` with one folder and without a page, got both: use two commands")
+    with needed_by("a report"):
+        from pairnet.reporting.files import check_path
+
+    from pairnet.study.files import kept_studies
+
+    if output is not None:
+        check_path(output)
+    # with two folders, runs of other numbers of epochs are other settings; a page has rows whose own number it is, too
+    old = _records(runs, data=data, epochs=None if newer is None else epochs, pairs=pairs)
+    if newer is not None:
+        path = output or newer / CHANGES
+        summary = _write_changes(
+            old, _records(newer, data=data, epochs=epochs, pairs=pairs), path, margin / 100, as_json=as_json
+        )
+    elif markdown is not None:
+        _fill(markdown, old, margin / 100)
+        return
+    else:
+        path = output or runs / PAGE
+        own = kept_studies(runs)
+        summary = write_page(
+            old,
+            path,
+            every=_records(runs),
+            own=own,
+            epochs="most" if epochs is None else epochs,
+            margin=margin / 100,
+            data_dir=data_dir,
+        )
+    if as_json:
+        print_json(summary)
+        note(f"report  {path}")
+    else:
+        print_line(str(path))
+    if open_page and not webbrowser.open(path.resolve().as_uri()):
+        note(f"no browser to open {path} with")
+
+
+def write_page(
+    records: "Sequence[RunRecord]",
+    path: Path,
+    *,
+    every: "Sequence[RunRecord]",
+    own: "Sequence[Study]" = (),
+    epochs: int | Literal["own", "most"] = "most",
+    pairs: int | None = None,
+    test_pairs: int | None = None,
+    margin: float = MARGIN,
+    images: "Dataset | None" = None,
+    data_dir: Path | None = None,
+) -> dict[str, Any]:
+    """Writes the page about those of `records` that belong together -> what its summary.json holds.
+
+    What is left out of `every`, all records of the folder, is noted. The images are loaded again, those of full MNIST
+    from `data_dir`, unless `images` are those that are needed.
+    """
+    from pairnet.reporting.selection import choose
+
+    with needed_by("a report"):
+        from pairnet.reporting.files import summary_of, write_report
+        from pairnet.reporting.report import gather
+
+    selection = choose(records, every=every, own=own, epochs=epochs, pairs=pairs, test_pairs=test_pairs)
+    for line in selection.left_out:
+        note(f"left out of the report: {line}")
+    if images is None or images.checksum != selection.data.checksum:
+        images = _images(selection.data, data_dir)
+    report = gather(selection, margin=margin, images=images)
+    with writing(path):
+        write_report(report, path)
+    return summary_of(report)
+
+
+def _write_changes(
+    old: "Sequence[RunRecord]", new: "Sequence[RunRecord]", path: Path, margin: float, *, as_json: bool
+) -> dict[str, Any]:
+    """Writes the page about two folders -> what its summary.json holds."""
+    with needed_by("a report"):
+        from pairnet.reporting.changes import compare_folders
+        from pairnet.reporting.files import write_changes
+
+    changes = compare_folders(old, new, margin=margin)
+    with writing(path):
+        write_changes(changes, path)
+    for sentence in changes.sentences:
+        note(sentence)
+    if not as_json:
+        table = plain_table("row")
+        for heading in ("before", "after", "difference", "same answers"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column("verdict", no_wrap=True)
+        for row in changes.rows:
+            figures = (f"{row.old:.4f}", f"{row.new:.4f}", f"{100 * (row.new - row.old):+.2f}")
+            table.add_row(printable(row.label), *figures, f"{row.identical} of {row.draws}", row.verdict)
+        console().print(table)
+    return asdict(changes)
+
+
+def _fill(path: Path, records: "Sequence[RunRecord]", margin: float) -> None:
+    """Writes tables into the marked blocks of a document."""
+    from pairnet.reporting.selection import choose
+
+    with needed_by("a report"):
+        from pairnet.reporting.documents import fill_blocks
+        from pairnet.reporting.report import gather
+
+    report = gather(choose(records), margin=margin)
+    with writing(path):
+        print_line(f"wrote into {path}: {fill_blocks(path, report)}")
+
+
+def _images(wanted: "DataFacts", data_dir: Path | None) -> "Dataset | None":
+    """The images that the runs drew their pairs from; None, with a note that says why, if they are not at hand."""
+    from pairnet.data.sources import load_dataset
+
+    try:
+        found = load_dataset(wanted.source, data_dir=data_dir)
+        if found.checksum == wanted.checksum:
+            return found
+        reason = f"{found.origin} has other images than those of the runs, SHA-256 {wanted.checksum[:12]}"
+    except PairnetError as error:
+        reason = str(error)
+    note(f"without the pairs that are decided wrongly: {reason}")
+    return None
+
+
+def _records(
+    runs: Path, *, data: str | None = None, epochs: int | None = None, pairs: int | None = None
+) -> "list[RunRecord]":
+    """The runs in a folder that were asked for.  RecordError if there are none."""
+    from pairnet.study.collection import collect, list_settings
+    from pairnet.study.settings import select
+
+    everything = [found.record for found in collect(runs)]
+    if not everything:
+        raise RecordError(f"expected finished runs in {runs}, got none: `pairnet reproduce` makes some")
+    chosen = select(everything, data=data, epochs=epochs, pairs=pairs)
+    if not chosen:
+        raise RecordError(f"expected runs that were selected, got none: {runs} has {list_settings(everything)}")
+    return chosen

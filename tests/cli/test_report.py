@@ -1,0 +1,183 @@
+"""`pairnet report`: a page about a study that was really run, with its images; what it refuses and leaves out."""
+
+import json
+import os
+import shutil
+from dataclasses import replace
+
+import pytest
+from reporting.studies import rows
+from reporting.test_effects import planted
+
+from pairnet.data.pairs import draw_pairs
+from pairnet.data.sources import load_dataset
+from pairnet.study.plan import plan
+from pairnet.study.records import FailedRun
+from pairnet.study.running import run_study
+from pairnet.study.store import append, read_records
+from pairnet.study.tables import studies
+
+SMALL = {"epochs": 2, "pairs": 60, "test_pairs": 80, "measurements": None}
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory):
+    """Two draws of two rows of Table I on procedural digits, and one of two order networks with fewer pairs."""
+    folder = tmp_path_factory.mktemp("study") / "runs"
+    images = load_dataset("glyphs:400")
+    one, order = studies()["1"], studies()["order"]
+    run_study(plan(replace(one, rows=one.rows[3:5]), draws=2, **SMALL), images, folder)
+    run_study(plan(replace(order, rows=order.rows[-2:]), draws=1, **{**SMALL, "pairs": 50}), images, folder)
+    return folder
+
+
+@pytest.fixture
+def pairnet(command_line, study, tmp_path):
+    """Runs a command line; the folder `runs` holds the study."""
+    shutil.copytree(study, tmp_path / "runs")
+    return command_line
+
+
+def test_a_report_is_written_and_its_path_printed(pairnet, tmp_path):
+    status, out, err = pairnet("report")
+    assert (status, out) == (0, "runs/report/report.html\n")
+    assert "left out of the report: 2 runs of order_net_" in err
+    assert ": 2 epochs, 50 pairs of glyphs, 80 for testing, on cpu" in err
+    page = (tmp_path / "runs" / "report" / "report.html").read_text()
+    assert "order_net" not in page.partition('id="results"')[2]
+    assert page.count("data:image/png;base64,") == 24
+    assert json.loads((tmp_path / "runs" / "report" / "summary.json").read_text())["origins"]["runs"] == 4
+
+
+def test_the_hardest_pairs_are_those_that_the_records_name(pairnet, tmp_path):
+    summary = json.loads(pairnet("report", "--json")[1])
+    assert summary["left_out"][0].startswith("2 runs of order_net_")
+    page = (tmp_path / "runs" / "report" / "report.html").read_text()
+    images = load_dataset("glyphs:400")
+    (first, *_) = page.partition('<ul class="pairs">')[2].partition("<li>")[2].split("</li>")
+    records = [record for record in read_records(tmp_path / "runs") if record.pairs == 60]
+    wrong = {}
+    for record in records:
+        for at, probability in record.wrong:
+            wrong.setdefault((record.seeds.test_draw, at), []).append(probability)
+    most = max(map(len, wrong.values()))
+    assert f"{most} of 2 wrong" in first
+    digits = [
+        draw_pairs(images.test, count=80, seed=draw).digits[at].tolist()
+        for (draw, at), answers in wrong.items()
+        if len(answers) == most
+    ]
+    assert any(f"A handwritten {one} and a handwritten {other}" in first for one, other in digits)
+
+
+def test_another_setting_is_chosen(pairnet, tmp_path):
+    summary = json.loads(pairnet("report", "--pairs", 50, "--output", tmp_path / "other" / "mine.html", "--json")[1])
+    assert list(summary["tables"]) == ["order"]
+    assert summary["left_out"][0].startswith("4 runs of conv_")
+    assert (tmp_path / "other" / "mine.html").exists()
+    status, _, err = pairnet("report", "--pairs", 77)
+    assert (status, "expected runs that were selected, got none: runs has 2 epochs, 60 pairs" in err) == (2, True)
+
+
+def test_images_that_are_gone_are_a_note_and_no_error(command_line, tmp_path):
+    (tmp_path / "runs").mkdir()
+    for each in rows("3", {"w_net": (0.87, 0.88)}):
+        append(tmp_path / "runs", each)
+    status, out, err = command_line("report", "--data-dir", tmp_path)
+    assert (status, out) == (0, "runs/report/report.html\n")
+    assert "without the pairs that are decided wrongly: " in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (("report", "nowhere"), 2, "to be a folder, got nowhere"),
+        (("report", "empty"), 2, "expected finished runs in empty, got none: `pairnet reproduce` makes some"),
+        (("report", "failed"), 2, "expected finished runs in failed, got none"),
+        (("report", "runs", "empty"), 2, "expected finished runs in empty, got none"),
+        (("report", "--output", "mine.pdf"), 2, 'expected --output to end in .html, got "mine.pdf"'),
+        (("report", "--margin", "0"), 2, "expected --margin above 0 and below 100 points, got 0"),
+        (("report", "--markdown", "gone.md"), 2, "expected gone.md, a document with marked blocks, to be there"),
+        (("report", "--markdown", "a.md", "--json"), 2, "expected --markdown with one folder and without a page"),
+    ],
+)
+def test_bad_input_is_one_line(pairnet, tmp_path, arguments, status, message):
+    for name in ("empty", "failed"):
+        (tmp_path / name).mkdir()
+    place = read_records(tmp_path / "runs")[0].environment
+    append(tmp_path / "failed", FailedRun(fingerprint="f", label="fc_1", failure="no", environment=place))
+    found, out, err = pairnet(*arguments)
+    assert message in err
+    assert (found, out, len(err.splitlines())) == (status, "", 1)
+    assert not (tmp_path / "runs" / "report").exists()
+
+
+def test_two_folders_are_compared(pairnet, tmp_path):
+    shutil.copytree(tmp_path / "runs", tmp_path / "new")
+    status, out, err = pairnet("report", "runs", "new")
+    assert (status, out.splitlines()[-1]) == (0, "new/changes/report.html")
+    assert "identical" in out
+    assert "Every answer on the held-out pairs is the same, bit for bit." in err
+    summary = json.loads(pairnet("report", "runs", "new", "--json")[1])
+    assert {row["verdict"] for row in summary["rows"]} == {"identical"}
+    assert len(summary["rows"]) == 4
+
+
+def test_a_full_disk_is_named_and_leaves_the_old_report(pairnet, tmp_path, monkeypatch):
+    assert pairnet("report")[0] == 0
+    before = (tmp_path / "runs" / "report" / "report.html").read_text()
+
+    def full(path, records):
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr("pairnet.reporting.files.write_results", full)
+    status, _, err = pairnet("report")
+    assert (status, err.splitlines()[-1]) == (1, "pairnet: runs/report/report.html: No space left on device")
+    assert (tmp_path / "runs" / "report" / "report.html").read_text() == before
+    assert sorted(path.name for path in (tmp_path / "runs" / "report").iterdir()) == [
+        "figures",
+        "report.html",
+        "results.csv",
+        "summary.json",
+    ]
+
+
+def test_tables_are_written_into_a_document(command_line, tmp_path):
+    (tmp_path / "runs").mkdir()
+    for each in rows("3", planted()):
+        append(tmp_path / "runs", each)
+    (tmp_path / "mine.md").write_text("<!-- pairnet report: table 3 -->\n<!-- end -->\n")
+    status, out, _ = command_line("report", "--markdown", "mine.md")
+    assert (status, out) == (0, "wrote into mine.md: table 3\n")
+    assert "| w_net | 142,657 | 0.8300" in (tmp_path / "mine.md").read_text()
+
+
+def test_reproduce_reports_its_own_setting_even_if_the_folder_has_more_of_another(pairnet, tmp_path):
+    command = ("reproduce", "--table", "1", "--draws", 1, "--data", "glyphs:400", "--pairs", 60, "--test-pairs", 80)
+    status, _, err = pairnet(*command, "--epochs", 1)
+    assert status == 0
+    assert "left out of the report: 4 runs of conv_" in err
+    summary = json.loads((tmp_path / "runs" / "report" / "summary.json").read_text())
+    assert [row["draws"] for row in summary["tables"]["1"]["rows"]] == [1] * 7
+
+
+def test_a_page_that_cannot_be_opened_is_said(pairnet, monkeypatch):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address))
+    status, _, err = pairnet("report", "--open")
+    assert (status, len(opened)) == (0, 1)
+    assert opened[0].startswith("file:///")
+    assert "no browser to open runs/report/report.html with" in err
+
+
+def test_records_of_two_data_sets_are_never_mixed(command_line, tmp_path):
+    (tmp_path / "runs").mkdir()
+    mnist = rows("3", {"w_net": (0.87, 0.88, 0.86), "a_net": (0.9, 0.91)})
+    other = rows("3", {"w_net": (0.5, 0.51)}, data=replace(mnist[0].data, name="mnist5k", checksum="e" * 64))
+    for each in (*other, *mnist):
+        append(tmp_path / "runs", each)
+    summary = json.loads(command_line("report", "--json")[1])
+    assert [row["mean"] for row in summary["tables"]["3"]["rows"]] == [pytest.approx(0.87), pytest.approx(0.905)]
+    assert summary["left_out"] == ["2 runs of w_net: 25 epochs, 1,000 pairs of mnist5k, on cpu"]
+    summary = json.loads(command_line("report", "--data", "mnist5k", "--json")[1])
+    assert [row["mean"] for row in summary["tables"]["3"]["rows"]] == [pytest.approx(0.505)]

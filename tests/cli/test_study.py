@@ -1,0 +1,88 @@
+"""`pairnet study`: a file is planned, run, continued and reported; its mistakes are one line."""
+
+import json
+
+import pytest
+
+from pairnet.study.store import read_records
+
+FILE = """
+title = "Rates"
+draws = 2
+pairs = 40
+test_pairs = 60
+data = "glyphs:400"
+[variants.mine]
+net = "fc(392,8) fc(8,1)"
+[[rows]]
+variant = "mine"
+set = { epochs = 2 }
+grid = { learning_rate = [1e-3, 1e-2] }
+[[rows]]
+variant = "conv_1"
+set = { epochs = 1, folds = 2, pairs = 20 }
+"""
+
+
+@pytest.fixture
+def pairnet(command_line, tmp_path):
+    """Runs a command line; my.toml is a study file."""
+    (tmp_path / "my.toml").write_text(FILE)
+    return command_line
+
+
+def test_a_dry_run_counts_and_runs_nothing(pairnet, tmp_path):
+    status, out, _ = pairnet("study", "my.toml", "--dry-run")
+    assert status == 0
+    assert "3 rows, 8 runs, about" in out
+    assert not (tmp_path / "runs").exists()
+    plan = json.loads(pairnet("study", "my.toml", "--dry-run", "--draws", 5, "--json")[1])
+    assert (plan["runs"], [row["runs"] for row in plan["rows"]]) == (20, [5, 5, 10])
+    assert plan["core_seconds"] > 0
+
+
+def test_a_study_is_run_reported_and_continued(pairnet, tmp_path):
+    status, out, err = pairnet("study", "my.toml")
+    assert status == 0
+    assert "Rates" in out
+    assert "mine, learning rate 0.001" in out
+    assert err.endswith("report  runs/report/report.html\n")
+    records = read_records(tmp_path / "runs")
+    assert len(records) == 8
+    assert {record.pairs for record in records} == {20, 40}
+    summary = json.loads((tmp_path / "runs" / "report" / "summary.json").read_text())
+    assert [row["label"] for row in summary["tables"]["my"]["rows"]] == [
+        "mine, learning rate 0.001",
+        "mine, learning rate 0.01",
+        "conv_1",
+    ]
+    assert [row["draws"] for row in summary["tables"]["my"]["rows"]] == [2, 2, 2]
+    (effect,) = summary["families"]["my"]["effects"]  # conv_1 has other pairs
+    assert effect["first"] == "mine, learning rate 0.01"
+    status, out, err = pairnet("study", "my.toml", "--no-report", "--draws", 3, "--json")
+    assert "8 of 12 runs are kept from before" in err
+    assert {row["draws"] for row in json.loads(out)["my"]} == {3}
+    status, out, _ = pairnet("report", "--json")  # later, the file is found with the runs
+    assert list(json.loads(out)["tables"]) == ["my"]
+
+
+def test_a_variant_of_the_file_trains_by_itself(pairnet):
+    status, out, _ = pairnet("train", "mine", "--file", "my.toml", "--epochs", 1, "--pairs", 40, "--data", "glyphs:400")
+    assert (status, "mine: test accuracy" in out) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("study", "gone.toml"), "expected a TOML file with a study, but gone.toml does not exist"),
+        (("study", "my.toml", "--draws", 0), "expected --draws in 1..10,000, got 0"),
+        (("study", "my.toml", "--engine", "rey"), "expected --engine to be processes, stacked or ray"),
+        (("study", "my.toml", "--shard", "3/2"), "expected --shard to be I/N"),
+        (("study",), "Missing argument"),
+    ],
+)
+def test_mistakes_are_one_line_and_nothing_is_run(pairnet, tmp_path, arguments, message):
+    status, out, err = pairnet(*arguments)
+    assert message in err.splitlines()[-1]
+    assert (status, out) == (2, "")
+    assert not (tmp_path / "runs" / "records.jsonl").exists()
