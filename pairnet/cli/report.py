@@ -49,7 +49,7 @@ def report(
     """Write a report on the runs in a folder.
 
     One HTML page that needs no other file: what was replicated, the effects with their intervals, curves, the pairs
-    that the networks get wrong, and what was run. Beside it: results.csv, summary.json and the figures. Runs of
+    that the networks get wrong, and what was run. Next to it: results.csv, summary.json and the figures. Runs of
     different settings are never put together: --data, --epochs and --pairs choose one, otherwise the setting with the
     most runs is taken, and the page says what it leaves out. With two folders it compares them draw by draw.
     """
@@ -65,12 +65,12 @@ def report(
     if output is not None:
         check_path(output)
     # with two folders, runs of other numbers of epochs are other settings; a page has rows whose own number it is, too
-    old = _records(runs, data=data, epochs=None if newer is None else epochs, pairs=pairs)
+    every = _records(runs)
+    old = _selected(every, runs, data=data, epochs=None if newer is None else epochs, pairs=pairs)
     if newer is not None:
         path = output or newer / CHANGES
-        summary = _write_changes(
-            old, _records(newer, data=data, epochs=epochs, pairs=pairs), path, margin / 100, as_json=as_json
-        )
+        new = _selected(_records(newer), newer, data=data, epochs=epochs, pairs=pairs)
+        summary = _write_changes(old, new, path, margin / 100, as_json=as_json)
     elif markdown is not None:
         _fill(markdown, old, margin / 100)
         return
@@ -80,7 +80,7 @@ def report(
         summary = write_page(
             old,
             path,
-            every=_records(runs),
+            every=every,
             own=own,
             epochs="most" if epochs is None else epochs,
             margin=margin / 100,
@@ -183,16 +183,23 @@ def _images(wanted: "DataFacts", data_dir: Path | None) -> "Dataset | None":
     return None
 
 
-def _records(
-    runs: Path, *, data: str | None = None, epochs: int | None = None, pairs: int | None = None
-) -> "list[RunRecord]":
-    """The runs in a folder that were asked for.  RecordError if there are none."""
-    from pairnet.study.collection import collect, list_settings
-    from pairnet.study.settings import select
+def _records(runs: Path) -> "list[RunRecord]":
+    """All finished runs in a folder.  RecordError if there are none."""
+    from pairnet.study.collection import collect
 
     everything = [found.record for found in collect(runs)]
     if not everything:
         raise RecordError(f"expected finished runs in {runs}, got none: `pairnet reproduce` makes some")
+    return everything
+
+
+def _selected(
+    everything: "list[RunRecord]", runs: Path, *, data: str | None, epochs: int | None, pairs: int | None
+) -> "list[RunRecord]":
+    """Those of all runs in a folder that were asked for.  RecordError if there are none."""
+    from pairnet.study.collection import list_settings
+    from pairnet.study.settings import select
+
     chosen = select(everything, data=data, epochs=epochs, pairs=pairs)
     if not chosen:
         raise RecordError(f"expected runs that were selected, got none: {runs} has {list_settings(everything)}")

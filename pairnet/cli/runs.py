@@ -234,9 +234,7 @@ def _comparable(
 ) -> "tuple[Setting, Setting]":
     """The one setting of each row that was trained and tested on the same pairs.  RecordError unless there is one."""
     from pairnet.study.collection import list_settings
-
-    def pairs_of(setting: "Setting") -> tuple[object, ...]:
-        return setting.checksum, setting.pairs, setting.test_pairs, setting.folds
+    from pairnet.study.settings import pairs_of
 
     choices = [(one, other) for one in left for other in right if pairs_of(one) == pairs_of(other)]
     if first == second:

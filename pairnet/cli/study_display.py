@@ -1,4 +1,4 @@
-"""The table of a study while it runs, in a terminal: figures so far beside the paper's, and one bar for the whole."""
+"""The table of a study while it runs, in a terminal: figures so far next to the paper's, and one bar for the whole."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

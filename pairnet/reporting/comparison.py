@@ -122,3 +122,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[at]))
         adjusted[at] = largest
     return adjusted
+
+
+def interval_text(found: Comparison) -> str:
+    """The 95 % interval of the difference in points, "-0.71 to +1.88"; empty if there is none."""
+    return "" if found.low is None or found.high is None else f"{100 * found.low:+.2f} to {100 * found.high:+.2f}"

@@ -7,8 +7,9 @@ from itertools import pairwise
 from pairnet.errors import RecordError
 from pairnet.models import paper
 from pairnet.reporting.comparison import Comparison, compare_draws, holm
-from pairnet.reporting.selection import Selection, TableRuns
+from pairnet.reporting.selection import Selection
 from pairnet.reporting.summaries import finished_draws
+from pairnet.study.settings import pairs_of, setting_of
 
 Draws = Mapping[int, float]
 """Accuracy of each draw by its seed."""
@@ -92,17 +93,11 @@ def families(selection: Selection) -> tuple[Family, ...]:
                 continue
             case _:
                 there = [label for label in labels if label in table.rows]
-                same = [label for label in there if _pairs_of(table, label) == _pairs_of(table, there[0])]
+                pairs = {label: pairs_of(setting_of(table.rows[label][0])) for label in there}
+                same = [label for label in there if pairs[label] == pairs[there[0]]]
                 family = _against(draws, same, same[0], table.study.name, table.study.title)
         found.append(family)
     return tuple(family for family in found if family.effects)
-
-
-def _pairs_of(table: TableRuns, label: str) -> tuple[object, ...]:
-    """What decides which pairs the draws of a row are: rows of a study of one's own may differ in it."""
-    record = table.rows[label][0]
-    tested = record.test_pairs if record.fold is None else None
-    return record.data.checksum, record.pairs, tested, None if record.fold is None else record.folds
 
 
 def _label(labels: Sequence[str], value: float) -> str:

@@ -1,4 +1,4 @@
-"""The files of a report: the page, and beside it results.csv, summary.json and the figures. All appear, or none."""
+"""The files of a report: the page, and next to it results.csv, summary.json and the figures. All appear, or none."""
 
 import csv
 import json
@@ -29,9 +29,9 @@ MARK = '<meta name="generator" content="pairnet">'
 
 
 def write_report(report: Report, path: Path) -> None:
-    """Writes the page `path`, and beside it results.csv, summary.json and the figures as SVG and PNG.
+    """Writes the page `path`, and next to it results.csv, summary.json and the figures as SVG and PNG.
 
-    ArgumentError unless `path` ends in .html, or if files of other origin are beside it; OSError names the file.
+    ArgumentError unless `path` ends in .html, or if files of other origin are next to it; OSError names the file.
     """
     check_path(path)
     drawn = drawings(report)
@@ -57,7 +57,7 @@ def write_changes(changes: Changes, path: Path) -> None:
 
 
 def check_path(path: Path) -> None:
-    """ArgumentError unless `path` is a name for a page, and neither it nor a file beside it is of something else."""
+    """ArgumentError unless `path` is a name for a page, and neither it nor a file next to it is of something else."""
     if path.suffix != ".html":
         raise ArgumentError(f'expected `output` to end in .html, got "{path.name}"')
     if path.exists():
@@ -95,7 +95,7 @@ def _appearing(path: Path) -> Iterator[Path]:
 
 
 def _remove_older(path: Path) -> None:
-    """Removes the files that an older report beside `path` lists as its own."""
+    """Removes the files that an older report next to `path` lists as its own."""
     try:
         listed = json.loads((path.parent / SUMMARY).read_bytes()).get("figures", [])
     except (OSError, ValueError, AttributeError):

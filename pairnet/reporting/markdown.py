@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from pairnet.reporting.comparison import interval_text
 from pairnet.reporting.effects import Family
 from pairnet.reporting.summaries import NOT_NUMBERS, Summary, cells, reasons
 
@@ -20,12 +21,16 @@ def markdown_effects(family: Family) -> str:
     lines = ["| effect | rows | difference | 95 % interval | p (Holm) | draws |", "|---|---|--:|--:|--:|--:|"]
     for each in family.effects:
         found = each.comparison
-        interval = (
-            "" if found.low is None or found.high is None else f"{100 * found.low:+.2f} to {100 * found.high:+.2f}"
-        )
         p_value = "" if each.p_holm is None else f"{each.p_holm:.2g}"
-        cells_ = (each.name, f"{each.first} − {each.second}", f"{100 * found.difference:+.2f}", interval, p_value)
-        lines.append(_line((*cells_, str(found.draws))))
+        words = (
+            each.name,
+            f"{each.first} − {each.second}",
+            f"{100 * found.difference:+.2f}",
+            interval_text(found),
+            p_value,
+            str(found.draws),
+        )
+        lines.append(_line(words))
     return "\n".join(lines)
 
 

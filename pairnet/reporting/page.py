@@ -1,4 +1,4 @@
-"""Pages: values and figures -> HTML that needs no other file, from the templates beside this module."""
+"""Pages: values and figures -> HTML that needs no other file, from the templates next to this module."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 from pairnet import __version__
 from pairnet.extras import needed_by
 from pairnet.reporting.changes import Changes
-from pairnet.reporting.comparison import Comparison
+from pairnet.reporting.comparison import Comparison, interval_text
 from pairnet.reporting.drawings import COURSES, Drawing
 from pairnet.reporting.figures.drawing import inline_svg
 from pairnet.reporting.report import Report
@@ -64,7 +64,7 @@ def render(template: str, **content: Any) -> str:
         difference=difference_text,
         duration=duration,
         interval=_interval,
-        interval_of_difference=_interval_of_difference,
+        interval_of_difference=interval_text,
         p=_p_value,
         seeds=_seeds,
         undecided=undecided_text,
@@ -83,10 +83,6 @@ def _placed(drawing: Drawing, svg: str) -> Placed:
 
 def _interval(summary: Summary) -> str:
     return "" if summary.low is None or summary.high is None else f"{summary.low:.4f} to {summary.high:.4f}"
-
-
-def _interval_of_difference(found: Comparison) -> str:
-    return "" if found.low is None or found.high is None else f"{100 * found.low:+.2f} to {100 * found.high:+.2f}"
 
 
 def _p_value(value: float | None) -> str:

@@ -38,7 +38,7 @@ from pairnet.study.runs import with_dropout
 
 RECIPE = tuple(field.name for field in fields(Recipe))
 PAIRS = {"pairs": int, "test_pairs": int, "folds": int, "data": str}
-"""Settings of a row beside its recipe, and their types."""
+"""Settings of a row that are not its recipe's, and their types."""
 
 SETTINGS = (*RECIPE, "dropout", *PAIRS)
 """Everything that a row can set or sweep."""

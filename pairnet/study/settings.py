@@ -35,6 +35,11 @@ def setting_of(record: RunRecord) -> Setting:
     )
 
 
+def pairs_of(setting: Setting) -> tuple[object, ...]:
+    """What decides which pairs a draw consists of: settings that agree in it are compared draw by draw."""
+    return setting.checksum, setting.pairs, setting.test_pairs, setting.folds
+
+
 def nameless(variant: Variant) -> Variant:
     """What a network is and how it is trained: the variant without its name, in the notation's standard form."""
     return in_standard_notation(replace(variant, name="", note="", parameters=None))

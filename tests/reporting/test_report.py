@@ -1,4 +1,4 @@
-"""A whole report from synthetic studies: what it says, what is on its page, and the files beside it."""
+"""A whole report from synthetic studies: what it says, what is on its page, and the files next to it."""
 
 import csv
 import html

@@ -169,7 +169,7 @@ def _comparison(axes: Axes, variant: Variant, features: Shape, *, top: float) ->
         write(axes, [f"both together: {2 * size}"], x=CENTRE + 6, top=top + 1, size=SMALL, align="left")
         return _answer(axes, variant, x=CENTRE, top=_centred(axes, head, top=y))
     branch = rows(variant.auxiliary_layers, features, scores=True) if variant.auxiliary else ()
-    column, room = CENTRE - MARGIN - 4, max(_widest(layers), _widest(branch)) + 4  # room for shapes beside a frame
+    column, room = CENTRE - MARGIN - 4, max(_widest(layers), _widest(branch)) + 4  # room for shapes next to a frame
     width = column - room
     left, right = MARGIN + width / 2, CENTRE + 4 + width / 2
     y = arrow(axes, [(CENTRE, top), (CENTRE, top + 6), (left, top + 6), (left, top + 22)])

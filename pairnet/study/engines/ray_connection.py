@@ -103,7 +103,7 @@ def _start(ray: Any, cpus: int) -> None:
         _init(ray, "local", num_cpus=cpus, include_dashboard=False, object_store_memory=_STORE)
     except _FAILURES as error:
         reason = reason_in(str(error))
-        raise WorkerError(f"Ray does not start on this machine: {reason}: its logs are in /tmp/ray") from error
+        raise WorkerError(f"Ray does not start on this machine: {reason}: Ray's own logs say more") from error
 
 
 def _init(ray: Any, address: str, **options: int) -> None:

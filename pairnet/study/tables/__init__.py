@@ -10,7 +10,7 @@ PAPER = ("1", "2", "3", "dropout")
 """The tables that `all` stands for."""
 
 NAMES = (*PAPER, "order", "ablation")
-"""All tables: each is the file of that name beside this module."""
+"""All tables: each is the file of that name next to this module."""
 
 
 def studies() -> dict[str, Study]:
