@@ -1,6 +1,6 @@
 """The throughput of every exported file on a GPU, device-resident: the figures of the suite's GPU rows without asv.
 
-    python -m bench.gpu_rows --files FOLDER [--device cuda] [--batches 4096,16384,65536] [--json FILE]
+    python -m bench.gpu_rows --files FOLDER [--device cuda] [--batches 4096,16384] [--json FILE]
 
 Prints pairs/s, the best of the batches, by provider and precision, and the arithmetic on CUDA as a fraction of what the
 same device reaches in a matrix product (TF32 for fp32 files, ONNX Runtime's default). The row "null" computes nothing:

@@ -181,7 +181,7 @@ def openvino_peers(files: dict[Precision, Path]) -> Iterator[Peer]:
 
 
 def cuda_peers(net: JointNetwork | TwinNetwork, files: dict[Precision, Path]) -> Iterator[Peer]:
-    """PyTorch and our predictor on the GPU, from host memory to host memory. Not yet run on a GPU."""
+    """PyTorch and our predictor on the GPU, from host memory to host memory."""
 
     def answer(net: Any, dtype: torch.dtype, *, tf32: bool) -> Answer:
         def run(raw: Pixels, ready: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -70,8 +70,8 @@ class CudaRunner:
     """Runs a session whose tensors are on the GPU, with one CUDA graph for each batch size in `graph_batches`.
 
     Nothing leaves the device between the copy in and the copy out. A graph replays a whole run as one launch, on the
-    tensors with which it was captured and in memory that counts as free afterwards: `_lock` guards both. Not yet run on
-    a GPU; tested on `device` "cpu", where the same calls copy from memory to memory.
+    tensors with which it was captured and in memory that counts as free afterwards: `_lock` guards both. Without a
+    GPU it is tested on `device` "cpu", where the same calls copy from memory to memory.
     """
 
     def __init__(

@@ -31,6 +31,7 @@ from pairnet.serving.split import find_split, matching
 __all__ = ["ClosedError", "InputError", "ModelError", "Predictor", "ProviderError", "Ranking"]
 
 CHUNK, GPU_CHUNK = 32, 4096  # pairs in one run
+GPU_LARGEST_CHUNK = 16384  # on an H200, cuDNN's pooling took 16,384 pairs and refused 65,536
 SMALLEST_CHUNK = 16  # smaller chunks lower the throughput of a core
 LARGEST = {"threads": 1024, "batch": 2**20, "threads_per_run": 1024}
 ROWS = 256  # of the table of all pairs, held at the same time
@@ -96,7 +97,7 @@ class Predictor:
         self._split: tuple[Model, Model] | None = None
         self._split_lock = threading.Lock()  # guards the first assignment of _split
         self._threads = 1 if self._model.on_gpu else threads // threads_per_run
-        self._batch = batch or (GPU_CHUNK if self._model.on_gpu else CHUNK)
+        self._batch = min(batch or GPU_CHUNK, GPU_LARGEST_CHUNK) if self._model.on_gpu else batch or CHUNK
         self._pool = ThreadPoolExecutor(self._threads, "pairnet")  # starts no thread before it has work
         self._closed = False
         if warm_up:

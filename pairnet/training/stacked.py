@@ -6,7 +6,6 @@ is captured in a CUDA graph and replayed. It selects its batch, masks and learni
 the device, so the host sends nothing to the device between the start and the end of an epoch.
 """
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -35,6 +34,8 @@ from pairnet.training.loop import (
 )
 from pairnet.training.metrics import Metrics, check_finite, compute_metrics, make_epoch, total_loss
 from pairnet.training.optimiser import Optimiser
+from pairnet.training.stacked_epochs import StackedEpoch, StackedEpochs
+from pairnet.training.vmap_layers import template
 
 WARM_UP = 3
 """Steps before a CUDA graph is captured; their effects are undone."""
@@ -135,20 +136,26 @@ class _Stack:
         self._moments = [moments(member.pairs) for member in members]
         self._networks = [build(variant, seed=member.weight_seed).to(device) for member in members]
         self._parameters, self._buffers = stack_module_state(list(self._networks))  # name -> [R,...]
-        self._template: nn.Module = copy.deepcopy(self._networks[0]).to("meta")
+        self._template: nn.Module = template(self._networks[0])
         self._steps = len(members[0].pairs) // recipe.batch
-        self._loaders = [
-            PairLoader(*(member.pairs, own), batch=recipe.batch, seed=member.order_seed, threads=1, warp=recipe.warp)
-            for member, own in zip(members, self._moments, strict=True)
-        ]
-        self._mask_streams = [mask_generator(member.weight_seed) for member in members]
+        self._epochs = StackedEpochs(
+            [
+                PairLoader(
+                    *(member.pairs, own), batch=recipe.batch, seed=member.order_seed, threads=1, warp=recipe.warp
+                )
+                for member, own in zip(members, self._moments, strict=True)
+            ],
+            [mask_generator(member.weight_seed) for member in members],
+            {f"{name}.mask": m for name, m in self._template.named_modules() if isinstance(m, MaskedDropout)},
+            pinned=self._device.type != "cpu",
+        )
         self._loss_ratios = torch.tensor([member.loss_ratio for member in members], device=device)  # [R]
         self._step = torch.zeros(1, dtype=torch.int64, device=device)  # of the epoch
         self._rate = torch.tensor(recipe.learning_rate, device=device)
         self._rates = torch.zeros(self._steps, device=device)  # [S]
         parameters = [(parameter, parameter.dim() > 2) for parameter in self._parameters.values()]
         self._optimiser = Optimiser(parameters, recipe, self._rate)
-        batches, masks = self._next_epoch()
+        batches, masks = self._epochs.draw()
         self._batches = Batch(*(part.to(device) for part in batches))  # [S,R,N,...]
         self._masks = {name: mask.to(device) for name, mask in masks.items()}  # [S,R,2N,...]
         shape = (self._steps, len(members), recipe.batch)
@@ -168,7 +175,7 @@ class _Stack:
                 self._begin_epoch(number)
                 for _ in range(self._steps):
                     take_step()
-                following = self._next_epoch() if number < recipe.epochs else None  # while the device computes
+                following = self._epochs.draw() if number < recipe.epochs else None  # while the device computes
                 training = self._metrics(*self._training_scores())
                 if following is not None:
                     self._load_epoch(following)
@@ -302,29 +309,11 @@ class _Stack:
         self._rates.copy_(torch.tensor([self._recipe.learning_rate_at(at) for at in progress]))
         self._step.zero_()
 
-    def _next_epoch(self) -> tuple[Batch, dict[str, Tensor]]:
-        """Batches [S,R,N,...] and masks by name [S,R,2N,...] of the next epoch, on the host."""
-        by_network = [list(loader) for loader in self._loaders]
-        batches = Batch(*(self._gather([[batch[part] for batch in own] for own in by_network]) for part in range(3)))
-        dropouts = {f"{name}.mask": m for name, m in self._template.named_modules() if isinstance(m, MaskedDropout)}
-        drawn = [
-            [[dropout.draw(2 * self._recipe.batch, own) for dropout in dropouts.values()] for _ in range(self._steps)]
-            for own in self._mask_streams
-        ]
-        masks = {name: self._gather([[step[k] for step in own] for own in drawn]) for k, name in enumerate(dropouts)}
-        return batches, masks
-
-    def _gather(self, parts: Sequence[Sequence[Tensor]]) -> Tensor:
-        """R lists of S tensors -> [S,R,...], in pinned memory if the device is a GPU."""
-        stacked = torch.stack([torch.stack(list(own)) for own in parts], dim=1)
-        return stacked if self._device.type == "cpu" else stacked.pin_memory()
-
-    def _load_epoch(self, epoch: tuple[Batch, dict[str, Tensor]]) -> None:
+    def _load_epoch(self, epoch: StackedEpoch) -> None:
         """Copy the batches and masks of an epoch to the memory that the steps read."""
-        batches, masks = epoch
-        for memory, part in zip(self._batches, batches, strict=True):
+        for memory, part in zip(self._batches, epoch.batches, strict=True):
             memory.copy_(part, non_blocking=True)
-        for name, mask in masks.items():
+        for name, mask in epoch.masks.items():
             self._masks[name].copy_(mask, non_blocking=True)
 
     def _held_out(self) -> Batch:

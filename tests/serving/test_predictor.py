@@ -102,6 +102,26 @@ def test_an_answer_does_not_depend_on_its_batch(variant, precision, models, pair
                 assert (np.concatenate([part[name] for part in parts]) == values).all()
 
 
+def test_a_gpu_gets_no_more_pairs_at_once_than_its_pooling_takes(models, pairs, monkeypatch):
+    open_model, run, sizes = Predictor._open, Model.run, []
+
+    def open_on_gpu(self, model):
+        found = open_model(self, model)
+        found.on_gpu = True
+        return found
+
+    def count_pairs(self, feeds):
+        sizes.append(len(next(iter(feeds.values()))))
+        return run(self, feeds)
+
+    monkeypatch.setattr(Predictor, "_open", open_on_gpu)
+    monkeypatch.setattr(Model, "run", count_pairs)
+    monkeypatch.setattr(predictor_module, "GPU_LARGEST_CHUNK", 10)
+    with Predictor(models("final_model"), provider="cpu", batch=2**20, warm_up=False) as predictor:
+        predictor.probability(pairs[:25])
+    assert sizes == [10, 10, 5]
+
+
 def test_many_threads_use_it_at_the_same_time(final, pairs):
     expected = [final.probability(pairs[i : i + 20]) for i in range(100)]
     with ThreadPoolExecutor(8) as pool:

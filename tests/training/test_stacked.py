@@ -78,6 +78,17 @@ def test_each_member_gets_the_result_of_training_it_by_itself(variant, members):
     assert [(position, number) for position, number, _ in calls] == [(0, 1), (1, 1), (2, 1)]
 
 
+def test_stacked_batch_norm_does_not_ask_for_a_memory_order(members, monkeypatch):
+    """torch.batch_norm does on a GPU, which `vmap` cannot answer; without a GPU the call itself shows it."""
+
+    def refuse(*_, **__):
+        raise RuntimeError("NYI: querying is_contiguous inside of vmap")
+
+    monkeypatch.setattr(torch, "batch_norm", refuse)
+    variant = find_variant("a_w_net_bn")
+    assert len(train_stacked(variant, members, recipe=Recipe(epochs=1), device="cpu")) == len(members)
+
+
 def test_members_with_other_loss_ratios_get_other_results(members):
     alike = [replace(members[0], loss_ratio=ratio) for ratio in (0.5, 5.0)]
     recipe = replace(find_variant("a_w_net").recipe, epochs=1)
