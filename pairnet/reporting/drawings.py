@@ -3,19 +3,24 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from matplotlib.figure import Figure
 
 from pairnet.reporting.figures.accuracy import accuracy_against
 from pairnet.reporting.figures.architecture import architecture
 from pairnet.reporting.figures.calibration import reliability_diagram
-from pairnet.reporting.figures.curves import Value, curve
+from pairnet.reporting.figures.curves import Value, curves
+from pairnet.reporting.figures.drawing import SERIES
 from pairnet.reporting.figures.errors import errors_by_difference
 from pairnet.reporting.figures.history import history
 from pairnet.reporting.report import Report, Table
 
 LONGEST_NAME = 60
 """Characters of a label in the name of a file."""
+
+LEAST_VALUES = 2
+"""Values of a setting that make a curve."""
 
 COURSES = ("a_w_net", "final_model")
 """The rows whose courses the paper compares in its Figure 4."""
@@ -65,31 +70,56 @@ def _accuracies(report: Report) -> Iterator[Drawing]:
 
 def _curves(report: Report) -> Iterator[Drawing]:
     for table in report.tables:
-        setting = {"2": "loss ratio", "dropout": "dropout rate"}.get(table.study.name)
-        if setting is None or len(table.summaries) < 2:
+        key, lines = _lines(table)
+        if key is None:
             continue
+        setting = {"dropout": "dropout rate"}.get(key, key.replace("_", " "))
         best = max(table.summaries, key=lambda each: each.mean)
-        yield Drawing(
-            name=setting.replace(" ", "-"),
-            section="settings",
-            group="",
-            caption=f"{table.study.title}, cross-validated.",
-            description=f"Accuracy against the {setting}; the highest mean is {best.mean:.4f} for {best.label}.",
-            figure=curve(_values(table), setting=setting, logarithmic=setting == "loss ratio"),
-        )
+        swept = [row for row in table.study.rows if key in dict(row.swept)]
+        manner = ", cross-validated" if all(table.study.folds_of(row) for row in swept) else ""
+        for part in _parts(lines):
+            yield Drawing(
+                name=_file_name(setting.replace(" ", "-")),
+                section="settings",
+                group="",
+                caption=f"{table.study.title}{manner}.",
+                description=f"Accuracy against the {setting}; the highest mean is {best.mean:.4f} for {best.label}.",
+                figure=curves(part, setting=setting, measure=f"accuracy{manner}"),
+            )
 
 
-def _values(table: Table) -> list[Value]:
-    return [
-        Value(
-            at=float(each.label.rpartition(" ")[2]),
-            mean=each.mean,
-            std=each.std,
-            paper_mean=each.paper_mean,
-            paper_std=each.paper_std,
-        )
-        for each in table.summaries
-    ]
+def _lines(table: Table) -> tuple[str | None, dict[str, list[Value]]]:
+    """The setting that a table's grid sweeps over most numbers, and a curve for each combination of the others.
+
+    Without such a setting, None. A curve is named by the row's network and its values of the other settings.
+    """
+    rows = {row.label: row for row in table.study.rows}
+    found = [(rows[each.label], each) for each in table.summaries if each.label in rows]
+    numbers: dict[str, set[float]] = {}
+    for row, _ in found:
+        for key, value in row.swept:
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                numbers.setdefault(key, set()).add(float(value))
+    numbers = {key: values for key, values in numbers.items() if len(values) >= LEAST_VALUES}
+    if not numbers:
+        return None, {}
+    most = max(numbers, key=lambda key: len(numbers[key]))
+    lines: dict[str, list[Value]] = {}
+    for row, each in found:
+        swept = dict(row.swept)
+        at = swept.pop(most, None)
+        if isinstance(at, int | float):
+            name = ", ".join([row.variant.name, *map(str, swept.values())])
+            paper = {"paper_mean": each.paper_mean, "paper_std": each.paper_std}
+            lines.setdefault(name, []).append(Value(at=float(at), mean=each.mean, std=each.std, **paper))
+    return most, lines
+
+
+def _parts(lines: dict[str, list[Value]]) -> Iterator[dict[str, list[Value]]]:
+    """The curves of one figure after the other: no more than there are colours."""
+    items = iter(lines.items())
+    while part := dict(islice(items, len(SERIES))):
+        yield part
 
 
 def _courses(report: Report) -> Iterator[Drawing]:

@@ -36,6 +36,7 @@ class Row:
     test_pairs: int | None = None
     folds: int | None = None  # cross-validated in so many
     data: str | None = None  # source of its images, as load_dataset takes it
+    swept: tuple[tuple[str, object], ...] = ()  # its values of the settings that a grid sweeps
 
 
 @dataclass(frozen=True, kw_only=True)

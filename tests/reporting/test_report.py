@@ -17,6 +17,7 @@ from pairnet.reporting.drawings import drawings
 from pairnet.reporting.files import write_report
 from pairnet.reporting.report import gather
 from pairnet.reporting.selection import choose
+from pairnet.study.files import read_study
 
 MANY = [
     *rows("3", planted(dropout=0.04)),
@@ -186,6 +187,43 @@ def test_labels_that_are_alike_or_long_have_figures_of_their_own():
 def lines(figure):
     """The points of the lines of a diagram."""
     return [line.get_xydata().tolist() for line in figure.axes[0].lines if len(line.get_xydata()) > 1]
+
+
+def test_a_grid_of_ones_own_gets_a_curve_for_each_combination_of_the_others(tmp_path):
+    path = tmp_path / "rates.toml"
+    path.write_text(
+        """title = "Rates"
+        [[rows]]
+        variant = "final_model"
+        grid = { optimiser = ["adam", "sgd"], learning_rate = [1e-4, 1e-3, 3e-3] }
+        [[rows]]
+        variant = "w_net"
+        """
+    )
+    study = read_study(path)
+    accuracy = {0.0001: 0.7, 0.001: 0.9, 0.003: 0.8}
+    own = [
+        record(
+            draw,
+            variant=row.variant,
+            label=row.label,
+            data=MNIST,
+            accuracy=accuracy[row.variant.recipe.learning_rate] - (0.1 if "sgd" in row.label else 0.0),
+            epochs=epochs(25, 0.7),
+        )
+        for row in study.rows
+        for draw in range(2)
+    ]
+    report = gather(choose(own, own=[study]))
+    figures = {drawing.name: drawing for drawing in drawings(report) if drawing.section == "settings"}
+    assert list(figures) == ["learning-rate"]
+    assert figures["learning-rate"].caption == "Rates."
+    adam, sgd = lines(figures["learning-rate"].figure)
+    assert adam == [[at, pytest.approx(mean)] for at, mean in accuracy.items()]
+    assert sgd == [[at, pytest.approx(mean - 0.1)] for at, mean in accuracy.items()]
+    axes = figures["learning-rate"].figure.axes[0]
+    assert axes.get_xscale() == "log"
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["final_model, adam", "final_model, sgd"]
 
 
 def test_figures_show_the_numbers_of_the_records():

@@ -1,6 +1,6 @@
-"""Accuracy as a curve over one setting, such as the loss ratio or the dropout rate, with its band over draws."""
+"""Accuracy as curves over one setting, such as the loss ratio or the learning rate, with bands over draws."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
@@ -19,21 +19,26 @@ class Value:
     paper_std: float | None = None
 
 
-def curve(values: Sequence[Value], *, setting: str, logarithmic: bool = False) -> Figure:
-    """Mean and band of one standard deviation over draws; the paper's figures as hollow marks with theirs."""
-    values = sorted(values, key=lambda value: value.at)
-    at, means = [value.at for value in values], [value.mean for value in values]
+SPREAD = 10
+"""Values whose largest is at least so many times the smallest get a logarithmic axis."""
+
+
+def curves(lines: Mapping[str, Sequence[Value]], *, setting: str, measure: str = "accuracy, cross-validated") -> Figure:
+    """Mean and band of one standard deviation over draws; the paper's figures as hollow marks with theirs.
+
+    lines: the values of each curve by its name, at most as many as there are colours (drawing.SERIES).
+    """
     with style():
         figure, axes = panel()
-        axes.fill_between(
-            at,
-            [value.mean - (value.std or 0) for value in values],
-            [value.mean + (value.std or 0) for value in values],
-            color=SERIES[0],
-            alpha=0.2,
-            linewidth=0,
-        )
-        axes.plot(at, means, "o-", color=SERIES[0], markersize=4, label="measured, mean ± std over draws")
+        for (name, unsorted), colour in zip(lines.items(), SERIES, strict=False):
+            values = sorted(unsorted, key=lambda value: value.at)
+            at = [value.at for value in values]
+            low = [value.mean - (value.std or 0) for value in values]
+            high = [value.mean + (value.std or 0) for value in values]
+            axes.fill_between(at, low, high, color=colour, alpha=0.2, linewidth=0)
+            label = name if len(lines) > 1 else "measured, mean ± std over draws"
+            axes.plot(at, [value.mean for value in values], "o-", color=colour, markersize=4, label=label)
+        values = [value for line in lines.values() for value in line]
         printed = [value for value in values if value.paper_mean is not None]
         if printed:
             axes.errorbar(
@@ -46,11 +51,12 @@ def curve(values: Sequence[Value], *, setting: str, logarithmic: bool = False) -
                 linewidth=1,
                 label="paper",
             )
-        if logarithmic:
+        at = sorted({value.at for value in values})
+        if at[0] > 0 and at[-1] >= SPREAD * at[0]:
             axes.set_xscale("log")
             axes.set_xticks(at, [f"{value:g}" for value in at])
             axes.minorticks_off()
         axes.set_xlabel(setting)
-        axes.set_ylabel("accuracy, cross-validated")
+        axes.set_ylabel(measure)
         axes.legend(loc="best", fontsize=8)
     return figure
