@@ -91,7 +91,7 @@ def _curves(report: Report) -> Iterator[Drawing]:
 def _lines(table: Table) -> tuple[str | None, dict[str, list[Value]]]:
     """The setting that a table's grid sweeps over most numbers, and a curve for each combination of the others.
 
-    Without such a setting, None. A curve is named by the row's network and its values of the other settings.
+    Without such a setting, None. A curve is named by the row's label and its values of the other settings.
     """
     rows = {row.label: row for row in table.study.rows}
     found = [(rows[each.label], each) for each in table.summaries if each.label in rows]
@@ -109,7 +109,7 @@ def _lines(table: Table) -> tuple[str | None, dict[str, list[Value]]]:
         swept = dict(row.swept)
         at = swept.pop(most, None)
         if isinstance(at, int | float):
-            name = ", ".join([row.variant.name, *map(str, swept.values())])
+            name = ", ".join([row.base, *map(str, swept.values())])
             paper = {"paper_mean": each.paper_mean, "paper_std": each.paper_std}
             lines.setdefault(name, []).append(Value(at=float(at), mean=each.mean, std=each.std, **paper))
     return most, lines

@@ -155,6 +155,7 @@ def _rows(table: Any, place: str, known: Mapping[str, Variant], reasons: Mapping
             paper=_figure(text["paper"], changed, f"{place}.paper") if "paper" in text else None,
             reason=reason,
             goal=text.get("goal", ""),
+            base=label,
             swept=tuple(changes.items()),
             **others,
         )

@@ -36,7 +36,8 @@ class Row:
     test_pairs: int | None = None
     folds: int | None = None  # cross-validated in so many
     data: str | None = None  # source of its images, as load_dataset takes it
-    swept: tuple[tuple[str, object], ...] = ()  # its values of the settings that a grid sweeps
+    base: str = ""  # its label without the values of a grid
+    swept: tuple[tuple[str, object], ...] = ()  # these values, by setting
 
 
 @dataclass(frozen=True, kw_only=True)
