@@ -23,7 +23,8 @@ def calibration(
 
     Prints the expected calibration error and draws the reliability diagram, over the held-out pairs of all draws of a
     row: run `pairnet reproduce` first. Runs of different settings are never put together: --data, --epochs and --pairs
-    choose one, otherwise the setting with the most runs is taken, and of several the one that was recorded last.
+    choose one, otherwise the setting with the most runs is taken; of several the one whose runs bear the row's name,
+    then the one that was recorded last.
     """
     from pairnet.study.collection import collect, not_found
     from pairnet.study.settings import by_setting, describe, largest, select
@@ -36,7 +37,7 @@ def calibration(
         settings = by_setting(select(usable, row=row, data=data, epochs=epochs, pairs=pairs))
         if not settings:
             raise not_found(row, usable, runs)
-        chosen, names = largest(settings), dict(zip(settings, describe(list(settings)), strict=True))
+        chosen, names = largest(settings, label=row), dict(zip(settings, describe(list(settings)), strict=True))
         found[row], shown[row] = settings[chosen], names[chosen]
         left_out = [f"{len(each)} of {names[key]}" for key, each in settings.items() if key != chosen]
         rest = f"; left out: {'; '.join(left_out)}" if left_out else ""

@@ -93,11 +93,19 @@ def _bears(record: RunRecord, row: str) -> bool:
     return nameless(record.variant) == nameless(replace(built_in, recipe=recipe))
 
 
-def largest(settings: dict[Setting, list[RunRecord]]) -> Setting:
-    """The setting with the most records; of several, the one that was recorded last.  RecordError if there is none."""
+def largest(settings: dict[Setting, list[RunRecord]], *, label: str = "") -> Setting:
+    """The setting with the most records; of several, one whose runs have this label, then the one recorded last.
+
+    RecordError if there is none.
+    """
     if not settings:
         raise RecordError("expected finished runs, got none")
-    return max(reversed(settings), key=lambda setting: len(settings[setting]))
+
+    def rank(setting: Setting) -> tuple[int, bool]:
+        records = settings[setting]
+        return len(records), any(record.label == label for record in records)
+
+    return max(reversed(settings), key=rank)
 
 
 def describe(settings: Sequence[Setting]) -> list[str]:

@@ -14,6 +14,7 @@ from reporting.test_effects import planted
 from pairnet.errors import ArgumentError
 from pairnet.models.variants import find_variant
 from pairnet.reporting.drawings import drawings
+from pairnet.reporting.figures.accuracy import Point, accuracy_against
 from pairnet.reporting.files import write_report
 from pairnet.reporting.report import gather
 from pairnet.reporting.selection import choose
@@ -264,3 +265,14 @@ def test_few_measurements_are_said_to_be_too_few(tmp_path):
     page = (tmp_path / "report.html").read_text()
     assert "The held-out pairs were measured 1 times in 25 epochs, too few" in page
     assert "--measurements every" in page
+
+
+def test_of_rows_with_the_same_cost_the_best_and_those_of_the_paper_are_named():
+    points = [
+        Point(label="low", cost=100, mean=0.8, std=0.01, paper=None),
+        Point(label="printed", cost=100, mean=0.7, std=0.01, paper=0.7),
+        Point(label="+ a change with a very long name", cost=100, mean=0.9, std=0.01, paper=None),
+        Point(label="alone", cost=1000, mean=0.6, std=None, paper=None),
+    ]
+    figure = accuracy_against(points, cost="parameters")
+    assert {text.get_text() for text in figure.axes[0].texts} == {"printed", "+ a change with a v…", "alone"}

@@ -97,3 +97,9 @@ def test_the_largest_setting_is_taken_and_of_equal_ones_the_last():
     assert largest(by_setting([large[0], small])) == setting_of(small)
     with pytest.raises(RecordError, match="got none"):
         largest({})
+
+
+def test_of_settings_that_are_equally_large_the_one_that_bears_the_name_is_taken():
+    bearing, changed = record(pairs=10), replace(record(2), label="+ more epochs")
+    assert largest(by_setting([bearing, changed]), label=bearing.label) == setting_of(bearing)
+    assert largest(by_setting([bearing, changed]), label="another") == setting_of(changed)

@@ -10,8 +10,11 @@ from matplotlib.ticker import EngFormatter, NullFormatter
 
 from pairnet.reporting.figures.drawing import FAINT, INK, SERIES, panel, style
 
-WIDE = 0.5
+WIDE = 0.7
 """Decades that a label takes, about."""
+
+LONGEST = 20
+"""Characters of a label; longer ones are cut off, so that they end inside the figure."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,17 +71,23 @@ def pareto(points: Sequence[Point]) -> list[Point]:
 
 
 def _name(axes: Axes, points: Sequence[Point]) -> None:
-    """Labels next to the points, moved apart where two of them would overlap."""
+    """Labels next to the points, moved apart where two of them would overlap.
+
+    Where several points have the same cost, as steps of an ablation do, only the best of them and those that the paper
+    has are named.
+    """
+    best = {point.cost: point for point in sorted(points, key=lambda point: point.mean)}
+    named = [point for point in points if point is best[point.cost] or point.paper is not None]
     taken: list[tuple[float, float]] = []
     low, high = min(point.mean for point in points), max(point.mean for point in points)
     line = max(high - low, 0.02) / 20  # height of a label
-    for point in sorted(points, key=lambda point: -point.mean):
+    for point in sorted(named, key=lambda point: -point.mean):
         x, y = math.log10(point.cost), point.mean
         while any(abs(x - other_x) < WIDE and abs(y - other_y) < line for other_x, other_y in taken):
             y -= line / 4
         taken.append((x, y))
         axes.annotate(
-            point.label,
+            point.label if len(point.label) <= LONGEST else f"{point.label[: LONGEST - 1].rstrip()}…",
             (point.cost, y),
             xytext=(6, 4),
             textcoords="offset points",
