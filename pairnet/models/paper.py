@@ -44,12 +44,6 @@ TABLE_III = {
 }
 """Accuracies of the main results, by variant."""
 
-BEST_LOSS_RATIO = 0.5
-"""The loss ratio chosen in Table II."""
-
-BEST_DROPOUT = 0.4
-"""The dropout rate chosen in section VII; the paper prints no accuracies of other rates."""
-
 PARAMETERS = {
     "fc_1": 96_433,
     "fc_2": 144_747,

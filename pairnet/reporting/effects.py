@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from pairnet.errors import RecordError
-from pairnet.models import paper
 from pairnet.reporting.comparison import Comparison, compare_draws, holm
-from pairnet.reporting.selection import Selection
+from pairnet.reporting.selection import Selection, TableRuns
 from pairnet.reporting.summaries import finished_draws
+from pairnet.study.plan import ABOVE, NOTHING, PAPERS_SQUARE
 from pairnet.study.settings import pairs_of, setting_of
 
 Draws = Mapping[int, float]
@@ -74,35 +74,25 @@ def families(selection: Selection) -> tuple[Family, ...]:
         found.append(_against(tested, own, known, "others", "Networks of no table"))
     for table in selection.tables:
         draws = {label: finished_draws(records) for label, records in table.rows.items()}
-        labels = [row.label for row in table.study.rows]
-        match table.study.name:
-            case "3":
-                family = _claims(draws)
-            case "2":
-                family = _against(draws, labels, _label(labels, paper.BEST_LOSS_RATIO), "2", "Loss ratios")
-            case "dropout":
-                family = _against(draws, labels, _label(labels, paper.BEST_DROPOUT), "dropout", "Dropout rates")
-            case "order":
-                family = _against(draws, labels, labels[0], "order", "Weight sharing to the end")
-            case "ablation":
-                steps = [(label, label, before) for before, label in pairwise(labels)]
-                family = _family(
-                    "ablation", "Ablation, step by step", "Each row against the one above it.", steps, draws
-                )
-            case "1":  # baselines, of which none is the one to compare with
-                continue
-            case _:
-                there = [label for label in labels if label in table.rows]
-                pairs = {label: pairs_of(setting_of(table.rows[label][0])) for label in there}
-                same = [label for label in there if pairs[label] == pairs[there[0]]]
-                family = _against(draws, same, same[0], table.study.name, table.study.title)
-        found.append(family)
+        found.append(_family_of(table, draws))
     return tuple(family for family in found if family.effects)
 
 
-def _label(labels: Sequence[str], value: float) -> str:
-    """The row whose label ends in a value."""
-    return next(label for label in labels if label.endswith(f" {value:g}"))
+def _family_of(table: TableRuns, draws: Mapping[str, Draws]) -> Family:
+    """The comparisons that a study asks for; rows on other pairs than the one to compare with are left out."""
+    study, labels = table.study, [row.label for row in table.study.rows]
+    if study.compare == NOTHING:
+        return _family(study.name, study.title, "", [], draws)
+    if study.compare == PAPERS_SQUARE:
+        return _claims(draws)
+    if study.compare == ABOVE:
+        steps = [(label, label, before) for before, label in pairwise(labels)]
+        return _family(study.name, study.title, "Each row against the one above it.", steps, draws)
+    there = [label for label in labels if label in table.rows]
+    chosen = study.compare or there[0]
+    pairs = {label: pairs_of(setting_of(table.rows[label][0])) for label in there}
+    same = [label for label in there if pairs[label] == pairs.get(chosen)]
+    return _against(draws, same, chosen, study.name, study.title)
 
 
 def _claims(draws: Mapping[str, Draws]) -> Family:

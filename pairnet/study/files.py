@@ -33,7 +33,7 @@ from pairnet.models.recipes import Recipe, Warp
 from pairnet.models.toml_files import check_keys, explain, read_document, shown
 from pairnet.models.variant_files import parse_variants
 from pairnet.models.variants import VARIANTS, Variant, count_parameters
-from pairnet.study.plan import MOST_DRAWS, Reason, Row, Study
+from pairnet.study.plan import ABOVE, MOST_DRAWS, NOTHING, PAPERS_SQUARE, Reason, Row, Study
 from pairnet.study.runs import with_dropout
 
 RECIPE = tuple(field.name for field in fields(Recipe))
@@ -43,7 +43,7 @@ PAIRS = {"pairs": int, "test_pairs": int, "folds": int, "data": str}
 SETTINGS = (*RECIPE, "dropout", *PAIRS)
 """Everything that a row can set or sweep."""
 
-_STUDY = ("title", "draws", "cross_validated", *PAIRS, "reasons", "variants", "rows")
+_STUDY = ("title", "draws", "cross_validated", "compare", *PAIRS, "reasons", "variants", "rows")
 _ROW = ("variant", "label", "paper", "reason", "goal", "parameters", "set", "grid")
 
 MOST_ROWS = 10_000
@@ -71,6 +71,9 @@ def read_study(path: Path) -> Study:
         row for number, table in enumerate(tables, 1) for row in _rows(table, f"{path}: row {number}", known, reasons)
     ]
     _check_labels(rows, path)
+    special = {word: word for word in (ABOVE, PAPERS_SQUARE, NOTHING)}
+    if "compare" in head:
+        _choose(head["compare"], {row.label: row for row in rows} | special, f"{path}: compare", "row")
     return Study(name=path.stem, rows=tuple(rows), **head)
 
 
@@ -96,7 +99,7 @@ def kept_studies(runs: Path) -> list[Study]:
 
 def _head(document: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """The fields of a study that its file states."""
-    kinds = {"title": str, "draws": int, "cross_validated": bool, **PAIRS}
+    kinds = {"title": str, "draws": int, "cross_validated": bool, "compare": str, **PAIRS}
     found = {key: _typed(document[key], kind, f"{path}: {key}") for key, kind in kinds.items() if key in document}
     if not 1 <= found.get("draws", 1) <= MOST_DRAWS:
         raise ArgumentError(f"{path}: draws: expected 1 to {MOST_DRAWS:,}, got {found['draws']}: choose another number")

@@ -8,6 +8,9 @@ from pairnet.models.paper import Figure
 from pairnet.models.variants import Variant
 from pairnet.study.runs import MEASUREMENTS, PAPER_FOLDS, PAPER_PAIRS, Run
 
+ABOVE, PAPERS_SQUARE, NOTHING = "row above", "square", "nothing"
+"""What a study's rows can be compared with, apart from one of them: the row above, the paper's 2x2, nothing."""
+
 MOST_DRAWS = 10_000
 """Draws of one study: ten thousand runs of each row take days."""
 
@@ -53,6 +56,9 @@ class Study:
     pairs: int | None = None  # None: as many as suit the images, the paper's 1,000 at most
     test_pairs: int | None = None
     data: str = "auto"
+    compare: str = (
+        ""  # the label of the row to compare the others with, or ABOVE, PAPERS_SQUARE or NOTHING; empty: the first
+    )
 
     def folds_of(self, row: Row) -> int | None:
         """Number of folds that each draw of a row is split into; None: it is tested on test pairs."""

@@ -130,3 +130,19 @@ def test_each_step_of_the_ablation_is_compared_with_the_one_above_it():
     (found,) = effects(rows("ablation", steps), "ablation").values()
     assert (found.first, found.second) == ("+ order head on the auxiliary classifier", "final_model")
     assert found.comparison.difference == pytest.approx(0.0175)
+
+
+def test_a_study_says_what_its_rows_are_compared_with():
+    accuracies = {f"final_model, dropout {rate}": (0.9, 0.92, 0.94) for rate in ("0.3", "0.4", "0.6")}
+    selection = choose(rows("dropout", accuracies))
+    (table,) = selection.tables
+
+    def compared(compare):
+        chosen = replace(selection, tables=(replace(table, study=replace(table.study, compare=compare)),))
+        return [(each.first[-3:], each.second[-3:]) for family in families(chosen) for each in family.effects]
+
+    assert compared("") == [("0.4", "0.3"), ("0.6", "0.3")]
+    assert compared("final_model, dropout 0.6") == [("0.3", "0.6"), ("0.4", "0.6")]
+    assert compared("row above") == [("0.4", "0.3")]  # the row above 0.6 has not run
+    assert compared("nothing") == []
+    assert compared("final_model, dropout 0.2") == []  # not run

@@ -198,3 +198,14 @@ def test_a_file_is_kept_with_its_runs(tmp_path):
     with pytest.warns(UserWarning, match=r"skipped .*bad\.toml"):
         assert len(kept_studies(tmp_path / "runs")) == 1
     assert kept_studies(tmp_path / "nowhere") == []
+
+
+def test_what_rows_are_compared_with_is_a_row_or_a_word(tmp_path):
+    path = tmp_path / "my.toml"
+    rows = '[[rows]]\nvariant = "w_net"\n[[rows]]\nvariant = "a_net"\n'
+    for chosen in ("a_net", "row above", "nothing"):
+        path.write_text(f'compare = "{chosen}"\n{rows}')
+        assert read_study(path).compare == chosen
+    path.write_text(f'compare = "a_nett"\n{rows}')
+    with pytest.raises(ArgumentError, match=r"my.toml: compare: .* got 'a_nett': did you mean a_net\?"):
+        read_study(path)
