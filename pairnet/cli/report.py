@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from pairnet.artifact.text import counted
 from pairnet.cli.common import AnyData, AnyEpochs, AnyPairs, DataDir, Json
 from pairnet.cli.output import console, note, plain_table, print_json, print_line, printable, writing
 from pairnet.errors import ArgumentError, PairnetError, RecordError
@@ -72,7 +73,7 @@ def report(
         new = _selected(_records(newer), newer, data=data, epochs=epochs, pairs=pairs)
         summary = _write_changes(old, new, path, margin / 100, as_json=as_json)
     elif markdown is not None:
-        _fill(markdown, old, margin / 100)
+        _fill(markdown, old, kept_studies(runs), margin / 100)
         return
     else:
         path = output or runs / PAGE
@@ -143,6 +144,8 @@ def _write_changes(
         write_changes(changes, path)
     for sentence in changes.sentences:
         note(sentence)
+    if changes.left_out:
+        note(f"left out: {counted(len(changes.left_out), 'setting')} that only one folder has, named on the page")
     if not as_json:
         table = plain_table("row")
         for heading in ("before", "after", "difference", "same answers"):
@@ -155,7 +158,7 @@ def _write_changes(
     return asdict(changes)
 
 
-def _fill(path: Path, records: "Sequence[RunRecord]", margin: float) -> None:
+def _fill(path: Path, records: "Sequence[RunRecord]", own: "Sequence[Study]", margin: float) -> None:
     """Writes tables into the marked blocks of a document."""
     from pairnet.reporting.selection import choose
 
@@ -163,7 +166,7 @@ def _fill(path: Path, records: "Sequence[RunRecord]", margin: float) -> None:
         from pairnet.reporting.documents import fill_blocks
         from pairnet.reporting.report import gather
 
-    report = gather(choose(records), margin=margin)
+    report = gather(choose(records, own=own), margin=margin)
     with writing(path):
         print_line(f"wrote into {path}: {fill_blocks(path, report)}")
 

@@ -156,7 +156,7 @@ def _sentences(rows: Sequence[Change]) -> tuple[str, str]:
     if counts["identical"] == len(rows):
         return asked, "Every answer on the held-out pairs is the same, bit for bit."
     if counts["undecided"]:
-        return asked, f"No row is shown to differ; {counts['undecided']} could, so run more draws of both."
+        return asked, f"No row is shown to differ, but {counts['undecided']} may: more draws of both folders decide."
     return asked, "No row differs by more than the margin."
 
 

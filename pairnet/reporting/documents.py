@@ -9,7 +9,7 @@ from pairnet.errors import RecordError
 from pairnet.reporting.markdown import markdown_effects, markdown_table
 from pairnet.reporting.report import Report, Table
 
-BLOCK = re.compile(r"(<!-- pairnet report: ([a-z0-9]+ [a-z0-9]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- pairnet report: ([a-z0-9]+ [\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 """A block of a document: `<!-- pairnet report: table 3 -->`, its content, `<!-- end -->`."""
 
 
@@ -35,9 +35,11 @@ def fill_blocks(path: Path, report: Report) -> str:
         raise RecordError(f"expected {path}, a document with marked blocks, to be there: create it first")
     text = path.read_text(encoding="utf-8")
     filled: list[str] = []
+    kept: list[str] = []
 
     def fill(block: re.Match[str]) -> str:
         if block[2] not in contents:
+            kept.append(block[2])
             return block[0]
         filled.append(block[2])
         return f"{block[1]}\n{contents[block[2]]()}\n\n{block[3]}"
@@ -49,4 +51,5 @@ def fill_blocks(path: Path, report: Report) -> str:
             "<!-- end -->, got none that these runs fill: add one"
         )
     path.write_text(text, encoding="utf-8")
-    return ", ".join(filled)
+    rest = f"; left as they were: {', '.join(kept)}" if kept else ""
+    return f"{', '.join(filled)}{rest}"

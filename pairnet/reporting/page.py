@@ -41,7 +41,16 @@ def report_page(report: Report, drawn: Sequence[Drawing], svgs: Mapping[str, str
         sections[each.section].append(_placed(each, svgs[each.name]))
     rows = [course.label for course in report.courses]
     shown = [label for label in rows if label in COURSES] or rows[:1]
-    return render("report.jinja", title=report.title, report=report, sections=sections, open_courses=shown)
+    summaries = [*(each for table in report.tables for each in table.summaries), *report.others]
+    return render(
+        "report.jinja",
+        title=report.title,
+        report=report,
+        sections=sections,
+        open_courses=shown,
+        compared=any(each.paper_mean is not None for each in summaries),
+        few=any(each.draws == 2 for each in summaries),
+    )
 
 
 def changes_page(changes: Changes) -> str:

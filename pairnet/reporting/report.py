@@ -12,8 +12,8 @@ from pairnet.artifact.text import counted
 from pairnet.data.sources import Dataset
 from pairnet.extras import needed_by
 from pairnet.models.variants import Variant
-from pairnet.reporting.effects import SQUARE, Family, families
-from pairnet.reporting.equivalence import MARGIN
+from pairnet.reporting.effects import SQUARE, Effect, Family, families
+from pairnet.reporting.equivalence import LEVEL, MARGIN
 from pairnet.reporting.figures.accuracy import Point
 from pairnet.reporting.figures.history import ENOUGH
 from pairnet.reporting.mistakes import Mistakes, find_mistakes
@@ -26,6 +26,7 @@ from pairnet.study.settings import nameless
 from pairnet.training.calibration import Bin, expected_calibration_error, pooled
 
 NOTHING = "There is no figure of the paper to compare with."
+SINGLE = "A single draw has no spread, so there is no verdict on the paper's figures: more draws give one."
 
 RESAMPLES = 9999
 """Bootstrap samples of draws behind an interval."""
@@ -233,7 +234,8 @@ def _asked(selection: Selection, tables: Sequence[Table], others: Sequence[Summa
     times = f"{counted(draws[0], 'draw')}" if len(draws) == 1 else f"{draws[0]} to {draws[-1]} draws"
     names = [table.study.title.partition(":")[0] for table in tables] + (["networks of your own"] if others else [])
     return (
-        f"From two handwritten digits, is the first equal to or less than the second? {_listed(names)}: "
+        "From two handwritten digits, is the first equal to or less than the second? "
+        f"{_listed(names)[0].upper()}{_listed(names)[1:]}: "
         f"{counted(len(summaries), 'row')}, each trained on {selection.pairs:,} pairs of {selection.data.name}, with "
         f"{times} of pairs and initial weights."
     )
@@ -250,16 +252,24 @@ def _came_out(tables: Sequence[Table], tested: dict[str, Summary], effects: Sequ
     claims = next((family for family in effects if family.name == "effects"), None)
     for effect in claims.effects if claims else ():
         name = {
-            "weight sharing, without auxiliary loss": "weight sharing",
-            "auxiliary loss, own towers": "the auxiliary loss",
+            "weight sharing, without auxiliary loss": "weight sharing by itself",
+            "auxiliary loss, own towers": "the auxiliary loss by itself",
             "dropout": "dropout",
         }.get(effect.name)
         if name:
-            parts.append(f"{name} brings {points(effect.comparison.difference)} points")
+            parts.append(f"{name} brings {_shown(effect)}")
     if best := max(tested.values(), key=lambda each: each.mean, default=None):
         parts.append(f"the best network is {best.label} with {best.mean:.4f}")
     text = "; ".join(parts) or "no draw is complete yet"
     return f"{text[0].upper()}{text[1:]}."
+
+
+def _shown(effect: Effect) -> str:
+    """An effect in points with its 95 % interval, and whether it is more than chance."""
+    found = effect.comparison
+    interval = "" if found.low is None or found.high is None else f" ({points(found.low)} to {points(found.high)})"
+    chance = "" if effect.p_holm is not None and effect.p_holm < LEVEL else ", which chance may explain"
+    return f"{points(found.difference)} points{interval}{chance}"
 
 
 def _differs(tables: Sequence[Table]) -> str:
@@ -278,7 +288,10 @@ def _differs(tables: Sequence[Table]) -> str:
     judged = [each.verdict.name for table in tables for each in table.summaries if each.verdict]
     if "undecided" in judged:
         return "Nothing is shown to differ from the paper; what is undecided could."
-    return "Nothing differs from the paper by more than the margin." if judged else NOTHING
+    if judged:
+        return "Nothing differs from the paper by more than the margin."
+    compared = any(each.paper_mean is not None for table in tables for each in table.summaries)
+    return SINGLE if compared else NOTHING
 
 
 def points(difference: float) -> str:

@@ -81,11 +81,10 @@ def choose(
     if not records:
         raise RecordError("expected finished runs, got none: `pairnet reproduce` makes some")
     pairs = pairs or next((study.pairs for study in own if study.pairs), None)
-    kept = _most(
-        [record for record in records if pairs in (None, record.pairs)] or records,
-        lambda record: (record.data.checksum, record.pairs, record.environment.device),
-    )
-    first = kept[0]
+    there = [record for record in records if pairs in (None, record.pairs)] or records
+    asked = [record for record in there if record.recipe.epochs == epochs]
+    first = _most(asked or there, _images_pairs_and_device)[0]
+    kept = [record for record in there if _images_pairs_and_device(record) == _images_pairs_and_device(first)]
     tested = [each for each in kept if each.fold is None]
     tested = _most([each for each in tested if test_pairs in (None, each.test_pairs)], lambda r: r.test_pairs)
     validated = _most([each for each in kept if each.fold is not None], lambda record: record.folds)
@@ -162,6 +161,11 @@ def _own_rows(
         if finished_draws(rows):
             found[row.label] = rows
     return found
+
+
+def _images_pairs_and_device(record: RunRecord) -> tuple[str, int, str]:
+    """What all runs of a page have in common."""
+    return record.data.checksum, record.pairs, record.environment.device
 
 
 def _most(records: Sequence[RunRecord], key: Callable[[RunRecord], Hashable]) -> list[RunRecord]:

@@ -155,6 +155,8 @@ def unlike_the_paper(study: Study, rows: dict[str, list[RunRecord]]) -> str:
 
     Without the paper's setting there is no verdict on whether a figure agrees with the paper's.
     """
+    if not any(row.paper for row in study.rows):
+        return ""  # nothing to have a verdict on
     found = [_unlike(row, rows[row.label]) for row in study.rows if row.label in rows]
     merged = {text: None for each in found for text in each}
     return f"not the paper's setting, so no verdicts: {'; '.join(merged)}" if merged else ""

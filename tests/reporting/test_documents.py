@@ -38,7 +38,7 @@ def report():
 def test_blocks_are_filled_and_filling_again_changes_nothing(report, tmp_path):
     path = tmp_path / "results.md"
     path.write_text(DOCUMENT)
-    assert fill_blocks(path, report) == "table 3, effects 3"
+    assert fill_blocks(path, report) == "table 3, effects 3; left as they were: table order"
     text = path.read_text()
     assert "typed by hand" not in text
     assert "| w_net | 142,657 | 0.8300 ± 0.00" in text

@@ -15,6 +15,7 @@ from pairnet.errors import ArgumentError
 from pairnet.models.variants import find_variant
 from pairnet.reporting.drawings import drawings
 from pairnet.reporting.figures.accuracy import Point, accuracy_against
+from pairnet.reporting.figures.errors import errors_by_difference
 from pairnet.reporting.files import write_report
 from pairnet.reporting.report import gather
 from pairnet.reporting.selection import choose
@@ -42,9 +43,9 @@ def test_three_sentences_say_what_was_asked_what_came_out_and_what_differs():
     asked, came_out, differs = made(MANY).sentences
     assert "Table II, Table III and Section VII" in asked
     assert "trained on 1,000 pairs of mnist" in asked
-    assert "weight sharing brings +3.0 points" in came_out
-    assert "the auxiliary loss brings +8.0 points" in came_out
-    assert "dropout brings +4.0 points" in came_out
+    assert "weight sharing by itself brings +3.0 points (+3.0 to +3.0)" in came_out
+    assert "the auxiliary loss by itself brings +8.0 points (+7.9 to +8.1)" in came_out
+    assert "dropout brings +4.0 points (+4.0 to +4.0)" in came_out
     assert came_out.startswith("Of 8 rows with a figure of the paper: 6 different, 2 undecided; weight sharing")
     assert differs.startswith("What differs from the paper: ")
     assert "a_w_net by -3.6 points (trained as printed, without BN" in differs
@@ -276,3 +277,31 @@ def test_of_rows_with_the_same_cost_the_best_and_those_of_the_paper_are_named():
     ]
     figure = accuracy_against(points, cost="parameters")
     assert {text.get_text() for text in figure.axes[0].texts} == {"printed", "+ a change with a v…", "alone"}
+
+
+def test_a_single_draw_is_said_to_have_no_verdict():
+    *_, differs = made(rows("3", {"final_model": (0.95,), "w_net": (0.87,)})).sentences
+    assert differs.startswith("A single draw has no spread, so there is no verdict")
+
+
+def test_an_effect_that_chance_may_explain_is_not_stated_as_one():
+    accuracies = planted()
+    accuracies["final_model"] = (0.94, 0.86, 0.9)
+    _, came_out, _ = made(rows("3", accuracies)).sentences
+    assert re.search(r"dropout brings [^;]*, which chance may explain;", came_out)
+    assert not re.search(r"auxiliary loss by itself brings [^;]*chance", came_out)
+
+
+def test_error_bands_end_at_100_percent():
+    figure = errors_by_difference({"wild": [(-1, 0.9, 0.8), (0, 0.5, 0.1)]})
+    vertices = figure.axes[0].collections[0].get_paths()[0].vertices
+    assert vertices[:, 1].min() == pytest.approx(10)
+    assert vertices[:, 1].max() == 100
+
+
+def test_an_axis_of_less_than_a_decade_has_numbers():
+    points = [Point(label=str(cost), cost=cost, mean=0.9, std=None, paper=None) for cost in (110_000, 250_000)]
+    figure = accuracy_against(points, cost="parameters")
+    figure.canvas.draw()
+    low, high = figure.axes[0].get_xlim()
+    assert sum(low <= at <= high for at in figure.axes[0].get_xticks()) >= 1

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from record_examples import record
-from reporting.studies import MNIST, relabelled, rows
+from reporting.studies import MNIST, epochs, relabelled, rows
 
 from pairnet.errors import RecordError
 from pairnet.models.variants import find_variant
@@ -147,3 +147,14 @@ def test_a_number_of_epochs_that_is_one_rows_own_keeps_that_row():
 def test_nothing_is_refused():
     with pytest.raises(RecordError, match="expected finished runs, got none"):
         choose([])
+
+
+def test_a_number_of_epochs_that_was_asked_for_chooses_the_pairs_too():
+    def trained(number, pairs, seed):
+        network = find_variant("w_net")
+        lasting = replace(network, recipe=replace(network.recipe, epochs=number))
+        return record(seed, variant=lasting, label="w_net", data=MNIST, pairs=pairs, epochs=epochs(number, 0.6))
+
+    records = [*(trained(3, 300, seed) for seed in range(4)), trained(50, 1000, 0)]
+    assert choose(records).pairs == 300
+    assert choose(records, epochs=50).pairs == 1000

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, NullFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from pairnet.reporting.figures.drawing import FAINT, INK, SERIES, panel, style
 
 WIDE = 0.7
 """Decades that a label takes, about."""
+
+FEW_DECADES = 1.5
+"""An axis of fewer decades has numbers between the powers of ten, too."""
 
 LONGEST = 20
 """Characters of a label; longer ones are cut off, so that they end inside the figure."""
@@ -50,6 +53,8 @@ def accuracy_against(points: Sequence[Point], *, cost: str) -> Figure:
             right=max(point.cost for point in points) * 10 ** (decades * 0.35),
             left=min(point.cost for point in points) / 10 ** (decades * 0.06),
         )
+        if decades < FEW_DECADES:
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.set_xlabel(f"{cost} (logarithmic)")
         axes.set_ylabel("accuracy, mean ± std over draws")
         axes.plot([], [], "o", color=SERIES[0], markersize=4, label="measured")

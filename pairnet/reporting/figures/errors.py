@@ -14,7 +14,7 @@ def errors_by_difference(rates: Mapping[str, Sequence[tuple[int, float, float]]]
         for colour, (label, line) in zip(SERIES, rates.items(), strict=False):
             differences, means = [difference for difference, _, _ in line], [100 * mean for _, mean, _ in line]
             low = [max(0.0, 100 * (mean - half)) for _, mean, half in line]
-            high = [100 * (mean + half) for _, mean, half in line]
+            high = [min(100.0, 100 * (mean + half)) for _, mean, half in line]
             axes.fill_between(differences, low, high, color=colour, alpha=0.15, linewidth=0)
             axes.plot(differences, means, "o-", color=colour, markersize=3, linewidth=1.2, label=label)
         axes.set_xlabel("second digit minus first")

@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Callable, Sequence
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from pairnet.reporting.figures.drawing import SERIES, panel, style
 from pairnet.study.records import RunRecord
@@ -75,6 +76,7 @@ def _diagram(axis: str, lines: Sequence[tuple[str, Sequence[tuple[int, float, fl
             axes.fill_between(epochs, low, high, color=colour, alpha=0.2, linewidth=0)
             marks = "o-" if len(line) < ENOUGH else "-"
             axes.plot(epochs, means, marks, color=colour, markersize=3, linewidth=1.4, label=label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.set_xlabel("epoch")
         axes.set_ylabel(axis)
         axes.set_ylim(bottom=0 if "loss" in axis else None)
