@@ -26,6 +26,8 @@ def merge_runs(
     merged = merge(folders, runs)
     if merged.failures:
         note(f"added too: {counted(merged.failures, 'failed run')}")
+    if merged.studies:
+        note(f"added too: {'the study file' if merged.studies == 1 else f'{merged.studies} study files'} of these runs")
     if merged.networks:
         note(f"not copied: the weights of {counted(merged.networks, 'saved network')}, which stay in their folders")
     what = f"{counted(merged.added, 'run')} of {counted(merged.folders, 'folder')}"

@@ -68,7 +68,7 @@ def explain(error: msgspec.ValidationError, place: str, table: Mapping[str, Any]
             value = None
     text = text.replace("`", "")
     wanted = text.removeprefix("Expected ").partition(", got ")[0].removesuffix(" | null")
-    if text.startswith("Invalid enum value"):
+    if text.startswith("Invalid enum value") and keys[-1][0] in _CHOICES:
         wanted = f"one of {', '.join(_CHOICES[keys[-1][0]])}"
     if not text.startswith("expected "):  # an error of msgspec, not of Recipe or Warp
         text = f"expected {_TYPES.get(wanted, wanted)}, got {shown(value)}"

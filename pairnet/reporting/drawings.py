@@ -15,6 +15,7 @@ from pairnet.reporting.figures.drawing import SERIES
 from pairnet.reporting.figures.errors import errors_by_difference
 from pairnet.reporting.figures.history import history
 from pairnet.reporting.report import Report, Table
+from pairnet.study.files import value_text
 
 LONGEST_NAME = 60
 """Characters of a label in the name of a file."""
@@ -70,49 +71,58 @@ def _accuracies(report: Report) -> Iterator[Drawing]:
 
 def _curves(report: Report) -> Iterator[Drawing]:
     for table in report.tables:
-        key, lines = _lines(table)
-        if key is None:
-            continue
-        setting = {"dropout": "dropout rate"}.get(key, key.replace("_", " "))
-        best = max(table.summaries, key=lambda each: each.mean)
-        swept = [row for row in table.study.rows if key in dict(row.swept)]
-        manner = ", cross-validated" if all(table.study.folds_of(row) for row in swept) else ""
-        for part in _parts(lines):
-            yield Drawing(
-                name=_file_name(setting.replace(" ", "-")),
-                section="settings",
-                group="",
-                caption=f"{table.study.title}{manner}.",
-                description=f"Accuracy against the {setting}; the highest mean is {best.mean:.4f} for {best.label}.",
-                figure=curves(part, setting=setting, measure=f"accuracy{manner}"),
-            )
+        for key in _swept(table):
+            setting = {"dropout": "dropout rate"}.get(key, key.replace("_", " "))
+            swept = [row for row in table.study.rows if key in dict(row.swept)]
+            manner = ", cross-validated" if all(table.study.folds_of(row) for row in swept) else ""
+            for part in _parts(_lines(table, key)):
+                best = max((value for values in part.values() for value in values), key=lambda value: value.mean)
+                yield Drawing(
+                    name=_file_name(setting.replace(" ", "-")),
+                    section="settings",
+                    group="",
+                    caption=f"{table.study.title}{manner}.",
+                    description=f"Accuracy against the {setting}: {', '.join(part)}. "
+                    f"The highest mean is {best.mean:.4f}, at {best.at:g}.",
+                    figure=curves(part, setting=setting, measure=f"accuracy{manner}"),
+                )
 
 
-def _lines(table: Table) -> tuple[str | None, dict[str, list[Value]]]:
-    """The setting that a table's grid sweeps over most numbers, and a curve for each combination of the others.
-
-    Without such a setting, None. A curve is named by the row's label and its values of the other settings.
-    """
-    rows = {row.label: row for row in table.study.rows}
-    found = [(rows[each.label], each) for each in table.summaries if each.label in rows]
+def _swept(table: Table) -> list[str]:
+    """The settings that a table's grids sweep over several numbers."""
+    there = {each.label for each in table.summaries}
     numbers: dict[str, set[float]] = {}
-    for row, _ in found:
+    for row in table.study.rows:
         for key, value in row.swept:
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                numbers.setdefault(key, set()).add(float(value))
-    numbers = {key: values for key, values in numbers.items() if len(values) >= LEAST_VALUES}
-    if not numbers:
-        return None, {}
-    most = max(numbers, key=lambda key: len(numbers[key]))
-    lines: dict[str, list[Value]] = {}
-    for row, each in found:
-        swept = dict(row.swept)
-        at = swept.pop(most, None)
-        if isinstance(at, int | float):
-            name = ", ".join([row.base, *map(str, swept.values())])
-            paper = {"paper_mean": each.paper_mean, "paper_std": each.paper_std}
-            lines.setdefault(name, []).append(Value(at=float(at), mean=each.mean, std=each.std, **paper))
-    return most, lines
+            if row.label in there and (number := _number(value)) is not None:
+                numbers.setdefault(key, set()).add(number)
+    return [key for key, values in numbers.items() if len(values) >= LEAST_VALUES]
+
+
+def _lines(table: Table, key: str) -> dict[str, list[Value]]:
+    """The curves over one setting: for each grid, one for each combination of its other settings, which name it."""
+    summaries = {each.label: each for each in table.summaries}
+    found: dict[tuple[int, str], list[Value]] = {}
+    for row in table.study.rows:
+        each, others = summaries.get(row.label), dict(row.swept)
+        at = _number(others.pop(key, None))
+        if each is None or at is None:
+            continue
+        name = ", ".join([row.base, *(_named(*other) for other in others.items())])
+        paper = {"paper_mean": each.paper_mean, "paper_std": each.paper_std}
+        found.setdefault((row.grid, name), []).append(Value(at=at, mean=each.mean, std=each.std, **paper))
+    names = Counter(name for _, name in found)
+    return {name if names[name] == 1 else f"{name} (rows {grid})": line for (grid, name), line in found.items()}
+
+
+def _number(value: object) -> float | None:
+    """A value of a grid on an axis; None for words, switches and whatever else has no place there."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _named(key: str, value: object) -> str:
+    """A setting of a curve: words speak for themselves, numbers and switches need their name."""
+    return value if isinstance(value, str) else f"{key.replace('_', ' ')} {value_text(value)}"
 
 
 def _parts(lines: dict[str, list[Value]]) -> Iterator[dict[str, list[Value]]]:

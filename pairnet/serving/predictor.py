@@ -157,7 +157,8 @@ class Predictor:
         """All outputs by name: "probability" [N], and "digits" [N,2,10] if the file has them.
 
         pairs: uint8 [N,2,28,28], or float32 [N,2,14,14] (see `input_kind`).
-        split: whether the threads share a large batch; otherwise the calling thread computes it alone, in one run.
+        split: whether the threads share a large batch; otherwise the calling thread computes it alone, in one run (on a
+        GPU at most GPU_LARGEST_CHUNK pairs).
         Raises InputError for other arrays.
         """
         self._check_open()

@@ -68,7 +68,9 @@ def read_study(path: Path) -> Study:
         raise ArgumentError(f'{path}: expected a [[rows]] table, got none: add one, such as variant = "final_model"')
     known = {**{variant.name: variant for variant in VARIANTS}, **own}
     rows = [
-        row for number, table in enumerate(tables, 1) for row in _rows(table, f"{path}: row {number}", known, reasons)
+        replace(row, grid=number)
+        for number, table in enumerate(tables, 1)
+        for row in _rows(table, f"{path}: row {number}", known, reasons)
     ]
     _check_labels(rows, path)
     special = {word: word for word in (ABOVE, PAPERS_SQUARE, NOTHING)}
@@ -153,7 +155,9 @@ def _rows(table: Any, place: str, known: Mapping[str, Variant], reasons: Mapping
                 f"{count_parameters(changed):,} in its layers: correct one of them"
             )
         yield Row(
-            label=", ".join([label, *(f"{key.replace('_', ' ')} {_value(value)}" for key, value in changes.items())]),
+            label=", ".join(
+                [label, *(f"{key.replace('_', ' ')} {value_text(value)}" for key, value in changes.items())]
+            ),
             variant=changed,
             paper=_figure(text["paper"], changed, f"{place}.paper") if "paper" in text else None,
             reason=reason,
@@ -193,6 +197,10 @@ def _grid(table: Any, place: str, fixed: Collection[str]) -> Iterator[dict[str, 
         lists[key] = [_setting(key, value, f"{place}.{key}[{at}]") for at, value in enumerate(values)]
     if (count := len(list(itertools.islice(itertools.product(*lists.values()), MOST_ROWS + 1)))) > MOST_ROWS:
         raise ArgumentError(f"{place}: expected at most {MOST_ROWS:,} combinations, got {count:,} or more: use fewer")
+    for key, values in lists.items():
+        for at, value in enumerate(values):
+            if value in values[:at]:
+                raise ArgumentError(f"{place}.{key}: expected different values, got {shown(value)} twice: remove one")
     return (dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values()))
 
 
@@ -265,8 +273,8 @@ def _choose(name: str, known: Mapping[str, Any], place: str, what: str) -> Any:
     raise ArgumentError(f"{place}: expected the name of a {what}, got {shown(name)}: {remedy}")
 
 
-def _value(value: Any) -> str:
-    """A value of a grid in a label."""
+def value_text(value: Any) -> str:
+    """A value of a grid in a label and in the name of a curve."""
     if isinstance(value, Warp):
         return ", ".join(
             f"{field.name} {getattr(value, field.name):g}" for field in fields(Warp) if getattr(value, field.name)
@@ -276,8 +284,8 @@ def _value(value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, tuple):
-        return "/".join(f"{each:g}" for each in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        return "/".join(f"{each:.12g}" for each in value)
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def _check_labels(rows: list[Row], path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from pairnet.errors import RecordError
+from pairnet.study.files import KEPT, keep_file
 from pairnet.study.folders import RECORD
 from pairnet.study.reading import read_record
 from pairnet.study.records import RunRecord, name_of
@@ -22,6 +23,7 @@ class Merged:
     there: int  # runs that the folder held already
     failures: int  # failed runs that were added
     networks: int  # saved networks, which stay in their folders
+    studies: int  # study files that were added
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +43,8 @@ def merge(folders: Sequence[Path], into: Path) -> Merged:
     unless there is a record of its run. Lines are copied as they are. `into` may be among the folders.
 
     RecordError for a folder that does not exist or holds no run, for an invalid record, for two different results of
-    one run (CPUs of different kinds may round differently), and if `into` is in use; then nothing is written.
+    one run (CPUs of different kinds may round differently), for two different study files of one name, and if `into`
+    is in use; then nothing is written.
     """
     sources: dict[Path, Path] = {}
     for folder in folders:
@@ -63,6 +66,7 @@ def merge(folders: Sequence[Path], into: Path) -> Merged:
                 found[entry.record.fingerprint] = entry
         failed = {**failures, **failed}
         networks += saved
+    files = _study_files([*sources.values(), into])
     with locked(into):
         records, own_failures = read_lines(into)
         own = {
@@ -73,13 +77,27 @@ def merge(folders: Sequence[Path], into: Path) -> Merged:
         new_failures = [text for key, text in failed.items() if key not in {**found, **own, **own_failures}]
         if new or new_failures:
             extend(into, [*(entry.text for entry in new), *new_failures])
+        added_files = [path for name, path in files.items() if not (into / KEPT / name).exists()]
+        for path in added_files:
+            keep_file(path, into)
     return Merged(
         folders=len(sources),
         added=len(new),
         there=len(found) - len(new),
         failures=len(new_failures),
         networks=networks,
+        studies=len(added_files),
     )
+
+
+def _study_files(folders: Sequence[Path]) -> dict[str, Path]:
+    """The study files that are kept in the folders, by name.  RecordError for two different ones of one name."""
+    found: dict[str, Path] = {}
+    for path in (path for folder in folders for path in sorted((folder / KEPT).glob("[!.]*"))):
+        first = found.setdefault(path.name, path)
+        if first.read_bytes() != path.read_bytes():
+            raise RecordError(f"{first} and {path} are different studies of one name: rename one of them")
+    return found
 
 
 def _runs_in(folder: Path) -> tuple[list[_Entry], dict[str, bytes], int]:
@@ -113,6 +131,7 @@ def _is_better(entry: _Entry, before: _Entry) -> bool:
     if not agree(before.record, entry.record):
         raise RecordError(
             f"{before.place} and {entry.place} are different results of one run ({name_of(entry.record)}, fingerprint "
-            f"{entry.record.fingerprint}): remove one of them, or leave its folder out"
+            f"{entry.record.fingerprint}), as engines and CPUs that round differently give: remove one of them, or "
+            "leave its folder out"
         )
     return entry.record.measurements > before.record.measurements

@@ -14,6 +14,9 @@ ABOVE, PAPERS_SQUARE, NOTHING = "row above", "square", "nothing"
 MOST_DRAWS = 10_000
 """Draws of one study: ten thousand runs of each row take days."""
 
+MOST_RUNS = 1_000_000
+"""Runs of one study: as objects they take a gigabyte."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reason:
@@ -41,6 +44,7 @@ class Row:
     data: str | None = None  # source of its images, as load_dataset takes it
     base: str = ""  # its label without the values of a grid
     swept: tuple[tuple[str, object], ...] = ()  # these values, by setting
+    grid: int = 0  # number of the grid in its file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +96,8 @@ def plan(
     if not 1 <= draws <= MOST_DRAWS:
         raise ArgumentError(f"expected `draws` in 1..{MOST_DRAWS:,}, got {draws}")
     rows = [replace(row, variant=_with_epochs(row.variant, epochs)) for row in study.rows if row.data == source]
+    if (count := draws * sum(_split(study, row, folds) or 1 for row in rows)) > MOST_RUNS:
+        raise ArgumentError(f"expected at most {MOST_RUNS:,} runs, got {count:,}: use fewer rows, draws or folds")
     return [
         Run(
             variant=row.variant,

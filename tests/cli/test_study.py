@@ -1,6 +1,7 @@
 """`pairnet study`: a file is planned, run, continued and reported; its mistakes are one line."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -86,3 +87,32 @@ def test_mistakes_are_one_line_and_nothing_is_run(pairnet, tmp_path, arguments, 
     assert message in err.splitlines()[-1]
     assert (status, out) == (2, "")
     assert not (tmp_path / "runs" / "records.jsonl").exists()
+
+
+def test_a_dry_run_counts_its_shard_and_takes_other_images(pairnet):
+    whole = json.loads(pairnet("study", "my.toml", "--dry-run", "--json")[1])["runs"]
+    shares = [
+        json.loads(pairnet("study", "my.toml", "--dry-run", "--json", "--shard", f"{n}/2")[1])["runs"] for n in (1, 2)
+    ]
+    assert all(0 < share < whole for share in shares)
+    assert sum(shares) == whole
+    assert pairnet("study", "my.toml", "--draws", 1, "--data", "glyphs:500", "--no-report")[0] == 0
+    assert {record.data.source for record in read_records(Path("runs"))} == {"glyphs:500:0"}
+
+
+def test_a_study_with_a_failed_run_ends_with_its_reason_and_status_1(pairnet, tmp_path):
+    rows = '[[rows]]\nvariant = "conv_1"\nset = { epochs = 1 }\ngrid = { learning_rate = [1e-3, 1e30] }\n'
+    (tmp_path / "bad.toml").write_text(f'draws = 1\npairs = 50\ntest_pairs = 50\ndata = "glyphs:400"\n{rows}')
+    status, _, err = pairnet("study", "bad.toml", "--no-report")
+    assert status == 1
+    assert "1 of 2 runs failed, the first: conv_1, learning rate 1e+30" in err
+    assert len(read_records(tmp_path / "runs")) == 1
+
+
+def test_shards_that_are_merged_give_the_report_of_the_whole_study(pairnet, tmp_path):
+    for number in (1, 2):
+        assert pairnet("study", "my.toml", "--shard", f"{number}/2", "--runs", f"part{number}", "--no-report")[0] == 0
+    assert pairnet("runs", "merge", "part1", "part2", "--runs", "whole")[0] == 0
+    assert pairnet("report", "whole")[0] == 0
+    summary = json.loads((tmp_path / "whole" / "report" / "summary.json").read_text())
+    assert [row["draws"] for row in summary["tables"]["my"]["rows"]] == [2, 2, 2]

@@ -305,3 +305,64 @@ def test_an_axis_of_less_than_a_decade_has_numbers():
     figure.canvas.draw()
     low, high = figure.axes[0].get_xlim()
     assert sum(low <= at <= high for at in figure.axes[0].get_xticks()) >= 1
+
+
+def grid_report(tmp_path, *grids):
+    """A report on a study file with these [[rows]], whose accuracies follow from the settings."""
+    path = tmp_path / "grid.toml"
+    path.write_text("".join(f"[[rows]]\n{grid}\n" for grid in grids))
+    study = read_study(path)
+    own = [
+        record(draw, variant=row.variant, label=row.label, data=MNIST, accuracy=0.8, epochs=epochs(25, 0.7))
+        for row in study.rows
+        for draw in range(2)
+    ]
+    drawn = drawings(gather(choose(own, own=[study])))
+    return [(each.name, [text.get_text() for text in legend_of(each)]) for each in drawn if each.section == "settings"]
+
+
+def legend_of(drawing):
+    return drawing.figure.axes[0].get_legend().get_texts()
+
+
+def test_two_grids_of_one_label_are_two_curves(tmp_path):
+    figures = grid_report(
+        tmp_path,
+        'variant = "w_net"\nset = { optimiser = "sgd" }\ngrid = { learning_rate = [0.1, 0.3] }',
+        'variant = "w_net"\ngrid = { learning_rate = [0.001, 0.003] }',
+    )
+    assert figures == [("learning-rate", ["w_net (rows 1)", "w_net (rows 2)"])]
+
+
+def test_each_swept_number_has_a_figure_and_switches_have_none(tmp_path):
+    figures = grid_report(
+        tmp_path,
+        'variant = "w_net"\n'
+        "grid = { learning_rate = [0.001, 0.003, 0.01], batch = [25, 50], recalibrate = [true, false] }",
+    )
+    assert [name for name, _ in figures] == ["learning-rate", "batch"]
+    assert figures[0][1] == [f"w_net, batch {n}, recalibrate {on}" for n in (25, 50) for on in ("on", "off")]
+    assert len(figures[1][1]) == 6
+
+
+def test_more_curves_than_colours_are_several_figures(tmp_path):
+    figures = grid_report(
+        tmp_path, 'variant = "w_net"\ngrid = { learning_rate = [0.001, 0.003], loss_ratio = [1, 2, 3, 4, 5, 6, 7] }'
+    )
+    assert [(name, len(labels)) for name, labels in figures] == [
+        ("learning-rate", 6),
+        ("learning-rate-2", 1),
+        ("loss-ratio", 2),
+    ]
+
+
+def test_labels_of_curves_are_text_and_none_is_hidden(tmp_path):
+    figures = grid_report(
+        tmp_path,
+        'variant = "w_net"\nlabel = "fc $\\\\frac$ 1"\ngrid = { learning_rate = [0.001, 0.003] }',
+        'variant = "a_net"\nlabel = "_mine"\ngrid = { learning_rate = [0.001, 0.003] }',
+    )
+    ((_, labels),) = figures
+    assert labels == ["fc $\\frac$ 1", "\u200b_mine"]
+    for each in drawings(gather(choose(rows("3", {"w_net": (0.8, 0.9)})))):
+        each.figure.canvas.draw()

@@ -673,3 +673,22 @@ def test_the_command_answers_and_ranks(models, pairs, tmp_path, capsys):
     assert run_app(app, ["predict", model, str(tmp_path / "first.npy")]) == 2
     assert "expected two files with equal numbers of images" in capsys.readouterr().err
     assert run_app(app, ["predict", model]) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "search"), [({}, "HEURISTIC"), ({"cudnn_conv_algo_search": "EXHAUSTIVE"}, "EXHAUSTIVE")]
+)
+@pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
+def test_convolutions_are_chosen_by_heuristic_unless_asked_otherwise(provider, given, search, models, monkeypatch):
+    chosen = []
+
+    def session(content, options, *, providers):
+        chosen.extend(providers)
+        raise RuntimeError("no GPU here")
+
+    monkeypatch.setattr(sessions, "missing", lambda full: "")
+    monkeypatch.setattr(sessions.ort, "InferenceSession", session)
+    with pytest.raises(ProviderError):
+        sessions.open_session(models("fc_1").read_bytes(), provider, provider_options=given)
+    options = dict(chosen)["CUDAExecutionProvider"]
+    assert options["cudnn_conv_algo_search"] == (search if provider == "cuda" else "HEURISTIC")

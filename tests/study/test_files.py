@@ -156,7 +156,10 @@ ROW = '[[rows]]\nvariant = "final_model"\n'
         (ROW + "grid = { epoch = [3] }", ["row 1.grid.epoch: expected a known key: did you mean epochs?"]),
         (ROW + "grid = { epochs = [3, 'x'] }", ["row 1.grid.epochs[1]", "expected an integer, got 'x'"]),
         (ROW + "grid = { epochs = [3, 0] }", ["row 1.grid.epochs[1]", "expected epochs to be at least 1, got 0"]),
-        (ROW + "grid = { epochs = [3, 3] }", ['two rows "final_model, epochs 3"']),
+        (ROW + "grid = { epochs = [3, 3] }", ["row 1.grid.epochs: expected different values, got 3 twice: remove one"]),
+        ("[reasons.a]\nexplains = 'x'\n" + ROW, ["reasons.a"]),
+        ("pairs = 0\n" + ROW, ["pairs: expected at least 1, got 0"]),
+        ("test_pairs = 0\n" + ROW, ["test_pairs: expected at least 1, got 0"]),
         (ROW + "set = { epochs = 2 }\ngrid = { epochs = [3] }", ["row 1.grid.epochs", "remove one"]),
         (ROW + "set = { dropout = 2 }", ["row 1: D(2): expected a probability in [0, 1), got 2"]),
         (ROW + "set = { warp = { elastc = 1 } }", ["row 1.set.warp.elastc", "did you mean elastic?"]),
@@ -209,3 +212,26 @@ def test_what_rows_are_compared_with_is_a_row_or_a_word(tmp_path):
     path.write_text(f'compare = "a_nett"\n{rows}')
     with pytest.raises(ArgumentError, match=r"my.toml: compare: .* got 'a_nett': did you mean a_net\?"):
         read_study(path)
+
+
+def test_a_kept_file_is_the_newest_and_folds_are_those_of_the_row(tmp_path):
+    path = tmp_path / "my.toml"
+    path.write_text('folds = 3\n[[rows]]\nvariant = "w_net"\n[[rows]]\nvariant = "a_net"\nset = { folds = 2 }\n')
+    keep_file(path, tmp_path / "runs")
+    study = read_study(path)
+    assert study.cross_validated
+    folds = {run.label: run.folds for run in plan(study, draws=1)}
+    assert folds == {"w_net": 3, "a_net": 2}
+    assert {run.label: run.folds for run in plan(study, draws=1, folds=5)} == {"w_net": 5, "a_net": 2}
+    path.write_text('cross_validated = false\nfolds = 3\n[[rows]]\nvariant = "w_net"\n')
+    keep_file(path, tmp_path / "runs")
+    (kept,) = kept_studies(tmp_path / "runs")
+    assert [row.label for row in kept.rows] == ["w_net"]
+    assert [run.fold for run in plan(kept, draws=1)] == [None]
+
+
+def test_a_plan_of_too_many_runs_is_refused_before_it_is_made(tmp_path):
+    path = tmp_path / "my.toml"
+    path.write_text('[[rows]]\nvariant = "w_net"\nset = { folds = 900000000 }\n')
+    with pytest.raises(ArgumentError, match=r"expected at most 1,000,000 runs, got 9,000,000,000: use fewer rows"):
+        plan(read_study(path))

@@ -11,6 +11,7 @@ from record_examples import EPOCH, record
 from pairnet.errors import RecordError
 from pairnet.models.variants import find_variant
 from pairnet.study.collection import collect
+from pairnet.study.files import KEPT, keep_file
 from pairnet.study.folders import RECORD
 from pairnet.study.merging import Merged, merge
 from pairnet.study.records import FailedRun
@@ -43,7 +44,7 @@ def save(runs, name, made, **changes):
 
 
 def numbers(**changes):
-    return Merged(**{"folders": 2, "added": 0, "there": 0, "failures": 0, "networks": 0, **changes})
+    return Merged(**{"folders": 2, "added": 0, "there": 0, "failures": 0, "networks": 0, "studies": 0, **changes})
 
 
 def test_the_runs_of_two_folders_are_added_to_those_that_are_there(folder):
@@ -253,3 +254,19 @@ def test_a_full_disk_names_the_file_and_changes_nothing(folder, monkeypatch):
     assert error.value.filename.startswith(str(into))
     assert read_records(into) == [record(0)]
     assert merge([one], into).added == 1
+
+
+def test_study_files_are_merged_and_two_different_ones_of_a_name_are_refused(folder, tmp_path):
+    one, two = folder("one", record(0)), folder("two", record(1))
+    study = tmp_path / "my.toml"
+    study.write_text('[[rows]]\nvariant = "w_net"\n')
+    for each in (one, two):
+        keep_file(study, each)
+    assert merge([one, two], tmp_path / "into") == numbers(added=2, studies=1)
+    assert (tmp_path / "into" / KEPT / "my.toml").read_bytes() == study.read_bytes()
+    assert merge([one, two], tmp_path / "into") == numbers(there=2)
+    study.write_text('[[rows]]\nvariant = "a_net"\n')
+    keep_file(study, two)
+    with pytest.raises(RecordError, match="different studies of one name"):
+        merge([one, two], tmp_path / "other")
+    assert not (tmp_path / "other").exists()

@@ -14,6 +14,7 @@ from pairnet.models.variants import VARIANTS, find_variant
 from pairnet.training import stacked
 from pairnet.training.loop import Trained, train_network
 from pairnet.training.stacked import Member, train_stacked
+from pairnet.training.stacked_epochs import StackedEpochs
 
 
 @pytest.fixture(scope="module")
@@ -237,3 +238,16 @@ def test_training_stops_when_all_members_have_failed(members):
     assert all("fc_1: expected a finite loss, got" in str(result) for result in results)
     assert not any(isinstance(result, Trained) for result in results)
     assert calls == []
+
+
+def test_threads_that_draw_batches_take_one_core_each(members, monkeypatch):
+    counts = []
+    draw_one = StackedEpochs._draw_one
+
+    def counted(self, position):
+        counts.append(torch.get_num_threads())
+        return draw_one(self, position)
+
+    monkeypatch.setattr(StackedEpochs, "_draw_one", counted)
+    train_stacked(find_variant("conv_1"), members, recipe=Recipe(epochs=1), device="cpu")
+    assert set(counts) == {1}

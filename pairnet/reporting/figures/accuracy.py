@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-from pairnet.reporting.figures.drawing import FAINT, INK, SERIES, panel, style
+from pairnet.reporting.figures.drawing import FAINT, INK, SERIES, legend, panel, style
 
 WIDE = 0.7
 """Decades that a label takes, about."""
@@ -62,7 +62,7 @@ def accuracy_against(points: Sequence[Point], *, cost: str) -> Figure:
             axes.plot([], [], "o", color=SERIES[1], markerfacecolor="none", label="paper")
         if len(front) > 1:
             axes.plot([], [], color=FAINT, label="best for its size")
-        axes.legend(loc="lower right", fontsize=8)
+        legend(axes, place="lower right")
     return figure
 
 

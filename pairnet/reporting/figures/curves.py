@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from pairnet.reporting.figures.drawing import SERIES, panel, style
+from pairnet.reporting.figures.drawing import INK, SERIES, legend, panel, series_name, style
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,17 +36,17 @@ def curves(lines: Mapping[str, Sequence[Value]], *, setting: str, measure: str =
             low = [value.mean - (value.std or 0) for value in values]
             high = [value.mean + (value.std or 0) for value in values]
             axes.fill_between(at, low, high, color=colour, alpha=0.2, linewidth=0)
-            label = name if len(lines) > 1 else "measured, mean ± std over draws"
+            label = series_name(name) if len(lines) > 1 else "measured, mean ± std over draws"
             axes.plot(at, [value.mean for value in values], "o-", color=colour, markersize=4, label=label)
         values = [value for line in lines.values() for value in line]
-        printed = [value for value in values if value.paper_mean is not None]
+        printed = list({value.at: value for value in values if value.paper_mean is not None}.values())
         if printed:
             axes.errorbar(
                 [value.at for value in printed],
                 [value.paper_mean or 0 for value in printed],
                 yerr=[value.paper_std or 0 for value in printed],
                 fmt="o",
-                color=SERIES[1],
+                color=SERIES[1] if len(lines) == 1 else INK,
                 markerfacecolor="none",
                 linewidth=1,
                 label="paper",
@@ -58,5 +58,5 @@ def curves(lines: Mapping[str, Sequence[Value]], *, setting: str, measure: str =
             axes.minorticks_off()
         axes.set_xlabel(setting)
         axes.set_ylabel(measure)
-        axes.legend(loc="best", fontsize=8)
+        legend(axes)
     return figure

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -64,6 +64,17 @@ def panel(*, width: float = 4.4, height: float = 3.3) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height))
     axes = figure.add_axes((0.68 / width, 0.48 / height, 1 - 0.8 / width, 1 - 0.6 / height))
     return figure, axes
+
+
+def series_name(label: str) -> str:
+    """A label for a legend as it is: matplotlib would hide one that starts with an underscore."""
+    return f"\u200b{label}" if label.startswith("_") else label
+
+
+def legend(axes: Axes, *, place: Literal["best", "lower right"] = "best") -> None:
+    """A small legend whose labels are text, not mathematics."""
+    for text in axes.legend(loc=place, fontsize=8).get_texts():
+        text.set_parse_math(False)
 
 
 def save(figure: Figure, path: Path) -> None:

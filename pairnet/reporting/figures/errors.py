@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from pairnet.reporting.figures.drawing import SERIES, panel, style
+from pairnet.reporting.figures.drawing import SERIES, legend, panel, series_name, style
 
 
 def errors_by_difference(rates: Mapping[str, Sequence[tuple[int, float, float]]]) -> Figure:
@@ -16,10 +16,10 @@ def errors_by_difference(rates: Mapping[str, Sequence[tuple[int, float, float]]]
             low = [max(0.0, 100 * (mean - half)) for _, mean, half in line]
             high = [min(100.0, 100 * (mean + half)) for _, mean, half in line]
             axes.fill_between(differences, low, high, color=colour, alpha=0.15, linewidth=0)
-            axes.plot(differences, means, "o-", color=colour, markersize=3, linewidth=1.2, label=label)
+            axes.plot(differences, means, "o-", color=colour, markersize=3, linewidth=1.2, label=series_name(label))
         axes.set_xlabel("second digit minus first")
         axes.set_ylabel("pairs decided wrongly, %")
         axes.set_ylim(bottom=0)
         axes.set_xticks(range(-9, 10, 3))
-        axes.legend(loc="best", fontsize=8)
+        legend(axes)
     return figure

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pairnet.reporting.figures.drawing import SERIES, panel, style
+from pairnet.reporting.figures.drawing import SERIES, legend, panel, style
 from pairnet.study.records import RunRecord
 from pairnet.training.history import Epoch
 
@@ -80,5 +80,5 @@ def _diagram(axis: str, lines: Sequence[tuple[str, Sequence[tuple[int, float, fl
         axes.set_xlabel("epoch")
         axes.set_ylabel(axis)
         axes.set_ylim(bottom=0 if "loss" in axis else None)
-        axes.legend(loc="best", fontsize=8)
+        legend(axes)
     return figure
