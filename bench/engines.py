@@ -7,7 +7,7 @@ In each round each peer trains the same runs. "train" is the reference: the runs
 without an engine. Engines compute side by side, so their seconds are multiplied by the number of runs at once; what
 remains above those of "train" is the overhead per run. The start of an engine, up to its first run, is not part of it.
 With --memory, one engine after the other computes that many runs once, and the memory of this process and of all its
-children is printed after a quarter of them, and at the end.
+children is printed after a quarter of them, after half, and at the end.
 """
 
 import argparse
@@ -49,11 +49,12 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class Memory:
-    """Memory in MB of this process and all its children, after a quarter of the runs and after all of them."""
+    """Memory in MB of this process and all its children, after a quarter of the runs, half of them and all of them."""
 
     engine: str
     runs: int
     quarter: float
+    half: float
     end: float
     seconds: float
 
@@ -112,15 +113,16 @@ def compare(engines: dict[str, Engine], jobs: list[Job], dataset: Dataset, round
 
 def memory_of(engine: Engine, jobs: list[Job]) -> Memory:
     """Trains all jobs once, and measures memory on the way."""
-    began, done, quarter = time.perf_counter(), 0, 0.0
-    end = 0.0
+    began, done, found = time.perf_counter(), 0, dict[int, float]()
+    marks = len(jobs) // 4, len(jobs) // 2, len(jobs)
     for event in engine.run(jobs):
-        done += isinstance(event, Finished)
-        if isinstance(event, Finished) and done == len(jobs) // 4:
-            quarter = _megabytes()
-        elif isinstance(event, Finished) and done == len(jobs):
-            end = _megabytes()
-    return Memory(engine=engine.name, runs=done, quarter=quarter, end=end, seconds=time.perf_counter() - began)
+        if isinstance(event, Finished):
+            done += 1
+            if done in marks:
+                found[done] = _megabytes()
+    quarter, half, end = (found[mark] for mark in marks)
+    spent = time.perf_counter() - began
+    return Memory(engine=engine.name, runs=done, quarter=quarter, half=half, end=end, seconds=spent)
 
 
 def _megabytes() -> float:
@@ -161,8 +163,11 @@ def main() -> None:
     rows: list[tuple[str, ...]]
     if options.memory:
         measured = [memory_of(engine, jobs) for engine in engines.values()]
-        headings = ("engine", "runs", "MB after a quarter", "MB at the end", "s")
-        rows = [(m.engine, str(m.runs), f"{m.quarter:.0f}", f"{m.end:.0f}", f"{m.seconds:.0f}") for m in measured]
+        headings = ("engine", "runs", "MB after a quarter", "after half", "at the end", "s")
+        rows = [
+            (m.engine, str(m.runs), f"{m.quarter:.0f}", f"{m.half:.0f}", f"{m.end:.0f}", f"{m.seconds:.0f}")
+            for m in measured
+        ]
         figures = [asdict(one) for one in measured]
     else:
         costs = compare(engines, jobs, dataset, options.rounds)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from pairnet.reporting.figures.drawing import INK, SERIES, legend, panel, series_name, style
 
@@ -18,6 +19,9 @@ class Value:
     paper_mean: float | None = None
     paper_std: float | None = None
 
+
+MOST_TICKS = 6
+"""Values that each get a number on a logarithmic axis; more would overlap, and powers of ten stand there."""
 
 SPREAD = 10
 """Values whose largest is at least so many times the smallest get a logarithmic axis."""
@@ -54,7 +58,9 @@ def curves(lines: Mapping[str, Sequence[Value]], *, setting: str, measure: str =
         at = sorted({value.at for value in values})
         if at[0] > 0 and at[-1] >= SPREAD * at[0]:
             axes.set_xscale("log")
-            axes.set_xticks(at, [f"{value:g}" for value in at])
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            if len(at) <= MOST_TICKS:
+                axes.set_xticks(at)
             axes.minorticks_off()
         axes.set_xlabel(setting)
         axes.set_ylabel(measure)
