@@ -11,6 +11,7 @@ from pairnet.errors import RecordError
 from pairnet.reporting.documents import BLOCK, fill_blocks
 from pairnet.reporting.report import gather
 from pairnet.reporting.selection import choose
+from pairnet.study.files import read_study
 from pairnet.study.tables import studies
 
 ROOT = Path(__file__).parents[2]
@@ -61,9 +62,10 @@ def test_a_document_without_such_blocks_is_left_alone(report, tmp_path):
 def test_the_blocks_of_our_documents_name_tables_and_are_filled(document):
     text = (ROOT / document).read_text()
     names = [block[2] for block in BLOCK.finditer(text)]
+    ours = {path.stem: read_study(path) for path in (ROOT / "docs").glob("*.toml")}
     assert names
     assert len(names) == len(re.findall("<!-- pairnet report:", text)) == text.count("<!-- end -->")
     for name in names:
         assert name.split()[0] in ("table", "effects")
-        assert name.split()[1] in studies()
+        assert name.split()[1] in {**studies(), **ours}
     assert all("\n| " in block[0] for block in BLOCK.finditer(text))

@@ -235,3 +235,11 @@ def test_a_plan_of_too_many_runs_is_refused_before_it_is_made(tmp_path):
     path.write_text('[[rows]]\nvariant = "w_net"\nset = { folds = 900000000 }\n')
     with pytest.raises(ArgumentError, match=r"expected at most 1,000,000 runs, got 9,000,000,000: use fewer rows"):
         plan(read_study(path))
+
+
+def test_the_example_in_the_documents_is_the_study_whose_results_they_show():
+    study = read_study(Path(__file__).parents[2] / "docs" / "learning-rates.toml")
+    assert len(study.rows) == 21
+    assert len(plan(study, draws=study.draws)) == 168
+    results = (Path(__file__).parents[2] / "docs" / "results.md").read_text()
+    assert all(f"| {row.label} |" in results for row in study.rows)
