@@ -1,6 +1,6 @@
 """The throughput of every exported file on a GPU, device-resident: the figures of the suite's GPU rows without asv.
 
-    python -m bench.gpu_rows --files FOLDER [--device cuda] [--batches 4096,16384] [--json FILE]
+    python -m bench.gpu_rows --files FOLDER [--device cuda] [--batches 4096,16384] [--option KEY=VALUE] [--json FILE]
 
 Prints pairs/s, the best of the batches, by provider and precision, and the arithmetic on CUDA as a fraction of what the
 same device reaches in a matrix product (TF32 for fp32 files, ONNX Runtime's default). The row "null" computes nothing:
@@ -11,6 +11,7 @@ import argparse
 import json
 import statistics
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from bench.common import NETWORKS, images
@@ -34,8 +35,17 @@ from pairnet.serving.predictor import Predictor
 SYMMETRIC = " (symmetric padding)"
 
 
-def measure(files: Path, device: str, batches: tuple[int, ...], *, save: Path | None = None) -> dict[str, object]:
+def measure(
+    files: Path,
+    device: str,
+    batches: tuple[int, ...],
+    *,
+    save: Path | None = None,
+    options: Mapping[str, str] | None = None,
+) -> dict[str, object]:
     """All figures by row and column, written to `save` after each of them.
+
+    options: of the provider; of the throughput from the device's memory only.
 
     A figure that cannot be measured is a text with the reason.
     """
@@ -44,6 +54,7 @@ def measure(files: Path, device: str, batches: tuple[int, ...], *, save: Path | 
     peaks = {precision: matrix_product(arithmetic(precision, device), device=device) for precision in precisions}
     rows: dict[str, dict[str, object]] = {}
     found: dict[str, object] = {"device": device, "batches": batches, "matrix_product": peaks, "rows": rows}
+    found["options"] = dict(options or {})
     for provider in providers:
         for name in NETWORKS:
             if provider == "tensorrt" and name not in MAIN:
@@ -53,12 +64,14 @@ def measure(files: Path, device: str, batches: tuple[int, ...], *, save: Path | 
                 if not path.exists():
                     continue
                 row = rows.setdefault(name, {})
-                rate = row[f"{provider} {precision}"] = _rate(path, provider, device, batches)
+                rate = row[f"{provider} {precision}"] = _rate(path, provider, device, batches, options)
                 if provider != "tensorrt" and name != NULL and isinstance(rate, float):
                     row[f"fraction {precision}"] = fraction_of_matrix_product(name, rate, peaks[precision])
                 if provider == "cuda" and name == "final_model":
                     other = rows.setdefault(name + SYMMETRIC, {})
-                    other[f"{provider} {precision}"] = _rate(with_symmetric_padding(path), provider, device, batches)
+                    other[f"{provider} {precision}"] = _rate(
+                        with_symmetric_padding(path), provider, device, batches, options
+                    )
                 if name in MAIN:
                     row[f"{provider} {precision}, one pair, µs"] = _microseconds(path, provider, device)
                 if provider != "tensorrt" and precision == "fp32" and name in MAIN:
@@ -69,10 +82,12 @@ def measure(files: Path, device: str, batches: tuple[int, ...], *, save: Path | 
     return found
 
 
-def _rate(model: Path | bytes, provider: str, device: str, batches: tuple[int, ...]) -> float | str:
+def _rate(
+    model: Path | bytes, provider: str, device: str, batches: tuple[int, ...], options: Mapping[str, str] | None
+) -> float | str:
     """Pairs/s, or the reason why there is no figure."""
     try:
-        return best_pairs_per_second(model, provider, device=device, batches=batches)
+        return best_pairs_per_second(model, provider, device=device, batches=batches, options=options)
     except Exception as error:  # one row that fails must not hide the others
         return one_line(error)
 
@@ -124,10 +139,14 @@ def main() -> int:
     parser.add_argument("--files", type=Path, required=True, help="folder of exported files, NAME-PRECISION.onnx")
     parser.add_argument("--device", default="cuda", help="cuda or cpu (default cuda)")
     parser.add_argument("--batches", default=",".join(map(str, LARGE)), help="the best of these counts")
+    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="of the provider")
     parser.add_argument("--json", type=Path, help="write the figures to this file, after each row")
     options = parser.parse_args()
     batches = tuple(int(text) for text in options.batches.split(","))
-    found = measure(options.files, options.device, batches, save=options.json)
+    if wrong := [text for text in options.option if "=" not in text]:
+        parser.error(f"expected --option KEY=VALUE, got {wrong[0]}")
+    chosen = dict(text.split("=", 1) for text in options.option)
+    found = measure(options.files, options.device, batches, save=options.json, options=chosen)
     sys.stdout.write(table(found) + "\n")
     rows: dict[str, dict[str, object]] = found["rows"]  # type: ignore[assignment]
     cells = [(column, value) for row in rows.values() for column, value in row.items()]
