@@ -45,16 +45,20 @@ def measure(
 ) -> dict[str, object]:
     """All figures by row and column, written to `save` after each of them.
 
-    options: of the provider; of the throughput from the device's memory only.
-
+    options: of the provider, for the throughput from the device's memory only.
     A figure that cannot be measured is a text with the reason.
     """
     providers = ["cuda", "tensorrt"] if device == "cuda" else ["cpu"]
     precisions = ["fp32", "fp16"]
     peaks = {precision: matrix_product(arithmetic(precision, device), device=device) for precision in precisions}
     rows: dict[str, dict[str, object]] = {}
-    found: dict[str, object] = {"device": device, "batches": batches, "matrix_product": peaks, "rows": rows}
-    found["options"] = dict(options or {})
+    found: dict[str, object] = {
+        "device": device,
+        "batches": batches,
+        "options": dict(options or {}),
+        "matrix_product": peaks,
+        "rows": rows,
+    }
     for provider in providers:
         for name in NETWORKS:
             if provider == "tensorrt" and name not in MAIN:

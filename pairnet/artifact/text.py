@@ -7,6 +7,11 @@ LONGEST_TEXT = 100_000
 LONGEST_SHOWN = 80
 
 
+def capitalised(text: str) -> str:
+    """`text` with a capital first letter, the rest as it is."""
+    return f"{text[:1].upper()}{text[1:]}"
+
+
 def counted(number: int, noun: str) -> str:
     """ "1 epoch", "1,000 epochs"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

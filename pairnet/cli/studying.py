@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pairnet.artifact.text import capitalised
 from pairnet.cli.common import announce
 from pairnet.cli.output import console, note, print_json, print_text, printable
 from pairnet.errors import MissingExtraError, TrainingError
@@ -214,7 +215,7 @@ def _print(
     if markdown:
         print_text(markdown_table(summaries))
         if remark:
-            print_text(f"\n{remark[0].upper()}{remark[1:]}.")
+            print_text(f"\n{capitalised(remark)}.")
         return
     printed = console()
     printed.print(study_table(study, summaries))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from pairnet.artifact.text import capitalised
 from pairnet.errors import RecordError
 from pairnet.reporting.markdown import markdown_effects, markdown_table
 from pairnet.reporting.report import Report, Table
@@ -15,7 +16,7 @@ BLOCK = re.compile(r"(<!-- pairnet report: ([a-z0-9]+ [\w-]+) -->\n).*?(<!-- end
 
 def _table(table: Table) -> str:
     """A table, and below it why it has no verdicts if it has none."""
-    remark = f"\n\n{table.remark[0].upper()}{table.remark[1:]}." if table.remark else ""
+    remark = f"\n\n{capitalised(table.remark)}." if table.remark else ""
     return f"{markdown_table(table.summaries)}{remark}"
 
 

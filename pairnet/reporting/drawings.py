@@ -15,7 +15,7 @@ from pairnet.reporting.figures.drawing import SERIES
 from pairnet.reporting.figures.errors import errors_by_difference
 from pairnet.reporting.figures.history import history
 from pairnet.reporting.report import Report, Table
-from pairnet.study.files import value_text
+from pairnet.study.files import setting_text
 
 LONGEST_NAME = 60
 """Characters of a label in the name of a file."""
@@ -122,7 +122,7 @@ def _number(value: object) -> float | None:
 
 def _named(key: str, value: object) -> str:
     """A setting of a curve: words speak for themselves, numbers and switches need their name."""
-    return value if isinstance(value, str) else f"{key.replace('_', ' ')} {value_text(value)}"
+    return value if isinstance(value, str) else setting_text(key, value)
 
 
 def _parts(lines: dict[str, list[Value]]) -> Iterator[dict[str, list[Value]]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pairnet import __version__
+from pairnet.artifact.text import capitalised
 from pairnet.extras import needed_by
 from pairnet.reporting.changes import Changes
 from pairnet.reporting.comparison import Comparison, interval_text
@@ -41,15 +42,14 @@ def report_page(report: Report, drawn: Sequence[Drawing], svgs: Mapping[str, str
         sections[each.section].append(_placed(each, svgs[each.name]))
     rows = [course.label for course in report.courses]
     shown = [label for label in rows if label in COURSES] or rows[:1]
-    summaries = [*(each for table in report.tables for each in table.summaries), *report.others]
     return render(
         "report.jinja",
         title=report.title,
         report=report,
         sections=sections,
         open_courses=shown,
-        compared=any(each.paper_mean is not None for each in summaries),
-        few=any(each.draws == 2 for each in summaries),
+        compared=any(each.paper_mean is not None for each in report.summaries),
+        few=any(each.draws == 2 for each in report.summaries),
     )
 
 
@@ -70,6 +70,7 @@ def render(template: str, **content: Any) -> str:
     environment.filters.update(
         accuracy=accuracy_text,
         better=_better,
+        capitalised=capitalised,
         difference=difference_text,
         duration=duration,
         interval=_interval,

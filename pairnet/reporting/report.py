@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairnet.artifact.recorded import require_same_images
-from pairnet.artifact.text import counted
+from pairnet.artifact.text import capitalised, counted
 from pairnet.data.sources import Dataset
 from pairnet.extras import needed_by
 from pairnet.models.variants import Variant
@@ -87,6 +87,11 @@ class Report:
     origins: Origins
     margin: float
 
+    @property
+    def summaries(self) -> list[Summary]:
+        """Every row of the page, in its order; a row of two tables is there twice."""
+        return _summaries(self.tables, self.others)
+
 
 def gather(selection: Selection, *, margin: float = MARGIN, images: Dataset | None = None) -> Report:
     """The report on `selection`.  MissingExtraError without scipy.
@@ -134,10 +139,14 @@ def _others(selection: Selection, margin: float) -> tuple[Summary, ...]:
     return tuple(summarise(Study(name="others", title="Other networks", rows=rows), selection.others, margin=margin))
 
 
+def _summaries(tables: Sequence[Table], others: Sequence[Summary]) -> list[Summary]:
+    """Every row of a page, in its order; a row of two tables is there twice."""
+    return [*(each for table in tables for each in table.summaries), *others]
+
+
 def _tested(selection: Selection, tables: Sequence[Table], others: Sequence[Summary]) -> list[Summary]:
     """One summary for each row that was tested on test pairs, in the order of the page."""
-    everything = [*(each for table in tables for each in table.summaries), *others]
-    found = {each.label: each for each in reversed(everything)}
+    found = {each.label: each for each in reversed(_summaries(tables, others))}
     return [found[label] for label in selection.tested if label in found]
 
 
@@ -228,14 +237,13 @@ def _title(tables: Sequence[Table], others: Sequence[Summary]) -> str:
 
 
 def _asked(selection: Selection, tables: Sequence[Table], others: Sequence[Summary]) -> str:
-    everything = [*(each for table in tables for each in table.summaries), *others]
-    summaries = list({each.label: each for each in everything}.values())
+    summaries = list({each.label: each for each in _summaries(tables, others)}.values())
     draws = sorted({each.draws for each in summaries})
     times = f"{counted(draws[0], 'draw')}" if len(draws) == 1 else f"{draws[0]} to {draws[-1]} draws"
     names = [table.study.title.partition(":")[0] for table in tables] + (["networks of your own"] if others else [])
     return (
         "From two handwritten digits, is the first equal to or less than the second? "
-        f"{_listed(names)[0].upper()}{_listed(names)[1:]}: "
+        f"{capitalised(_listed(names))}: "
         f"{counted(len(summaries), 'row')}, each trained on {selection.pairs:,} pairs of {selection.data.name}, with "
         f"{times} of pairs and initial weights."
     )
@@ -260,8 +268,7 @@ def _came_out(tables: Sequence[Table], tested: dict[str, Summary], effects: Sequ
             parts.append(f"{name} brings {_shown(effect)}")
     if best := max(tested.values(), key=lambda each: each.mean, default=None):
         parts.append(f"the best network is {best.label} with {best.mean:.4f}")
-    text = "; ".join(parts) or "no draw is complete yet"
-    return f"{text[0].upper()}{text[1:]}."
+    return f"{capitalised('; '.join(parts) or 'no draw is complete yet')}."
 
 
 def _shown(effect: Effect) -> str:
@@ -275,8 +282,7 @@ def _shown(effect: Effect) -> str:
 def _differs(tables: Sequence[Table]) -> str:
     remarks = {table.remark: None for table in tables if table.remark}
     if remarks:
-        text = "; ".join(remarks)
-        return f"{text[0].upper()}{text[1:]}."
+        return f"{capitalised('; '.join(remarks))}."
     reasons: dict[str, dict[str, None]] = {}
     for each in (each for table in tables for each in table.summaries):
         if each.verdict and each.verdict.name == "differs":

@@ -155,9 +155,7 @@ def _rows(table: Any, place: str, known: Mapping[str, Variant], reasons: Mapping
                 f"{count_parameters(changed):,} in its layers: correct one of them"
             )
         yield Row(
-            label=", ".join(
-                [label, *(f"{key.replace('_', ' ')} {value_text(value)}" for key, value in changes.items())]
-            ),
+            label=", ".join([label, *(setting_text(*change) for change in changes.items())]),
             variant=changed,
             paper=_figure(text["paper"], changed, f"{place}.paper") if "paper" in text else None,
             reason=reason,
@@ -273,8 +271,12 @@ def _choose(name: str, known: Mapping[str, Any], place: str, what: str) -> Any:
     raise ArgumentError(f"{place}: expected the name of a {what}, got {shown(name)}: {remedy}")
 
 
-def value_text(value: Any) -> str:
-    """A value of a grid in a label and in the name of a curve."""
+def setting_text(key: str, value: Any) -> str:
+    """A setting of a grid in a label and in the name of a curve: "learning rate 0.001"."""
+    return f"{key.replace('_', ' ')} {_value(value)}"
+
+
+def _value(value: Any) -> str:
     if isinstance(value, Warp):
         return ", ".join(
             f"{field.name} {getattr(value, field.name):g}" for field in fields(Warp) if getattr(value, field.name)

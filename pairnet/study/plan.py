@@ -60,9 +60,7 @@ class Study:
     pairs: int | None = None  # None: as many as suit the images, the paper's 1,000 at most
     test_pairs: int | None = None
     data: str = "auto"
-    compare: str = (
-        ""  # the label of the row to compare the others with, or ABOVE, PAPERS_SQUARE or NOTHING; empty: the first
-    )
+    compare: str = ""  # label of the row that the others are compared with, or one of the words above; empty: the first
 
     def folds_of(self, row: Row) -> int | None:
         """Number of folds that each draw of a row is split into; None: it is tested on test pairs."""

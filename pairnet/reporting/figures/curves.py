@@ -27,10 +27,11 @@ SPREAD = 10
 """Values whose largest is at least so many times the smallest get a logarithmic axis."""
 
 
-def curves(lines: Mapping[str, Sequence[Value]], *, setting: str, measure: str = "accuracy, cross-validated") -> Figure:
+def curves(lines: Mapping[str, Sequence[Value]], *, setting: str, measure: str) -> Figure:
     """Mean and band of one standard deviation over draws; the paper's figures as hollow marks with theirs.
 
-    lines: the values of each curve by its name, at most as many as there are colours (drawing.SERIES).
+    lines: the values of each curve by its name, at most as many as there are colours (drawing.SERIES). measure: what
+    the vertical axis shows.
     """
     with style():
         figure, axes = panel()
