@@ -23,15 +23,16 @@ from pathlib import Path
 import torch
 
 from bench.turns import AGAIN, Spread, markdown, ratios, spread, take_turns
+from pairnet.data.drawing import draw
 from pairnet.data.sources import Dataset, load_dataset
 from pairnet.errors import TrainingError
 from pairnet.host import cores, hardware
 from pairnet.models.variants import VARIANTS, count_multiply_adds
+from pairnet.records.run import Run
 from pairnet.study.environment import environment
+from pairnet.study.events import Engine, Failed, Finished, Started
 from pairnet.study.execution import execute
-from pairnet.study.jobs import Engine, Failed, Finished, Job, Started, job_of
 from pairnet.study.running import ENGINES, choose_engine
-from pairnet.study.runs import Run, draw
 
 ALONE = "train"
 """Name of the reference."""
@@ -59,47 +60,47 @@ class Memory:
     seconds: float
 
 
-def jobs_of(dataset: Dataset, runs: int, pairs: int) -> list[Job]:
+def runs_of(dataset: Dataset, count: int, pairs: int) -> list[Run]:
     """One-epoch runs of the variant with the fewest multiply-adds."""
     smallest = min(VARIANTS, key=count_multiply_adds)
     variant = replace(smallest, recipe=replace(smallest.recipe, epochs=1))
-    return [job_of(Run(variant=variant, pairs=pairs, seed=seed), dataset) for seed in range(runs)]
+    return [Run(variant=variant, images=dataset.images, pairs=pairs, seed=seed) for seed in range(count)]
 
 
-def alone(jobs: list[Job], dataset: Dataset) -> float:
-    """Trains one job after the other in this process -> milliseconds per run."""
+def alone(runs: list[Run], dataset: Dataset) -> float:
+    """Trains one run after the other in this process -> milliseconds per run."""
     began = time.perf_counter()
-    for job in jobs:
-        execute(job, environment("cpu", engine="single"), *draw(job.run, dataset))
-    return 1000 * (time.perf_counter() - began) / len(jobs)
+    for run in runs:
+        execute(run, environment("cpu", engine="single"), *draw(run, dataset))
+    return 1000 * (time.perf_counter() - began) / len(runs)
 
 
-def in_engine(engine: Engine, jobs: list[Job], at_once: int, starts: list[float]) -> float:
-    """Trains the jobs -> milliseconds of a core per run, from the start of the first to the end of the last."""
+def in_engine(engine: Engine, runs: list[Run], at_once: int, starts: list[float]) -> float:
+    """Trains the runs -> milliseconds of a core per run, from the start of the first to the end of the last."""
     called, started, ended = time.perf_counter(), None, 0.0
-    for event in engine.run(jobs):
+    for event in engine.run(runs):
         if isinstance(event, Started) and started is None:
             started = time.perf_counter()
         elif isinstance(event, Finished):
             ended = time.perf_counter()
         elif isinstance(event, Failed):
-            raise TrainingError(f"{event.job.run.name}: {event.reason}")
+            raise TrainingError(f"{event.run.name}: {event.reason}")
     assert started is not None
     starts.append(started - called)
-    return 1000 * (ended - started) * min(at_once, len(jobs)) / len(jobs)
+    return 1000 * (ended - started) * min(at_once, len(runs)) / len(runs)
 
 
-def compare(engines: dict[str, Engine], jobs: list[Job], dataset: Dataset, rounds: int) -> list[Cost]:
+def compare(engines: dict[str, Engine], runs: list[Run], dataset: Dataset, rounds: int) -> list[Cost]:
     """Measures all peers in turns."""
     starts: dict[str, list[float]] = {name: [] for name in engines}
 
     def peer(name: str, engine: Engine) -> Callable[[], float]:
-        return lambda: in_engine(engine, jobs, 1 if name == "stacked" else cores(), starts[name])
+        return lambda: in_engine(engine, runs, 1 if name == "stacked" else cores(), starts[name])
 
-    peers: dict[str, Callable[[], float]] = {ALONE: lambda: alone(jobs, dataset)}
+    peers: dict[str, Callable[[], float]] = {ALONE: lambda: alone(runs, dataset)}
     peers |= {name: peer(name, engine) for name, engine in engines.items()}
     peers[f"{ALONE}{AGAIN}"] = peers[ALONE]
-    times = take_turns(peers, rounds, description=f"{len(jobs)} runs")
+    times = take_turns(peers, rounds, description=f"{len(runs)} runs")
     return [
         Cost(
             peer=name,
@@ -111,11 +112,11 @@ def compare(engines: dict[str, Engine], jobs: list[Job], dataset: Dataset, round
     ]
 
 
-def memory_of(engine: Engine, jobs: list[Job]) -> Memory:
-    """Trains all jobs once, and measures memory on the way."""
+def memory_of(engine: Engine, runs: list[Run]) -> Memory:
+    """Trains all runs once, and measures memory on the way."""
     began, done, found = time.perf_counter(), 0, dict[int, float]()
-    marks = len(jobs) // 4, len(jobs) // 2, len(jobs)
-    for event in engine.run(jobs):
+    marks = len(runs) // 4, len(runs) // 2, len(runs)
+    for event in engine.run(runs):
         if isinstance(event, Finished):
             done += 1
             if done in marks:
@@ -153,8 +154,7 @@ def main() -> None:
     options = parser.parse_args()
     dataset = load_dataset("glyphs:2000")
     torch.set_num_threads(1)
-    jobs = jobs_of(dataset, options.memory or options.runs, options.pairs)
-    runs = [job.run for job in jobs]
+    runs = runs_of(dataset, options.memory or options.runs, options.pairs)
     engines = {
         name: choose_engine(name, runs, dataset, workers=cores(), address=options.address if name == "ray" else None)
         for name in options.engines.split(",")
@@ -162,7 +162,7 @@ def main() -> None:
     headings: tuple[str, ...]
     rows: list[tuple[str, ...]]
     if options.memory:
-        measured = [memory_of(engine, jobs) for engine in engines.values()]
+        measured = [memory_of(engine, runs) for engine in engines.values()]
         headings = ("engine", "runs", "MB after a quarter", "after half", "at the end", "s")
         rows = [
             (m.engine, str(m.runs), f"{m.quarter:.0f}", f"{m.half:.0f}", f"{m.end:.0f}", f"{m.seconds:.0f}")
@@ -170,11 +170,11 @@ def main() -> None:
         ]
         figures = [asdict(one) for one in measured]
     else:
-        costs = compare(engines, jobs, dataset, options.rounds)
+        costs = compare(engines, runs, dataset, options.rounds)
         headings = ("peer", "core ms per run", "÷ train", "start, s")
         rows = [(cost.peer, cost.each.show(1), cost.ratio.show(), f"{cost.start:.2f}") for cost in costs]
         figures = [asdict(one) for one in costs]
-    what = f"{len(jobs)} runs of {runs[0].name}, 1 epoch, {options.pairs} pairs"
+    what = f"{len(runs)} runs of {runs[0].name}, 1 epoch, {options.pairs} pairs"
     about = f"{what}; {hardware()}; torch {torch.__version__}"
     if options.json:
         options.json.write_text(json.dumps({"about": about, "figures": figures}, indent=1) + "\n")

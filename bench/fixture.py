@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -106,30 +106,33 @@ def build(folder: Path, *, quick: bool = False) -> Fixture:
     """
     from pairnet.data.sources import load_dataset
     from pairnet.host import cores
-    from pairnet.study.runs import Run
+    from pairnet.models.variants import with_epochs
+    from pairnet.records.run import Run
     from pairnet.study.saved import train_and_save
 
     dataset, runs = load_dataset(QUICK_DATA if quick else DATA), folder / "runs"
     planned = [
-        Run(variant=replace(variant, recipe=replace(variant.recipe, epochs=5)), pairs=200)
+        Run(variant=with_epochs(variant, 5), images=dataset.images, pairs=200)
         if quick
-        else Run(variant=variant, seed=seed)
+        else Run(variant=variant, images=dataset.images, seed=seed)
         for variant in chosen()
         for seed in (range(1) if quick else seeds(variant))
     ]
     tasks = [partial(train_and_save, run, dataset, runs) for run in planned]
     write_null(folder / f"{NULL}-fp32.onnx")
     with Progress() as report, ProcessPoolExecutor(min(cores(), len(tasks)), get_context("spawn")) as pool:
-        saved = _all(pool, tasks, lambda one: report(f"{one.record.variant.name}: {100 * one.record.accuracy:.1f} %"))
-        first = {one.record.variant.name: one for one in saved if one.record.seeds.weights == 0}
+        saved = _all(
+            pool, tasks, lambda one: report(f"{one.record.run.variant.name}: {100 * one.record.accuracy:.1f} %")
+        )
+        first = {one.record.run.variant.name: one for one in saved if one.record.run.seed == 0}
         files = _export(pool, first, dataset, folder, report, PRECISIONS[: 2 if quick else 3])
     return Fixture(
         folder=folder,
         networks={
             name: Network(
-                errors=tuple(100 * (1 - one.record.accuracy) for one in saved if one.record.variant.name == name),
+                errors=tuple(100 * (1 - one.record.accuracy) for one in saved if one.record.run.variant.name == name),
                 seconds_to_goal=tuple(
-                    seconds for one in saved if one.record.variant.name == name for seconds in _to_goal(one)
+                    seconds for one in saved if one.record.run.variant.name == name for seconds in _to_goal(one)
                 ),
                 files={file.precision: file for file in files if file.variant == name},
             )
@@ -213,8 +216,9 @@ def write_null(path: Path) -> None:
     from onnx import TensorProto, helper, numpy_helper
 
     from pairnet.artifact.inspection import inspect, weights_digest
-    from pairnet.artifact.metadata import FileMetadata, Seeds
+    from pairnet.artifact.metadata import FileMetadata
     from pairnet.host import revision
+    from pairnet.records.run import seeds_of_draw
 
     constants: dict[str, NDArray[Any]] = {
         "pair.shape": np.array([-1, 2 * 28 * 28], np.int64),
@@ -250,7 +254,7 @@ def write_null(path: Path) -> None:
         data_checksum=hashlib.sha256(DATA.encode()).hexdigest(),
         pairs=1000,
         test_pairs=1000,
-        seeds=Seeds(train_draw=0, test_draw=1, weights=0, order=0),
+        seeds=seeds_of_draw(0),
         mean=0.0,
         std=1.0,
         recipe={},

@@ -41,10 +41,10 @@ from pairnet.host import cores, hardware
 from pairnet.models.networks import JointNetwork, TwinNetwork
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import count_multiply_adds, find_variant
+from pairnet.records.folders import newest
+from pairnet.records.record import RunRecord
+from pairnet.records.run import Run
 from pairnet.serving.predictor import Predictor
-from pairnet.study.folders import newest
-from pairnet.study.records import RunRecord
-from pairnet.study.runs import Run
 from pairnet.study.saved import load_run, train_and_save
 
 VARIANT = "final_model"
@@ -236,10 +236,11 @@ def trained(runs: Path, scratch: Path, data: str) -> tuple[RunRecord, JointNetwo
     """The newest saved run of VARIANT with its data, or one trained for an epoch on `data`."""
     folder = newest(runs, find_variant(VARIANT)).newest
     if folder is None:
-        run = Run(variant=replace(find_variant(VARIANT), recipe=Recipe(epochs=1)))
-        folder = train_and_save(run, load_dataset(data), scratch).folder
+        dataset = load_dataset(data)
+        run = Run(variant=replace(find_variant(VARIANT), recipe=Recipe(epochs=1)), images=dataset.images)
+        folder = train_and_save(run, dataset, scratch).folder
     found = load_run(folder)
-    return found.record, found.network, folder, load_dataset(found.record.data.source)
+    return found.record, found.network, folder, load_dataset(found.record.run.images.source)
 
 
 def main(
@@ -268,7 +269,7 @@ def main(
             peaks = {precision: matrix_product(precision) for precision in ("fp32", "tf32", "fp16")}
         chosen = [peer for peer in found_peers if re.search(peers, peer.name)]
         test, found = dataset.test, Moments(mean=record.mean, std=record.std)
-        pairs = draw_pairs(test, count=max(BATCHES), seed=record.seeds.test_draw)
+        pairs = draw_pairs(test, count=max(BATCHES), seed=record.run.seeds.test_draw)
         raw, ready = (as_input(pairs, test, found, kind) for kind in ("images", "pairs"))
         speeds = {batch: measured(chosen, raw[:batch], ready[:batch], rounds) for batch in BATCHES}
         if images:

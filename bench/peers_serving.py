@@ -44,7 +44,7 @@ from pairnet.exporting.export import export
 from pairnet.host import hardware
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import find_variant
-from pairnet.study.runs import Run
+from pairnet.records.run import Run
 from pairnet.study.saved import train_and_save
 
 MODEL = "final_model"
@@ -228,7 +228,7 @@ def files_to_serve(folder: Path) -> list[Path]:
     """final_model after one epoch, since speed does not depend on the weights, and the null model."""
     dataset = load_dataset("glyphs:2000")
     variant = replace(find_variant(MODEL), recipe=Recipe(epochs=1))
-    run = train_and_save(Run(variant=variant), dataset, folder / "runs").folder
+    run = train_and_save(Run(variant=variant, images=dataset.images), dataset, folder / "runs").folder
     path = folder / f"{MODEL}.onnx"
     export(run, path, dataset=dataset)
     write_null(folder / f"{NULL}.onnx")

@@ -25,13 +25,14 @@ from rich.table import Table
 
 from bench.plain import plain_loop
 from bench.turns import AGAIN, Spread, markdown, ratios, spread, take_turns
+from pairnet.data.drawing import draw
 from pairnet.data.sources import Dataset, load_dataset
 from pairnet.errors import TrainingError
 from pairnet.host import cores, hardware
-from pairnet.study.jobs import Engine, Failed, Finished, Started, job_of
+from pairnet.records.run import Run
+from pairnet.study.events import Engine, Failed, Finished, Started
 from pairnet.study.plan import plan
 from pairnet.study.running import default_engine
-from pairnet.study.runs import Run, draw
 from pairnet.study.tables import studies
 from pairnet.training.device import resolve_device
 
@@ -63,7 +64,7 @@ class _Study:
     """Trains some draws of a row per call, with the engine of `pairnet reproduce`."""
 
     def __init__(self, runs: list[Run], dataset: Dataset, starts: list[float]) -> None:
-        self._jobs = [job_of(run, dataset) for run in runs]
+        self._runs = list(runs)
         self._engine: Engine = default_engine(runs, dataset, workers=cores())
         self._starts = starts
         self.accuracies: list[float] = []
@@ -71,17 +72,17 @@ class _Study:
     def __call__(self) -> float:
         """Seconds per run."""
         called, started, ended = time.perf_counter(), None, 0.0
-        for event in self._engine.run(self._jobs):
+        for event in self._engine.run(self._runs):
             if isinstance(event, Started) and started is None:
                 started = time.perf_counter()
             elif isinstance(event, Finished):
                 ended = time.perf_counter()
                 self.accuracies.append(event.record.accuracy)
             elif isinstance(event, Failed):
-                raise TrainingError(f"{event.job.run.name}: {event.reason}")
+                raise TrainingError(f"{event.run.name}: {event.reason}")
         assert started is not None
         self._starts.append(started - called)
-        return (ended - started) / len(self._jobs)
+        return (ended - started) / len(self._runs)
 
 
 class _Plain:
@@ -107,7 +108,7 @@ def compare(rows: list[str], dataset: Dataset, *, draws: int, rounds: int, epoch
     """Measures all rows in turns."""
     table = studies()["3"]
     chosen = tuple(found for found in table.rows if found.label in rows)
-    planned = plan(replace(table, rows=chosen), draws=draws, epochs=epochs, device=device)
+    planned = plan(replace(table, rows=chosen), dataset.images, draws=draws, epochs=epochs, device=device)
     measured = max(1, 5 * epochs // 25)  # as often per epoch as in a whole run
     runs = {row: [replace(run, measurements=measured) for run in planned if run.name == row] for row in rows}
     starts: list[float] = []

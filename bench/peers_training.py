@@ -13,7 +13,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
 
@@ -23,12 +23,13 @@ from rich.table import Table
 
 from bench.plain import plain_loop
 from bench.turns import AGAIN, Spread, markdown, ratios, spread, take_turns
+from pairnet.data.drawing import draw
 from pairnet.data.pairs import accuracy
 from pairnet.data.sources import Dataset, load_dataset
 from pairnet.host import cores, hardware
 from pairnet.models.paper import TABLE_III
 from pairnet.models.variants import find_variant
-from pairnet.study.runs import Run, draw
+from pairnet.records.run import Images, Run
 from pairnet.training.device import resolve_device
 from pairnet.training.loop import train_network
 
@@ -48,14 +49,15 @@ class Timing:
 class _Peer:
     """Trains draw 0, 1, 2, ... with one function, which returns the test accuracy."""
 
-    def __init__(self, train: Callable[[Run], float]) -> None:
+    def __init__(self, train: Callable[[Run], float], images: Images) -> None:
         self._train, self._numbers = train, count()
+        self._run = Run(variant=find_variant("order_net_fast"), images=images)
         self.accuracies: list[float] = []
-        train(Run(variant=find_variant("order_net_fast"), seed=2**20))
+        train(replace(self._run, seed=2**20))
 
     def __call__(self) -> float:
         """Seconds of the run."""
-        run = Run(variant=find_variant("order_net_fast"), seed=next(self._numbers))
+        run = replace(self._run, seed=next(self._numbers))
         began = time.perf_counter()
         self.accuracies.append(self._train(run))
         return time.perf_counter() - began
@@ -83,7 +85,12 @@ def compare(dataset: Dataset, *, rounds: int, epochs: int, device: str) -> list[
 
     threads = "" if device != "cpu" else f", {torch.get_num_threads()} threads"
     first = f"order_net_fast{', 1 thread' if device == 'cpu' else ''}"
-    peers = {first: _Peer(fast), f"{first}{AGAIN}": _Peer(fast), f"final_model, plain loop{threads}": _Peer(plain)}
+    trained: dict[str, Callable[[Run], float]] = {
+        first: fast,
+        f"{first}{AGAIN}": fast,
+        f"final_model, plain loop{threads}": plain,
+    }
+    peers = {name: _Peer(train, dataset.images) for name, train in trained.items()}
     seconds = take_turns(peers, rounds, description=f"time to {GOAL:.1%}")
     return [
         Timing(

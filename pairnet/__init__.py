@@ -19,7 +19,9 @@ Networks
     build           a network in torch, with the weights that a seed gives it
 
 Training
-    Run             everything that is chosen for a run: variant, recipe, number of pairs, seed, device
+    Run             everything that is chosen for a run: variant, images, number of pairs, seed, fold, device
+    Images          which images a run draws its pairs from: `dataset.images`
+    Seeds           the seeds of a run that do not follow from the number of its draw
     train           train the network of one run -> TrainedRun
     TrainedRun      a trained network with the record of its run
     load_run        load a trained run from its folder
@@ -38,11 +40,8 @@ Errors
 A name is imported when it is first used: `import pairnet` loads neither torch nor NumPy.
 """
 
-import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
-
-from pairnet import moved
 
 if TYPE_CHECKING:
     from pairnet.data.loader import PairLoader
@@ -80,13 +79,13 @@ if TYPE_CHECKING:
     from pairnet.models.recipes import Recipe, Warp
     from pairnet.models.variant_files import read_variants
     from pairnet.models.variants import VARIANTS, Variant, find_variant
+    from pairnet.records.record import RunRecord
+    from pairnet.records.run import Images, Run, Seeds
+    from pairnet.records.store import read_records
     from pairnet.serving.predictor import Predictor
-    from pairnet.study.records import RunRecord
     from pairnet.study.repetition import verify_runs
     from pairnet.study.running import run_study
-    from pairnet.study.runs import Run
     from pairnet.study.saved import TrainedRun, load_run, train
-    from pairnet.study.store import read_records
 
 __version__ = "0.1.0"
 
@@ -101,6 +100,7 @@ __all__ = [
     "Dataset",
     "ExportError",
     "IdxError",
+    "Images",
     "InputError",
     "MissingExtraError",
     "ModelError",
@@ -118,6 +118,7 @@ __all__ = [
     "ResultsError",
     "Run",
     "RunRecord",
+    "Seeds",
     "ShapesError",
     "TrainedRun",
     "TrainingError",
@@ -143,11 +144,13 @@ __all__ = [
 _MODULES = {
     "VARIANTS": "models.variants",
     "Dataset": "data.sources",
+    "Images": "records.run",
     "PairLoader": "data.loader",
     "Predictor": "serving.predictor",
     "Recipe": "models.recipes",
-    "Run": "study.runs",
-    "RunRecord": "study.records",
+    "Run": "records.run",
+    "RunRecord": "records.record",
+    "Seeds": "records.run",
     "TrainedRun": "study.saved",
     "Variant": "models.variants",
     "Warp": "models.recipes",
@@ -158,7 +161,7 @@ _MODULES = {
     "find_variant": "models.variants",
     "load_dataset": "data.sources",
     "load_run": "study.saved",
-    "read_records": "study.store",
+    "read_records": "records.store",
     "read_variants": "models.variant_files",
     "run_study": "study.running",
     "train": "study.saved",
@@ -168,11 +171,8 @@ _MODULES = {
 
 _NEED_TORCH = ("TrainedRun", "build", "export", "load_run", "train")
 
-sys.meta_path.append(moved.Finder())
-
 
 def __getattr__(name: str) -> object:
-    moved.check(f"pairnet.{name}")
     if name not in __all__:
         raise AttributeError(f"module 'pairnet' has no attribute '{name}'")
     from pairnet.extras import needed_by

@@ -3,9 +3,8 @@
 from dataclasses import replace
 
 from pairnet.models.variants import find_variant
+from pairnet.records.record import DataFacts, Epoch, RunRecord, Seeds, fingerprint_of
 from pairnet.study.environment import environment
-from pairnet.study.records import DataFacts, RunRecord, Seeds, fingerprint_of
-from pairnet.training.history import Epoch
 
 EPOCH = Epoch(
     train_loss=0.5,

@@ -26,7 +26,7 @@ def relative(path: Path) -> str:
 
 
 def test_these_modules_are_imported_without_torch():
-    modules = [*WITHOUT_TORCH, "pairnet.study.records", "pairnet.models.variants", "pairnet.models.paper"]
+    modules = [*WITHOUT_TORCH, "pairnet.records.record", "pairnet.models.variants", "pairnet.models.paper"]
     code = f"""
 import importlib, sys
 for module in {modules}:

@@ -18,7 +18,7 @@ from pairnet.data.sources import Dataset, load_dataset
 from pairnet.exporting.export import export
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import find_variant
-from pairnet.study.runs import Run
+from pairnet.records.run import Run
 from pairnet.study.saved import train_and_save
 
 

@@ -18,8 +18,8 @@ from onnx import AttributeProto, TensorProto
 from pairnet.artifact.design import NEWEST_OPSET, OLDEST_OPSET, SIDE, Port, input_ports, output_ports
 from pairnet.artifact.metadata import FileMetadata, from_text
 from pairnet.artifact.sizes import LARGEST_VALUE, check_sizes
-from pairnet.artifact.text import is_plain, shown
 from pairnet.errors import ModelError
+from pairnet.wording import is_plain, shown
 
 LARGEST_FILE = 256 * 2**20  # bytes; the largest variant of the paper has 4 MB
 MOST_NODES = 1000

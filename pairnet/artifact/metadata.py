@@ -14,10 +14,11 @@ from typing import Any, TypeVar, get_args
 import msgspec
 
 from pairnet.artifact.design import InputKind, Part, Precision
-from pairnet.artifact.text import LONGEST_TEXT, is_plain, shown
 from pairnet.data.pairs import Moments
 from pairnet.errors import ModelError, NotationError
 from pairnet.models import notation
+from pairnet.records.run import Seeds
+from pairnet.wording import LONGEST_TEXT, is_plain, shown
 
 FORMAT = "1"
 """Version of the list of keys."""
@@ -64,20 +65,6 @@ _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Seeds:
-    """Seeds of a run, each 0..2**63-1."""
-
-    train_draw: int
-    test_draw: int
-    weights: int
-    order: int
-
-    def __post_init__(self) -> None:
-        for name in ("train_draw", "test_draw", "weights", "order"):
-            _expect("seeds", getattr(self, name), f"{name} from 0 to 2**63-1", _is_whole(getattr(self, name), 0, 2**63))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +129,7 @@ class FileMetadata:
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, Seeds):
-                value = {seed.name: getattr(value, seed.name) for seed in fields(value)}
+                value = value.identity()
             if isinstance(value, Mapping):
                 value = json.dumps(value)
             found[_key(field.name)] = value if isinstance(value, str) else repr(value)

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from pairnet import _core
 from pairnet.artifact.design import SIDE, InputKind
 from pairnet.artifact.metadata import FileMetadata
-from pairnet.data.pairs import Moments, Pairs, accuracy, draw_pairs
+from pairnet.data.drawing import draw_test, require_same_images
+from pairnet.data.pairs import Moments, Pairs, accuracy
 from pairnet.data.pools import Pool
 from pairnet.data.sources import Dataset
 from pairnet.errors import DataError
@@ -32,25 +33,13 @@ def as_input(pairs: Pairs, images: Pool, moments: Moments, kind: InputKind) -> N
     return images.take(pairs.indices)[0]
 
 
-def require_same_images(dataset: Dataset, *, owner: str, name: str, checksum: str) -> None:
-    """Raises DataError unless `dataset` has the SHA-256 `checksum`, that of the images called `name`.
-
-    owner: the run or file that was made with them, for the message.
-    """
-    if dataset.checksum != checksum:
-        raise DataError(
-            f"{owner}: expected the images it was made with, {name}, SHA-256 {checksum[:12]}, got {dataset.origin}, "
-            f"SHA-256 {dataset.checksum[:12]}: choose the same images with `data` or `data_dir`"
-        )
-
-
 def recorded_draw(metadata: FileMetadata, dataset: Dataset) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """The recorded test pairs as the file takes them, and whether the first digit is equal to or less: [n].
 
     Raises DataError if `dataset` is not the one that the file was made with.
     """
     require_same_images(dataset, owner=metadata.variant, name=metadata.data, checksum=metadata.data_checksum)
-    pairs = draw_pairs(dataset.test, count=metadata.test_pairs, seed=metadata.seeds.test_draw)
+    pairs = draw_test(dataset, count=metadata.test_pairs, seed=metadata.seeds.test_draw)
     return as_input(pairs, dataset.test, metadata.moments, metadata.input_kind), pairs.targets > 0.5
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import onnx
 
-from pairnet.artifact.text import shown
 from pairnet.errors import ModelError
+from pairnet.wording import shown
 
 LARGEST_VALUE = 2**24  # elements of any intermediate value, for one pair
 MOST_ELEMENTS = 2**21  # of all values together, for one pair; the largest file of pairnet has a tenth

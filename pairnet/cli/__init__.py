@@ -19,10 +19,9 @@ from pairnet.cli.output import print_line, print_text
 from pairnet.cli.predict import predict
 from pairnet.cli.report import report
 from pairnet.cli.repository import export_repository
-from pairnet.cli.reproduce import reproduce
 from pairnet.cli.runs import compare_runs, delete_runs, list_runs
 from pairnet.cli.serve import serve
-from pairnet.cli.study import study
+from pairnet.cli.study import REPRODUCE, study
 from pairnet.cli.train import evaluate, train
 from pairnet.cli.variants import variants
 from pairnet.cli.verify import verify
@@ -68,14 +67,15 @@ def examples(*lines: str) -> str:
 
 
 app.command(
+    REPRODUCE,
     epilog=examples(
         "pairnet reproduce",
         "pairnet reproduce --table all --runs study",
         "pairnet reproduce --minutes 15",
         "pairnet reproduce --table 1 --draws 3 --data mnist",
         "pairnet reproduce --shard 1/4 --runs shard-1",
-    )
-)(reproduce)
+    ),
+)(study)
 app.command(
     epilog=examples(
         "pairnet study my.toml --dry-run",

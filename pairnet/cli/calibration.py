@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from pairnet.artifact.text import counted
 from pairnet.cli.common import AnyData, AnyEpochs, AnyPairs, Json, Runs
 from pairnet.cli.output import console, note, print_json, printable, writing
+from pairnet.wording import counted
 
 
 def calibration(
@@ -26,12 +26,12 @@ def calibration(
     choose one, otherwise the setting with the most runs is taken; of several the one whose runs bear the row's name,
     then the one that was recorded last.
     """
-    from pairnet.study.collection import collect, not_found
-    from pairnet.study.settings import by_setting, describe, largest, select
-    from pairnet.training.calibration import expected_calibration_error, pooled
+    from pairnet.records.calibration import expected_calibration_error, pooled
+    from pairnet.records.collection import collect, not_found
+    from pairnet.records.settings import by_setting, describe, largest, select
 
-    records = [found.record for found in collect(runs)]
-    usable = [record for record in records if record.calibration and record.fold is None]
+    records = list(collect(runs).records.values())
+    usable = [record for record in records if record.calibration and record.run.fold is None]
     found, shown = {}, {}
     for row in rows:
         settings = by_setting(select(usable, row=row, data=data, epochs=epochs, pairs=pairs))

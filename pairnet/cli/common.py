@@ -16,8 +16,8 @@ from pairnet.cli.output import STANDARD_OUTPUT, NamedOutput, note, printable
 from pairnet.errors import ArgumentError
 
 if TYPE_CHECKING:
+    from pairnet.data.drawing import Sizes
     from pairnet.data.sources import Dataset
-    from pairnet.study.runs import Sizes
 
 INTERRUPTED = 130
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from pairnet.artifact.design import DEFAULT_OPSET, NEWEST_OPSET, OLDEST_OPSET
-from pairnet.artifact.text import counted
 from pairnet.cli.common import Data, DataDir, Json, Runs, VariantFile, announce
 from pairnet.cli.output import console, note, plain_table, print_json, printable
 from pairnet.cli.variants import choose_variant
 from pairnet.errors import ArgumentError
 from pairnet.exporting.plan import DEFAULT_MAX_DROP, plan
+from pairnet.wording import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pairnet.data.sources import Dataset
     from pairnet.exporting.export import Exported
     from pairnet.models.variants import Variant
-    from pairnet.study.records import RunRecord
+    from pairnet.records.record import RunRecord
 
 
 def export(
@@ -61,7 +61,7 @@ def export(
     """
     from pairnet.data.sources import load_dataset
     from pairnet.models.variants import list_variants
-    from pairnet.study.folders import load_record
+    from pairnet.records.folders import load_record
 
     if (model is not None) + (run is not None) + every != 1:
         raise ArgumentError("expected one of `model`, `run` and `every`, got none or several of them")
@@ -69,7 +69,7 @@ def export(
     images = cache(partial(load_dataset, data_dir=data_dir))  # loads each source once
 
     chosen = list(list_variants()) if every else [choose_variant(model, file)] if model else []
-    for variant in chosen or [load_record(run).variant for run in (run,) if run]:
+    for variant in chosen or [load_record(run).run.variant for run in (run,) if run]:
         options: Any = {
             "input_kind": input_kind,
             "precision": precision,
@@ -86,8 +86,8 @@ def export(
         asked = data if data != "auto" or data_dir is not None else None
         folder = run or _newest(variant, images(asked) if asked else None, runs) or _train(variant, images(data), runs)
         record = load_record(folder)
-        note(f"{record.variant.name}: from {folder}, {_described(record)}")
-        results += export_run(folder, target, dataset=images(asked or record.data.source), **options)
+        note(f"{record.run.variant.name}: from {folder}, {_described(record)}")
+        results += export_run(folder, target, dataset=images(asked or record.run.images.source), **options)
     if as_json:
         print_json([{**asdict(each), "paths": list(map(str, each.paths))} for each in results])
     else:
@@ -96,15 +96,16 @@ def export(
 
 def _described(record: "RunRecord") -> str:
     """What distinguishes a run from other runs of its variant."""
-    epochs, data, seed = len(record.epochs), record.data.name, record.seeds.weights
-    trained = f"{counted(epochs, 'epoch')} on {record.pairs:,} pairs of {data}, seed {seed}"
+    run = record.run
+    trained = f"{counted(len(record.epochs), 'epoch')} on {run.pairs:,} pairs of {run.images.name}, seed {run.seed}"
     return f"{trained}, test accuracy {record.accuracy:.4f}"
 
 
 def _newest(variant: "Variant", dataset: "Dataset | None", runs: Path) -> Path | None:
     """Folder of the newest run that fits, after a line that says which runs were looked at."""
-    from pairnet.study.folders import newest
-    from pairnet.study.runs import PAPER_PAIRS, choose_sizes
+    from pairnet.data.drawing import choose_sizes
+    from pairnet.records.folders import newest
+    from pairnet.records.run import PAPER_PAIRS
 
     pairs = PAPER_PAIRS if dataset is None else choose_sizes(dataset).pairs
     found = newest(runs, variant, checksum=dataset.checksum if dataset else None, pairs=pairs)
@@ -123,12 +124,13 @@ def _newest(variant: "Variant", dataset: "Dataset | None", runs: Path) -> Path |
 def _train(variant: "Variant", dataset: "Dataset", runs: Path) -> Path:
     """Folder of a new run with the variant's own recipe."""
     from pairnet.cli.progress import RunDisplay
-    from pairnet.study.runs import Run, choose_sizes
+    from pairnet.data.drawing import choose_sizes
+    from pairnet.records.run import Run
     from pairnet.study.saved import train_and_save
 
     sizes = choose_sizes(dataset)
     announce(dataset, sizes)
-    run = Run(variant=variant, pairs=sizes.pairs, test_pairs=sizes.test_pairs)
+    run = Run(variant=variant, images=dataset.images, pairs=sizes.pairs, test_pairs=sizes.test_pairs)
     with RunDisplay(console(stderr=True), run) as display:
         return train_and_save(run, dataset, runs, on_epoch=display).folder
 

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from pairnet.artifact.text import counted
 from pairnet.cli.common import Runs
 from pairnet.cli.output import note, print_line
+from pairnet.wording import counted
 
 
 def merge_runs(

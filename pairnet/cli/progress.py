@@ -22,11 +22,10 @@ from rich.progress import (
 from pairnet.cli.output import printable
 
 if TYPE_CHECKING:  # these import torch
-    from pairnet.study.jobs import Event
-    from pairnet.study.records import RunRecord
+    from pairnet.records.record import Epoch, RunRecord
+    from pairnet.records.run import Run
+    from pairnet.study.events import Event
     from pairnet.study.running import Kept
-    from pairnet.study.runs import Run
-    from pairnet.training.history import Epoch
 
 
 def _bars(console: Console) -> Progress:
@@ -104,10 +103,10 @@ class StudyDisplay:
 
     def __call__(self, event: "Event | Kept") -> None:
         """Shows one event of the study."""
-        from pairnet.study.jobs import EpochDone, Failed, Finished, Started
+        from pairnet.study.events import EpochDone, Failed, Finished, Started
         from pairnet.study.running import Kept
 
-        run, fingerprint = event.job.run, event.job.fingerprint
+        run, fingerprint = event.run, event.run.fingerprint
         if not isinstance(event, Kept):
             self._report_kept()
         match event:

@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from pairnet.artifact.text import counted
 from pairnet.cli.common import AnyData, AnyEpochs, AnyPairs, DataDir, Json
 from pairnet.cli.output import console, note, plain_table, print_json, print_line, printable, writing
 from pairnet.errors import ArgumentError, PairnetError, RecordError
 from pairnet.extras import needed_by
 from pairnet.reporting.equivalence import MARGIN
+from pairnet.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from pairnet.data.sources import Dataset
+    from pairnet.records.record import RunRecord
+    from pairnet.records.run import Images
     from pairnet.study.plan import Study
-    from pairnet.study.records import DataFacts, RunRecord
 
 PAGE = Path("report") / "report.html"
 """Where the page about the runs in a folder is written, in that folder."""
@@ -106,13 +107,13 @@ def write_page(
     pairs: int | None = None,
     test_pairs: int | None = None,
     margin: float = MARGIN,
-    images: "Dataset | None" = None,
+    images: "Sequence[Dataset]" = (),
     data_dir: Path | None = None,
 ) -> dict[str, Any]:
     """Writes the page about those of `records` that belong together -> what its summary.json holds.
 
     What is left out of `every`, all records of the folder, is noted. The images are loaded again, those of full MNIST
-    from `data_dir`, unless `images` are those that are needed.
+    from `data_dir`, unless they are among `images`.
     """
     from pairnet.reporting.selection import choose
 
@@ -123,9 +124,8 @@ def write_page(
     selection = choose(records, every=every, own=own, epochs=epochs, pairs=pairs, test_pairs=test_pairs)
     for line in selection.left_out:
         note(f"left out of the report: {line}")
-    if images is None or images.checksum != selection.data.checksum:
-        images = _images(selection.data, data_dir)
-    report = gather(selection, margin=margin, images=images)
+    wanted = dict.fromkeys(records[0].run.images for records in selection.tested.values())
+    report = gather(selection, margin=margin, images=_load(wanted, images, data_dir))
     with writing(path):
         write_report(report, path)
     return summary_of(report)
@@ -171,26 +171,30 @@ def _fill(path: Path, records: "Sequence[RunRecord]", own: "Sequence[Study]", ma
         print_line(f"wrote into {path}: {fill_blocks(path, report)}")
 
 
-def _images(wanted: "DataFacts", data_dir: Path | None) -> "Dataset | None":
-    """The images that the runs drew their pairs from; None, with a note that says why, if they are not at hand."""
+def _load(wanted: "Iterable[Images]", images: "Sequence[Dataset]", data_dir: Path | None) -> "list[Dataset]":
+    """The images that runs drew their pairs from, of which some may be at hand; a note for each that is not found."""
     from pairnet.data.sources import load_dataset
 
-    try:
-        found = load_dataset(wanted.source, data_dir=data_dir)
-        if found.checksum == wanted.checksum:
-            return found
-        reason = f"{found.origin} has other images than those of the runs, SHA-256 {wanted.checksum[:12]}"
-    except PairnetError as error:
-        reason = str(error)
-    note(f"without the pairs that are decided wrongly: {reason}")
-    return None
+    known = {dataset.checksum: dataset for dataset in images}
+    found = []
+    for each in wanted:
+        try:
+            dataset = known.get(each.checksum) or load_dataset(each.source, data_dir=data_dir)
+            if dataset.checksum == each.checksum:
+                found.append(dataset)
+                continue
+            reason = f"{dataset.origin} has other images than those of the runs, SHA-256 {each.checksum[:12]}"
+        except PairnetError as error:
+            reason = str(error)
+        note(f"without the pairs of {each.name} that are decided wrongly: {reason}")
+    return found
 
 
 def _records(runs: Path) -> "list[RunRecord]":
     """All finished runs in a folder.  RecordError if there are none."""
-    from pairnet.study.collection import collect
+    from pairnet.records.collection import collect
 
-    everything = [found.record for found in collect(runs)]
+    everything = list(collect(runs).records.values())
     if not everything:
         raise RecordError(f"expected finished runs in {runs}, got none: `pairnet reproduce` makes some")
     return everything
@@ -200,8 +204,8 @@ def _selected(
     everything: "list[RunRecord]", runs: Path, *, data: str | None, epochs: int | None, pairs: int | None
 ) -> "list[RunRecord]":
     """Those of all runs in a folder that were asked for.  RecordError if there are none."""
-    from pairnet.study.collection import list_settings
-    from pairnet.study.settings import select
+    from pairnet.records.collection import list_settings
+    from pairnet.records.settings import select
 
     chosen = select(everything, data=data, epochs=epochs, pairs=pairs)
     if not chosen:

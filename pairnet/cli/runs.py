@@ -1,22 +1,21 @@
 """`pairnet runs`: the records in a folder, listed, compared and deleted. Works without torch."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pairnet.artifact.text import counted
 from pairnet.cli.common import AnyData, AnyEpochs, AnyPairs, Json, Runs
 from pairnet.cli.output import console, note, plain_table, print_json, print_line, printable
 from pairnet.errors import ArgumentError, RecordError
+from pairnet.wording import counted
 
 if TYPE_CHECKING:
-    from pairnet.study.collection import Collected
-    from pairnet.study.records import RunRecord
-    from pairnet.study.settings import Setting
+    from pairnet.records.record import FailedRun, RunRecord
+    from pairnet.records.run import Run
 
 AnyRow = Annotated[
     str | None, typer.Option("--row", help="Only runs of this row, or of this variant if no row has that name.")
@@ -41,18 +40,17 @@ def list_runs(
     if context.invoked_subcommand is not None:
         _require_no_options(context)
         return
+    from pairnet.records.collection import collect, not_found
+    from pairnet.records.settings import select
     from pairnet.reporting.summaries import accuracy_text, finished_draws, mean_and_std
-    from pairnet.study.collection import collect, not_found
-    from pairnet.study.settings import select
-    from pairnet.study.store import read_stored
 
-    everything = {found.record.fingerprint: found for found in collect(runs)}
-    known = [found.record for found in everything.values()]
+    everything = collect(runs)
+    known = list(everything.records.values())
     records = select(known, row=row, data=data, epochs=epochs, pairs=pairs)
     if row is not None and not records:
         raise not_found(row, known, runs)
-    records.sort(key=lambda record: (record.seeds.weights, record.fold or 0))
-    rows = [_one(everything[record.fingerprint]) for record in records]
+    records.sort(key=lambda record: (record.run.seed, record.run.fold or 0))
+    rows = [_one(record, everything.folders.get(record.fingerprint, ())) for record in records]
     if as_json:
         print_json(rows)
         return
@@ -75,14 +73,14 @@ def list_runs(
             table.add_column(heading, justify="right", no_wrap=True)
         for label, setting, grouped in _grouped(records):
             accuracies = list(finished_draws(grouped).values())
-            incomplete += len({record.seeds.train_draw for record in grouped}) - len(accuracies)
+            incomplete += len({record.run.seed for record in grouped}) - len(accuracies)
             shown = accuracy_text(*mean_and_std(accuracies)) if accuracies else ""
             table.add_row(printable(label), printable(setting), str(len(accuracies)), shown)
     console().print(table)
     if incomplete:
         note(f"left out: {counted(incomplete, 'draw')} whose cross-validation is not finished")
-    for failed in read_stored(runs).failures.values():
-        note(f"failed: {failed.label}: {failed.failure} (fingerprint {failed.fingerprint})")
+    for failed in everything.failures.values():
+        note(f"failed: {_failed(failed)} (fingerprint {failed.fingerprint})")
 
 
 def compare_runs(
@@ -103,11 +101,11 @@ def compare_runs(
     its 95 % interval and the p-value of the paired t-test; a cross-validated draw counts once. To compare two settings
     of one row, name it twice.
     """
+    from pairnet.records.collection import collect, not_found
+    from pairnet.records.settings import by_setting, describe, select
     from pairnet.reporting.comparison import compare
-    from pairnet.study.collection import collect, not_found
-    from pairnet.study.settings import by_setting, describe, select
 
-    records = [found.record for found in collect(runs)]
+    records = list(collect(runs).records.values())
     left, right = (
         by_setting(select(records, row=name, data=data, epochs=wanted, pairs=pairs))
         for name, wanted in ((first, epochs), (second, other_epochs or epochs))
@@ -134,7 +132,7 @@ def compare_runs(
     if found.better is not None:
         unequal = counted(found.draws - found.equal, "draw")
         print_line(f"{first} is better on {100 * found.better:.0f} % of the {unequal} that are not equal")
-    if one.data == "mnist5k" and one.folds is None:
+    if one.images.name == "mnist5k" and one.fold is None:
         note(
             "each draw of mnist5k is tested on the same 2,000 images: interval and p-value are over pairings and seeds "
             "only, not over images"
@@ -152,45 +150,39 @@ def delete_runs(
     every: Annotated[bool, typer.Option("--all", help="Delete all runs in the folder --runs.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Delete runs: their records, and their networks where they were saved.
+    """Delete exactly what is named: folders of saved networks, or runs.
 
-    Takes the saved networks that are named, or all runs that --row, --data, --epochs and --pairs select, or with
-    --failed the runs that failed.
+    Takes the folders that are named, and nothing else: the record of a study's run stays. Or all runs that --row,
+    --data, --epochs and --pairs select, with their records and the folders of their networks; or with --failed the runs
+    that failed. Lists what it will delete before it asks.
     """
-    from pairnet.study.collection import collect
-    from pairnet.study.folders import RECORD, remove_folder
-    from pairnet.study.settings import select
-    from pairnet.study.store import locked, read_stored, remove
+    from pairnet.records.collection import collect
+    from pairnet.records.folders import remove_folder
+    from pairnet.records.settings import select
+    from pairnet.records.store import locked, remove
 
-    filters = {"row": row, "data": data, "epochs": epochs, "pairs": pairs}
-    filtered = any(value is not None for value in filters.values())
+    filters = (row, data, epochs, pairs)
+    filtered = any(value is not None for value in filters)
     if bool(folders) + filtered + failed + every != 1:
         raise ArgumentError(
             "expected folders, a filter such as `row`, `failed`, or `every`, got none or several of them"
         )
     found = collect(runs)
-    failures = read_stored(runs).failures if failed or every else {}
-    if failed:
-        chosen = []
-    elif folders:
-        wanted = {folder.resolve() for folder in folders}
-        chosen = [each for each in found if any(folder.resolve() in wanted for folder in each.folders)]
-        if missing := sorted(wanted - {folder.resolve() for each in chosen for folder in each.folders}):
-            saved_elsewhere = (missing[0] / RECORD).exists() and missing[0].parent != runs.resolve()
-            remedy = f": add `runs` {missing[0].parent}" if saved_elsewhere else ""
-            raise ArgumentError(f"expected folders of saved runs in {runs}, got {missing[0]}{remedy}")
-    else:
-        selected = select([each.record for each in found], **filters)  # type: ignore[arg-type]
-        fingerprints = {record.fingerprint for record in selected}
-        chosen = [each for each in found if each.record.fingerprint in fingerprints]
-    if not chosen and not failures:
+    failures = found.failures if failed or every else {}
+    chosen: list[RunRecord] = []
+    saved = [_saved(folder, found.folders, runs) for folder in dict.fromkeys(folders or ())]
+    if filtered or every:
+        chosen = select(list(found.records.values()), row=row, data=data, epochs=epochs, pairs=pairs)
+        saved = [folder for record in chosen for folder in found.folders.get(record.fingerprint, ())]
+    if not chosen and not failures and not saved:
         note("no such runs")
         return
-    for label, setting, grouped in _grouped([each.record for each in chosen]):
+    for label, setting, grouped in _grouped(chosen):
         note(f"{label}: {counted(len(grouped), 'run')} of {setting}")
+    for folder in saved:
+        note(f"saved network: {folder}")
     for failure in failures.values():
-        note(f"{failure.label}: failed: {failure.failure}")
-    saved = [folder for each in chosen for folder in each.folders]
+        note(f"failed: {_failed(failure)}")
     parts = ((len(failures), "failed run"), (len(chosen), "run"), (len(saved), "saved network"))
     what = " and ".join(counted(number, noun) for number, noun in parts if number)
     if not yes:
@@ -202,8 +194,29 @@ def delete_runs(
     with locked(runs):
         for folder in saved:
             remove_folder(folder)
-        remove(runs, {*failures, *(each.record.fingerprint for each in chosen)})
+        remove(runs, {record.fingerprint for record in chosen})
+        remove(runs, set(failures), failures_only=True)
     print_line(f"deleted {what}")
+
+
+def _saved(folder: Path, known: "Mapping[str, tuple[Path, ...]]", runs: Path) -> Path:
+    """The folder of a saved network in `runs` that `folder` names.  ArgumentError if it is none."""
+    from pairnet.records.folders import RECORD
+
+    parent = folder.absolute().parent.resolve()  # of the folder itself, which may be a link
+    for each in (each for folders in known.values() for each in folders):
+        if (each.absolute().parent.resolve(), each.name) == (parent, folder.absolute().name):
+            return each
+    elsewhere = (folder / RECORD).exists() and parent != runs.resolve()
+    remedy = f"add `runs` {parent}" if elsewhere else "`pairnet runs --long` lists them"
+    raise ArgumentError(f"expected folders of saved runs in {runs}, got {folder}: {remedy}")
+
+
+def _failed(failure: "FailedRun") -> str:
+    """A failed run in one line: which, and why."""
+    from pairnet.records.run import name_of
+
+    return f"{failure.label if failure.run is None else name_of(failure.run)}: {failure.error}"
 
 
 def _require_no_options(context: typer.Context) -> None:
@@ -216,11 +229,11 @@ def _require_no_options(context: typer.Context) -> None:
 
 def _grouped(records: "Sequence[RunRecord]") -> "list[tuple[str, str, list[RunRecord]]]":
     """Label, setting and records of each group of draws, by label in the order of its first record."""
-    from pairnet.study.settings import by_setting, describe
+    from pairnet.records.settings import by_setting, describe
 
     groups = []
-    for label in dict.fromkeys(record.label for record in records):
-        settings = by_setting([record for record in records if record.label == label])
+    for label in dict.fromkeys(record.run.name for record in records):
+        settings = by_setting([record for record in records if record.run.name == label])
         names = describe(list(settings))
         groups += [(label, name, found) for name, found in zip(names, settings.values(), strict=True)]
     return groups
@@ -229,14 +242,13 @@ def _grouped(records: "Sequence[RunRecord]") -> "list[tuple[str, str, list[RunRe
 def _comparable(
     first: str,
     second: str,
-    left: "dict[Setting, list[RunRecord]]",
-    right: "dict[Setting, list[RunRecord]]",
-) -> "tuple[Setting, Setting]":
+    left: "dict[Run, list[RunRecord]]",
+    right: "dict[Run, list[RunRecord]]",
+) -> "tuple[Run, Run]":
     """The one setting of each row that was trained and tested on the same pairs.  RecordError unless there is one."""
-    from pairnet.study.collection import list_settings
-    from pairnet.study.settings import pairs_of
+    from pairnet.records.collection import list_settings
 
-    choices = [(one, other) for one in left for other in right if pairs_of(one) == pairs_of(other)]
+    choices = [(one, other) for one in left for other in right if one.pairs_drawn == other.pairs_drawn]
     if first == second:
         choices = [(one, other) for one, other in choices if one != other]
         if not choices:
@@ -253,21 +265,21 @@ def _comparable(
     raise RecordError(f"expected rows with the same pairs, got {settings}: train both on the same")
 
 
-def _all(settings: "dict[Setting, list[RunRecord]]") -> "list[RunRecord]":
+def _all(settings: "dict[Run, list[RunRecord]]") -> "list[RunRecord]":
     return [record for each in settings.values() for record in each]
 
 
-def _one(found: "Collected") -> dict[str, Any]:
-    record = found.record
+def _one(record: "RunRecord", folders: Sequence[Path]) -> dict[str, Any]:
+    run = record.run
     return {
-        "row": record.label,
-        "variant": record.variant.name,
-        "data": record.data.name,
-        "pairs": record.pairs,
-        "test_pairs": record.test_pairs,
+        "row": run.name,
+        "variant": run.variant.name,
+        "data": run.images.name,
+        "pairs": run.pairs,
+        "test_pairs": run.tested,
         "epochs": len(record.epochs),
-        "draw": record.seeds.weights,
-        "fold": record.fold,
+        "draw": run.seed,
+        "fold": run.fold,
         "accuracy": record.accuracy,
-        "folders": [str(folder) for folder in found.folders],
+        "folders": [str(folder) for folder in folders],
     }

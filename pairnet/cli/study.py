@@ -1,26 +1,15 @@
-"""`pairnet study`: a study of one's own, from a file."""
+"""`pairnet reproduce` and `pairnet study`: one command, for the paper's tables or for a study of one's own."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pairnet.artifact.text import counted
-from pairnet.cli.common import DataDir, Device, Json, Measurements, Runs, number_of
+from pairnet.cli.common import DataDir, Device, Epochs, Json, Measurements, Pairs, Runs, TestPairs, number_of
 from pairnet.cli.output import plain_table, print_json, print_line, printable
-from pairnet.cli.studying import (
-    Address,
-    AsMarkdown,
-    EngineName,
-    Jobs,
-    Minutes,
-    NoReport,
-    Request,
-    RetryFailed,
-    ShardName,
-    compute,
-    plan_parts,
-)
+from pairnet.cli.studying import Request, compute, plan_parts
+from pairnet.errors import ArgumentError
+from pairnet.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,44 +17,80 @@ if TYPE_CHECKING:
     from pairnet.cli.studying import Part
     from pairnet.study.plan import Study
 
+REPRODUCE = "reproduce"
+"""The name under which the command takes Table III if nothing else is named."""
+
 
 def study(
-    file: Annotated[Path, typer.Argument(help="Study file, .toml.")],
-    draws: Annotated[int | None, typer.Option(help="Number of draws of pairs.", show_default="the file's")] = None,
+    context: typer.Context,
+    file: Annotated[Path | None, typer.Argument(help="Study file, .toml.", show_default="a table")] = None,
+    table: Annotated[
+        str | None,
+        typer.Option(
+            help="1, 2 or 3 (the paper's I, II, III), dropout, all of these four, order or ablation.",
+            show_default="3 for `pairnet reproduce`",
+        ),
+    ] = None,
+    draws: Annotated[
+        int | None,
+        typer.Option(help="Number of draws of pairs, each with new initial weights.", show_default="10, or the file's"),
+    ] = None,
     data: Annotated[
         str | None,
-        typer.Option(help="auto, mnist, mnist5k, glyphs[:SIZE[:SEED]] or idx:FOLDER.", show_default="the file's"),
+        typer.Option(help="auto, mnist, mnist5k, glyphs[:SIZE[:SEED]] or idx:FOLDER.", show_default="auto"),
     ] = None,
     data_dir: DataDir = None,
+    epochs: Epochs = None,
+    pairs: Pairs = None,
+    test_pairs: TestPairs = None,
     measurements: Measurements = "5",
-    minutes: Minutes = None,
-    jobs: Jobs = None,
-    engine: EngineName = None,
-    address: Address = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Time to take: as many whole draws as fit.", show_default="all draws")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(help="Number of runs at once.", show_default="one for each core")] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(help="processes, stacked or ray.", show_default="processes on a CPU, stacked on a GPU"),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|HOST:PORT",
+            help="Ray cluster for the engine ray; auto is the one of this machine.",
+            show_default="Ray is started for the study",
+        ),
+    ] = None,
     device: Device = "auto",
     runs: Runs = Path("runs"),
-    shard: ShardName = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Only the I-th of N shares of the runs.", show_default="all runs")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be run, and run nothing.")] = False,
-    retry_failed: RetryFailed = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run again the runs that failed.")] = False,
     as_json: Json = False,
-    markdown: AsMarkdown = False,
-    no_report: NoReport = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")] = False,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Write no report at the end.")] = False,
 ) -> None:
-    """Run a study from a file.
+    """Run a study: a table of the paper, or one of your own from a file.
 
-    The file names variants, rows, settings and grids; each combination of a grid is a row. Everything is expanded and
-    checked before anything starts. Each run is recorded as soon as it has finished: after an interruption, the same
-    command continues. The file is kept with its runs, so `pairnet report` shows its table.
+    Trains the networks, prints measured values next to the paper's, and writes a report (`pairnet report`). A file
+    names variants, rows, settings and grids; each combination of a grid is a row. Everything is expanded and checked
+    before anything starts. Each run is recorded as soon as it has finished: after an interruption, or when --minutes
+    are over, the same command continues from there. The file is kept with its runs, so a report shows its table.
+
+    With --shard, N machines or array tasks share the runs, each with a folder --runs of its own; the folds of a draw
+    stay together. The table then shows what the folder holds, and `pairnet runs merge` puts the folders together.
     """
-    from pairnet.study.files import read_study
-
+    table = "3" if table is None and file is None and context.info_name == REPRODUCE else table
     request = Request(
-        studies=(read_study(file),),
-        file=file,
+        studies=_studies(file, table),
         runs=runs,
         draws=draws,
         data=data,
         data_dir=data_dir,
+        epochs=epochs,
+        pairs=pairs,
+        test_pairs=test_pairs,
         measurements=number_of(measurements),
         minutes=minutes,
         jobs=jobs,
@@ -79,21 +104,39 @@ def study(
         report=not no_report,
     )
     if dry_run:
-        _show_plan(request.studies[0], plan_parts(request), as_json=as_json)
+        _show_plan(request.studies, plan_parts(request), as_json=as_json)
     else:
         compute(request)
 
 
-def _show_plan(study: "Study", parts: "Sequence[Part]", *, as_json: bool) -> None:
-    """Prints rows, runs and the estimated time of a study."""
+def _studies(file: Path | None, table: str | None) -> "tuple[Study, ...]":
+    """The study in `file`, or the tables that `table` names."""
+    from pairnet.study.files import read_study
+    from pairnet.study.tables import PAPER, studies
+
+    if file is not None:
+        if table is not None:
+            raise ArgumentError(f'expected a study file or `table`, got both, {file} and "{table}": leave one out')
+        return (read_study(file),)
+    if table is None:
+        raise ArgumentError("expected a study file, or `table` for one of the paper, got none: name one")
+    known = studies()
+    name = {"I": "1", "II": "2", "III": "3"}.get(table, table)
+    if name != "all" and name not in known:
+        raise ArgumentError(f'expected `table` to be {", ".join(known)} or all, got "{table}": choose one of these')
+    return tuple(known[each] for each in (PAPER if name == "all" else (name,)))
+
+
+def _show_plan(studies: "Sequence[Study]", parts: "Sequence[Part]", *, as_json: bool) -> None:
+    """Prints rows, runs and the estimated time of some studies."""
     from pairnet.cli.output import console
     from pairnet.models.variants import count_multiply_adds, count_parameters
     from pairnet.reporting.summaries import duration
     from pairnet.study.estimate import core_seconds
 
     rows: list[dict[str, Any]] = []
-    for row in study.rows:
-        runs = [run for part in parts for run in part.planned if run.label == row.label]
+    for study, row in [(each, row) for each in studies for row in each.rows]:
+        runs = [run for part in parts if part.study is study for run in part.planned if run.label == row.label]
         rows.append(
             {
                 "row": row.label,
@@ -104,11 +147,12 @@ def _show_plan(study: "Study", parts: "Sequence[Part]", *, as_json: bool) -> Non
                 "core_seconds": round(core_seconds(runs), 3),
             }
         )
+    title = ", ".join(study.title for study in studies)
     count, seconds = sum(each["runs"] for each in rows), sum(each["core_seconds"] for each in rows)
     if as_json:
-        print_json({"title": study.title, "rows": rows, "runs": count, "core_seconds": round(seconds, 3)})
+        print_json({"title": title, "rows": rows, "runs": count, "core_seconds": round(seconds, 3)})
         return
-    table = plain_table("row", title=printable(study.title))
+    table = plain_table("row", title=printable(title))
     for heading in ("parameters", "draws", "runs", "time on a core"):
         table.add_column(heading, justify="right", no_wrap=True)
     for each in rows:

@@ -17,12 +17,12 @@ from rich.text import Text
 
 from pairnet.cli.output import printable
 from pairnet.cli.progress import StudyDisplay, interrupt_not_echoed
+from pairnet.records.record import RunRecord
+from pairnet.records.run import Run
 from pairnet.reporting.summaries import accuracy_text, finished_draws, mean_and_std
-from pairnet.study.jobs import EpochDone, Event, Failed, Finished, Started
+from pairnet.study.events import EpochDone, Event, Failed, Finished, Started
 from pairnet.study.plan import Row, Study
-from pairnet.study.records import RunRecord
 from pairnet.study.running import Kept
-from pairnet.study.runs import Run
 
 REFRESHES = 4
 """Pictures per second: the display shares the machine with the study."""
@@ -109,7 +109,7 @@ class TableDisplay(StudyDisplay):
 
     def __call__(self, event: Event | Kept) -> None:
         """Shows one event of the study."""
-        run, fingerprint = event.job.run, event.job.fingerprint
+        run, fingerprint = event.run, event.run.fingerprint
         with self._lock:
             line = self._lines[run.name]
             match event:

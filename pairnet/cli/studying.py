@@ -4,45 +4,19 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from pairnet.artifact.text import capitalised
 from pairnet.cli.common import announce
 from pairnet.cli.output import console, note, print_json, print_text, printable
 from pairnet.errors import MissingExtraError, TrainingError
+from pairnet.wording import capitalised
 
 if TYPE_CHECKING:
     from pairnet.data.sources import Dataset
+    from pairnet.records.record import FailedRun, RunRecord
+    from pairnet.records.run import Run
     from pairnet.reporting.summaries import Summary
     from pairnet.study.plan import Study
-    from pairnet.study.records import FailedRun, RunRecord
-    from pairnet.study.runs import Run
-
-Minutes = Annotated[
-    float | None, typer.Option(help="Time to take: as many whole draws as fit.", show_default="all draws")
-]
-Jobs = Annotated[int | None, typer.Option(help="Number of runs at once.", show_default="one for each core")]
-EngineName = Annotated[
-    str | None,
-    typer.Option("--engine", help="processes, stacked or ray.", show_default="processes on a CPU, stacked on a GPU"),
-]
-Address = Annotated[
-    str | None,
-    typer.Option(
-        metavar="auto|HOST:PORT",
-        help="Ray cluster for the engine ray; auto is the one of this machine.",
-        show_default="Ray is started for the study",
-    ),
-]
-ShardName = Annotated[
-    str | None,
-    typer.Option("--shard", metavar="I/N", help="Only the I-th of N shares of the runs.", show_default="all runs"),
-]
-RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Run again the runs that failed.")]
-AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")]
-NoReport = Annotated[bool, typer.Option("--no-report", help="Write no report at the end.")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +42,6 @@ class Request:
     as_json: bool = False
     markdown: bool = False
     report: bool = True
-    file: Path | None = None  # the study file, if the study is not one of the package
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,10 +56,10 @@ class Part:
 
 def plan_parts(request: Request) -> list[Part]:
     """What a request takes, with its images loaded and announced; everything is checked, nothing is run."""
+    from pairnet.data.drawing import Sizes, check_images, choose_sizes
     from pairnet.data.sources import Dataset, load_dataset
     from pairnet.study.budget import check_minutes
     from pairnet.study.plan import plan
-    from pairnet.study.runs import Sizes, check_size, choose_sizes
     from pairnet.study.sharding import of_shard, parse_shard
     from pairnet.training.device import resolve_device
 
@@ -107,6 +80,7 @@ def plan_parts(request: Request) -> list[Part]:
             )
             every = plan(
                 study,
+                dataset.images,
                 draws=study.draws if request.draws is None else request.draws,
                 epochs=request.epochs,
                 pairs=sizes.pairs,
@@ -118,7 +92,7 @@ def plan_parts(request: Request) -> list[Part]:
             datasets[name] = dataset
             announced.setdefault(name, (dataset, sizes))
             for run in every:
-                check_size(run, dataset)
+                check_images(run, dataset)
             found.append(Part(study=study, dataset=dataset, every=every, planned=every))
     shares: list[Sequence[Run]] = [part.every for part in found]
     if share is not None:
@@ -137,15 +111,15 @@ def compute(request: Request) -> None:
     TrainingError, at the end, if runs failed.
     """
     from pairnet.cli.study_display import display_of
+    from pairnet.records.store import RECORDS
     from pairnet.reporting.summaries import by_row, summarise, unlike_the_paper
     from pairnet.study.budget import limits
     from pairnet.study.files import keep_file
     from pairnet.study.running import choose_engine, recorded, run_study
-    from pairnet.study.store import RECORDS
 
     parts = plan_parts(request)
-    if request.file is not None:
-        keep_file(request.file, request.runs)
+    for study in request.studies:
+        keep_file(study, request.runs)
     failures: list[FailedRun] = []
     results: dict[str, Any] = {}
     remaining = limits(request.minutes, sum(bool(part.planned) for part in parts))
@@ -181,7 +155,7 @@ def compute(request: Request) -> None:
             else:
                 note(f"{study.title}: {of}none of {len(part.every)} runs")
             if request.shard:
-                answers = recorded(part.every, part.dataset, request.runs)
+                answers = recorded(part.every, request.runs)
             rows.update(by_row(study, [run.name for run in part.every], answers))
         summaries = summarise(study, rows)
         results[study.name] = [asdict(summary) for summary in summaries]
@@ -194,7 +168,7 @@ def compute(request: Request) -> None:
     if failures:
         raise TrainingError(
             f"{len(failures)} of {sum(len(part.planned) for part in parts)} runs failed, the first: "
-            f"{failures[0].label}: {failures[0].failure}; the finished runs are kept, `retry_failed` runs the failed "
+            f"{failures[0].label}: {failures[0].error}; the finished runs are kept, `retry_failed` runs the failed "
             "ones again"
         )
 
@@ -229,26 +203,28 @@ def _print(
 def _report(request: Request, parts: Sequence[Part]) -> None:
     """Writes the page about all runs in the folder that have the setting of these; notes its path, or why not."""
     from pairnet.cli.report import PAGE, write_page
-    from pairnet.study.collection import collect
+    from pairnet.records.collection import collect
+    from pairnet.study.files import kept_studies
 
-    every = [found.record for found in collect(request.runs)]
+    every = list(collect(request.runs).records.values())
     first = next((part.every[0] for part in parts if part.every), None)
     if first is None or not every:
         return
     sums = {part.dataset.checksum for part in parts}
-    records = [record for record in every if record.data.checksum in sums and record.environment.device == first.device]
+    records = [each for each in every if each.run.images.checksum in sums and each.run.device == first.device]
     path = request.runs / PAGE
+    asked = {study.digest for study in request.studies if study.file is not None}
     try:
         with console(stderr=True).status("writing the report"):
             write_page(
                 records,
                 path,
                 every=every,
-                own=request.studies if request.file is not None else (),
+                own=[study for study in kept_studies(request.runs) if study.digest in asked],
                 pairs=first.pairs,
                 test_pairs=first.tested,
                 epochs="own" if request.epochs is None else request.epochs,
-                images=parts[0].dataset,
+                images=[part.dataset for part in parts],
                 data_dir=request.data_dir,
             )
     except MissingExtraError as error:

@@ -1,6 +1,5 @@
 """`pairnet train` and `pairnet evaluate`: one network."""
 
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -45,19 +44,20 @@ def train(
 
     Weights and record are written to a folder of their own in the folder --runs.
     """
+    from pairnet.data.drawing import choose_sizes
     from pairnet.data.sources import load_dataset
-    from pairnet.study.runs import Run, choose_sizes
+    from pairnet.models.variants import with_epochs
+    from pairnet.records.run import Run
     from pairnet.training.device import resolve_device
 
     measured = number_of(measurements)
-    chosen = choose_variant(variant, file)
-    if epochs is not None:
-        chosen = replace(chosen, recipe=replace(chosen.recipe, epochs=epochs))
+    chosen = with_epochs(choose_variant(variant, file), epochs)
     device = resolve_device(device)
     dataset = load_dataset(data, data_dir=data_dir)
     sizes = choose_sizes(dataset, pairs=pairs, test_pairs=test_pairs)
     run = Run(
         variant=chosen,
+        images=dataset.images,
         pairs=sizes.pairs,
         test_pairs=sizes.test_pairs,
         seed=seed,
@@ -73,7 +73,7 @@ def train(
     if not saved.fresh:
         note(f"{saved.folder} holds this run already; --force trains it again")
     if as_json:
-        print_json({"folder": str(saved.folder), **asdict(saved.record)})
+        print_json({"folder": str(saved.folder), **saved.record.to_dict()})
     else:
         print_line(f"{variant}: test accuracy {saved.record.accuracy:.4f}, saved in {saved.folder}")
 
@@ -91,7 +91,7 @@ def evaluate(
     and the exit status is 0.
     """
     from pairnet.data.sources import load_dataset
-    from pairnet.study.folders import load_record
+    from pairnet.records.folders import load_record
 
     load_record(run)
     from pairnet.study.saved import evaluate as evaluate_run
@@ -99,15 +99,15 @@ def evaluate(
 
     trained = load_run(run)
     record = trained.record
-    dataset = load_dataset(data or record.data.source, data_dir=data_dir)
+    dataset = load_dataset(data or record.run.images.source, data_dir=data_dir)
     accuracy = evaluate_run(trained, dataset, any_images=data is not None)
-    recorded = record.accuracy if dataset.checksum == record.data.checksum else None
+    recorded = record.accuracy if dataset.checksum == record.run.images.checksum else None
     if as_json:
         print_json({"run": str(run), "data": dataset.name, "accuracy": accuracy, "recorded": recorded})
     else:
-        compared = f"recorded on {record.data.name}" if recorded is None else "recorded"
+        compared = f"recorded on {record.run.images.name}" if recorded is None else "recorded"
         print_line(
-            f"{record.variant.name} on {data or dataset.name}: {accuracy:.4f} ({compared}: {record.accuracy:.4f})"
+            f"{record.run.variant.name} on {data or dataset.name}: {accuracy:.4f} ({compared}: {record.accuracy:.4f})"
         )
     if recorded is not None and accuracy != recorded:
         note(f"expected the recorded accuracy, got a difference of {abs(accuracy - recorded):.4f}: {DIFFERENCES}")

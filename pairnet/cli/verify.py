@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pairnet.artifact.text import counted
 from pairnet.cli.common import DataDir, Json
 from pairnet.cli.output import console, note, plain_table, print_json, print_line, printable
 from pairnet.cli.runs import AnyRow
 from pairnet.errors import RecordError
+from pairnet.wording import counted
 
 if TYPE_CHECKING:
-    from pairnet.study.records import RunRecord
+    from pairnet.records.record import RunRecord
     from pairnet.study.repetition import Repetition
 
 SEEDS = 1_000_000
@@ -75,13 +75,13 @@ def verify(
 
 def _records(runs: Path, row: str | None) -> "list[RunRecord]":
     """The records of the finished runs in a folder, of this row only.  RecordError if there are none."""
-    from pairnet.study.collection import collect, not_found
-    from pairnet.study.settings import select
-    from pairnet.study.store import read_stored
+    from pairnet.records.collection import collect, not_found
+    from pairnet.records.settings import select
 
-    known = [found.record for found in collect(runs, strict=True)]
+    collected = collect(runs, strict=True)
+    known = list(collected.records.values())
     if not known:
-        failed = len(read_stored(runs).failures)
+        failed = len(collected.failures)
         if failed:
             raise RecordError(
                 f"expected finished runs in {runs}, got only {counted(failed, 'run')} that failed: `pairnet runs` "
@@ -95,7 +95,7 @@ def _records(runs: Path, row: str | None) -> "list[RunRecord]":
 
 
 def _print_table(repetitions: "Sequence[Repetition]") -> None:
-    folded = any(result.recorded.fold is not None for result in repetitions)
+    folded = any(result.recorded.run.fold is not None for result in repetitions)
     table = plain_table()
     table.add_column("row", overflow="fold")
     for heading in ("draw", *(["fold"] if folded else []), "recorded", "repeated"):
@@ -103,10 +103,11 @@ def _print_table(repetitions: "Sequence[Repetition]") -> None:
     table.add_column("verdict", no_wrap=True)
     for result in repetitions:
         record, repeated = result.recorded, result.repeated
-        fold = "" if record.fold is None else f"{record.fold + 1}/{record.folds}"
+        run = record.run
+        fold = "" if run.fold is None else f"{run.fold + 1}/{run.folds}"
         table.add_row(
-            printable(record.label),
-            str(record.seeds.weights),
+            printable(run.name),
+            str(run.seed),
             *([fold] if folded else []),
             f"{record.accuracy:.4f}",
             "failed" if repeated is None else f"{repeated.accuracy:.4f}",
@@ -116,9 +117,9 @@ def _print_table(repetitions: "Sequence[Repetition]") -> None:
 
 
 def _name(result: "Repetition") -> str:
-    from pairnet.study.records import name_of
+    from pairnet.records.run import name_of
 
-    return name_of(result.recorded)
+    return name_of(result.recorded.run)
 
 
 def _verdict(result: "Repetition") -> str:
@@ -131,14 +132,14 @@ def _verdict(result: "Repetition") -> str:
 
 
 def _entry(result: "Repetition") -> dict[str, Any]:
-    record, repeated = result.recorded, result.repeated
+    record, run, repeated = result.recorded, result.recorded.run, result.repeated
     return {
         "fingerprint": record.fingerprint,
-        "row": record.label,
-        "variant": record.variant.name,
-        "data": record.data.name,
-        "draw": record.seeds.weights,
-        "fold": record.fold,
+        "row": run.name,
+        "variant": run.variant.name,
+        "data": run.images.name,
+        "draw": run.seed,
+        "fold": run.fold,
         "recorded": record.accuracy,
         "repeated": None if repeated is None else repeated.accuracy,
         "verdict": result.verdict,

@@ -13,6 +13,7 @@ from pairnet.data.idx import read_idx
 from pairnet.data.pools import Glyphs, Images, Pool, checksum, sha256
 from pairnet.errors import DataError
 from pairnet.extras import needed_by
+from pairnet.records.run import Images as RunImages
 
 __all__ = ["Available", "DataError", "Dataset", "available", "describe", "fetch_mnist", "load_dataset"]
 
@@ -48,6 +49,13 @@ class Dataset:
 
     def __repr__(self) -> str:
         return f"<Dataset {self.name}: {_sizes(self)}>"
+
+    @property
+    def images(self) -> RunImages:
+        """What a run says of its images."""
+        return RunImages(
+            name=self.name, source=self.source, origin=self.origin, checksum=self.checksum, classes=self.classes
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from pairnet.artifact.design import DEFAULT_OPSET, Design, InputKind, Precision
 from pairnet.artifact.inspection import inspect, weights_digest
 from pairnet.artifact.metadata import PRIVATE_SOURCE, FileMetadata
-from pairnet.artifact.recorded import as_input, measure, require_same_images
+from pairnet.artifact.recorded import as_input, measure
 from pairnet.artifact.sessions import open_session
-from pairnet.artifact.text import is_plain
-from pairnet.data.pairs import Moments, draw_pairs, pool_and_normalise
+from pairnet.data.drawing import draw
+from pairnet.data.pairs import Moments, pool_and_normalise
 from pairnet.data.sources import Dataset, load_dataset
 from pairnet.errors import AccuracyError, ArgumentError, CheckerError, ModelError, RecordError
 from pairnet.exporting import graph as graphs
@@ -32,9 +32,10 @@ from pairnet.exporting.quantise import quantise
 from pairnet.exporting.validate import BATCHES, TOLERANCE, Arrays, check
 from pairnet.host import revision
 from pairnet.models.networks import JointNetwork, TwinNetwork
-from pairnet.study.records import RunRecord
+from pairnet.records.record import RunRecord
 from pairnet.study.saved import TrainedRun, load_run
 from pairnet.training.loop import predict, single_thread
+from pairnet.wording import is_plain
 
 TOLERANCES = {"fp32": (TOLERANCE, TOLERANCE), "fp16": (0.02, 0.002), "int8": (1.0, 0.1)}
 """Tolerance of a single value and of the root mean square, by precision.
@@ -101,9 +102,9 @@ def export(
     """
     output = Path(output)
     saved = run if isinstance(run, TrainedRun) else load_run(run)
-    name = saved.record.variant.name if isinstance(run, TrainedRun) else str(run)
+    name = saved.record.run.variant.name if isinstance(run, TrainedRun) else str(run)
     groups = plan(
-        saved.record.variant,
+        saved.record.run.variant,
         output,
         input_kind=input_kind,
         precision=precision,
@@ -113,7 +114,7 @@ def export(
         max_drop=max_drop,
         force=force,
     )
-    trained = prepare(saved, name, dataset or load_dataset(saved.record.data.source), input_kind)
+    trained = prepare(saved, name, dataset or load_dataset(saved.record.run.images.source), input_kind)
     with _folder_beside(output) as building:
         exported = [_write(group, trained, precision, max_drop, Path(building) / output.name) for group in groups]
         for path in Path(building).iterdir():
@@ -140,21 +141,17 @@ def prepare(saved: TrainedRun, name: str, dataset: Dataset, input_kind: InputKin
     RecordError if the accuracy differs from the recorded one by more than RECORD_TOLERANCE: the weights or the record
     were changed.
     """
-    record, network = saved.record, saved.network
-    require_same_images(dataset, owner=name, name=record.data.name, checksum=record.data.checksum)
-    if record.fold is not None:
-        raise RecordError(f"{name}: expected a run that was measured on its test draw, got fold {record.fold}")
-    moments = Moments(mean=record.mean, std=record.std)
-    seeds, train = record.seeds, dataset.train
-    training = draw_pairs(train, count=record.pairs, seed=seeds.train_draw)
-    testing = draw_pairs(dataset.test, count=record.test_pairs, seed=seeds.test_draw)
+    record, network, moments = saved.record, saved.network, saved.moments
+    if record.run.fold is not None:
+        raise RecordError(f"{name}: expected a run that was measured on its test draw, got fold {record.run.fold}")
+    training, testing = draw(replace(record.run, label=name), dataset)
     targets, probability = testing.targets > 0.5, predict(network, testing, moments).numpy()
     accuracy = measure(lambda _: probability, (testing, targets))
     _check_recorded(name, record, accuracy)
     return Trained(
         record=record,
         network=network,
-        training=as_input(training, train, moments, input_kind),
+        training=as_input(training, dataset.train, moments, input_kind),
         testing=as_input(testing, dataset.test, moments, input_kind),
         targets=targets,
         probability=probability,
@@ -162,10 +159,11 @@ def prepare(saved: TrainedRun, name: str, dataset: Dataset, input_kind: InputKin
 
 
 def _check_recorded(name: str, record: RunRecord, accuracy: float) -> None:
-    allowed = ceil(RECORD_TOLERANCE * record.test_pairs)
-    if not abs(accuracy - record.accuracy) * record.test_pairs <= allowed + 1e-6:
+    tested = record.run.tested
+    allowed = ceil(RECORD_TOLERANCE * tested)
+    if not abs(accuracy - record.accuracy) * tested <= allowed + 1e-6:
         raise RecordError(
-            f"{name}: expected the recorded accuracy {record.accuracy:.4f} to within {allowed} of {record.test_pairs} "
+            f"{name}: expected the recorded accuracy {record.accuracy:.4f} to within {allowed} of {tested} "
             f"pairs, got {accuracy:.4f}: the weights or the record were changed; train the run again"
         )
 
@@ -177,23 +175,24 @@ def describe(
     exporters = ("pairnet", "numpy", "onnx", "torch")
     versions = {"python": platform.python_version(), "onnxruntime": ort.__version__}
     versions |= {name: packages.version(name) for name in exporters}
-    is_private = record.data.source.startswith("idx:")
+    run = record.run
+    is_private = run.images.source.startswith("idx:")
     return FileMetadata(
-        variant=record.variant.name,
-        structure=record.variant.structure,
+        variant=run.variant.name,
+        structure=run.variant.structure,
         parameters=record.parameters,
         part=design.part,
         input_kind=design.input_kind,
         precision=precision,
-        data=_plain(record.data.name),
-        data_source=PRIVATE_SOURCE if is_private else record.data.source,
-        data_checksum=record.data.checksum,
-        pairs=record.pairs,
-        test_pairs=record.test_pairs,
-        seeds=record.seeds,
+        data=_plain(run.images.name),
+        data_source=PRIVATE_SOURCE if is_private else run.images.source,
+        data_checksum=run.images.checksum,
+        pairs=run.pairs,
+        test_pairs=run.tested,
+        seeds=run.seeds,
         mean=record.mean,
         std=record.std,
-        recipe=record.recipe.to_dict(),
+        recipe=run.recipe.to_dict(),
         run=record.fingerprint,
         run_accuracy=record.accuracy,
         test_accuracy=accuracy,

@@ -11,6 +11,7 @@ import msgspec
 
 from pairnet.errors import ArgumentError
 from pairnet.models.recipes import Optimiser, Schedule
+from pairnet.wording import shown
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 """Valid names: each one becomes part of the names of folders and files."""
@@ -74,9 +75,3 @@ def explain(error: msgspec.ValidationError, place: str, table: Mapping[str, Any]
         text = f"expected {_TYPES.get(wanted, wanted)}, got {shown(value)}"
     separator = "" if ": " in text else ": correct its value"
     return f"{place}{where.removesuffix('`')}: {text}{separator}"
-
-
-def shown(value: object) -> str:
-    """`value` in one short line, with control characters escaped."""
-    text = ascii(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

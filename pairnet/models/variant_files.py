@@ -9,8 +9,9 @@ import msgspec
 
 from pairnet.errors import ArgumentError, NotationError
 from pairnet.models.recipes import Recipe, Warp
-from pairnet.models.toml_files import NAME, check_keys, explain, read_document, shown
+from pairnet.models.toml_files import NAME, check_keys, explain, read_document
 from pairnet.models.variants import VARIANTS, Variant, check, in_standard_notation
+from pairnet.wording import shown
 
 _EXAMPLE = '[variants.my_net] with net = "fc(392,1)"'
 

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from pairnet.errors import ArgumentError, NotationError
 from pairnet.models import notation
-from pairnet.models.notation import Conv, Layer, Linear, Order, Softmax, show
+from pairnet.models.notation import Conv, Dropout, Layer, Linear, Order, Softmax, show
 from pairnet.models.recipes import Recipe, Warp
 
 PAIR = (2, 14, 14)
@@ -209,6 +209,20 @@ def in_standard_notation(variant: Variant) -> Variant:
         head=show(variant.head_layers),
         auxiliary=show(variant.auxiliary_layers),
     )
+
+
+def with_dropout(variant: Variant, probability: float) -> Variant:
+    """`variant` with each D(...) of its tower set to `probability`.  ArgumentError if it has none."""
+    layers = variant.tower_layers
+    if not any(isinstance(layer, Dropout) for layer in layers):
+        raise ArgumentError(f"{variant.name} has no dropout to set")
+    changed = tuple(Dropout(probability) if isinstance(layer, Dropout) else layer for layer in layers)
+    return replace(variant, tower=show(changed))
+
+
+def with_epochs(variant: Variant, epochs: int | None) -> Variant:
+    """`variant` trained for so many epochs; None keeps the number of its recipe."""
+    return variant if epochs is None else replace(variant, recipe=replace(variant.recipe, epochs=epochs))
 
 
 def count_parameters(variant: Variant) -> int:

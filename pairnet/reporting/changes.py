@@ -5,13 +5,14 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from pairnet.artifact.text import counted
 from pairnet.errors import RecordError
+from pairnet.records.record import RunRecord
+from pairnet.records.run import Run
+from pairnet.records.settings import describe
 from pairnet.reporting.comparison import ROUNDING, Comparison, compare_draws, holm
 from pairnet.reporting.equivalence import MARGIN
 from pairnet.reporting.summaries import finished_draws, interval_of_mean
-from pairnet.study.records import RunRecord
-from pairnet.study.settings import Setting, describe, setting_of
+from pairnet.wording import counted
 
 LEAST = 3
 """Draws without which nothing is decided: two agree by chance too often."""
@@ -85,13 +86,13 @@ def compare_folders(old: Sequence[RunRecord], new: Sequence[RunRecord], *, margi
     )
 
 
-def _by_setting(records: Sequence[RunRecord]) -> dict[Setting, list[RunRecord]]:
+def _by_setting(records: Sequence[RunRecord]) -> dict[Run, list[RunRecord]]:
     """Records by setting, whatever device computed them; of a run on two devices the CPU's counts."""
-    found: dict[Setting, list[RunRecord]] = {}
+    found: dict[Run, list[RunRecord]] = {}
     seen = set[Hashable]()
-    for record in sorted(records, key=lambda record: record.environment.device != "cpu"):
-        setting = replace(setting_of(record), device="")
-        key = (setting, record.seeds.weights, record.fold)
+    for record in sorted(records, key=lambda record: record.run.device != "cpu"):
+        setting = replace(record.run.setting, device="cpu")
+        key = (setting, record.run.seed, record.run.fold)
         if key not in seen:
             seen.add(key)
             found.setdefault(setting, []).append(record)
@@ -108,7 +109,7 @@ def _change(before: Sequence[RunRecord], after: Sequence[RunRecord], setting: st
     identical = sum(answers[0][seed] == answers[1][seed] and "" not in answers[0][seed].values() for seed in draws)
     comparison = compare_draws(new, old) if len(draws) > 1 else None
     return Change(
-        label=after[0].label,
+        label=after[0].run.name,
         setting=setting,
         draws=len(draws),
         identical=identical,
@@ -126,7 +127,7 @@ def _answers(records: Sequence[RunRecord]) -> Mapping[int, dict[int | None, str]
     """Digests of the answers by draw and fold; empty where an old record has none."""
     found: dict[int, dict[int | None, str]] = {}
     for record in records:
-        found.setdefault(record.seeds.train_draw, {})[record.fold] = record.answers_sha256
+        found.setdefault(record.run.seed, {})[record.run.fold] = record.answers_sha256
     return found
 
 
@@ -169,23 +170,27 @@ def _environment(old: Sequence[RunRecord], new: Sequence[RunRecord]) -> tuple[tu
         old_values, new_values = (", ".join(sorted(each)) for each in values)
         found.append((name, old_values, new_values))
     for name in ("hardware", "kernels", "device", "revision", "engine"):
-        values = [{str(getattr(record.environment, name)) or "unknown" for record in records} for records in (old, new)]
+        values = [
+            {
+                str(getattr(record.run if name == "device" else record.environment, name)) or "unknown"
+                for record in records
+            }
+            for records in (old, new)
+        ]
         old_values, new_values = (", ".join(sorted(each)) for each in values)
         found.append((name, old_values, new_values))
     return tuple(found)
 
 
-def _alone(
-    one: Mapping[Setting, Sequence[RunRecord]], other: Mapping[Setting, Sequence[RunRecord]], where: str
-) -> list[str]:
+def _alone(one: Mapping[Run, Sequence[RunRecord]], other: Mapping[Run, Sequence[RunRecord]], where: str) -> list[str]:
     """One line for each setting with draws that the other folder has not finished."""
     names = dict(zip(one, describe(list(one)), strict=True))
     found = []
     for setting, records in one.items():
-        own = {record.seeds.train_draw for record in records}
+        own = {record.run.seed for record in records}
         common = set(finished_draws(records)) & set(finished_draws(other.get(setting, [])))
         if missing := len(own - common):
             found.append(
-                f"{counted(missing, 'draw')} of {records[0].label}: {names[setting]}, finished only in {where}"
+                f"{counted(missing, 'draw')} of {records[0].run.name}: {names[setting]}, finished only in {where}"
             )
     return found

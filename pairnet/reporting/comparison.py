@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from pairnet.errors import RecordError
 from pairnet.extras import needed_by
+from pairnet.records.record import RunRecord
 from pairnet.reporting.summaries import finished_draws
-from pairnet.study.records import RunRecord
 
 CONFIDENCE = 0.95
 

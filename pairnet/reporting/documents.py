@@ -5,10 +5,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from pairnet.artifact.text import capitalised
 from pairnet.errors import RecordError
 from pairnet.reporting.markdown import markdown_effects, markdown_table
 from pairnet.reporting.report import Report, Table
+from pairnet.wording import capitalised
 
 BLOCK = re.compile(r"(<!-- pairnet report: ([a-z0-9]+ [\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 """A block of a document: `<!-- pairnet report: table 3 -->`, its content, `<!-- end -->`."""

@@ -9,7 +9,6 @@ from pairnet.reporting.comparison import Comparison, compare_draws, holm
 from pairnet.reporting.selection import Selection, TableRuns
 from pairnet.reporting.summaries import finished_draws
 from pairnet.study.plan import ABOVE, NOTHING, PAPERS_SQUARE
-from pairnet.study.settings import pairs_of, setting_of
 
 Draws = Mapping[int, float]
 """Accuracy of each draw by its seed."""
@@ -90,7 +89,7 @@ def _family_of(table: TableRuns, draws: Mapping[str, Draws]) -> Family:
         return _family(study.name, study.title, "Each row against the one above it.", steps, draws)
     there = [label for label in labels if label in table.rows]
     chosen = study.compare or there[0]
-    pairs = {label: pairs_of(setting_of(table.rows[label][0])) for label in there}
+    pairs = {label: table.rows[label][0].run.pairs_drawn for label in there}
     same = [label for label in there if pairs[label] == pairs.get(chosen)]
     return _against(draws, same, chosen, study.name, study.title)
 

@@ -12,12 +12,12 @@ from typing import Any
 
 from pairnet.errors import ArgumentError
 from pairnet.models.variants import count_multiply_adds
+from pairnet.records.record import RunRecord
 from pairnet.reporting.changes import Changes
 from pairnet.reporting.drawings import drawings
 from pairnet.reporting.figures.drawing import save, svg_text
 from pairnet.reporting.page import changes_page, report_page
 from pairnet.reporting.report import Report
-from pairnet.study.records import RunRecord
 
 FIGURES = "figures"
 RESULTS = "results.csv"
@@ -125,22 +125,22 @@ def write_results(path: Path, records: Sequence[RunRecord]) -> None:
 
 def _line(record: RunRecord) -> dict[str, Any]:
     """One run as a line of results.csv; what does not apply to it is empty."""
-    place, tested = record.environment, record.fold is None
+    run, place, tested = record.run, record.environment, record.run.fold is None
     return {
-        "row": record.label,
-        "variant": record.variant.name,
+        "row": run.name,
+        "variant": run.variant.name,
         "parameters": record.parameters,
-        "multiply_adds": count_multiply_adds(record.variant),
-        "data": record.data.name,
-        "pairs": record.pairs,
-        "test_pairs": record.test_pairs if tested else None,
-        "draw": record.seeds.weights,
-        "fold": record.fold,
-        "folds": None if tested else record.folds,
-        "epochs": record.recipe.epochs,
+        "multiply_adds": count_multiply_adds(run.variant),
+        "data": run.images.name,
+        "pairs": run.pairs,
+        "test_pairs": run.tested if tested else None,
+        "draw": run.seed,
+        "fold": run.fold,
+        "folds": None if tested else run.folds,
+        "epochs": run.recipe.epochs,
         "accuracy": record.accuracy,
         "seconds": record.seconds,
-        "device": place.device,
+        "device": run.device,
         "hardware": place.hardware,
         "torch": place.versions.get("torch", ""),
         "revision": place.revision,

@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pairnet.data.pairs import Pairs, draw_pairs
+from pairnet.data.drawing import draw_held_out
+from pairnet.data.pairs import Pairs
 from pairnet.data.sources import Dataset
+from pairnet.records.record import RunRecord
+from pairnet.records.run import Run
 from pairnet.reporting.selection import Selection
 from pairnet.reporting.summaries import interval_of_mean
-from pairnet.study.records import RunRecord
 
 SHOWN = 24
 """Number of pairs that are shown."""
@@ -46,21 +48,34 @@ class Mistakes:
 
     hardest: tuple[HardPair, ...]
     by_difference: dict[str, tuple[tuple[int, float, float], ...]]
+    left_out: tuple[str, ...]  # rows whose images are not at hand
 
 
-def find_mistakes(selection: Selection, dataset: Dataset, *, rows: Sequence[str]) -> Mistakes:
-    """The hardest test pairs over all rows that were tested, and the errors of `rows` by difference of the digits."""
-    tested = {label: _listing(records) for label, records in selection.tested.items()}
-    drawn: dict[int, Pairs] = {}
+Draw = tuple[str, int, int]
+"""Which test pairs a run was evaluated on: checksum of the images, number of pairs, seed."""
+
+
+def draw_of(run: Run) -> Draw:
+    """The test pairs of a run: two runs of one draw have the same ones."""
+    return run.images.checksum, run.tested, run.seeds.test_draw
+
+
+def find_mistakes(selection: Selection, images: Mapping[str, Dataset], *, rows: Sequence[str]) -> Mistakes:
+    """The hardest test pairs over all rows that were tested, and the errors of `rows` by difference of the digits.
+
+    images: by checksum. Rows on others are left out, and named.
+    """
+    listed = {label: _listing(records) for label, records in selection.tested.items()}
+    tested = {label: each for label, each in listed.items() if all(r.run.images.checksum in images for r in each)}
+    drawn: dict[Draw, Pairs] = {}
     for records in tested.values():
-        for record in records:
-            if record.seeds.test_draw not in drawn:
-                drawn[record.seeds.test_draw] = draw_pairs(
-                    dataset.test, count=record.test_pairs, seed=record.seeds.test_draw
-                )
+        for run in (record.run for record in records):
+            if draw_of(run) not in drawn:
+                drawn[draw_of(run)] = draw_held_out(run, images[run.images.checksum])
     return Mistakes(
-        hardest=tuple(_hardest([record for records in tested.values() for record in records], drawn, dataset)),
+        hardest=tuple(_hardest([record for records in tested.values() for record in records], drawn, images)),
         by_difference={label: _by_difference(tested[label], drawn) for label in rows if tested.get(label)},
+        left_out=tuple(label for label in listed if label not in tested),
     )
 
 
@@ -69,33 +84,36 @@ def _listing(records: Sequence[RunRecord]) -> list[RunRecord]:
     return [record for record in records if record.wrong is not None]
 
 
-def _hardest(records: Sequence[RunRecord], drawn: Mapping[int, Pairs], dataset: Dataset) -> list[HardPair]:
-    wrong: Mapping[tuple[int, int], list[float]] = defaultdict(list)
-    tested: dict[int, int] = defaultdict(int)
-    draws = {record.seeds.test_draw: record.seeds.weights for record in records}
+def _hardest(
+    records: Sequence[RunRecord], drawn: Mapping[Draw, Pairs], images: Mapping[str, Dataset]
+) -> list[HardPair]:
+    wrong: Mapping[tuple[Draw, int], list[float]] = defaultdict(list)
+    tested: dict[Draw, int] = defaultdict(int)
+    seeds = {draw_of(record.run): record.run.seed for record in records}
     for record in records:
-        tested[record.seeds.test_draw] += 1
+        draw = draw_of(record.run)
+        tested[draw] += 1
         for at, probability in record.wrong or ():
-            wrong[record.seeds.test_draw, at].append(probability)
+            wrong[draw, at].append(probability)
 
     most = max(tested.values(), default=0)
     wrong = {pair: answers for pair, answers in wrong.items() if 2 * tested[pair[0]] >= most}  # by many networks
 
-    def difficulty(pair: tuple[int, int]) -> tuple[float, float, tuple[int, int]]:
-        answers = wrong[pair]
-        return -len(answers) / tested[pair[0]], -abs(statistics.fmean(answers) - 0.5), pair
+    def difficulty(pair: tuple[Draw, int]) -> tuple[float, float, int, int]:
+        answers, (draw, at) = wrong[pair], pair
+        return -len(answers) / tested[draw], -abs(statistics.fmean(answers) - 0.5), draw[2], at
 
     return [
         HardPair(
-            first=int(drawn[test_draw].digits[at, 0]),
-            second=int(drawn[test_draw].digits[at, 1]),
-            draw=draws[test_draw],
-            networks=len(wrong[test_draw, at]),
-            tested=tested[test_draw],
-            probability=statistics.fmean(wrong[test_draw, at]),
-            picture=_picture(dataset.test.take(drawn[test_draw].indices[at])[0]),
+            first=int(drawn[draw].digits[at, 0]),
+            second=int(drawn[draw].digits[at, 1]),
+            draw=seeds[draw],
+            networks=len(wrong[draw, at]),
+            tested=tested[draw],
+            probability=statistics.fmean(wrong[draw, at]),
+            picture=_picture(images[draw[0]].test.take(drawn[draw].indices[at])[0]),
         )
-        for test_draw, at in sorted(wrong, key=difficulty)[:SHOWN]
+        for draw, at in sorted(wrong, key=difficulty)[:SHOWN]
     ]
 
 
@@ -110,11 +128,11 @@ def _picture(images: NDArray[np.uint8]) -> str:
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-def _by_difference(records: Sequence[RunRecord], drawn: Mapping[int, Pairs]) -> tuple[tuple[int, float, float], ...]:
+def _by_difference(records: Sequence[RunRecord], drawn: Mapping[Draw, Pairs]) -> tuple[tuple[int, float, float], ...]:
     """Error rates of one row; a draw that has no pair of some difference does not count for that difference."""
     rates: dict[int, list[float]] = defaultdict(list)
     for record in records:
-        digits = drawn[record.seeds.test_draw].digits.astype(np.int64)
+        digits = drawn[draw_of(record.run)].digits.astype(np.int64)
         differences = digits[:, 1] - digits[:, 0]
         wrong = np.zeros(len(digits), bool)
         wrong[[at for at, _ in record.wrong or ()]] = True

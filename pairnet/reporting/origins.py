@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pairnet.models.recipes import Recipe
+from pairnet.records.record import RunRecord
+from pairnet.records.run import MEASUREMENTS, PAPER_PAIRS
 from pairnet.reporting.selection import Selection, TableRuns
-from pairnet.study.records import RunRecord
-from pairnet.study.runs import PAPER_PAIRS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,12 +34,12 @@ def origins_of(selection: Selection) -> Origins:
     records = selection.records
     return Origins(
         runs=len(records),
-        draws=tuple(sorted({record.seeds.weights for record in records})),
+        draws=tuple(sorted({record.run.seed for record in records})),
         seconds=sum(record.seconds for record in records),
         data=selection.data.name,
         checksum=selection.data.checksum,
         pairs=selection.pairs,
-        test_pairs=tuple(sorted({record.test_pairs for record in records if record.fold is None})),
+        test_pairs=tuple(sorted({record.run.tested for record in records if record.run.fold is None})),
         hardware=_values(records, _machine),
         versions=_values(records, lambda r: ", ".join(f"{k} {v}" for k, v in sorted(r.environment.versions.items()))),
         revisions=_values(records, lambda record: record.environment.revision),
@@ -56,16 +56,17 @@ def _values(records: Sequence[RunRecord], value: Callable[[RunRecord], str]) -> 
 def _machine(record: RunRecord) -> str:
     """CPU, and the card if the run was computed on one."""
     place, gpu = record.environment, record.environment.gpu
-    return f"{place.hardware}, {place.device}" + (f", {gpu.name}, driver {gpu.driver}, CUDA {gpu.cuda}" if gpu else "")
+    return f"{place.hardware}, {record.run.device}" + (
+        f", {gpu.name}, driver {gpu.driver}, CUDA {gpu.cuda}" if gpu else ""
+    )
 
 
 def _recipes(selection: Selection) -> tuple[tuple[str, str], ...]:
     """Rows by what their recipe changes in the paper's, in the order of the page."""
     usual = Recipe().to_dict()
     found: dict[str, list[str]] = {}
-    rows = [*(item for table in selection.tables for item in table.rows.items()), *selection.others.items()]
-    for label, records in rows:
-        changed = {name: value for name, value in records[0].recipe.to_dict().items() if value != usual[name]}
+    for label, records in selection.labelled:
+        changed = {name: value for name, value in records[0].run.recipe.to_dict().items() if value != usual[name]}
         text = ", ".join(f"{name} {_setting(value)}" for name, value in changed.items()) or "the paper's recipe"
         labels = found.setdefault(text, [])
         if label not in labels:
@@ -83,27 +84,33 @@ def _setting(value: object) -> str:
 def _commands(selection: Selection) -> Iterator[str]:
     """The commands that repeat the runs of the tables, and of other networks where they have a name of their own."""
     for table in selection.tables:
-        yield f"pairnet reproduce --table {table.study.name} --draws {_draws(table)}{_options(selection, table)}"
+        study = table.study
+        what = f"reproduce --table {study.name}" if study.file is None else f"study {shlex.quote(str(study.file))}"
+        yield f"pairnet {what} --draws {_draws(table)}{_options(selection, table)}"
     for label, records in selection.others.items():
-        yield f"pairnet train {records[0].variant.name}, with the structure and recipe of {label} in a file"
+        yield f"pairnet train {records[0].run.variant.name}, with the structure and recipe of {label} in a file"
 
 
 def _draws(table: TableRuns) -> int:
     """Number of draws that holds every draw of a table: its largest seed, and one."""
-    return 1 + max(record.seeds.weights for records in table.rows.values() for record in records)
+    return 1 + max(record.run.seed for records in table.rows.values() for record in records)
 
 
 def _options(selection: Selection, table: TableRuns) -> str:
     """The options of a study that are not the default."""
     records = [record for rows in table.rows.values() for record in rows]
     measured = max(record.measurements for record in records)
-    tested = {record.test_pairs for record in records if record.fold is None} - {selection.pairs}
-    parts = [
-        f"--data {shlex.quote(selection.data.source)}",
+    longest = max(record.run.recipe.epochs for record in records)
+    tested = {record.run.tested for record in records if record.run.fold is None} - {selection.pairs}
+    numbers = [  # which the file of a study states
         f"--epochs {selection.epochs}" if selection.epochs is not None else "",
         f"--pairs {selection.pairs}" if selection.pairs != PAPER_PAIRS else "",
         *(f"--test-pairs {number}" for number in sorted(tested)),
-        "--measurements every" if measured == max(record.recipe.epochs for record in records) > 5 else "",
+    ]
+    parts = [
+        f"--data {shlex.quote(selection.data.source)}",
+        *(numbers if table.study.file is None else ()),
+        "--measurements every" if measured == longest > MEASUREMENTS else "",
         f"--device {selection.device}" if selection.device != "cpu" else "",
     ]
     return "".join(f" {part}" for part in parts if part)

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pairnet.artifact.recorded import require_same_images
-from pairnet.artifact.text import capitalised, counted
 from pairnet.data.sources import Dataset
 from pairnet.extras import needed_by
 from pairnet.models.variants import Variant
+from pairnet.records.calibration import Bin, expected_calibration_error, pooled
+from pairnet.records.record import RunRecord
+from pairnet.records.run import nameless
 from pairnet.reporting.effects import SQUARE, Effect, Family, families
 from pairnet.reporting.equivalence import LEVEL, MARGIN
 from pairnet.reporting.figures.accuracy import Point
@@ -21,9 +22,7 @@ from pairnet.reporting.origins import Origins, origins_of
 from pairnet.reporting.selection import Selection, TableRuns
 from pairnet.reporting.summaries import Summary, summarise, unlike_the_paper
 from pairnet.study.plan import Row, Study
-from pairnet.study.records import RunRecord
-from pairnet.study.settings import nameless
-from pairnet.training.calibration import Bin, expected_calibration_error, pooled
+from pairnet.wording import capitalised, counted
 
 NOTHING = "There is no figure of the paper to compare with."
 SINGLE = "A single draw has no spread, so there is no verdict on the paper's figures: more draws give one."
@@ -83,7 +82,7 @@ class Report:
     courses: tuple[Course, ...]
     networks: tuple[Variant, ...]  # that have a diagram
     calibrations: tuple[Calibration, ...]
-    mistakes: Mistakes | None  # None: the images are not at hand
+    mistakes: Mistakes | None  # None: no images are at hand
     origins: Origins
     margin: float
 
@@ -93,14 +92,11 @@ class Report:
         return _summaries(self.tables, self.others)
 
 
-def gather(selection: Selection, *, margin: float = MARGIN, images: Dataset | None = None) -> Report:
+def gather(selection: Selection, *, margin: float = MARGIN, images: Sequence[Dataset] = ()) -> Report:
     """The report on `selection`.  MissingExtraError without scipy.
 
-    images: those that the pairs were drawn from; without them, the pairs that are decided wrongly are left out.
-    DataError if they are others.
+    images: those that the pairs were drawn from; rows on others are left out of the pairs that are decided wrongly.
     """
-    if images is not None:
-        require_same_images(images, owner="this report", name=selection.data.name, checksum=selection.data.checksum)
     tables = tuple(_table(table, margin) for table in selection.tables)
     others = _others(selection, margin)
     effects = families(selection)
@@ -119,7 +115,9 @@ def gather(selection: Selection, *, margin: float = MARGIN, images: Dataset | No
         courses=tuple(_course(label, records) for label, records in selection.tested.items()),
         networks=tuple(_networks(selection)),
         calibrations=tuple(_calibrations(selection, chosen)),
-        mistakes=find_mistakes(selection, images, rows=chosen) if images is not None and tested else None,
+        mistakes=find_mistakes(selection, {each.checksum: each for each in images}, rows=chosen)
+        if images and tested
+        else None,
         origins=origins_of(selection),
         margin=margin,
     )
@@ -135,7 +133,7 @@ def _table(table: TableRuns, margin: float) -> Table:
 
 def _others(selection: Selection, margin: float) -> tuple[Summary, ...]:
     """Networks of no table, each as a row without a figure of the paper."""
-    rows = tuple(Row(label=label, variant=rows[0].variant, paper=None) for label, rows in selection.others.items())
+    rows = tuple(Row(label=label, variant=rows[0].run.variant, paper=None) for label, rows in selection.others.items())
     return tuple(summarise(Study(name="others", title="Other networks", rows=rows), selection.others, margin=margin))
 
 
@@ -171,7 +169,7 @@ def _course(label: str, records: Sequence[RunRecord]) -> Course:
     return Course(
         label=label,
         records=tuple(records),
-        measurements=min(sum(epoch.measured for epoch in record.epochs) for record in records),
+        measurements=min(record.measurements for record in records),
         epochs=min(len(record.epochs) for record in records),
     )
 
@@ -179,10 +177,9 @@ def _course(label: str, records: Sequence[RunRecord]) -> Course:
 def _networks(selection: Selection) -> list[Variant]:
     """The variants of the page, each structure once, whatever its dropout rates; two of one name are both there."""
     found: dict[str, Variant] = {}
-    rows = [rows for table in selection.tables for rows in table.rows.values()]
-    for records in (*rows, *selection.others.values()):
-        variant = nameless(records[0].variant)
-        found.setdefault(re.sub(r"D\([^)]*\)", "D", variant.structure), records[0].variant)
+    for _, records in selection.labelled:
+        variant = records[0].run.variant
+        found.setdefault(re.sub(r"D\([^)]*\)", "D", nameless(variant).structure), variant)
     return list(found.values())
 
 
@@ -244,9 +241,17 @@ def _asked(selection: Selection, tables: Sequence[Table], others: Sequence[Summa
     return (
         "From two handwritten digits, is the first equal to or less than the second? "
         f"{capitalised(_listed(names))}: "
-        f"{counted(len(summaries), 'row')}, each trained on {selection.pairs:,} pairs of {selection.data.name}, with "
-        f"{times} of pairs and initial weights."
+        f"{counted(len(summaries), 'row')}, each trained on {_trained_on(selection)}, with {times} of pairs and "
+        "initial weights."
     )
+
+
+def _trained_on(selection: Selection) -> str:
+    """ "1,000 pairs of mnist", or "50, 100 or 200 pairs of mnist or glyphs" where rows differ."""
+    runs = [records[0].run for _, records in selection.labelled]
+    pairs = [f"{number:,}" for number in sorted({run.pairs for run in runs})]
+    names = list(dict.fromkeys(run.images.name for run in runs))
+    return f"{_listed(pairs, 'or')} pairs of {_listed(names, 'or')}"
 
 
 def _came_out(tables: Sequence[Table], tested: dict[str, Summary], effects: Sequence[Family]) -> str:
@@ -305,6 +310,6 @@ def points(difference: float) -> str:
     return f"{100 * difference:+.1f}"
 
 
-def _listed(names: Sequence[str]) -> str:
+def _listed(names: Sequence[str], last: str = "and") -> str:
     """ "a, b and c"."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {last} {names[-1]}" if names else ""

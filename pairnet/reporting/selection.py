@@ -4,44 +4,53 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from pairnet.artifact.text import counted
 from pairnet.errors import RecordError
-from pairnet.models.variants import Variant
+from pairnet.models.variants import with_epochs
+from pairnet.records.record import RunRecord
+from pairnet.records.run import Images, Run, nameless
+from pairnet.records.settings import by_setting, describe
 from pairnet.reporting.summaries import finished_draws
-from pairnet.study.plan import Study
-from pairnet.study.records import DataFacts, RunRecord
-from pairnet.study.settings import by_setting, describe, is_source, nameless
-from pairnet.study.tables import studies
+from pairnet.study.plan import Row, Study, first_run
+from pairnet.study.tables import NAMES, studies
+from pairnet.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)
 class TableRuns:
-    """A table that is shown, with the records of those of its rows that have any."""
+    """A study that is shown, with the records of those of its rows that have any."""
 
-    study: Study
-    rows: dict[str, list[RunRecord]]  # by label, in the order of the table
+    study: Study  # its name is that of no other one on the page
+    rows: dict[str, list[RunRecord]]  # by label, in the order of the study
 
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """The runs of one page. They differ in network, recipe, draw and fold only: never in data or number of pairs."""
+    """The runs of one page.
+
+    The rows of the paper's tables and networks of no table differ in network, recipe, draw and fold only; a row of a
+    study of one's own may have images and numbers of pairs of its own.
+    """
 
     tables: tuple[TableRuns, ...]
     others: dict[str, list[RunRecord]]  # networks of no table, by label; each label has one setting
-    data: DataFacts
+    data: Images  # of every row that does not state its own
     pairs: int
     device: str
-    epochs: int | None  # of every row of the tables; None: each row's own
+    epochs: int | None  # of every row of the paper's tables; None: each row's own
     left_out: tuple[str, ...]  # one line for each kind of run that does not belong here
+
+    @property
+    def labelled(self) -> list[tuple[str, list[RunRecord]]]:
+        """Every row of the page in its order; a row of two tables is there twice."""
+        return [*(item for table in self.tables for item in table.rows.items()), *self.others.items()]
 
     @property
     def records(self) -> list[RunRecord]:
         """All runs that are shown, each once: those of finished draws."""
-        rows = [*(rows for table in self.tables for rows in table.rows.values()), *self.others.values()]
         found: dict[str, RunRecord] = {}
-        for each in rows:
+        for _, each in self.labelled:
             finished = finished_draws(each)
-            found |= {record.fingerprint: record for record in each if record.seeds.train_draw in finished}
+            found |= {record.fingerprint: record for record in each if record.run.seed in finished}
         return list(found.values())
 
     @property
@@ -49,13 +58,9 @@ class Selection:
         """The rows that were tested on test pairs, by label: those of the tables, then the others; each once."""
         found: dict[str, list[RunRecord]] = {}
         seen = set[frozenset[str]]()
-        labelled = [
-            *((label, rows) for table in self.tables for label, rows in table.rows.items()),
-            *self.others.items(),
-        ]
-        for label, rows in labelled:
+        for label, rows in self.labelled:
             key = frozenset(record.fingerprint for record in rows)
-            if rows[0].fold is None and key not in seen and label not in found:
+            if rows[0].run.fold is None and key not in seen and label not in found:
                 found[label] = rows
                 seen.add(key)
         return found
@@ -81,24 +86,26 @@ def choose(
     if not records:
         raise RecordError("expected finished runs, got none: `pairnet reproduce` makes some")
     pairs = pairs or next((study.pairs for study in own if study.pairs), None)
-    there = [record for record in records if pairs in (None, record.pairs)] or records
-    asked = [record for record in there if record.recipe.epochs == epochs]
-    first = _most(asked or there, _images_pairs_and_device)[0]
+    there = [record for record in records if pairs in (None, record.run.pairs)] or records
+    asked = [record for record in there if record.run.recipe.epochs == epochs]
+    first = _most(asked or there, _images_pairs_and_device)[0].run
     kept = [record for record in there if _images_pairs_and_device(record) == _images_pairs_and_device(first)]
-    tested = [each for each in kept if each.fold is None]
-    tested = _most([each for each in tested if test_pairs in (None, each.test_pairs)], lambda r: r.test_pairs)
-    validated = _most([each for each in kept if each.fold is not None], lambda record: record.folds)
+    tested = [each for each in kept if each.run.fold is None and test_pairs in (None, each.run.tested)]
+    tested = _most(tested, lambda record: record.run.tested)
+    validated = _most([each for each in kept if each.run.fold is not None], lambda record: record.run.folds)
     kept = [*tested, *validated]
-    networks = {record.fingerprint: nameless(record.variant) for record in records}
     context = _Context(
-        data=first.data,
+        known=tuple(dict.fromkeys([first.images, *(record.run.images for record in records)])),
         pairs=first.pairs,
-        test_pairs=tested[0].test_pairs if tested else first.test_pairs,
-        device=first.environment.device,
+        test_pairs=tested[0].run.tested if tested else first.tested,
+        folds=validated[0].run.folds if validated else None,
+        device=first.device,
     )
-    mine = [TableRuns(study=study, rows=_own_rows(study, records, networks, context)) for study in own]
+    mine = [
+        TableRuns(study=study, rows=_rows(study, by_setting(records), context, epochs=None)) for study in distinct(own)
+    ]
     tables = tuple(studies().values())
-    lengths = _lengths(tables, kept, networks)
+    lengths = _lengths(tables, kept)
     in_tables = [each for each in kept if each.fingerprint in lengths]
     if epochs == "most":
         most = _most(in_tables, lambda record: lengths[record.fingerprint])
@@ -108,17 +115,16 @@ def choose(
     in_tables = [  # a row whose own number is the one asked for belongs to both
         record
         for record in in_tables
-        if lengths[record.fingerprint] == length or (length is not None and record.recipe.epochs == length)
+        if lengths[record.fingerprint] == length or (length is not None and record.run.recipe.epochs == length)
     ]
-    filled = [TableRuns(study=study, rows=_rows(study, in_tables, networks, length)) for study in tables]
-    shown_tables = tuple(_fullest([*mine, *filled]))
+    filled = [TableRuns(study=each, rows=_rows(each, by_setting(in_tables), context, epochs=length)) for each in tables]
+    shown_tables = _unmixed([table for table in mine if table.rows], list(_fullest(mine, filled)))
     in_mine = {record.fingerprint for table in mine for rows in table.rows.values() for record in rows}
     foreign = [each for each in kept if each.fingerprint not in {*lengths, *in_mine}]
-    others = _labelled(foreign, {label for table in shown_tables for label in table.rows})
     selection = Selection(
         tables=shown_tables,
-        others=others,
-        data=context.data,
+        others=_labelled(foreign, {label for table in shown_tables for label in table.rows}),
+        data=first.images,
         pairs=context.pairs,
         device=context.device,
         epochs=length,
@@ -131,41 +137,65 @@ def choose(
     return replace(selection, left_out=tuple(_describe(left)))
 
 
+def distinct(own: Sequence[Study]) -> list[Study]:
+    """Studies of one's own under names that distinguish them from each other and from the tables.
+
+    Where a name alone does not, the digest of what a study measures is added, and its name to a title that is there
+    twice.
+    """
+    names, titles = [study.name for study in own], [study.title for study in own]
+    found = []
+    for study in own:
+        taken = study.name in NAMES or names.count(study.name) > 1
+        name = f"{study.name}-{study.digest}" if taken else study.name
+        title = study.title if titles.count(study.title) == 1 else f"{study.title} ({name})"
+        found.append(replace(study, name=name, title=title))
+    return found
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Context:
     """What the rows of a page share unless they say otherwise."""
 
-    data: DataFacts
+    known: tuple[Images, ...]  # the images of all records, those of the page first
     pairs: int
     test_pairs: int
+    folds: int | None  # of rows that are cross-validated; None: as many as their study says
     device: str
 
 
-def _own_rows(
-    study: Study, records: Sequence[RunRecord], networks: Mapping[str, Variant], context: _Context
+def _rows(
+    study: Study, records: Mapping[Run, list[RunRecord]], context: _Context, *, epochs: int | None
 ) -> dict[str, list[RunRecord]]:
-    """The records of each row of a study of one's own that has a finished draw."""
+    """The records of each row of a study that has a finished draw, by what was run and not by label."""
     found = {}
     for row in study.rows:
-        wanted, folds = nameless(row.variant), study.folds_of(row)
-        rows = [
-            record
-            for record in records
-            if networks[record.fingerprint] == wanted
-            and record.environment.device == context.device
-            and record.pairs == (row.pairs or context.pairs)
-            and (record.folds if record.fold is not None else None) == folds
-            and (folds is not None or record.test_pairs == (row.test_pairs or context.test_pairs))
-            and (is_source(record.data, row.data) if row.data else record.data.checksum == context.data.checksum)
-        ]
-        if finished_draws(rows):
-            found[row.label] = rows
+        for setting in _settings(study, row, context, epochs):
+            if finished_draws(records.get(setting, [])):
+                found[row.label] = records[setting]
+                break
     return found
 
 
-def _images_pairs_and_device(record: RunRecord) -> tuple[str, int, str]:
+def _settings(study: Study, row: Row, context: _Context, epochs: int | None) -> Iterator[Run]:
+    """The settings that a row may have: one for each set of images that its `data` names."""
+    for images in [each for each in context.known if each.are_called(row.data)] if row.data else context.known[:1]:
+        yield first_run(
+            study,
+            row,
+            images,
+            epochs=epochs,
+            pairs=study.pairs or context.pairs,
+            test_pairs=study.test_pairs or context.test_pairs,
+            folds=context.folds if study.file is None else None,
+            device=context.device,
+        ).setting
+
+
+def _images_pairs_and_device(of: RunRecord | Run) -> tuple[str, int, str]:
     """What all runs of a page have in common."""
-    return record.data.checksum, record.pairs, record.environment.device
+    run = of.run if isinstance(of, RunRecord) else of
+    return run.images.checksum, run.pairs, run.device
 
 
 def _most(records: Sequence[RunRecord], key: Callable[[RunRecord], Hashable]) -> list[RunRecord]:
@@ -176,29 +206,29 @@ def _most(records: Sequence[RunRecord], key: Callable[[RunRecord], Hashable]) ->
     return max(reversed(groups.values()), key=len, default=[])
 
 
-def _lengths(
-    tables: Sequence[Study], records: Sequence[RunRecord], networks: Mapping[str, Variant]
-) -> dict[str, int | None]:
+def _lengths(tables: Sequence[Study], records: Sequence[RunRecord]) -> dict[str, int | None]:
     """For each run of a network in the tables: None if it has its row's number of epochs, otherwise its own number."""
     own = {nameless(row.variant) for study in tables for row in study.rows}
-    any_length = {_lasting(variant, 1) for variant in own}
+    any_length = {with_epochs(variant, 1) for variant in own}
     found: dict[str, int | None] = {}
     for record in records:
-        network = networks[record.fingerprint]
+        network = record.run.setting.variant
         if network in own:
             found[record.fingerprint] = None
-        elif _lasting(network, 1) in any_length:
-            found[record.fingerprint] = record.recipe.epochs
+        elif with_epochs(network, 1) in any_length:
+            found[record.fingerprint] = record.run.recipe.epochs
     return found
 
 
-def _lasting(variant: Variant, epochs: int | None) -> Variant:
-    return variant if epochs is None else replace(variant, recipe=replace(variant.recipe, epochs=epochs))
+def _fullest(own: Sequence[TableRuns], tables: Sequence[TableRuns]) -> Iterator[TableRuns]:
+    """Tables that have a row which no fuller one shows: runs of Table III alone do not begin the ablation table.
 
-
-def _fullest(tables: Sequence[TableRuns]) -> Iterator[TableRuns]:
-    """Tables that have a row which no fuller table shows: runs of Table III alone do not begin the ablation table."""
-    shown, covered = set[str](), set[str]()
+    A study of one's own is always shown, and a table all of whose runs it has is not.
+    """
+    shown, covered = (
+        set[str](),
+        {record.fingerprint for table in own for rows in table.rows.values() for record in rows},
+    )
     for table in sorted(tables, key=lambda table: -len(table.rows)):
         runs = {record.fingerprint for rows in table.rows.values() for record in rows}
         if runs - covered:
@@ -207,25 +237,35 @@ def _fullest(tables: Sequence[TableRuns]) -> Iterator[TableRuns]:
     return (table for table in tables if table.study.name in shown)
 
 
-def _rows(
-    study: Study, records: Sequence[RunRecord], networks: Mapping[str, Variant], epochs: int | None
-) -> dict[str, list[RunRecord]]:
-    """The records of each row of a table that has a finished draw, by what was run and not by label."""
-    found = {}
-    suited = [record for record in records if (record.fold is not None) == study.cross_validated]
-    for row in study.rows:
-        wanted = nameless(_lasting(row.variant, epochs))
-        own = [record for record in suited if networks[record.fingerprint] == wanted]
-        if finished_draws(own):
-            found[row.label] = own
-    return found
+def _unmixed(own: Sequence[TableRuns], tables: Sequence[TableRuns]) -> tuple[TableRuns, ...]:
+    """The studies of a page, so that a label stands for the same runs in each of them.
+
+    A row of a study of one's own whose label another study has for something else gets the name of its study too.
+    """
+    seen: dict[str, Run] = {}
+    for table in tables:
+        seen |= {label: rows[0].run.setting for label, rows in table.rows.items()}
+    found = []
+    for table in own:
+        names = {
+            label: f"{label} ({table.study.name})"
+            for label, rows in table.rows.items()
+            if seen.setdefault(label, rows[0].run.setting) != rows[0].run.setting
+        }
+        study = replace(
+            table.study,
+            rows=tuple(replace(row, label=names.get(row.label, row.label)) for row in table.study.rows),
+            compare=names.get(table.study.compare, table.study.compare),
+        )
+        found.append(TableRuns(study=study, rows={names.get(label, label): rows for label, rows in table.rows.items()}))
+    return (*found, *tables)
 
 
 def _labelled(records: Sequence[RunRecord], taken: Set[str]) -> dict[str, list[RunRecord]]:
     """Networks of no table by their label; where that is not their own alone, their setting is added."""
     found: dict[str, list[RunRecord]] = {}
     settings = {setting: rows for setting, rows in by_setting(records).items() if finished_draws(rows)}
-    labels = [rows[0].label for rows in settings.values()]
+    labels = [rows[0].run.name for rows in settings.values()]
     for label, rows, name in zip(labels, settings.values(), describe(list(settings)), strict=True):
         found[label if labels.count(label) == 1 and label not in taken else f"{label}, {name}"] = rows
     return found
@@ -235,18 +275,15 @@ def _describe(records: Sequence[RunRecord]) -> Iterator[str]:
     """What is left out: number of runs of each setting, rows of one setting together."""
     groups: dict[Hashable, list[RunRecord]] = {}
     for record in records:
-        data = (record.data.name, record.data.checksum, record.pairs, record.environment.device, record.recipe.epochs)
-        key = (*data, record.test_pairs if record.fold is None else None, None if record.fold is None else record.folds)
-        groups.setdefault(key, []).append(record)
+        run = record.run
+        groups.setdefault((run.images.name, run.pairs_drawn, run.device, run.recipe.epochs), []).append(record)
     for found in groups.values():
-        first = found[0]
-        labels = list(dict.fromkeys(record.label for record in found))
+        first = found[0].run
+        labels = list(dict.fromkeys(record.run.name for record in found))
         named = ", ".join(labels[:3]) + (f" and {len(labels) - 3} more rows" if len(labels) > 3 else "")
         how = "" if first.fold is None else f" in {first.folds} folds"
-        tested = (
-            "" if first.fold is not None or first.test_pairs == first.pairs else f", {first.test_pairs:,} for testing"
-        )
+        tested = "" if first.fold is not None or first.tested == first.pairs else f", {first.tested:,} for testing"
         yield (
             f"{counted(len(found), 'run')} of {named}: {counted(first.recipe.epochs, 'epoch')}, {first.pairs:,} pairs "
-            f"of {first.data.name}{tested}{how}, on {first.environment.device}"
+            f"of {first.images.name}{tested}{how}, on {first.device}"
         )

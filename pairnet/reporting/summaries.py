@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pairnet.extras import needed_by
 from pairnet.models import paper
 from pairnet.models.variants import count_multiply_adds, count_parameters
+from pairnet.records.record import RunRecord
+from pairnet.records.run import PAPER_FOLDS, PAPER_PAIRS
 from pairnet.reporting.equivalence import MARGIN, MOST_DRAWS, Verdict, judge
 from pairnet.study.plan import Row, Study
-from pairnet.study.records import RunRecord
-from pairnet.study.runs import PAPER_FOLDS, PAPER_PAIRS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,10 +70,10 @@ def summarise(study: Study, rows: dict[str, list[RunRecord]], *, margin: float =
 
 
 def by_draw(records: Sequence[RunRecord]) -> dict[int, list[float]]:
-    """Accuracies of each draw by the seed of its training pairs: one, or those of its folds."""
+    """Accuracies of each draw by its seed: one, or those of its folds."""
     accuracies = defaultdict(list)
     for record in records:
-        accuracies[record.seeds.train_draw].append(record.accuracy)
+        accuracies[record.run.seed].append(record.accuracy)
     return dict(accuracies)
 
 
@@ -82,7 +82,7 @@ def finished_draws(records: Sequence[RunRecord]) -> dict[int, float]:
 
     A cross-validated draw has the mean of its folds; one that lacks folds is left out.
     """
-    needed = {1 if record.fold is None else record.folds for record in records}
+    needed = {1 if record.run.fold is None else record.run.folds for record in records}
     return {seed: statistics.fmean(folds) for seed, folds in by_draw(records).items() if {len(folds)} == needed}
 
 
@@ -143,8 +143,8 @@ def _explained(row: Row, verdict: Verdict | None) -> str:
 
 def measured_on(records: Sequence[RunRecord]) -> str:
     """Data, hardware and versions of a table's records, on one line; if there are several of a kind, all are named."""
-    origins = {record.data.origin for record in records}
-    machines = {f"{record.environment.hardware}, {record.environment.device}" for record in records}
+    origins = {record.run.images.origin for record in records}
+    machines = {f"{record.environment.hardware}, {record.run.device}" for record in records}
     versions = {f"torch {record.environment.versions.get('torch', '?')}" for record in records}
     revisions = {f"pairnet {record.environment.revision}" for record in records}
     return "; ".join(" / ".join(sorted(found)) for found in (origins, machines, versions, revisions))
@@ -164,16 +164,16 @@ def unlike_the_paper(study: Study, rows: dict[str, list[RunRecord]]) -> str:
 
 def _unlike(row: Row, records: Sequence[RunRecord]) -> list[str]:
     """What the records of one row have in place of the paper's setting."""
-    found = []
-    if other := {r.recipe.epochs for r in records} - {row.variant.recipe.epochs}:
+    found, runs = [], [record.run for record in records]
+    if other := {r.recipe.epochs for r in runs} - {row.variant.recipe.epochs}:
         found.append(f"{_counted(other, 'epoch')} instead of the recipe's")
-    if other := {r.pairs for r in records} - {PAPER_PAIRS}:
+    if other := {r.pairs for r in runs} - {PAPER_PAIRS}:
         found.append(f"{_counted(other, 'pair')} instead of {PAPER_PAIRS:,}")
-    if other := {r.test_pairs for r in records if r.fold is None and r.test_pairs not in (PAPER_PAIRS, r.pairs)}:
+    if other := {r.tested for r in runs if r.fold is None and r.tested not in (PAPER_PAIRS, r.pairs)}:
         found.append(f"{_counted(other, 'test pair')} instead of {PAPER_PAIRS:,}")
-    if other := {r.folds for r in records if r.fold is not None} - {PAPER_FOLDS}:
+    if other := {r.folds for r in runs if r.fold is not None} - {PAPER_FOLDS}:
         found.append(f"{_counted(other, 'fold')} instead of {PAPER_FOLDS}")
-    if names := {r.data.name for r in records} - {"mnist"}:
+    if names := {r.images.name for r in runs} - {"mnist"}:
         found.append(f"images of {'/'.join(sorted(names))} instead of full MNIST")
     return found
 

@@ -6,9 +6,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from pairnet.artifact.text import counted
 from pairnet.reporting.summaries import NOT_NUMBERS, Summary, cells, reasons
 from pairnet.study.plan import Study
+from pairnet.wording import counted
 
 _STYLES = {"replicated": "green", "undecided": "dim", "differs*": "yellow", "DIFFERS": "bold red"}
 

@@ -6,8 +6,8 @@ from itertools import chain
 from time import monotonic
 
 from pairnet.errors import ArgumentError
+from pairnet.records.run import Run
 from pairnet.study.estimate import core_seconds
-from pairnet.study.jobs import Job
 
 _LEAST = 1e-6
 """Minutes that stand for none: enough to compute one draw, since the first is always computed."""
@@ -28,18 +28,18 @@ def limits(minutes: float | None, studies: int) -> Iterator[float | None]:
         yield None if minutes is None else max(minutes - (monotonic() - start) / 60, _LEAST) / left
 
 
-def chunks(jobs: Sequence[Job], minutes: float | None) -> Iterator[list[Job]]:
-    """The jobs to compute next: all at once, or with `minutes` as many whole draws as fit.
+def chunks(runs: Sequence[Run], minutes: float | None) -> Iterator[list[Run]]:
+    """The runs to compute next: all at once, or with `minutes` as many whole draws as fit.
 
     Ask for the next chunk when the one before has been computed: the time it took gives the speed. The first draw is
     always computed. A later one is, if it is expected to end in time. A chunk of several draws, which lets an engine
     compute them side by side, is expected to take at most half of the time left, so a wrong estimate is soon corrected.
     """
     if minutes is None:
-        yield from [list(jobs)] if jobs else []
+        yield from [list(runs)] if runs else []
         return
     start, computed, chunk = monotonic(), 0.0, 1
-    waiting = _by_draw(jobs)
+    waiting = _by_draw(runs)
     while waiting and chunk:
         yield list(chain(*waiting[:chunk]))
         computed += _work(*waiting[:chunk])
@@ -48,15 +48,15 @@ def chunks(jobs: Sequence[Job], minutes: float | None) -> Iterator[list[Job]]:
         chunk = _fitting(waiting, seconds_per_work=spent / computed, seconds=60 * minutes - spent)
 
 
-def _by_draw(jobs: Sequence[Job]) -> list[list[Job]]:
-    """The jobs of each draw, in the order of their first ones."""
-    draws: dict[int, list[Job]] = {}
-    for job in jobs:
-        draws.setdefault(job.run.seed, []).append(job)
+def _by_draw(runs: Sequence[Run]) -> list[list[Run]]:
+    """The runs of each draw, in the order of their first ones."""
+    draws: dict[int, list[Run]] = {}
+    for run in runs:
+        draws.setdefault(run.seed, []).append(run)
     return list(draws.values())
 
 
-def _fitting(draws: Sequence[Sequence[Job]], *, seconds_per_work: float, seconds: float) -> int:
+def _fitting(draws: Sequence[Sequence[Run]], *, seconds_per_work: float, seconds: float) -> int:
     """How many of the next draws fill half of the time left; one that fills more, if it fits; 0 if none fits."""
     count, expected = 0, 0.0
     for draw in draws:
@@ -67,6 +67,6 @@ def _fitting(draws: Sequence[Sequence[Job]], *, seconds_per_work: float, seconds
     return count
 
 
-def _work(*draws: Sequence[Job]) -> float:
+def _work(*draws: Sequence[Run]) -> float:
     """Expected work, of any unit: a draw of which some runs are kept takes less time."""
-    return core_seconds([job.run for job in chain(*draws)])
+    return core_seconds(list(chain(*draws)))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pairnet import __version__
 from pairnet.host import hardware, node, revision
-from pairnet.study.records import Environment, Gpu
+from pairnet.records.record import Environment, Gpu
 
 _DRIVER = Path("/proc/driver/nvidia/version")
 
@@ -18,7 +18,6 @@ def environment(device: str, *, engine: str) -> Environment:
     return Environment(
         versions=versions(),
         hardware=hardware(),
-        device=device,
         revision=revision(),
         gpu=None if device == "cpu" else _gpu(device),
         node=node(),

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from pairnet.models.variants import count_multiply_adds
-from pairnet.study.runs import Run
+from pairnet.records.run import Run
 
 SECONDS_PER_STEP = 7e-4
 SECONDS_PER_MULTIPLY_ADD = 5e-11
@@ -22,9 +22,8 @@ def core_seconds(runs: Sequence[Run]) -> float:
 
 
 def _seconds(run: Run) -> float:
-    trained = run.pairs if run.fold is None else run.pairs - run.pairs // run.folds
-    held_out = run.tested if run.fold is None else run.pairs // run.folds
+    trained = run.pairs if run.fold is None else run.pairs - run.held_out
     epochs, recipe = run.recipe.epochs, run.recipe
-    computed = epochs * trained * PASSES + min(run.measurements, epochs) * held_out
+    computed = epochs * trained * PASSES + min(run.measurements, epochs) * run.held_out
     steps = epochs * -(-trained // recipe.batch)
     return steps * SECONDS_PER_STEP + computed * count_multiply_adds(run.variant) * SECONDS_PER_MULTIPLY_ADD

@@ -1,4 +1,4 @@
-"""Executes one job with torch and makes its record."""
+"""Executes one run with torch and makes its record."""
 
 import hashlib
 import time
@@ -9,22 +9,20 @@ from numpy.typing import NDArray
 
 from pairnet.data.pairs import Pairs, accuracy
 from pairnet.models.variants import count_parameters
-from pairnet.study.jobs import Job
-from pairnet.study.records import Environment, RunRecord
-from pairnet.training.calibration import reliability
-from pairnet.training.history import Epoch
+from pairnet.records.calibration import BINS, Bin
+from pairnet.records.record import Environment, Epoch, RunRecord
+from pairnet.records.run import Run
 from pairnet.training.loop import Trained, train_network
 
 
 def execute(
-    job: Job,
+    run: Run,
     environment: Environment,
     pairs: Pairs,
     held_out: Pairs,
     on_epoch: Callable[[int, Epoch], None] | None = None,
 ) -> tuple[Trained, RunRecord]:
-    """Trains the job's network on `pairs` and evaluates it on `held_out`.  What train_network raises passes through."""
-    run = job.run
+    """Trains the run's network on `pairs` and evaluates it on `held_out`.  What train_network raises passes through."""
     start = time.perf_counter()
     trained = train_network(
         run.variant,
@@ -33,41 +31,45 @@ def execute(
         recipe=run.recipe,
         weight_seed=run.seeds.weights,
         order_seed=run.seeds.order,
+        mask_seed=run.seeds.masks,
         device=run.device,
         measurements=run.measurements,
         on_epoch=on_epoch,
     )
-    return trained, record_of(job, environment, held_out, trained, time.perf_counter() - start)
+    return trained, record_of(run, environment, held_out, trained, time.perf_counter() - start)
 
 
-def record_of(job: Job, environment: Environment, held_out: Pairs, trained: Trained, seconds: float) -> RunRecord:
-    """The record of a trained job that took `seconds` of wall time."""
-    run = job.run
+def record_of(run: Run, environment: Environment, held_out: Pairs, trained: Trained, seconds: float) -> RunRecord:
+    """The record of a trained run that took `seconds` of wall time."""
     probability = trained.probability.numpy()  # [n]
     targets = held_out.targets
     wrong = np.flatnonzero((probability > 0.5) != (targets > 0.5))
     return RunRecord(
-        fingerprint=job.fingerprint,
-        label=run.name,
-        variant=run.variant,
+        fingerprint=run.fingerprint,
+        run=run,
+        environment=environment,
         parameters=count_parameters(run.variant),
-        data=job.data,
-        pairs=run.pairs,
-        test_pairs=run.tested,
-        seeds=run.seeds,
-        fold=run.fold,
-        folds=run.folds,
         mean=trained.moments.mean,
         std=trained.moments.std,
         epochs=trained.epochs,
-        measurements=sum(epoch.measured for epoch in trained.epochs),
         accuracy=accuracy(probability, targets),
         seconds=seconds,
-        environment=environment,
         calibration=reliability(probability, targets),
         wrong=tuple((int(at), round(float(probability[at]), 6)) for at in wrong),
         answers_sha256=answers_digest(probability),
     )
+
+
+def reliability(probability: NDArray[np.float32], target: NDArray[np.float32]) -> tuple[Bin, ...]:
+    """Count pairs in BINS bins of equal width over [0, 1].
+
+    probability [N]: P(first <= second). target [N]: 1 if the first digit is equal to or less, else 0.
+    """
+    indices = np.minimum((probability * BINS).astype(np.int64), BINS - 1)
+    counts = np.bincount(indices, minlength=BINS)
+    sums = np.bincount(indices, weights=probability, minlength=BINS)
+    in_order = np.bincount(indices, weights=target, minlength=BINS).astype(np.int64)
+    return tuple((int(n), round(float(s), 6), int(k)) for n, s, k in zip(counts, sums, in_order, strict=True))
 
 
 def answers_digest(probability: NDArray[np.float32]) -> str:

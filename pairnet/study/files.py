@@ -30,11 +30,11 @@ import msgspec
 from pairnet.errors import ArgumentError, NotationError
 from pairnet.models import paper
 from pairnet.models.recipes import Recipe, Warp
-from pairnet.models.toml_files import check_keys, explain, read_document, shown
+from pairnet.models.toml_files import check_keys, explain, read_document
 from pairnet.models.variant_files import parse_variants
-from pairnet.models.variants import VARIANTS, Variant, count_parameters
+from pairnet.models.variants import VARIANTS, Variant, count_parameters, with_dropout
 from pairnet.study.plan import ABOVE, MOST_DRAWS, NOTHING, PAPERS_SQUARE, Reason, Row, Study
-from pairnet.study.runs import with_dropout
+from pairnet.wording import shown
 
 RECIPE = tuple(field.name for field in fields(Recipe))
 PAIRS = {"pairs": int, "test_pairs": int, "folds": int, "data": str}
@@ -76,19 +76,41 @@ def read_study(path: Path) -> Study:
     special = {word: word for word in (ABOVE, PAPERS_SQUARE, NOTHING)}
     if "compare" in head:
         _choose(head["compare"], {row.label: row for row in rows} | special, f"{path}: compare", "row")
-    return Study(name=path.stem, rows=tuple(rows), **head)
+    study = Study(name=path.stem, rows=tuple(rows), file=path, **head)
+    return replace(study, name=path.stem.removesuffix(f"-{study.digest}"))
 
 
-def keep_file(path: Path, runs: Path) -> None:
-    """Copies a study file into the folder of its runs, so that a report finds its rows there."""
-    kept = runs / KEPT / path.name
+def keep_file(study: Study, runs: Path) -> bool:
+    """Copies the file of a study into the folder of its runs, so that a report finds its rows there -> whether it did.
+
+    The copy has the name of the file, or NAME-DIGEST.toml if a study that measures something else has that name there.
+    One that measures the same replaces the file that was kept before: its title or its number of draws has changed.
+    """
+    if study.file is None:
+        return False
+    text = study.file.read_bytes()
+    for name in (f"{study.name}.toml", f"{study.name}-{study.digest}.toml"):
+        kept = runs / KEPT / name
+        if not kept.exists() or _digest_of(kept) == study.digest:
+            break
+    if kept.exists() and kept.read_bytes() == text:
+        return False
     kept.parent.mkdir(parents=True, exist_ok=True)
     new = kept.with_name(f".{kept.name}.new")
-    new.write_bytes(path.read_bytes())
+    new.write_bytes(text)
     new.replace(kept)
+    return True
 
 
-def kept_studies(runs: Path) -> list[Study]:
+def _digest_of(path: Path) -> str:
+    """What the study in a file measures; empty for a file that holds none."""
+    try:
+        return read_study(path).digest
+    except (ArgumentError, NotationError):
+        return ""
+
+
+def kept_files(runs: Path) -> list[Study]:
     """The studies whose files are in a folder of runs; one that is damaged is skipped with a warning."""
     found = []
     for path in sorted((runs / KEPT).glob("[!.]*")):
@@ -97,6 +119,17 @@ def kept_studies(runs: Path) -> list[Study]:
         except (ArgumentError, NotationError) as error:
             warnings.warn(f"skipped {error}", stacklevel=2)
     return found
+
+
+def kept_studies(runs: Path) -> list[Study]:
+    """The same without earlier states of a study, to which rows were added since."""
+    found = kept_files(runs)
+    return [study for study in found if not any(_extends(other, study) for other in found)]
+
+
+def _extends(one: Study, other: Study) -> bool:
+    """Whether `one` is `other` with more rows."""
+    return one.name == other.name and {*one.measures} > {*other.measures}
 
 
 def _head(document: Mapping[str, Any], path: Path) -> dict[str, Any]:

@@ -7,11 +7,13 @@ from pathlib import Path
 import msgspec
 
 from pairnet.errors import RecordError
-from pairnet.study.files import KEPT, keep_file
-from pairnet.study.folders import RECORD
-from pairnet.study.reading import read_record
-from pairnet.study.records import RunRecord, name_of
-from pairnet.study.store import RECORDS, agree, extend, locked, read_lines
+from pairnet.records.folders import RECORD, saved_folders
+from pairnet.records.reading import read_record
+from pairnet.records.record import RunRecord
+from pairnet.records.run import name_of
+from pairnet.records.store import RECORDS, Line, agree, extend, locked, read_stored
+from pairnet.study.files import keep_file, kept_files
+from pairnet.writing import current_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,13 +45,18 @@ def merge(folders: Sequence[Path], into: Path) -> Merged:
     unless there is a record of its run. Lines are copied as they are. `into` may be among the folders.
 
     RecordError for a folder that does not exist or holds no run, for an invalid record, for two different results of
-    one run (CPUs of different kinds may round differently), for two different study files of one name, and if `into`
-    is in use; then nothing is written.
+    one run (CPUs of different kinds may round differently), and if `into` is in use or holds something else; then
+    nothing is written. Study files are kept as `files.keep_file` has it: two different ones of one name are both there.
     """
     sources: dict[Path, Path] = {}
     for folder in folders:
         sources.setdefault(folder.resolve(), folder)
     sources.pop(into.resolve(), None)
+    if into.is_dir() and any(into.iterdir()) and not (saved_folders(into) or (into / RECORDS).exists()):
+        raise RecordError(
+            f"expected `runs` to be a new folder, an empty one, or one with runs, got {into}, which holds other files: "
+            "choose another folder"
+        )
     found: dict[str, _Entry] = {}
     failed: dict[str, bytes] = {}
     networks = 0
@@ -66,38 +73,41 @@ def merge(folders: Sequence[Path], into: Path) -> Merged:
                 found[entry.record.fingerprint] = entry
         failed = {**failures, **failed}
         networks += saved
-    files = _study_files([*sources.values(), into])
+    studies = [study for folder in sources.values() for study in kept_files(folder)]
     with locked(into):
-        records, own_failures = read_lines(into)
-        own = {
-            key: _Entry(record=line.record, text=line.text, place=f"{into / RECORDS}, line {line.number}")
-            for key, line in records.items()
-        }
+        own, own_failures = _read(into)
         new = [entry for key, entry in found.items() if key not in own or _is_better(entry, own[key])]
         new_failures = [text for key, text in failed.items() if key not in {**found, **own, **own_failures}]
         if new or new_failures:
             extend(into, [*(entry.text for entry in new), *new_failures])
-        added_files = [path for name, path in files.items() if not (into / KEPT / name).exists()]
-        for path in added_files:
-            keep_file(path, into)
+        added_studies = [study for study in studies if keep_file(study, into)]
     return Merged(
         folders=len(sources),
         added=len(new),
         there=len(found) - len(new),
         failures=len(new_failures),
         networks=networks,
-        studies=len(added_files),
+        studies=len(added_studies),
     )
 
 
-def _study_files(folders: Sequence[Path]) -> dict[str, Path]:
-    """The study files that are kept in the folders, by name.  RecordError for two different ones of one name."""
-    found: dict[str, Path] = {}
-    for path in (path for folder in folders for path in sorted((folder / KEPT).glob("[!.]*"))):
-        first = found.setdefault(path.name, path)
-        if first.read_bytes() != path.read_bytes():
-            raise RecordError(f"{first} and {path} are different studies of one name: rename one of them")
-    return found
+def _read(folder: Path) -> tuple[dict[str, _Entry], dict[str, bytes]]:
+    """Records and the lines of failures of the studies in `folder`, by fingerprint."""
+    texts: dict[int, bytes] = {}
+
+    def keep(line: Line) -> None:
+        texts[line.number] = line.text
+
+    stored = read_stored(folder, on_line=keep)
+
+    def entry(key: str, record: RunRecord) -> _Entry:
+        number = stored.lines[key]
+        return _Entry(record=record, text=texts[number], place=f"{folder / RECORDS}, line {number}")
+
+    return (
+        {key: entry(key, record) for key, record in stored.records.items()},
+        {key: texts[stored.lines[key]] for key in stored.failures},
+    )
 
 
 def _runs_in(folder: Path) -> tuple[list[_Entry], dict[str, bytes], int]:
@@ -107,13 +117,10 @@ def _runs_in(folder: Path) -> tuple[list[_Entry], dict[str, bytes], int]:
     """
     if not folder.is_dir():
         raise RecordError(f"expected a folder with runs, got {folder}, which is no folder: check the path")
-    records, failures = read_lines(folder)
-    found = {
-        key: _Entry(record=line.record, text=line.text, place=f"{folder / RECORDS}, line {line.number}")
-        for key, line in records.items()
-    }
+    found, failures = _read(folder)
     networks = 0
-    for path in sorted(folder.glob(f"[!.]*/{RECORD}")):
+    for saved in saved_folders(folder):
+        path = current_file(saved, RECORD)
         text = path.read_bytes()
         try:
             record = read_record(text)
@@ -123,15 +130,15 @@ def _runs_in(folder: Path) -> tuple[list[_Entry], dict[str, bytes], int]:
             networks += 1
             line = msgspec.json.format(text, indent=-1)
             found.setdefault(record.fingerprint, _Entry(record=record, text=line, place=str(path)))
-    return list(found.values()), {key: line.text for key, line in failures.items()}, networks
+    return list(found.values()), failures, networks
 
 
 def _is_better(entry: _Entry, before: _Entry) -> bool:
     """Whether `entry` was measured more often.  RecordError if the two are different results of one run."""
     if not agree(before.record, entry.record):
         raise RecordError(
-            f"{before.place} and {entry.place} are different results of one run ({name_of(entry.record)}, fingerprint "
-            f"{entry.record.fingerprint}), as engines and CPUs that round differently give: remove one of them, or "
-            "leave its folder out"
+            f"{before.place} and {entry.place} are different results of one run ({name_of(entry.record.run)}, "
+            f"fingerprint {entry.record.fingerprint}), as engines and CPUs that round differently give: remove one of "
+            "them, or leave its folder out"
         )
     return entry.record.measurements > before.record.measurements

@@ -1,12 +1,16 @@
-"""A study: its rows, and the runs that they take."""
+"""A study: what it is, its rows, and the runs that they take."""
 
-from dataclasses import dataclass, replace
+import hashlib
+import json
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
 from typing import Literal
 
 from pairnet.errors import ArgumentError
 from pairnet.models.paper import Figure
-from pairnet.models.variants import Variant
-from pairnet.study.runs import MEASUREMENTS, PAPER_FOLDS, PAPER_PAIRS, Run
+from pairnet.models.variants import Variant, with_epochs
+from pairnet.records.run import MEASUREMENTS, PAPER_FOLDS, PAPER_PAIRS, Images, Run, nameless
 
 ABOVE, PAPERS_SQUARE, NOTHING = "row above", "square", "nothing"
 """What a study's rows can be compared with, apart from one of them: the row above, the paper's 2x2, nothing."""
@@ -49,7 +53,10 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """One table: its rows, and whether each draw is split into folds (tuning) or tested on test pairs."""
+    """A study: its rows, and whether each draw is split into folds (tuning) or tested on test pairs.
+
+    What it is, is its name and the digest of what it measures; the file that it was read from is only where it stood.
+    """
 
     name: str
     title: str
@@ -61,6 +68,31 @@ class Study:
     test_pairs: int | None = None
     data: str = "auto"
     compare: str = ""  # label of the row that the others are compared with, or one of the words above; empty: the first
+    file: Path | None = field(default=None, compare=False)  # it was read from; None: it comes with the package
+
+    @cached_property
+    def measures(self) -> tuple[str, ...]:
+        """What the study measures, one text for each row: not its title, its draws, or what the paper printed."""
+        return tuple(
+            json.dumps(
+                {
+                    "label": row.label,
+                    "structure": nameless(row.variant).structure,
+                    "recipe": row.variant.recipe.identity(),
+                    "folds": self.folds_of(row),
+                    "pairs": row.pairs or self.pairs,
+                    "test_pairs": row.test_pairs or self.test_pairs,
+                    "data": row.data or self.data,
+                },
+                sort_keys=True,
+            )
+            for row in self.rows
+        )
+
+    @cached_property
+    def digest(self) -> str:
+        """8 hexadecimal digits over what the study measures, and over the row that others are compared with."""
+        return hashlib.sha256("\n".join([*self.measures, self.compare]).encode()).hexdigest()[:8]
 
     def folds_of(self, row: Row) -> int | None:
         """Number of folds that each draw of a row is split into; None: it is tested on test pairs."""
@@ -76,6 +108,7 @@ class Study:
 
 def plan(
     study: Study,
+    images: Images,
     *,
     draws: int = 10,
     epochs: int | None = None,
@@ -86,40 +119,58 @@ def plan(
     measurements: int | None = MEASUREMENTS,
     source: str | None = None,
 ) -> list[Run]:
-    """The runs of a study, draw after draw: draw 0 of every row, then draw 1; the folds of a draw together.
+    """The runs of a study on some images, draw after draw: draw 0 of every row, then draw 1; folds of a draw together.
 
     Draw d of every row sees the same pairs. `epochs` None keeps the number of each row's recipe, `measurements` None
-    measures the held-out pairs after every epoch. `source` is one of `study.sources`: the rows on these images.
+    measures the held-out pairs after every epoch. `source` is one of `study.sources`: the rows on `images`.
     """
     if not 1 <= draws <= MOST_DRAWS:
         raise ArgumentError(f"expected `draws` in 1..{MOST_DRAWS:,}, got {draws}")
-    rows = [replace(row, variant=_with_epochs(row.variant, epochs)) for row in study.rows if row.data == source]
-    if (count := draws * sum(_split(study, row, folds) or 1 for row in rows)) > MOST_RUNS:
+    firsts = [
+        first_run(study, row, images, epochs=epochs, pairs=pairs, test_pairs=test_pairs, folds=folds, device=device)
+        for row in study.rows
+        if row.data == source
+    ]
+    if (count := draws * sum(1 if first.fold is None else first.folds for first in firsts)) > MOST_RUNS:
         raise ArgumentError(f"expected at most {MOST_RUNS:,} runs, got {count:,}: use fewer rows, draws or folds")
     return [
-        Run(
-            variant=row.variant,
-            label=row.label,
-            pairs=pairs if row.pairs is None else row.pairs,
-            test_pairs=test_pairs if row.test_pairs is None else row.test_pairs,
+        replace(
+            first,
             seed=seed,
             fold=fold,
-            folds=split or PAPER_FOLDS,
-            device=device,
-            measurements=row.variant.recipe.epochs if measurements is None else measurements,
+            measurements=first.recipe.epochs if measurements is None else measurements,
         )
         for seed in range(draws)
-        for row in rows
-        for split in [_split(study, row, folds)]
-        for fold in (range(split) if split else (None,))
+        for first in firsts
+        for fold in ((None,) if first.fold is None else range(first.folds))
     ]
 
 
-def _split(study: Study, row: Row, folds: int | None) -> int | None:
-    """Number of folds of a row; `folds` replaces the study's own number."""
+def first_run(
+    study: Study,
+    row: Row,
+    images: Images,
+    *,
+    epochs: int | None,
+    pairs: int,
+    test_pairs: int | None,
+    folds: int | None,
+    device: str,
+) -> Run:
+    """The run of draw 0, and of its first fold, of one row; see `plan`.
+
+    `pairs`, `test_pairs` and `folds` are for a row that states none; `folds` is for rows that are cross-validated.
+    """
     split = study.folds_of(row)
-    return folds if folds is not None and split is not None and row.folds is None else split
-
-
-def _with_epochs(variant: Variant, epochs: int | None) -> Variant:
-    return variant if epochs is None else replace(variant, recipe=replace(variant.recipe, epochs=epochs))
+    if split is not None and row.folds is None and folds is not None:
+        split = folds
+    return Run(
+        variant=with_epochs(row.variant, epochs),
+        images=images,
+        label=row.label,
+        pairs=pairs if row.pairs is None else row.pairs,
+        test_pairs=test_pairs if row.test_pairs is None else row.test_pairs,
+        fold=None if split is None else 0,
+        folds=split or PAPER_FOLDS,
+        device=device,
+    )

@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from pairnet.data.drawing import check_images
 from pairnet.data.sources import Dataset, load_dataset
 from pairnet.errors import ArgumentError, DataError, RecordError
-from pairnet.study.jobs import Failed, Finished, Job, job_of
-from pairnet.study.records import Environment, RunRecord, name_of
+from pairnet.records.record import Environment, RunRecord
+from pairnet.records.run import Run, name_of
+from pairnet.study.events import Failed, Finished
 from pairnet.study.running import default_engine
-from pairnet.study.runs import check_size, run_of
 from pairnet.training.device import resolve_device
 
 TOLERANCE = 0.03
@@ -80,19 +81,19 @@ def verify_runs(
     those of the record. RecordError for a record that no run can have. WorkerError if a worker process dies.
     """
     datasets = _load_images(records, data_dir)
-    planned: dict[tuple[str, str], dict[Job, list[RunRecord]]] = {}
+    planned: dict[tuple[str, str], dict[Run, list[RunRecord]]] = {}
     for record in records:
-        source = record.data.source
-        job = _plan(record, datasets[source])
-        planned.setdefault((source, job.run.device), {}).setdefault(job, []).append(record)
+        source = record.run.images.source
+        run = _plan(record, datasets[source])
+        planned.setdefault((source, run.device), {}).setdefault(run, []).append(record)
     results: dict[str, Repetition] = {}
-    for (source, _), jobs in planned.items():
-        engine = default_engine([job.run for job in jobs], datasets[source], workers=workers)
-        with closing(engine.run(list(jobs))) as events:
+    for (source, _), runs in planned.items():
+        engine = default_engine(list(runs), datasets[source], workers=workers)
+        with closing(engine.run(list(runs))) as events:
             for event in events:
                 if not isinstance(event, Finished | Failed):
                     continue
-                for record in jobs[event.job]:
+                for record in runs[event.run]:
                     if isinstance(event, Finished):
                         result = compare(record, event.record)
                     else:
@@ -109,7 +110,7 @@ def compare(recorded: RunRecord, repeated: RunRecord) -> Repetition:
     On the same kind of CPU, with the same versions of torch and numpy, every result must be the same, bit for bit.
     Elsewhere accuracies may differ by the tolerance, and only what follows from the pairs alone must be the same.
     """
-    reasons = unlike(recorded.environment, repeated.environment)
+    reasons = unlike(recorded, repeated)
     tolerance = tolerance_of(recorded) if reasons else 0.0
     difference = _different_settings(recorded, repeated)
     if not difference and reasons:
@@ -125,27 +126,27 @@ def compare(recorded: RunRecord, repeated: RunRecord) -> Repetition:
     )
 
 
-def unlike(recorded: Environment, here: Environment) -> tuple[str, ...]:
-    """Why a run may round differently `here` than where it was recorded; nothing if it must not.
+def unlike(one: RunRecord, other: RunRecord) -> tuple[str, ...]:
+    """Why a run may round differently in its repetition `other` than where it was recorded; nothing if it must not.
 
     The number of cores, the version of Python and the name of the machine change no result.
     """
+    recorded, here = one.environment, other.environment
     facts = [
         ("CPU", _cpu(recorded.hardware), _cpu(here.hardware)),
         *((name, recorded.versions.get(name), here.versions.get(name)) for name in ("torch", "numpy")),
         *([("kernels for", recorded.kernels, here.kernels)] if recorded.kernels and here.kernels else []),
-        ("device", recorded.device, here.device),
+        ("device", one.run.device, other.run.device),
     ]
     found = [f"{name} {new or 'unknown'} instead of {old or 'unknown'}" for name, old, new in facts if old != new]
-    if not found and ("stacked" in (recorded.engine, here.engine) or here.device != "cpu"):
+    if not found and ("stacked" in (recorded.engine, here.engine) or other.run.device != "cpu"):
         found.append("stacked networks, whose rounding may depend on their number")
     return tuple(found)
 
 
 def tolerance_of(record: RunRecord) -> float:
     """Largest difference of two accuracies of one run where rounding differs: TOLERANCE, or more, in whole points."""
-    held_out = record.test_pairs if record.fold is None else max(record.pairs // record.folds, 1)
-    tolerance = TOLERANCE * math.sqrt(max(TOLERANCE_PAIRS / held_out, 1))
+    tolerance = TOLERANCE * math.sqrt(max(TOLERANCE_PAIRS / record.run.held_out, 1))
     return math.ceil(round(100 * tolerance, 6)) / 100
 
 
@@ -153,31 +154,33 @@ def _load_images(records: Sequence[RunRecord], data_dir: Path | None) -> Mapping
     """The images of all records, by source.  DataError with the first run whose images are not to be had."""
     datasets: dict[str, Dataset] = {}
     for record in records:
-        source = record.data.source
+        images = record.run.images
+        source = images.source
         if source not in datasets:
             try:
                 datasets[source] = load_dataset(source, data_dir=data_dir)
             except DataError as error:
-                raise DataError(f"{name_of(record)}: {error}") from None
+                raise DataError(f"{name_of(record.run)}: {error}") from None
         found = datasets[source]
-        if found.checksum != record.data.checksum:
+        if found.checksum != images.checksum:
             remedy = "choose their folder with `data_dir`" if source == "mnist" else f"{source} was something else then"
             raise DataError(
-                f"{name_of(record)}: expected the images it was trained on, {record.data.name}, "
-                f"SHA-256 {record.data.checksum[:12]}, got {found.origin}, SHA-256 {found.checksum[:12]}: {remedy}"
+                f"{name_of(record.run)}: expected the images it was trained on, {images.name}, "
+                f"SHA-256 {images.checksum[:12]}, got {found.origin}, SHA-256 {found.checksum[:12]}: {remedy}"
             )
     return datasets
 
 
-def _plan(record: RunRecord, dataset: Dataset) -> Job:
-    """The job that repeats a run.  RecordError for numbers that no run can have."""
-    device = resolve_device("cpu" if record.environment.device == "cpu" else "auto")
+def _plan(record: RunRecord, dataset: Dataset) -> Run:
+    """The run that repeats a recorded one.  RecordError for numbers that no run can have."""
+    run = replace(record.run, device=resolve_device("cpu" if record.run.device == "cpu" else "auto"))
     try:
-        run = replace(run_of(record), device=device)
-        check_size(run, dataset)
+        check_images(run, dataset)
     except ArgumentError as error:
-        raise RecordError(f"{name_of(record)}: expected the record of a run, got an impossible one: {error}") from None
-    return job_of(run, dataset)
+        raise RecordError(
+            f"{name_of(record.run)}: expected the record of a run, got an impossible one: {error}"
+        ) from None
+    return run
 
 
 def _failed(record: RunRecord, reason: str) -> Repetition:
@@ -193,7 +196,7 @@ def _failed(record: RunRecord, reason: str) -> Repetition:
 def _different_settings(recorded: RunRecord, repeated: RunRecord) -> str:
     """What differs of the figures that rounding does not touch; empty if nothing does."""
     for name, old, new in (
-        ("seeds", recorded.seeds, repeated.seeds),
+        ("seeds", recorded.run.seeds, repeated.run.seeds),
         ("parameters", recorded.parameters, repeated.parameters),
         ("mean of the pixels", recorded.mean, repeated.mean),
         ("standard deviation of the pixels", recorded.std, repeated.std),

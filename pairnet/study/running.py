@@ -5,16 +5,17 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from pairnet.data.drawing import check_images
 from pairnet.data.sources import Dataset
 from pairnet.errors import ArgumentError
 from pairnet.host import cores
-from pairnet.study import store
+from pairnet.records import store
+from pairnet.records.record import FailedRun, RunRecord
+from pairnet.records.run import Run
 from pairnet.study.budget import check_minutes, chunks
 from pairnet.study.engines.processes import Processes
 from pairnet.study.environment import environment
-from pairnet.study.jobs import Engine, Event, Failed, Finished, Job, job_of
-from pairnet.study.records import FailedRun, RunRecord
-from pairnet.study.runs import Run, check_size, is_answered_by
+from pairnet.study.events import Engine, Event, Failed, Finished
 
 ENGINES = ("processes", "stacked", "ray")
 """Names of the engines: processes of this machine, stacked networks in this process, a Ray cluster."""
@@ -24,7 +25,7 @@ ENGINES = ("processes", "stacked", "ray")
 class Kept:
     """A run that did not have to be computed: the folder holds its record."""
 
-    job: Job
+    run: Run
     record: RunRecord
 
 
@@ -54,33 +55,33 @@ def run_study(
 ) -> StudyResult:
     """Computes those of `runs` that `folder` holds no record of, and returns the records of all.
 
-    `engine` is by default one process for each core on a CPU, and stacked networks on a GPU; it changes no result
-    beyond rounding. A record is on the disk before it is reported. A run that fails (its loss stops being finite) does
-    not stop the others: its failure is recorded, and it is computed again only with `retry_failed`. An interruption
-    (Ctrl-C) stops the runs in progress and passes through; finished runs are kept.
+    All runs are on the images of `dataset`. `engine` is by default one process for each core on a CPU, and stacked
+    networks on a GPU; it changes no result beyond rounding. A record is on the disk before it is reported. A run that
+    fails (its loss stops being finite) does not stop the others: its failure is recorded, and it is computed again only
+    with `retry_failed`. An interruption (Ctrl-C) stops the runs in progress and passes through; finished runs are kept.
 
     With `minutes`, as many whole draws (all runs of one seed) are computed as are expected to end in that time, and at
     least one; `left` of the result names the other runs. The same call computes them later.
 
     RecordError if `folder` is in use or holds an invalid line, before anything runs. WorkerError if a worker process
-    dies. ArgumentError for a run that does not fit the images, and for `minutes` that are not finite or not above 0.
+    dies. DataError for a run of other images than those of `dataset` or of the engine. ArgumentError for a run that
+    they are too few for, and for `minutes` that are not finite or not above 0.
     """
     check_minutes(minutes)
     folder = Path(folder)
     for run in runs:
-        check_size(run, dataset)
-    jobs = [job_of(run, dataset) for run in runs]
+        check_images(run, dataset)
     engine = engine or default_engine(runs, dataset)
     report = on_event or (lambda event: None)
     with store.locked(folder):
         stored = store.read_stored(folder)
         records, failures = dict(stored.records), {} if retry_failed else dict(stored.failures)
-        missing: dict[str, Job] = {}
-        for job in jobs:
-            if (record := _answer(job, records)) is not None:
-                report(Kept(job=job, record=record))
-            elif job.fingerprint not in failures:
-                missing.setdefault(job.fingerprint, job)
+        missing: dict[str, Run] = {}
+        for run in runs:
+            if (record := _answer(run, records)) is not None:
+                report(Kept(run=run, record=record))
+            elif run.fingerprint not in failures:
+                missing.setdefault(run.fingerprint, run)
         with closing(_events(engine, list(missing.values()), minutes)) as events:
             for event in events:
                 if isinstance(event, Finished):
@@ -91,39 +92,37 @@ def run_study(
                     store.append(folder, failure)
                     failures[failure.fingerprint] = failure
                 report(event)
-        for job in jobs:  # the same run under several labels is computed once
-            again = job is not missing.get(job.fingerprint, job)
-            if again and (record := _answer(job, records)) is not None:
-                report(Kept(job=job, record=record))
-    answers = tuple(_answer(job, records) for job in jobs)
+        for run in runs:  # the same run under several labels is computed once
+            again = run is not missing.get(run.fingerprint, run)
+            if again and (record := _answer(run, records)) is not None:
+                report(Kept(run=run, record=record))
+    answers = tuple(_answer(run, records) for run in runs)
     return StudyResult(
         records=answers,
-        failures=tuple(failures[job.fingerprint] for job in jobs if job.fingerprint in failures),
+        failures=tuple(failures[run.fingerprint] for run in runs if run.fingerprint in failures),
         left=tuple(
-            job.run
-            for job, answer in zip(jobs, answers, strict=True)
-            if answer is None and job.fingerprint not in failures
+            run for run, answer in zip(runs, answers, strict=True) if answer is None and run.fingerprint not in failures
         ),
     )
 
 
-def recorded(runs: Sequence[Run], dataset: Dataset, folder: Path | str) -> tuple[RunRecord | None, ...]:
+def recorded(runs: Sequence[Run], folder: Path | str) -> tuple[RunRecord | None, ...]:
     """The record of each run, measured as often as the run asks; None for one that `folder` holds no such record of.
 
     RecordError if `folder` holds an invalid line.
     """
     records = store.read_stored(Path(folder)).records
-    return tuple(_answer(job_of(run, dataset), records) for run in runs)
+    return tuple(_answer(run, records) for run in runs)
 
 
-def _answer(job: Job, records: Mapping[str, RunRecord]) -> RunRecord | None:
-    """The record of a job, if there is one that was measured as often as its run asks."""
-    record = records.get(job.fingerprint)
-    return record if record is not None and is_answered_by(job.run, record) else None
+def _answer(run: Run, records: Mapping[str, RunRecord]) -> RunRecord | None:
+    """The record of a run, if there is one that was measured as often as it asks."""
+    record = records.get(run.fingerprint)
+    return record if record is not None and record.answers(run) else None
 
 
-def _events(engine: Engine, jobs: Sequence[Job], minutes: float | None) -> Generator[Event]:
-    for chunk in chunks(jobs, minutes):
+def _events(engine: Engine, runs: Sequence[Run], minutes: float | None) -> Generator[Event]:
+    for chunk in chunks(runs, minutes):
         with closing(engine.run(chunk)) as events:
             yield from events
 
@@ -170,10 +169,10 @@ def choose_engine(
 
 
 def _failure(event: Failed, engine: Engine) -> FailedRun:
-    run = event.job.run
     return FailedRun(
-        fingerprint=event.job.fingerprint,
-        label=run.name,
-        failure=event.reason,
-        environment=environment(run.device, engine=engine.name),
+        fingerprint=event.run.fingerprint,
+        run=event.run,
+        label=event.run.name,
+        error=event.reason,
+        environment=environment(event.run.device, engine=engine.name),
     )

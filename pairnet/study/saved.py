@@ -2,29 +2,27 @@
 
 import hashlib
 import json
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pairnet.artifact.recorded import measure, require_same_images
-from pairnet.data.pairs import Moments, draw_pairs
+from pairnet.data.drawing import check_images, draw, draw_held_out
+from pairnet.data.pairs import Moments, accuracy
 from pairnet.data.sources import Dataset
 from pairnet.errors import RecordError, one_line
 from pairnet.models.networks import JointNetwork, TwinNetwork, build
+from pairnet.records.folders import CONTENT, RECORD, WEIGHTS, load_record, saved_runs
+from pairnet.records.record import Epoch, RunRecord
+from pairnet.records.run import Run
 from pairnet.study.environment import environment
 from pairnet.study.execution import execute
-from pairnet.study.folders import RECORD, WEIGHTS, current, load_record, old_name, restore, saved_runs
-from pairnet.study.jobs import job_of
-from pairnet.study.records import RunRecord
-from pairnet.study.runs import Run, check_size, draw, fingerprint, is_answered_by
-from pairnet.training.history import Epoch
 from pairnet.training.loop import predict
+from pairnet.writing import check_folder, current_file, folder_of_files
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,7 +33,7 @@ class TrainedRun:
     network: JointNetwork | TwinNetwork
 
     def __repr__(self) -> str:
-        return f"TrainedRun({self.record.variant.name}, accuracy {self.record.accuracy:.4f})"
+        return f"TrainedRun({self.record.run.variant.name}, accuracy {self.record.accuracy:.4f})"
 
     @property
     def moments(self) -> Moments:
@@ -45,24 +43,13 @@ class TrainedRun:
     def save(self, folder: Path | str) -> Path:
         """Writes weights and record into `folder` and returns it.
 
-        The folder appears whole, and replaces one of that name. A kill at any moment leaves the old one, the new one,
-        or the old one under a hidden name, from which the next use of the folder restores it. OSError names the path.
+        The folder is new, empty, or one in which a trained network was saved: that is replaced, and nothing else in it.
+        A kill at any moment leaves the old one or the new one. ArgumentError for any other folder; OSError names the
+        path.
         """
         folder = Path(folder)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        restore(folder)
-        new = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
+        with folder_of_files(folder, content=CONTENT, older=_older(folder)) as new:
             _write(new, self)
-            new.chmod(0o755)
-            if folder.exists():
-                folder.rename(old_name(folder))
-            new.rename(folder)
-        except BaseException:
-            shutil.rmtree(new, ignore_errors=True)
-            restore(folder)
-            raise
-        shutil.rmtree(old_name(folder), ignore_errors=True)
         return folder
 
 
@@ -75,7 +62,7 @@ def train(run: Run, dataset: Dataset, *, on_epoch: Callable[[int, Epoch], None] 
     """
     pairs, held_out = draw(run, dataset)
     place = environment(run.device, engine="single")
-    trained, record = execute(job_of(run, dataset), place, pairs, held_out, on_epoch)
+    trained, record = execute(run, place, pairs, held_out, on_epoch)
     return TrainedRun(record=record, network=trained.network.cpu().eval())
 
 
@@ -101,16 +88,15 @@ def train_and_save(
     If this very run is there already, nothing is trained, unless `force` asks to train it again. One whose held-out
     pairs were evaluated less often than `run` asks is trained again, and replaced.
     """
-    check_size(run, dataset)
-    wanted = fingerprint(run, dataset)
-    there = next((found for found in saved_runs(runs, run.variant.name) if found[1].fingerprint == wanted), None)
-    if there is not None and not force and is_answered_by(run, there[1]):
+    check_images(run, dataset)
+    there = next((each for each in saved_runs(runs, run.variant.name) if each[1].fingerprint == run.fingerprint), None)
+    if there is not None and not force and there[1].answers(run):
         return SavedRun(folder=there[0], record=there[1], fresh=False)
+    folder = there[0] if there is not None else runs / f"{run.variant.name}-{run.fingerprint[:8]}"
+    check_folder(folder, content=CONTENT, older=_older(folder), names=(RECORD, WEIGHTS))
     runs.mkdir(parents=True, exist_ok=True)
     tempfile.TemporaryFile(dir=runs).close()  # nothing is trained that could not be kept
-    trained = train(run, dataset, on_epoch=on_epoch)
-    folder = there[0] if there is not None else runs / f"{run.variant.name}-{wanted[:8]}"
-    trained.save(folder)
+    train(run, dataset, on_epoch=on_epoch).save(folder)
     return SavedRun(folder=folder, record=load_record(folder), fresh=True)
 
 
@@ -121,9 +107,9 @@ def load_run(folder: Path | str) -> TrainedRun:
     """
     from safetensors import SafetensorError, safe_open
 
-    folder = current(Path(folder))
+    folder = Path(folder)
     record = load_record(folder)
-    path = folder / WEIGHTS
+    path = current_file(folder, WEIGHTS)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -131,26 +117,33 @@ def load_run(folder: Path | str) -> TrainedRun:
     except (SafetensorError, OSError, RuntimeError) as error:
         raise RecordError(f"{path}: expected the weights of a network, got something else: {one_line(error)}") from None
     _check_pair(folder, record, metadata, weights)
-    network = build(record.variant)
+    network = build(record.run.variant)
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
-        raise RecordError(f"{path}: expected the weights of {record.variant.name}, got others: {reason}") from None
+        raise RecordError(f"{path}: expected the weights of {record.run.variant.name}, got others: {reason}") from None
     return TrainedRun(record=record, network=network.eval())
 
 
 def evaluate(trained: TrainedRun, dataset: Dataset, *, any_images: bool = False) -> float:
-    """Accuracy on the run's recorded test draw.
+    """Accuracy on the run's recorded held-out pairs.
 
-    DataError if `dataset` is not the one it was recorded on, unless `any_images` allows that.
+    DataError if `dataset` is not the one it was recorded on, unless `any_images` allows that: the same numbers then
+    draw from these images.
     """
-    record = trained.record
-    if not any_images:
-        name = record.variant.name
-        require_same_images(dataset, owner=name, name=record.data.name, checksum=record.data.checksum)
-    pairs = draw_pairs(dataset.test, count=record.test_pairs, seed=record.seeds.test_draw)
-    return measure(lambda drawn: predict(trained.network, drawn, trained.moments).numpy(), (pairs, pairs.targets))
+    run = trained.record.run
+    pairs = draw_held_out(replace(run, images=dataset.images) if any_images else run, dataset)
+    return accuracy(predict(trained.network, pairs, trained.moments).numpy(), pairs.targets)
+
+
+def _older(folder: Path) -> tuple[str, ...]:
+    """The files of a network that was saved before folders carried a mark."""
+    try:
+        load_record(folder)
+    except RecordError:
+        return ()
+    return (RECORD, WEIGHTS)
 
 
 def _write(folder: Path, trained: TrainedRun) -> None:
@@ -159,7 +152,7 @@ def _write(folder: Path, trained: TrainedRun) -> None:
 
     weights = {name: value.contiguous().cpu() for name, value in trained.network.state_dict().items()}
     record = replace(trained.record, weights_sha256=weights_digest(weights))
-    text = json.dumps(asdict(record), indent=1, allow_nan=False) + "\n"
+    text = record.to_json(indent=1) + "\n"
     metadata = {"fingerprint": record.fingerprint, "record_sha256": hashlib.sha256(text.encode()).hexdigest()}
     try:
         save_file(weights, folder / WEIGHTS, metadata=metadata)
@@ -171,7 +164,7 @@ def _write(folder: Path, trained: TrainedRun) -> None:
 def _check_pair(folder: Path, record: RunRecord, metadata: Mapping[str, str], weights: Mapping[str, Tensor]) -> None:
     """RecordError unless record and weights were written together and neither was changed since."""
     if record.schema == 1:  # which wrote fewer digests
-        found = json.loads((folder / RECORD).read_bytes())["fingerprint"]
+        found = json.loads(current_file(folder, RECORD).read_bytes())["fingerprint"]
         if metadata.get("fingerprint", found) != found:
             raise RecordError(f"{folder}: {WEIGHTS} belongs to another run than {RECORD}: train it again")
         return
@@ -182,7 +175,7 @@ def _check_pair(folder: Path, record: RunRecord, metadata: Mapping[str, str], we
             f"{folder}: expected weights of SHA-256 {record.weights_sha256[:12]}, as in {RECORD}, got {digest[:12]}: "
             "they were changed; train the run again"
         )
-    if hashlib.sha256((folder / RECORD).read_bytes()).hexdigest() != metadata.get("record_sha256"):
+    if hashlib.sha256(current_file(folder, RECORD).read_bytes()).hexdigest() != metadata.get("record_sha256"):
         raise RecordError(f"{folder}: {RECORD} was edited after training, {WEIGHTS} names another: train it again")
 
 

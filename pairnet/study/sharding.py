@@ -5,11 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from pairnet.artifact.text import counted, shown
 from pairnet.errors import ArgumentError
-from pairnet.models.variants import Variant
-from pairnet.study.runs import Run
-from pairnet.study.settings import nameless
+from pairnet.records.run import Run
+from pairnet.wording import counted, shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,14 +43,9 @@ def of_shard(plans: Sequence[Sequence[Run]], shard: Shard) -> list[list[Run]]:
 
     ArgumentError for more shards than draws, some of which would have nothing to do.
     """
-    rows = {variant: nameless(variant) for variant in dict.fromkeys(run.variant for run in chain(*plans))}
-
-    def row_of(run: Run) -> tuple[Variant, bool]:
-        return rows[run.variant], run.fold is None
-
-    draws: dict[tuple[Variant, bool], dict[int, None]] = {}  # seeds of each row, both in their order
+    draws: dict[Run, dict[int, None]] = {}  # seeds of each row, both in their order
     for run in chain(*plans):
-        draws.setdefault(row_of(run), {})[run.seed] = None
+        draws.setdefault(run.setting, {})[run.seed] = None
     units = [(row, seed) for row, seeds in draws.items() for seed in seeds]
     if shard.count > len(units):
         raise ArgumentError(
@@ -60,7 +53,7 @@ def of_shard(plans: Sequence[Sequence[Run]], shard: Shard) -> list[list[Run]]:
             f"rows to share out, got {shard}: choose fewer shards"
         )
     own = set(units[shard.number - 1 :: shard.count])
-    return [[run for run in plan if (row_of(run), run.seed) in own] for plan in plans]
+    return [[run for run in plan if (run.setting, run.seed) in own] for plan in plans]
 
 
 def _not_understood(given: str) -> ArgumentError:

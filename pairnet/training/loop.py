@@ -21,8 +21,9 @@ from pairnet.errors import ArgumentError
 from pairnet.models.networks import JointNetwork, MaskedDropout, Scores, TwinNetwork, build
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import Variant
+from pairnet.records.record import Epoch
+from pairnet.records.run import MEASUREMENTS
 from pairnet.training.device import resolve_device
-from pairnet.training.history import Epoch
 from pairnet.training.metrics import (
     Metrics,
     check_finite,
@@ -36,8 +37,6 @@ from pairnet.training.optimiser import Optimiser
 
 EVALUATION_BATCH = 100
 """Pairs evaluated at once; their activations fit into a core's cache."""
-MEASUREMENTS = 5
-"""Measurements of the held-out pairs per run; one after each of 25 epochs would take a quarter of the run's time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,15 +57,17 @@ def train_network(
     recipe: Recipe,
     weight_seed: int,
     order_seed: int,
+    mask_seed: int | None = None,
     device: str = "cpu",
     measurements: int = MEASUREMENTS,
     on_epoch: Callable[[int, Epoch], None] | None = None,
 ) -> Trained:
     """Train a new network of `variant` on `pairs`, and measure it on `held_out` `measurements` times, last at the end.
 
-    Both sets are normalised with the moments of `pairs`. On a CPU the result depends only on the arguments and on the
-    CPU's instruction set (torch has different kernels for each, and they round differently). Torch is limited to one
-    thread: sums over several threads round differently, and networks of this size gain nothing from more.
+    Both sets are normalised with the moments of `pairs`. Without `mask_seed`, dropout masks follow from `weight_seed`.
+    On a CPU the result depends only on the arguments and on the CPU's instruction set (torch has different kernels for
+    each, and they round differently). Torch is limited to one thread: sums over several threads round differently, and
+    networks of this size gain nothing from more.
     `on_epoch` is called with the number of finished epochs and the metrics of the last one.
 
     Raises ArgumentError for an argument out of bounds, NotationError if the layers of `variant` do not fit,
@@ -79,7 +80,7 @@ def train_network(
     network = build(variant, seed=weight_seed).to(device)
     parameters = [(parameter, parameter.dim() > 1) for parameter in network.parameters()]
     optimiser = Optimiser(parameters, recipe, recipe.learning_rate)
-    mask_stream = mask_generator(weight_seed)
+    mask_stream = mask_generator(weight_seed if mask_seed is None else mask_seed)
     history: list[Epoch] = []
     with (
         single_thread(),
@@ -136,9 +137,9 @@ def _train_epoch(
 # Dropout masks
 
 
-def mask_generator(weight_seed: int) -> torch.Generator:
-    """The generator of a run's dropout masks. It follows from `weight_seed`, but is not the stream of the weights."""
-    return torch.Generator().manual_seed((weight_seed + 0x6D61736B) % 2**63)
+def mask_generator(seed: int) -> torch.Generator:
+    """The generator of a run's dropout masks: for the same seed another stream than that of the weights."""
+    return torch.Generator().manual_seed((seed + 0x6D61736B) % 2**63)
 
 
 def draw_masks(network: nn.Module, pairs: int, generator: torch.Generator) -> None:

@@ -11,7 +11,7 @@ from torch.nn import functional
 from pairnet.errors import TrainingError
 from pairnet.models.networks import Scores
 from pairnet.models.variants import Variant
-from pairnet.training.history import Epoch
+from pairnet.records.record import Epoch
 
 
 @dataclass(frozen=True, kw_only=True)

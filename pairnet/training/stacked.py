@@ -19,11 +19,11 @@ from pairnet.errors import ArgumentError, TrainingError
 from pairnet.models.networks import MaskedDropout, Scores, build
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import Variant
+from pairnet.records.record import Epoch
+from pairnet.records.run import MEASUREMENTS
 from pairnet.training.device import resolve_device
-from pairnet.training.history import Epoch
 from pairnet.training.loop import (
     EVALUATION_BATCH,
-    MEASUREMENTS,
     Trained,
     check_measurements,
     is_measured,
@@ -49,6 +49,7 @@ class Member:
     held_out: Pairs
     weight_seed: int
     order_seed: int
+    mask_seed: int | None = None  # None: dropout masks follow from `weight_seed`
     loss_ratio: float
 
 
@@ -145,7 +146,10 @@ class _Stack:
                 )
                 for member, own in zip(members, self._moments, strict=True)
             ],
-            [mask_generator(member.weight_seed) for member in members],
+            [
+                mask_generator(member.weight_seed if member.mask_seed is None else member.mask_seed)
+                for member in members
+            ],
             {f"{name}.mask": m for name, m in self._template.named_modules() if isinstance(m, MaskedDropout)},
             pinned=self._device.type != "cpu",
         )

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pairnet.artifact.metadata import METADATA, FileMetadata, Seeds, from_text
-from pairnet.artifact.text import is_plain, shown
 from pairnet.errors import ModelError
 from pairnet.models.variants import VARIANTS
+from pairnet.wording import is_plain, shown
 
 VALID = {
     "pairnet": "1",

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from workers import workers_of
 
-from pairnet.study.store import read_records
+from pairnet.records.store import read_records
 
 KILLS = 33 if os.environ.get("PAIRNET_ATTACK") == "long" else 3
 COMMAND = [

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from record_examples import record
 
 from pairnet.errors import RecordError
-from pairnet.study.reading import read_record
+from pairnet.records.reading import read_record
 
 LINES = 20_000 if os.environ.get("PAIRNET_ATTACK") == "long" else 500
 VALUES = (None, True, -1, 0, 1e308, 2**70, "", "x", "\x1b[31m", [], {}, [[]], {"a": 1}, [1, "b"], "conv(1,1,3)")

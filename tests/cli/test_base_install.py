@@ -9,7 +9,7 @@ from record_examples import record
 
 from pairnet.data.sources import load_dataset
 from pairnet.extras import EXTRAS
-from pairnet.study.store import append
+from pairnet.records.store import append
 
 pytest_plugins = ("trained_runs",)
 

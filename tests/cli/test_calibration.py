@@ -10,8 +10,8 @@ from record_examples import record
 from pairnet.cli import app
 from pairnet.cli.common import run_app
 from pairnet.models.variants import find_variant
-from pairnet.study.store import append
-from pairnet.training.calibration import BINS, expected_calibration_error, pooled, reliability
+from pairnet.records.calibration import BINS, expected_calibration_error, pooled, reliability
+from pairnet.records.store import append
 
 
 def test_every_pair_is_counted_in_the_bin_of_its_probability():

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pairnet.study.runs import MEASUREMENTS
 from record_examples import record
 from typer.main import get_command
 
@@ -15,9 +16,8 @@ from pairnet.cli import app
 from pairnet.cli.common import number_of
 from pairnet.data.sources import load_dataset
 from pairnet.models.variants import VARIANTS, count_parameters
+from pairnet.records.store import append, read_records
 from pairnet.serving.pictures import read
-from pairnet.study.runs import MEASUREMENTS
-from pairnet.study.store import append, read_records
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 from record_examples import record
 
 from pairnet.models.variants import find_variant
-from pairnet.study.records import FailedRun
-from pairnet.study.store import RECORDS, append, read_records
+from pairnet.records.record import FailedRun
+from pairnet.records.store import RECORDS, append, read_records
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from pairnet.cli import progress
 from pairnet.models.variants import find_variant
-from pairnet.study.runs import Run
+from pairnet.records.run import Run
 
 
 def test_no_bar_is_left_of_a_run_that_did_not_begin():

@@ -11,10 +11,10 @@ from reporting.test_effects import planted
 
 from pairnet.data.pairs import draw_pairs
 from pairnet.data.sources import load_dataset
+from pairnet.records.record import FailedRun
+from pairnet.records.store import append, read_records
 from pairnet.study.plan import plan
-from pairnet.study.records import FailedRun
 from pairnet.study.running import run_study
-from pairnet.study.store import append, read_records
 from pairnet.study.tables import studies
 
 SMALL = {"epochs": 2, "pairs": 60, "test_pairs": 80, "measurements": None}

@@ -8,8 +8,8 @@ import pytest
 from record_examples import record
 
 from pairnet.models.variants import find_variant
-from pairnet.study.records import FailedRun
-from pairnet.study.store import RECORDS, append, locked, read_records, read_stored
+from pairnet.records.record import FailedRun
+from pairnet.records.store import RECORDS, append, locked, read_records, read_stored
 
 SHORT = replace(find_variant("fc_1"), recipe=replace(find_variant("fc_1").recipe, epochs=2))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pairnet.study.store import read_records
+from pairnet.records.store import read_records
 
 FILE = """
 title = "Rates"

@@ -13,7 +13,7 @@ from pairnet.cli.progress import StudyDisplay
 from pairnet.cli.study_display import TableDisplay, display_of
 from pairnet.models.paper import Figure
 from pairnet.models.variants import find_variant
-from pairnet.study.jobs import EpochDone, Failed, Finished, Job, Started
+from pairnet.study.events import EpochDone, Failed, Finished, Job, Started
 from pairnet.study.plan import Row, Study, plan
 from pairnet.study.running import Kept
 from pairnet.study.tables import studies

@@ -11,11 +11,11 @@ import pytest
 from record_examples import record
 
 from pairnet.models.variants import find_variant
+from pairnet.records.record import FailedRun, fingerprint_of
+from pairnet.records.run import Run
+from pairnet.records.store import RECORDS, append, read_records
 from pairnet.study.engines.processes import Processes
-from pairnet.study.records import FailedRun, fingerprint_of
 from pairnet.study.running import run_study
-from pairnet.study.runs import Run
-from pairnet.study.store import RECORDS, append, read_records
 
 
 def conv_1(epochs=2):

@@ -31,9 +31,9 @@ from pairnet.exporting.export import export
 from pairnet.models import variants
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import VARIANTS, find_variant
+from pairnet.records.folders import load_record
+from pairnet.records.run import Run
 from pairnet.serving.predictor import Predictor
-from pairnet.study.folders import load_record
-from pairnet.study.runs import Run
 from pairnet.study.saved import load_run, train_and_save
 
 pytest_plugins = ("trained_runs",)

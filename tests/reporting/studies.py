@@ -5,10 +5,9 @@ from dataclasses import replace
 
 from record_examples import record
 
-from pairnet.study.records import DataFacts, RunRecord
+from pairnet.records.calibration import BINS
+from pairnet.records.record import DataFacts, Epoch, RunRecord
 from pairnet.study.tables import studies
-from pairnet.training.calibration import BINS
-from pairnet.training.history import Epoch
 
 MNIST = DataFacts(name="mnist", source="mnist", origin="full MNIST", checksum="d" * 64, classes=10)
 

@@ -10,11 +10,11 @@ from rich.console import Console
 from pairnet.models.paper import Figure
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import find_variant
+from pairnet.records.record import Seeds
 from pairnet.reporting.markdown import markdown_table
 from pairnet.reporting.summaries import by_row, measured_on, summarise, unlike_the_paper
 from pairnet.reporting.terminal import study_table
 from pairnet.study.plan import Reason, Row, Study
-from pairnet.study.records import Seeds
 
 REASON = Reason(text="for a reason", explains="higher")
 STUDY = Study(

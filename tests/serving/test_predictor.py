@@ -20,12 +20,12 @@ from pairnet.cli.common import run_app
 from pairnet.data.sources import load_dataset
 from pairnet.errors import ArgumentError, ClosedError, DataError, InputError, ModelError, ProviderError
 from pairnet.models.variants import VARIANTS
+from pairnet.records.folders import load_record
 from pairnet.serving import predictor as module
 from pairnet.serving import predictor as predictor_module
 from pairnet.serving.inputs import check_results
 from pairnet.serving.model import CudaRunner, Model
 from pairnet.serving.predictor import Predictor
-from pairnet.study.folders import load_record
 from pairnet.study.saved import evaluate, load_run
 
 pytest_plugins = ("trained_runs",)

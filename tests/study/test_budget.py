@@ -3,15 +3,15 @@
 from dataclasses import dataclass, field, replace
 
 import pytest
+from pairnet.study.runs import fingerprint
 from record_examples import EPOCH, record
 
 from pairnet.errors import ArgumentError
 from pairnet.models.variants import find_variant
 from pairnet.study import budget
-from pairnet.study.jobs import Finished, Job, Started
+from pairnet.study.events import Finished, Job, Started
 from pairnet.study.plan import Row, Study, plan
 from pairnet.study.running import Kept, run_study
-from pairnet.study.runs import fingerprint
 
 TWO = Study(
     name="two",

@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pairnet.study.runs import Run, draw
 
 from pairnet.data.pairs import folds
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import find_variant
 from pairnet.study.environment import environment
+from pairnet.study.events import job_of
 from pairnet.study.execution import answers_digest, execute
-from pairnet.study.jobs import job_of
-from pairnet.study.runs import Run, draw
 
 RUN = Run(variant=replace(find_variant("conv_1"), recipe=Recipe(epochs=1)), pairs=100, test_pairs=130)
 

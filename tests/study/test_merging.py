@@ -10,12 +10,12 @@ from record_examples import EPOCH, record
 
 from pairnet.errors import RecordError
 from pairnet.models.variants import find_variant
-from pairnet.study.collection import collect
+from pairnet.records.collection import collect
+from pairnet.records.folders import RECORD
+from pairnet.records.record import FailedRun
+from pairnet.records.store import RECORDS, append, locked, read_records, read_stored
 from pairnet.study.files import KEPT, keep_file
-from pairnet.study.folders import RECORD
 from pairnet.study.merging import Merged, merge
-from pairnet.study.records import FailedRun
-from pairnet.study.store import RECORDS, append, locked, read_records, read_stored
 
 FEW = record(0, epochs=(replace(EPOCH, validation_loss=None, validation_accuracy=None), EPOCH), measurements=1)
 

@@ -12,9 +12,9 @@ from pairnet.errors import RecordError
 from pairnet.host import revision
 from pairnet.models.recipes import Recipe, Warp
 from pairnet.models.variants import VARIANTS, find_variant
+from pairnet.records.reading import read_record
+from pairnet.records.record import FailedRun, fingerprint_of, name_of
 from pairnet.study.environment import environment
-from pairnet.study.reading import read_record
-from pairnet.study.records import FailedRun, fingerprint_of, name_of
 
 
 def edited(**changes):

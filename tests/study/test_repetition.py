@@ -9,12 +9,12 @@ from record_examples import record
 from pairnet.data.sources import load_dataset
 from pairnet.errors import ArgumentError, DataError, RecordError
 from pairnet.models.variants import find_variant
+from pairnet.records.record import fingerprint_of, name_of
+from pairnet.records.run import Run
 from pairnet.study import repetition
 from pairnet.study.engines.processes import Processes
-from pairnet.study.records import fingerprint_of, name_of
 from pairnet.study.repetition import choose_records, compare, tolerance_of, unlike, verify_runs
 from pairnet.study.running import run_study
-from pairnet.study.runs import Run
 
 OTHER_CPU = "Another CPU (family 1 model 2), 64 cores"
 

@@ -15,11 +15,11 @@ from workers import is_running, workers_of
 from pairnet.errors import ArgumentError, MissingExtraError, RecordError
 from pairnet.models import paper
 from pairnet.models.variants import find_variant
+from pairnet.records.store import RECORDS, locked, read_records, read_stored
 from pairnet.study.engines.processes import Processes
-from pairnet.study.jobs import EpochDone, Failed, Finished, Started
+from pairnet.study.events import EpochDone, Failed, Finished, Started
 from pairnet.study.plan import Row, Study, plan
 from pairnet.study.running import ENGINES, Kept, choose_engine, run_study
-from pairnet.study.store import RECORDS, locked, read_records, read_stored
 
 SMALL = Study(
     name="small",

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pairnet.study.runs import Run, draw, draw_again, fingerprint, is_answered_by, with_dropout
 from record_examples import record
 
 from pairnet.errors import ArgumentError, DataError, NotationError
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import find_variant
-from pairnet.study.runs import Run, draw, draw_again, fingerprint, is_answered_by, with_dropout
 
 
 def short(name, **settings):

@@ -15,9 +15,9 @@ from safetensors.torch import load_file, save_file
 from pairnet.errors import DataError, RecordError
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import Variant, find_variant
+from pairnet.records.folders import RECORD, WEIGHTS, Found, load_record, newest, old_name
+from pairnet.records.run import Run
 from pairnet.study import saved as saved_module
-from pairnet.study.folders import RECORD, WEIGHTS, Found, load_record, newest, old_name
-from pairnet.study.runs import Run
 from pairnet.study.saved import evaluate, load_run, train, train_and_save
 
 
@@ -114,7 +114,7 @@ def test_only_runs_of_the_asked_recipe_images_and_pairs_are_found(glyph_set, sav
 
 def test_a_cross_validated_run_is_not_the_newest(saved, copy, monkeypatch):
     fold = replace(load_record(copy), fold=0)
-    monkeypatch.setattr("pairnet.study.folders.saved_runs", lambda runs, name: iter([(copy, fold)]))
+    monkeypatch.setattr("pairnet.records.folders.saved_runs", lambda runs, name: iter([(copy, fold)]))
     assert newest(copy.parent, RUN.variant) == Found(newest=None, fitting=0, other=copy, others=1)
 
 

@@ -3,16 +3,16 @@
 from pathlib import Path
 
 import pytest
+from pairnet.study.runs import fingerprint
 
 from pairnet.data.sources import load_dataset
 from pairnet.errors import RecordError
 from pairnet.models.variants import check, count_parameters
+from pairnet.records.reading import read_record
+from pairnet.records.record import fingerprint_of
+from pairnet.records.store import RECORDS, read_records
 from pairnet.study.plan import plan
-from pairnet.study.reading import read_record
-from pairnet.study.records import fingerprint_of
 from pairnet.study.running import Kept, run_study
-from pairnet.study.runs import fingerprint
-from pairnet.study.store import RECORDS, read_records
 from pairnet.study.tables import studies
 
 OLD = Path(__file__).with_name("schema1.jsonl")

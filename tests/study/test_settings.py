@@ -7,7 +7,7 @@ from record_examples import record
 
 from pairnet.errors import RecordError
 from pairnet.models.variants import find_variant
-from pairnet.study.settings import by_setting, describe, largest, select, setting_of
+from pairnet.records.settings import by_setting, describe, largest, select, setting_of
 
 RECORD = record()
 

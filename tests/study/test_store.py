@@ -10,9 +10,9 @@ import pytest
 from record_examples import EPOCH, record
 
 from pairnet.errors import RecordError
+from pairnet.records.record import FailedRun
+from pairnet.records.store import RECORDS, append, locked, read_records, read_stored, remove
 from pairnet.study.environment import environment
-from pairnet.study.records import FailedRun
-from pairnet.study.store import RECORDS, append, locked, read_records, read_stored, remove
 
 
 def failed(like):
@@ -93,7 +93,7 @@ def test_a_failure_is_kept_until_the_run_succeeds(tmp_path):
 def test_one_writer_at_a_time(tmp_path):
     code = f"""
 from pathlib import Path
-from pairnet.study.store import locked
+from pairnet.records.store import locked
 with locked(Path({str(tmp_path)!r})):
     print("in")
 """

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pairnet.training.calibration import BINS, reliability
+from pairnet.records.calibration import BINS, reliability
 
 
 def test_bins_count_the_pairs_whose_target_is_1():

@@ -11,13 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from pairnet.artifact.text import counted
 from pairnet.models import notation
 from pairnet.models.notation import BatchNorm, Conv, Dropout, GlobalPool, Layer, Linear, Order, Pool, Shape, Softmax
 from pairnet.models.steps import steps
 from pairnet.models.variants import IMAGE, PAIR, Variant, check, count_parameters
 from pairnet.reporting.figures.diagram import ARROW, LINE, SMALL, arrow, box, flow, fold, lanes, pill, width_of, write
 from pairnet.reporting.figures.drawing import INK, SERIES, style
+from pairnet.wording import counted
 
 WIDTH, MARGIN, PICTURE = 317.0, 6.0, 35.0
 CENTRE = WIDTH / 2

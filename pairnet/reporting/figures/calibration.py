@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pairnet.records.calibration import Bin, expected_calibration_error
 from pairnet.reporting.figures.drawing import FAINT, SERIES, style
-from pairnet.training.calibration import Bin, expected_calibration_error
 
 
 def reliability_diagram(bins: Mapping[str, Sequence[Bin]], *, width: float = 4.2) -> Figure:

@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from pairnet.records.record import Epoch, RunRecord
 from pairnet.reporting.figures.drawing import SERIES, legend, panel, style
-from pairnet.study.records import RunRecord
-from pairnet.training.history import Epoch
 
 Metric = Callable[[Epoch], float | None]
 
@@ -60,7 +59,7 @@ def course(records: Sequence[RunRecord], metric: Metric) -> list[tuple[int, floa
         for record in records:
             value = metric(record.epochs[at])
             if value is not None:
-                draws.setdefault(record.seeds.train_draw, []).append(value)
+                draws.setdefault(record.run.seed, []).append(value)
         if sum(map(len, draws.values())) == len(records):
             means = [statistics.fmean(folds) for folds in draws.values()]
             found.append((at + 1, statistics.fmean(means), statistics.stdev(means) if len(means) > 1 else 0.0))

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairnet.artifact.design import Port
-from pairnet.artifact.text import shown
 from pairnet.errors import RequestError
+from pairnet.wording import shown
 
 EXTENSIONS = ("binary_tensor_data", "model_configuration", "statistics", "model_repository")
 VERSION = "1"

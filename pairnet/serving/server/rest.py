@@ -9,13 +9,13 @@ from typing import Any
 
 import msgspec
 
-from pairnet.artifact.text import shown
 from pairnet.errors import RequestError
 from pairnet.serving.server.batching import Outputs, never
 from pairnet.serving.server.protocol import LARGEST_JSON, LARGEST_REQUEST, STATUSES, Request
 from pairnet.serving.server.rest_format import BINARY, HEADER_LENGTH, JSON, Headers, compressed, encode, parse
 from pairnet.serving.server.served import ServedModel
 from pairnet.serving.server.service import Service
+from pairnet.wording import shown
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairnet.artifact.design import Port
-from pairnet.artifact.text import shown
 from pairnet.errors import RequestError
 from pairnet.serving.server import protocol
 from pairnet.serving.server.batching import Outputs
 from pairnet.serving.server.protocol import LARGEST_JSON, LARGEST_REQUEST, VERSION, Request
 from pairnet.serving.server.served import ServedModel
+from pairnet.wording import shown
 
 Headers = Mapping[bytes, bytes]
 

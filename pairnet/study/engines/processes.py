@@ -13,20 +13,22 @@ import traceback
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import Any
 
+from pairnet.data.drawing import check_images, draw
 from pairnet.data.sources import Dataset
 from pairnet.errors import ArgumentError, TrainingError, WorkerError, one_line
-from pairnet.study.jobs import EpochDone, Event, Failed, Finished, Job, Started
-from pairnet.study.runs import draw
+from pairnet.records.run import Run
+from pairnet.study.events import EpochDone, Event, Failed, Finished, Started
 
 
 @dataclass(frozen=True, kw_only=True)
 class Processes:
-    """Runs jobs in `workers` processes.  ArgumentError unless `workers` is at least 1."""
+    """Computes runs in `workers` processes.  ArgumentError unless `workers` is at least 1."""
 
     dataset: Dataset
     workers: int
@@ -41,15 +43,17 @@ class Processes:
         """How runs are computed, for people."""
         return f"{self.workers} at once"
 
-    def run(self, jobs: Sequence[Job]) -> Generator[Event]:
-        """Events of all jobs; see jobs.Engine."""
-        waiting = list(reversed(jobs))
+    def run(self, runs: Sequence[Run]) -> Generator[Event]:
+        """Events of all runs; see events.Engine."""
+        for each in runs:
+            check_images(each, self.dataset)
+        waiting = list(reversed(runs))
         context = _context()
         workers: list[_Worker] = []
         try:
-            for _ in range(min(self.workers, len(jobs))):
+            for _ in range(min(self.workers, len(runs))):
                 workers.append(_start(context))
-            while waiting or any(worker.job for worker in workers):
+            while waiting or any(worker.run for worker in workers):
                 ready = wait([*(worker.pipe for worker in workers), *(worker.process.sentinel for worker in workers)])
                 for worker in workers:
                     if worker.pipe in ready:
@@ -63,28 +67,28 @@ class Processes:
                 worker.process.join()
                 worker.pipe.close()
 
-    def _receive(self, worker: "_Worker", waiting: list[Job]) -> Iterator[Event]:
-        """The event that a worker reports; a worker without a job gets the next one."""
+    def _receive(self, worker: "_Worker", waiting: list[Run]) -> Iterator[Event]:
+        """The event that a worker reports; a worker without a run gets the next one."""
         try:
             kind, *content = worker.pipe.recv()
         except (EOFError, OSError):
             raise _ended(worker) from None
-        job = worker.job
+        run = worker.run
         if kind == "bug":
-            raise RuntimeError(f"{job.run.name if job else 'a worker'} failed:\n{content[0]}")
-        if job is not None:
+            raise RuntimeError(f"{run.name if run else 'a worker'} failed:\n{content[0]}")
+        if run is not None:
             if kind == "epoch":
-                yield EpochDone(job=job, number=content[0], epoch=content[1])
+                yield EpochDone(run=run, number=content[0], epoch=content[1])
                 return
-            worker.job = None
-            yield (Finished(job=job, record=content[0]) if kind == "record" else Failed(job=job, reason=content[0]))
+            worker.run = None
+            yield (Finished(run=run, record=content[0]) if kind == "record" else Failed(run=run, reason=content[0]))
         if waiting:
-            worker.job = job = waiting.pop()
+            worker.run = run = waiting.pop()
             try:
-                worker.pipe.send((job, *draw(job.run, self.dataset)))
+                worker.pipe.send((run, *draw(run, self.dataset)))
             except OSError:
                 raise _ended(worker) from None
-            yield Started(job=job)
+            yield Started(run=run)
 
 
 @dataclass(kw_only=True)
@@ -93,15 +97,12 @@ class _Worker:
 
     process: BaseProcess
     pipe: Connection
-    job: Job | None = None  # what it is computing
+    run: Run | None = None  # what it is computing
 
 
 def _context() -> Any:
     """How workers are started: on Linux as forks of a process that has imported what they need."""
-    if sys.platform != "win32":
-        from multiprocessing import resource_tracker
-
-        resource_tracker.ensure_running()  # started with a worker, this helper would let Ctrl-C through again
+    resource_tracker.ensure_running()  # started with a worker, this helper would let Ctrl-C through again
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
@@ -122,16 +123,13 @@ def _ended(worker: _Worker) -> WorkerError:
     worker.process.join(1)
     code = worker.process.exitcode
     how = f"was killed by signal {-code}" if code is not None and code < 0 else f"exited with status {code}"
-    what = f"the worker process that computed {worker.job.run.name}" if worker.job else "a worker process"
+    what = f"the worker process that computed {worker.run.name}" if worker.run else "a worker process"
     return WorkerError(f"{what} {how} (out of memory?): finished runs are kept; start again with fewer `workers`")
 
 
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
     """Holds Ctrl-C back until the end of the block."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -155,7 +153,7 @@ def _main_module_hidden() -> Iterator[None]:
 
 
 def _work(pipe: "Connection[Any, Any]") -> None:
-    """The main loop of a worker: jobs from the pipe, events into it, until its other end is closed."""
+    """The main loop of a worker: runs from the pipe, events into it, until its other end is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         from pairnet.study.environment import environment
@@ -163,11 +161,11 @@ def _work(pipe: "Connection[Any, Any]") -> None:
 
         pipe.send(("ready",))
         while True:
-            job, pairs, held_out = pipe.recv()
+            run, pairs, held_out = pipe.recv()
             try:
                 _, record = execute(
-                    job,
-                    environment(job.run.device, engine="processes"),
+                    run,
+                    environment(run.device, engine="processes"),
                     pairs,
                     held_out,
                     lambda number, epoch: pipe.send(("epoch", number, epoch)),

@@ -1,9 +1,9 @@
 """The engine for a Ray cluster: one long-lived worker for each CPU, or GPU, of all its nodes.
 
-A job travels to a worker and its record travels back; the data set is put into Ray's object store once and the workers
+A run travels to a worker and its record travels back; the data set is put into Ray's object store once and the workers
 draw the pairs. Runs on CPUs are those of the engine `processes`; on a GPU a worker trains a group of stacked networks.
 
-A worker holds no state of its own. If it is lost, since its node failed or its memory was short, its jobs go to another
+A worker holds no state of its own. If it is lost, since its node failed or its memory was short, its runs go to another
 one, a few times; the number of workers follows the number of CPUs that the cluster has at the moment. Epochs are not
 reported: between the start and the end of a run, nothing travels.
 """
@@ -14,16 +14,18 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pairnet.data.drawing import check_images
 from pairnet.data.sources import Dataset
 from pairnet.errors import ArgumentError, WorkerError
 from pairnet.host import cores, node
+from pairnet.records.record import RunRecord
+from pairnet.records.run import Run
 from pairnet.study.engines.ray_connection import check_address, connected, import_ray, reason_in
 from pairnet.study.environment import versions
-from pairnet.study.jobs import Event, Failed, Finished, Job, Started
-from pairnet.study.records import RunRecord
+from pairnet.study.events import Event, Failed, Finished, Started
 
 RETRIES = 3
-"""How many times the jobs of a lost worker are given to another one."""
+"""How many times the runs of a lost worker are given to another one."""
 
 PATIENCE = 300.0
 """Seconds to wait for a first worker, and for another one if all are lost: a busy cluster has no free CPU."""
@@ -34,7 +36,7 @@ _LOOK = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class RayCluster:
-    """Runs jobs on the Ray cluster at `address`: "auto" for the one of this machine, or HOST:PORT.
+    """Computes runs on the Ray cluster at `address`: "auto" for the one of this machine, or HOST:PORT.
 
     With None, Ray is started on this machine for each call of `run`, and stopped at its end. A cluster keeps running,
     without our workers. `workers` is the largest number of runs at once; by default, as many as there are CPUs or GPUs.
@@ -58,17 +60,19 @@ class RayCluster:
         """How runs are computed, for people."""
         return "by Ray" if self.address is None else f"by Ray ({self.address})"
 
-    def run(self, jobs: Sequence[Job]) -> Generator[Event]:
-        """Events of all jobs, without EpochDone; see jobs.Engine.
+    def run(self, runs: Sequence[Run]) -> Generator[Event]:
+        """Events of all runs, without EpochDone; see events.Engine.
 
         WorkerError as well if the cluster cannot be reached, if a node has other versions of what computes, and if
-        jobs were lost with one worker after the other.
+        runs were lost with one worker after the other.
         """
         from pairnet.study.engines.stacked import groups
 
-        on_cpu = [_Task(jobs=[job]) for job in jobs if job.run.device == "cpu"]
-        on_gpu = [_Task(jobs=group) for group in groups([job for job in jobs if job.run.device != "cpu"])]
-        if not jobs:
+        for each in runs:
+            check_images(each, self.dataset)
+        on_cpu = [_Task(runs=[run]) for run in runs if run.device == "cpu"]
+        on_gpu = [_Task(runs=group) for group in groups([run for run in runs if run.device != "cpu"])]
+        if not runs:
             return
         with connected(self.address, cpus=self.workers or cores()) as ray:
             dataset = ray.put(self.dataset)
@@ -82,9 +86,9 @@ class RayCluster:
 
 @dataclass(kw_only=True)
 class _Task:
-    """What is given to a worker at once: a job, or for a GPU a group of jobs."""
+    """What is given to a worker at once: a run, or for a GPU a group of runs."""
 
-    jobs: list[Job]
+    runs: list[Run]
     losses: int = 0  # workers that were lost while they computed it
 
 
@@ -171,10 +175,10 @@ class _Crew:
         return [working[answer] for answer in ready]
 
     def _give(self, worker: _Worker, task: _Task) -> Iterator[Event]:
-        worker.task, worker.answer = task, worker.actor.compute.remote(task.jobs)
+        worker.task, worker.answer = task, worker.actor.compute.remote(task.runs)
         if not task.losses:
-            for job in task.jobs:
-                yield Started(job=job)
+            for run in task.runs:
+                yield Started(run=run)
 
     def _lose(self, worker: _Worker, error: Exception, waiting: deque[_Task]) -> None:
         """Lets another worker compute what this one did.  WorkerError if that has happened too often."""
@@ -197,18 +201,18 @@ class _Crew:
 
 
 def _name(worker: _Worker) -> str:
-    return worker.task.jobs[0].run.name if worker.task else "a worker"
+    return worker.task.runs[0].name if worker.task else "a worker"
 
 
 def _outcomes(worker: _Worker, answer: Any) -> Iterator[Event]:
-    """What a worker has reported: where it runs, or the result of each job."""
+    """What a worker has reported: where it runs, or the result of each run."""
     if worker.task is None:
         worker.node, found = answer
         check_versions(worker.node, found)
         return
     results: list[RunRecord | str] = answer
-    for job, result in zip(worker.task.jobs, results, strict=True):
-        yield Failed(job=job, reason=result) if isinstance(result, str) else Finished(job=job, record=result)
+    for run, result in zip(worker.task.runs, results, strict=True):
+        yield Failed(run=run, reason=result) if isinstance(result, str) else Finished(run=run, record=result)
 
 
 def check_versions(name: str, found: Mapping[str, str]) -> None:

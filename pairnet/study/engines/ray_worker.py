@@ -1,15 +1,16 @@
-"""What a worker of the engine for Ray computes: an actor that holds the data set and trains one job after the other."""
+"""What a worker of the engine for Ray computes: an actor that holds the data set and trains one run after the other."""
 
 from collections.abc import Sequence
 
+from pairnet.data.drawing import draw
 from pairnet.data.sources import Dataset
 from pairnet.errors import TrainingError, one_line
 from pairnet.host import node
+from pairnet.records.record import RunRecord
+from pairnet.records.run import Run
 from pairnet.study.environment import environment, versions
+from pairnet.study.events import Failed, Finished
 from pairnet.study.execution import execute
-from pairnet.study.jobs import Failed, Finished, Job
-from pairnet.study.records import RunRecord
-from pairnet.study.runs import draw
 
 
 class RayWorker:
@@ -23,27 +24,27 @@ class RayWorker:
         """Name of the node, and the versions that its results depend on."""
         return node(), versions()
 
-    def compute(self, jobs: Sequence[Job]) -> list[RunRecord | str]:
-        """The record of each job, or in one line why its run failed."""
-        if jobs[0].run.device == "cpu":
-            return [self._train(job) for job in jobs]
-        return self._train_stacked(jobs)
+    def compute(self, runs: Sequence[Run]) -> list[RunRecord | str]:
+        """The record of each run, or in one line why it failed."""
+        if runs[0].device == "cpu":
+            return [self._train(run) for run in runs]
+        return self._train_stacked(runs)
 
-    def _train(self, job: Job) -> RunRecord | str:
-        place = environment(job.run.device, engine=self._engine)
+    def _train(self, run: Run) -> RunRecord | str:
+        place = environment(run.device, engine=self._engine)
         try:
-            _, record = execute(job, place, *draw(job.run, self._dataset))
+            _, record = execute(run, place, *draw(run, self._dataset))
         except TrainingError as error:
             return one_line(error)
         return record
 
-    def _train_stacked(self, jobs: Sequence[Job]) -> list[RunRecord | str]:
+    def _train_stacked(self, runs: Sequence[Run]) -> list[RunRecord | str]:
         from pairnet.study.engines.stacked import Stacked
 
         found: dict[str, RunRecord | str] = {}
-        for event in Stacked(dataset=self._dataset, name=self._engine).run(jobs):
+        for event in Stacked(dataset=self._dataset, name=self._engine).run(runs):
             if isinstance(event, Finished):
-                found[event.job.fingerprint] = event.record
+                found[event.run.fingerprint] = event.record
             elif isinstance(event, Failed):
-                found[event.job.fingerprint] = event.reason
-        return [found[job.fingerprint] for job in jobs]
+                found[event.run.fingerprint] = event.reason
+        return [found[run.fingerprint] for run in runs]

@@ -1,41 +1,42 @@
 """The engine for GPUs: runs of one variant become one program of stacked networks; see training/stacked.py."""
 
-import json
 import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from queue import SimpleQueue
 from threading import Event as Flag
 from threading import Thread
 
+from pairnet.data.drawing import check_images, draw
 from pairnet.data.pairs import Pairs
 from pairnet.data.sources import Dataset
 from pairnet.errors import TrainingError, one_line
+from pairnet.records.record import Environment, Epoch
+from pairnet.records.run import Run
 from pairnet.study.environment import environment
+from pairnet.study.events import EpochDone, Event, Failed, Finished, Started
 from pairnet.study.execution import execute, record_of
-from pairnet.study.jobs import EpochDone, Event, Failed, Finished, Job, Started
-from pairnet.study.records import Environment
-from pairnet.study.runs import Run, draw
-from pairnet.training.history import Epoch
 from pairnet.training.stacked import Member, can_stack, train_stacked
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stacked:
-    """Runs jobs in this process, a group of stacked networks after the other."""
+    """Computes runs in this process, a group of stacked networks after the other."""
 
     dataset: Dataset
     name: str = "stacked"
     manner: str = "stacked"
 
-    def run(self, jobs: Sequence[Job]) -> Generator[Event]:
-        """Events of all jobs; see jobs.Engine. A thread computes, so that events arrive as they happen."""
-        if not jobs:
+    def run(self, runs: Sequence[Run]) -> Generator[Event]:
+        """Events of all runs; see events.Engine. A thread computes, so that events arrive as they happen."""
+        if not runs:
             return
+        for each in runs:
+            check_images(each, self.dataset)
         events: SimpleQueue[Event | BaseException | None] = SimpleQueue()
         stop = Flag()
-        thread = Thread(target=self._compute, args=(jobs, events, stop), daemon=True)
+        thread = Thread(target=self._compute, args=(runs, events, stop), daemon=True)
         thread.start()
         try:
             while (event := events.get()) is not None:
@@ -46,9 +47,9 @@ class Stacked:
             stop.set()  # heard at the end of the epoch
             thread.join()
 
-    def _compute(self, jobs: Sequence[Job], events: "SimpleQueue[Event | BaseException | None]", stop: Flag) -> None:
+    def _compute(self, runs: Sequence[Run], events: "SimpleQueue[Event | BaseException | None]", stop: Flag) -> None:
         try:
-            for group in groups(jobs):
+            for group in groups(runs):
                 self._compute_group(group, events, stop)
             events.put(None)
         except _Stopped:
@@ -57,20 +58,20 @@ class Stacked:
             events.put(error)
 
     def _compute_group(
-        self, group: Sequence[Job], events: "SimpleQueue[Event | BaseException | None]", stop: Flag
+        self, group: Sequence[Run], events: "SimpleQueue[Event | BaseException | None]", stop: Flag
     ) -> None:
-        first = group[0].run
+        first = group[0]
         place = environment(first.device, engine=self.name)
-        drawn = [draw(job.run, self.dataset) for job in group]
-        for job in group:
-            events.put(Started(job=job))
+        drawn = [draw(run, self.dataset) for run in group]
+        for run in group:
+            events.put(Started(run=run))
 
         def report(at: int, number: int, epoch: Epoch) -> None:
             if stop.is_set():
                 raise _Stopped
-            events.put(EpochDone(job=group[at], number=number, epoch=epoch))
+            events.put(EpochDone(run=group[at], number=number, epoch=epoch))
 
-        members = [_member(job.run, *pairs) for job, pairs in zip(group, drawn, strict=True)]
+        members = [_member(run, *pairs) for run, pairs in zip(group, drawn, strict=True)]
         if not can_stack(members, first.recipe):
             self._compute_singly(group, drawn, place, events, report)
             return
@@ -84,43 +85,41 @@ class Stacked:
             on_epoch=report,
         )
         share = (time.perf_counter() - start) / len(group)
-        for job, (_, held_out), result in zip(group, drawn, results, strict=True):
+        for run, (_, held_out), result in zip(group, drawn, results, strict=True):
             if isinstance(result, TrainingError):
-                events.put(Failed(job=job, reason=one_line(result)))
+                events.put(Failed(run=run, reason=one_line(result)))
             else:
-                events.put(Finished(job=job, record=record_of(job, place, held_out, result, share)))
+                events.put(Finished(run=run, record=record_of(run, place, held_out, result, share)))
 
     def _compute_singly(
         self,
-        group: Sequence[Job],
+        group: Sequence[Run],
         drawn: Sequence[tuple[Pairs, Pairs]],
         place: Environment,
         events: "SimpleQueue[Event | BaseException | None]",
         report: Callable[[int, int, Epoch], None],
     ) -> None:
         """One network after the other, for sizes that cannot be stacked."""
-        for at, (job, (pairs, held_out)) in enumerate(zip(group, drawn, strict=True)):
+        for at, (run, (pairs, held_out)) in enumerate(zip(group, drawn, strict=True)):
             try:
-                _, record = execute(job, place, pairs, held_out, partial(report, at))
-                events.put(Finished(job=job, record=record))
+                _, record = execute(run, place, pairs, held_out, partial(report, at))
+                events.put(Finished(run=run, record=record))
             except TrainingError as error:
-                events.put(Failed(job=job, reason=one_line(error)))
+                events.put(Failed(run=run, reason=one_line(error)))
 
 
 class _Stopped(Exception):
     """Nobody waits for events any more."""
 
 
-def groups(jobs: Sequence[Job]) -> list[list[Job]]:
-    """Jobs that differ only in draw, fold, seeds and loss ratio, together; in the order of each group's first."""
-    found: dict[str, list[Job]] = {}
-    for job in jobs:
-        run = job.run
-        recipe = asdict(replace(run.recipe, loss_ratio=0.0))
-        split = None if run.fold is None else run.folds
-        size = [run.pairs, run.tested, split, run.measurements]
-        key = json.dumps([run.variant.structure, recipe, size, run.device], sort_keys=True)
-        found.setdefault(key, []).append(job)
+def groups(runs: Sequence[Run]) -> list[list[Run]]:
+    """Runs that differ only in draw, fold, seeds and loss ratio, together; in the order of each group's first."""
+    found: dict[Run, list[Run]] = {}
+    for run in runs:
+        variant = run.setting.variant
+        alike = replace(variant, recipe=replace(variant.recipe, loss_ratio=0.0))
+        key = replace(run.setting, variant=alike, measurements=run.measurements)
+        found.setdefault(key, []).append(run)
     return list(found.values())
 
 
@@ -130,5 +129,6 @@ def _member(run: Run, pairs: Pairs, held_out: Pairs) -> Member:
         held_out=held_out,
         weight_seed=run.seeds.weights,
         order_seed=run.seeds.order,
+        mask_seed=run.seeds.masks,
         loss_ratio=run.recipe.loss_ratio,
     )

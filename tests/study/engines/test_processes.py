@@ -9,9 +9,9 @@ from workers import workers_of
 
 from pairnet.errors import ArgumentError, WorkerError
 from pairnet.models.variants import find_variant
+from pairnet.records.run import Run
 from pairnet.study.engines.processes import Processes
-from pairnet.study.jobs import EpochDone, Started, job_of
-from pairnet.study.runs import Run
+from pairnet.study.events import EpochDone, Started, job_of
 
 RUN = Run(variant=find_variant("conv_1"), pairs=100)
 

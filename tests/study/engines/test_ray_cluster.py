@@ -16,11 +16,11 @@ from workers import descendants_of, is_running
 
 from pairnet.errors import ArgumentError, WorkerError
 from pairnet.models.variants import find_variant
+from pairnet.records.run import Run
+from pairnet.records.store import read_records
 from pairnet.study.engines import ray_cluster, ray_connection
 from pairnet.study.engines.processes import Processes
-from pairnet.study.jobs import Failed, Finished, Started, job_of
-from pairnet.study.runs import Run
-from pairnet.study.store import read_records
+from pairnet.study.events import Failed, Finished, Started, job_of
 
 ray = pytest.importorskip("ray")
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from pairnet.models.variants import find_variant
+from pairnet.records.store import read_records
 from pairnet.study.engines.processes import Processes
 from pairnet.study.engines.stacked import Stacked, groups
-from pairnet.study.jobs import EpochDone, Failed, Finished, Started, job_of
+from pairnet.study.events import EpochDone, Failed, Finished, Started, job_of
 from pairnet.study.plan import Row, Study, plan
 from pairnet.study.running import run_study
-from pairnet.study.store import read_records
 from pairnet.study.tables import studies
 
 SMALL = Study(

@@ -1,4 +1,4 @@
-"""Folders of saved networks: their names, their records, and how they are found, replaced and removed. No torch."""
+"""Folders of saved networks: their names, their records, and how they are found and removed. No torch."""
 
 import shutil
 import warnings
@@ -8,18 +8,22 @@ from pathlib import Path
 
 from pairnet.errors import RecordError
 from pairnet.models.variants import Variant
-from pairnet.study.reading import read_record
-from pairnet.study.records import FailedRun, RunRecord
+from pairnet.records.reading import read_record
+from pairnet.records.record import FailedRun, RunRecord
+from pairnet.writing import current_file
 
 WEIGHTS = "weights.safetensors"
 RECORD = "record.json"
 
+CONTENT = "a trained network"
+"""What the mark of such a folder says."""
+
 
 def load_record(folder: Path | str) -> RunRecord:
     """The record of a saved run.  RecordError if `folder` is not one, or its record was edited."""
-    folder = current(Path(folder))
-    path = folder / RECORD
-    if not path.is_file() or not (folder / WEIGHTS).is_file():
+    folder = Path(folder)
+    path = current_file(folder, RECORD)
+    if not path.is_file() or not current_file(folder, WEIGHTS).is_file():
         raise RecordError(
             f"{folder} is not a saved run: expected {RECORD} and {WEIGHTS} in it; `pairnet train` writes them"
         )
@@ -28,7 +32,7 @@ def load_record(folder: Path | str) -> RunRecord:
     except RecordError as error:
         raise RecordError(f"{path}: {error}") from None
     if isinstance(record, FailedRun):
-        raise RecordError(f"{path}: expected a finished run, got one that failed: {record.failure}")
+        raise RecordError(f"{path}: expected a finished run, got one that failed: {record.error}")
     return record
 
 
@@ -50,15 +54,16 @@ def newest(runs: Path, variant: Variant, *, checksum: str | None = None, pairs: 
     """
     fitting, others = list[Path](), list[Path]()
     for folder, record in saved_runs(runs, variant.name):
+        run = record.run
         fits = (
-            record.variant == variant
-            and record.fold is None
-            and checksum in (None, record.data.checksum)
-            and pairs in (None, record.pairs)
+            run.variant == variant
+            and run.fold is None
+            and checksum in (None, run.images.checksum)
+            and pairs in (None, run.pairs)
         )
         (fitting if fits else others).append(folder)
     last, other = (
-        max(folders, key=lambda folder: (folder / RECORD).stat().st_mtime_ns, default=None)
+        max(folders, key=lambda folder: current_file(folder, RECORD).stat().st_mtime_ns, default=None)
         for folders in (fitting, others)
     )
     return Found(newest=last, fitting=len(fitting), other=other, others=len(others))
@@ -66,46 +71,23 @@ def newest(runs: Path, variant: Variant, *, checksum: str | None = None, pairs: 
 
 def saved_runs(runs: Path, variant: str) -> Iterator[tuple[Path, RunRecord]]:
     """Saved runs of a variant in `runs`, by name of their folder."""
-    if not runs.is_dir():
-        return
-    hidden = [path for path in runs.glob(f".{variant}-*.old/{RECORD}") if current(_named(path.parent)) == path.parent]
-    for path in sorted([*runs.glob(f"{variant}-*/{RECORD}"), *hidden]):
-        try:
-            record = load_record(path.parent)
-        except RecordError as error:
-            warnings.warn(f"skipped {path.parent}: {error}", stacklevel=3)
+    for folder in saved_folders(runs):
+        if not folder.name.startswith(f"{variant}-"):
             continue
-        if record.variant.name == variant:
-            yield path.parent, record
+        try:
+            record = load_record(folder)
+        except RecordError as error:
+            warnings.warn(f"skipped {folder}: {error}", stacklevel=3)
+            continue
+        if record.run.variant.name == variant:
+            yield folder, record
 
 
-def old_name(folder: Path) -> Path:
-    """Where the previous content of `folder` waits while it is replaced."""
-    return folder.parent / f".{folder.name}.old"
-
-
-def _named(old: Path) -> Path:
-    """The folder whose previous content `old` is."""
-    return old.with_name(old.name.removeprefix(".").removesuffix(".old"))
-
-
-def current(folder: Path) -> Path:
-    """Where the content of `folder` is: under its name, or where a replacement that is under way or was killed left it.
-
-    Readers change nothing: another process may be between the two steps of a replacement.
-    """
-    old = old_name(folder)
-    return old if old.is_dir() and not folder.exists() else folder
-
-
-def restore(folder: Path) -> None:
-    """Undoes a replacement of `folder` that was killed halfway. Only for the process that writes the folder."""
-    old = old_name(folder)
-    if old.is_dir():
-        if folder.exists():
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            old.rename(folder)
+def saved_folders(runs: Path) -> list[Path]:
+    """The folders in `runs` that hold the record of a saved network, by name."""
+    if not runs.is_dir():
+        return []
+    return [folder for folder in sorted(runs.glob("[!.]*")) if current_file(folder, RECORD).is_file()]
 
 
 def remove_folder(folder: Path) -> None:
@@ -114,9 +96,8 @@ def remove_folder(folder: Path) -> None:
     A kill leaves the folder whole, or under a name that no command reads.
     """
     hidden = folder.with_name(f".{folder.name}.deleted")
-    for left in (old_name(folder), hidden):  # by a replacement or a removal that was killed
-        if left.exists():
-            shutil.rmtree(left)
+    if hidden.exists():  # by a removal that was killed
+        shutil.rmtree(hidden)
     folder.rename(hidden)
     if hidden.is_symlink():
         hidden.unlink()

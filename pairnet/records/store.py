@@ -1,28 +1,26 @@
 """The records of a folder: one JSON Lines file that survives kills, one writer at a time."""
 
+import fcntl
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
 
 from pairnet.errors import RecordError
-from pairnet.study.reading import read_record
-from pairnet.study.records import FailedRun, RunRecord
+from pairnet.records.reading import read_record
+from pairnet.records.record import FailedRun, RunRecord
 
 RECORDS = "records.jsonl"
 
-Kind = TypeVar("Kind", RunRecord, FailedRun)
-
 
 @dataclass(frozen=True, kw_only=True)
-class Line(Generic[Kind]):
+class Line:
     """One line of a file of records."""
 
     number: int  # counted from 1
     text: bytes  # as it was written, without the line break
-    record: Kind
+    record: RunRecord | FailedRun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +29,7 @@ class Stored:
 
     records: dict[str, RunRecord]
     failures: dict[str, FailedRun]  # runs that failed and did not succeed later
+    lines: dict[str, int]  # number of the line of each
 
 
 def read_records(folder: Path | str) -> list[RunRecord]:
@@ -41,56 +40,54 @@ def read_records(folder: Path | str) -> list[RunRecord]:
     return list(read_stored(Path(folder)).records.values())
 
 
-def read_stored(folder: Path) -> Stored:
-    """Records and failures in `folder`.
+def read_stored(folder: Path, *, on_line: Callable[[Line], None] | None = None) -> Stored:
+    """Records and failures in `folder`.  `on_line` is called with each line, before it is known whether it counts.
 
     A last line without its line break is what a killed run leaves: it is ignored. Any other invalid line is a
     RecordError, and so are two different records of one run. Of two that differ only in how often the held-out pairs
     were measured, the one with more measurements counts.
     """
-    records, failures = read_lines(folder)
-    return Stored(
-        records={key: line.record for key, line in records.items()},
-        failures={key: line.record for key, line in failures.items()},
-    )
-
-
-def read_lines(folder: Path) -> tuple[dict[str, Line[RunRecord]], dict[str, Line[FailedRun]]]:
-    """The lines of `folder` that count, as `read_stored` has it: those of records, and those of failures."""
-    path = folder / RECORDS
-    records: dict[str, Line[RunRecord]] = {}
-    failures: dict[str, Line[FailedRun]] = {}
-    for number, text, record in _lines(path):
+    stored = Stored(records={}, failures={}, lines={})
+    for line in _lines(folder / RECORDS):
+        if on_line is not None:
+            on_line(line)
+        record, key = line.record, line.record.fingerprint
         if isinstance(record, FailedRun):
-            failures[record.fingerprint] = Line(number=number, text=text, record=record)
+            stored.failures[key] = record
+            if key not in stored.records:
+                stored.lines[key] = line.number
             continue
-        failures.pop(record.fingerprint, None)
-        before = records.get(record.fingerprint)
-        if before is not None and not agree(before.record, record):
+        stored.failures.pop(key, None)
+        before = stored.records.get(key)
+        if before is not None and not agree(before, record):
             raise RecordError(
-                f"{path}: lines {before.number} and {number} are different results of one run "
-                f"({record.variant.name}, fingerprint {record.fingerprint}): remove the line that is wrong"
+                f"{folder / RECORDS}: lines {stored.lines[key]} and {line.number} are different results of one run "
+                f"({record.run.variant.name}, fingerprint {key}): remove the line that is wrong"
             )
-        if before is None or record.measurements > before.record.measurements:
-            records[record.fingerprint] = Line(number=number, text=text, record=record)
-    return records, failures
+        if before is None or record.measurements > before.measurements:
+            stored.records[key] = record
+            stored.lines[key] = line.number
+    return stored
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes, RunRecord | FailedRun]]:
-    if not path.exists():
-        return
-    if not path.is_file():
-        raise RecordError(f"expected {path} to be a file, got something else: remove it or name another folder")
-    for number, line in enumerate(_whole_lines(path), start=1):
+def _lines(path: Path) -> Iterator[Line]:
+    for number, text in enumerate(_whole_lines(path), start=1):
         try:
-            yield number, line, read_record(line)
+            yield Line(number=number, text=text, record=read_record(text))
         except RecordError as error:
             raise RecordError(f"{path}, line {number}: {error}; correct or remove this line") from None
 
 
-def _whole_lines(path: Path) -> list[bytes]:
+def _whole_lines(path: Path) -> Iterator[bytes]:
     """The lines of a file without their line breaks, and without a last one that is unfinished."""
-    return path.read_bytes().split(b"\n")[:-1]
+    if not path.exists():
+        return
+    if not path.is_file():
+        raise RecordError(f"expected {path} to be a file, got something else: remove it or name another folder")
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                yield line[:-1]
 
 
 def agree(one: RunRecord, other: RunRecord) -> bool:
@@ -135,33 +132,34 @@ def _remove_unfinished_line(descriptor: int) -> None:
         os.ftruncate(descriptor, kept)
 
 
-def remove(folder: Path, fingerprints: Collection[str]) -> int:
-    """Removes the lines of these runs, of records and of failures -> number of lines removed.
+def remove(folder: Path, fingerprints: set[str], *, failures_only: bool = False) -> int:
+    """Removes the lines of these runs, of records and of failures or of failures only -> number of lines removed.
 
     The file is replaced whole: a kill at any moment leaves the old one or the new one. Call it while holding `locked`.
     OSError names the file.
     """
-    path = folder / RECORDS
-    if not path.exists():
-        return 0
-    lines = _whole_lines(path)
-    kept = [line for line in lines if read_record(line).fingerprint not in fingerprints]
+
+    def goes(text: bytes) -> bool:
+        record = read_record(text)
+        return record.fingerprint in fingerprints and (isinstance(record, FailedRun) or not failures_only)
+
+    lines = list(_whole_lines(folder / RECORDS))
+    kept = [line for line in lines if not goes(line)]
     if len(kept) < len(lines):
-        _replace(path, kept)
+        _replace(folder / RECORDS, kept)
     return len(lines) - len(kept)
 
 
-def extend(folder: Path, lines: Sequence[bytes]) -> None:
+def extend(folder: Path, lines: Iterable[bytes]) -> None:
     """Adds several lines, given without line breaks, and returns once they are on the disk.
 
     As with `remove`, a kill at any moment leaves none of them or all, and the caller holds `locked`. OSError names the
     file.
     """
-    path = folder / RECORDS
-    _replace(path, [*(_whole_lines(path) if path.exists() else ()), *lines])
+    _replace(folder / RECORDS, [*_whole_lines(folder / RECORDS), *lines])
 
 
-def _replace(path: Path, lines: Sequence[bytes]) -> None:
+def _replace(path: Path, lines: Iterable[bytes]) -> None:
     """Writes the lines into a new file that then takes the place of `path`."""
     new = path.with_name(f".{path.name}.new")
     with _named(new), new.open("wb") as file:
@@ -175,11 +173,6 @@ def _replace(path: Path, lines: Sequence[bytes]) -> None:
 def locked(folder: Path) -> Iterator[None]:
     """Holds `folder` (created if missing) for one writer at a time.  RecordError if another program holds it."""
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        import fcntl
-    except ImportError:  # Windows has no such lock: there, one writer at a time is the user's own responsibility
-        yield
-        return
     with (folder / ".lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

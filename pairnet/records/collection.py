@@ -7,11 +7,12 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from pairnet.errors import RecordError
-from pairnet.study.folders import RECORD
-from pairnet.study.reading import read_record
-from pairnet.study.records import RunRecord
-from pairnet.study.settings import by_setting, describe
-from pairnet.study.store import read_records
+from pairnet.records.folders import RECORD, saved_folders
+from pairnet.records.reading import read_record
+from pairnet.records.record import FailedRun, RunRecord
+from pairnet.records.settings import by_setting, describe
+from pairnet.records.store import read_stored
+from pairnet.writing import current_file
 
 SHOWN = 3
 """Number of settings that a message lists."""
@@ -19,13 +20,15 @@ SHOWN = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Collected:
-    """A run: its record, and the folders that hold its network."""
+    """What a folder of runs holds, by fingerprint: each run once, read once."""
 
-    record: RunRecord
-    folders: tuple[Path, ...] = ()
+    records: dict[str, RunRecord]
+    failures: dict[str, FailedRun]  # runs that failed and did not succeed later
+    folders: dict[str, tuple[Path, ...]]  # that hold the network of a run, where it was saved
+    studied: frozenset[str]  # runs with a line among the records, not only with a folder
 
 
-def collect(runs: Path, *, strict: bool = False) -> list[Collected]:
+def collect(runs: Path, *, strict: bool = False) -> Collected:
     """The runs in `runs`. The damaged record of a saved network is skipped with a warning.
 
     RecordError if `runs` is no folder, or for an invalid line among its records; if `strict`, also for what would be
@@ -35,9 +38,10 @@ def collect(runs: Path, *, strict: bool = False) -> list[Collected]:
         raise RecordError(
             f"expected `runs` to be a folder, got {runs}: `pairnet train` and `pairnet reproduce` make it"
         )
-    records = {record.fingerprint: record for record in read_records(runs)}
-    folders: dict[str, tuple[Path, ...]] = {}
-    for path in sorted(runs.glob(f"[!.]*/{RECORD}")):
+    stored = read_stored(runs)
+    records, folders = dict(stored.records), dict[str, tuple[Path, ...]]()
+    for folder in saved_folders(runs):
+        path = current_file(folder, RECORD)
         try:
             record = read_record(path.read_bytes())
         except RecordError as error:
@@ -47,18 +51,18 @@ def collect(runs: Path, *, strict: bool = False) -> list[Collected]:
             continue
         if isinstance(record, RunRecord):
             records.setdefault(record.fingerprint, record)
-            folders[record.fingerprint] = (*folders.get(record.fingerprint, ()), path.parent)
-    return [Collected(record=record, folders=folders.get(key, ())) for key, record in records.items()]
+            folders[record.fingerprint] = (*folders.get(record.fingerprint, ()), folder)
+    return Collected(records=records, failures=stored.failures, folders=folders, studied=frozenset(stored.records))
 
 
 def not_found(row: str, records: Sequence[RunRecord], runs: Path) -> RecordError:
     """The error for a selection of `row` that holds no run: what the folder has instead."""
-    own = [record for record in records if row in (record.label, record.variant.name)]
+    own = [record for record in records if row in (record.run.name, record.run.variant.name)]
     if own:
         return RecordError(
             f"expected runs of {row} that were selected, got none: {runs} has {list_settings(own)}: select one of these"
         )
-    known = list(dict.fromkeys(record.label for record in records))
+    known = list(dict.fromkeys(record.run.name for record in records))
     if not known:
         return RecordError(f"expected runs of {row} in {runs}, got none at all: `pairnet reproduce` makes some")
     near = get_close_matches(row, known, n=2, cutoff=0.5)

@@ -1,0 +1,90 @@
+"""Reads one record of a run from JSON, whatever its schema, and validates it whole."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from pairnet.errors import NotationError, RecordError, one_line
+from pairnet.records.calibration import BINS
+from pairnet.records.older import read_older
+from pairnet.records.record import SCHEMA, FailedRun, RunRecord
+from pairnet.records.run import name_of
+
+ROUNDING = 1e-3
+"""Largest error of a stored sum of probabilities."""
+
+SLACK = 0.05
+"""Largest difference of two accuracies of the same answers: in sums of float32, ties at 0.5 may fall on either side."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Kind:
+    """The fields that tell how to read a line."""
+
+    schema: int = 1
+    error: str | None = None  # of a run that failed
+    failure: str | None = None  # the same, up to schema 2
+
+
+_decode_kind = msgspec.json.Decoder(_Kind).decode
+_decode_finished = msgspec.json.Decoder(RunRecord).decode
+_decode_failed = msgspec.json.Decoder(FailedRun).decode
+
+
+def read_record(line: bytes | str) -> RunRecord | FailedRun:
+    """The record in one JSON text, of this schema or an older one.  RecordError says what is wrong with it.
+
+    Everything is checked: types, bounds, and that the fingerprint is the one that the run has. A run whose settings or
+    results contradict each other is named in the message.
+    """
+    try:
+        record = _decode(line)
+    except (msgspec.MsgspecError, NotationError, UnicodeDecodeError, RecursionError) as error:
+        raise RecordError(f"expected a record of a run, got something else: {one_line(error)}") from None
+    if record.run is None:
+        return record
+    try:
+        if record.fingerprint != record.run.fingerprint:
+            raise RecordError(
+                f"expected fingerprint {record.run.fingerprint}, which its settings have, got {record.fingerprint}: "
+                "it was edited, or a newer pairnet wrote it"
+            )
+        if isinstance(record, RunRecord):
+            _check(record)
+    except RecordError as error:
+        raise RecordError(f"{name_of(record.run)}: {error}") from None
+    return record
+
+
+def _decode(line: bytes | str) -> RunRecord | FailedRun:
+    kind = _decode_kind(line)  # which skips everything else
+    if kind.schema > SCHEMA:
+        raise RecordError(f"expected schema {SCHEMA} or older, got {kind.schema}: update pairnet")
+    if kind.schema < SCHEMA:
+        return read_older(line, schema=kind.schema, failed=kind.failure is not None)
+    return _decode_finished(line) if kind.error is None else _decode_failed(line)
+
+
+def _check(record: RunRecord) -> None:
+    """RecordError unless the results of a record agree with each other."""
+    if not record.epochs[-1].measured:
+        raise RecordError("expected the last epoch to be measured, got one without validation figures")
+    count = record.run.held_out
+    bins = record.calibration
+    if bins:
+        if len(bins) != BINS or not all(0 <= k <= n and 0 <= total <= n + ROUNDING for n, total, k in bins):
+            raise RecordError(f"expected {BINS} calibration bins with counts and sums within them, got others")
+        if (binned := sum(n for n, _, _ in bins)) != count:
+            raise RecordError(f"expected calibration bins of {count} held-out pairs, got {binned}")
+    measured = record.epochs[-1].validation_accuracy
+    if measured is not None and abs(measured - record.accuracy) > SLACK:
+        raise RecordError(f"expected an accuracy of {measured:.4f}, as in the last epoch, got {record.accuracy:.4f}")
+    if record.wrong is None:
+        return
+    places = [at for at, _ in record.wrong]
+    if places != sorted(set(places)) or not all(at >= 0 and 0 <= p <= 1 for at, p in record.wrong):
+        raise RecordError("expected wrong pairs in order, with probabilities from 0 to 1, got others")
+    if places and places[-1] >= count:
+        raise RecordError(f"expected wrong pairs below {count}, got {places[-1]}")
+    if abs(count * (1 - record.accuracy) - len(places)) > 0.5:
+        raise RecordError(f"expected {round(count * (1 - record.accuracy))} wrong pairs, got {len(places)}")

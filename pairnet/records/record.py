@@ -1,0 +1,121 @@
+"""The record of a run: the run, its environment and its results; one line of JSON, validated when it is read."""
+
+import json
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from pairnet.records.calibration import Bin
+from pairnet.records.run import Name, Run
+
+SCHEMA = 3
+"""Raised when the meaning of a record changes. Records of schemas 1 and 2 are still read; see older.py.
+
+What can be added without raising it: fields of a run, a recipe or a result whose default is what was so far.
+"""
+
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+Count = Annotated[int, Meta(ge=1)]
+WrongPair = tuple[int, float]
+"""Index of a held-out pair that was decided wrongly, and its probability."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Epoch:
+    """The metrics of one epoch. Losses are means over pairs, and accuracies are fractions of 1.
+
+    The auxiliary loss is the sum over both digits. Training metrics are collected during the epoch, with dropout and
+    while the weights change. Validation metrics are measured at the end of the epoch on the held-out pairs, and are
+    None after an epoch without a measurement (the last epoch always has one). Auxiliary metrics are None for a variant
+    that does not classify digits.
+    """
+
+    train_loss: float
+    train_auxiliary_loss: float | None
+    train_accuracy: float
+    validation_loss: float | None
+    validation_auxiliary_loss: float | None
+    validation_accuracy: float | None
+    validation_digit_accuracy: float | None
+
+    @property
+    def measured(self) -> bool:
+        """Whether the held-out pairs were evaluated after this epoch."""
+        return self.validation_accuracy is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gpu:
+    """A card, without which no time measured on it can be compared."""
+
+    name: str  # e.g. "NVIDIA H100 80GB HBM3"
+    driver: str  # version of the driver
+    cuda: str  # version of CUDA that torch was built with
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """Where and with what a run was computed. None of it is chosen for the run, all of it is recorded."""
+
+    versions: dict[str, str]  # of Python and the packages that compute
+    hardware: str  # CPU and cores
+    revision: str  # git revision of pairnet
+    gpu: Gpu | None = None
+    node: str = ""  # name of the machine
+    engine: str = ""  # "processes", "stacked", "ray" or "single"
+    kernels: str = ""  # instruction set of torch's kernels, such as "AVX2": another one rounds differently
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """One finished run. It holds the whole run, so it does not depend on the present state of the table of variants."""
+
+    schema: int = SCHEMA  # that it was read from
+    fingerprint: Name  # of `run`
+    run: Run
+    environment: Environment
+    parameters: Annotated[int, Meta(ge=0)]  # trainable values of the network
+    mean: Annotated[float, Meta(ge=0, le=255)]  # of the training pairs' pixels, in grey levels 0..255
+    std: Annotated[float, Meta(gt=0, le=255)]
+    epochs: Annotated[tuple[Epoch, ...], Meta(min_length=1)]
+    accuracy: Fraction  # on the held-out pairs after the last epoch
+    seconds: Annotated[float, Meta(ge=0, le=1e9)]  # wall time; of stacked runs, each one's share
+    calibration: tuple[Bin, ...] = ()  # reliability bins on the held-out pairs; see calibration.py
+    wrong: tuple[WrongPair, ...] | None = None  # held-out pairs decided wrongly; None: not recorded (schema 1)
+    answers_sha256: str = ""  # of the float32 probabilities of all held-out pairs
+    weights_sha256: str = ""  # of the weights, where they were saved
+
+    @property
+    def measurements(self) -> int:
+        """Number of epochs after which the held-out pairs were evaluated."""
+        return max(1, sum(epoch.measured for epoch in self.epochs))
+
+    def answers(self, run: Run) -> bool:
+        """Whether this record, which has the fingerprint of `run`, was measured as often as `run` asks."""
+        return self.measurements >= min(run.measurements, run.recipe.epochs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON has them."""
+        return dict(msgspec.to_builtins(self))
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """JSON on one line without the line break, or indented.  ValueError for a number that is not finite."""
+        return json.dumps(self.to_dict(), allow_nan=False, indent=indent)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailedRun:
+    """One run that ended with an error of its own, such as a loss that stopped being finite."""
+
+    schema: int = SCHEMA
+    fingerprint: Name
+    run: Run | None  # None: schemas 1 and 2 recorded its label only
+    label: str  # display name of the run
+    error: Name  # one line
+    environment: Environment
+
+    def to_json(self) -> str:
+        """JSON on one line without the line break."""
+        return json.dumps(msgspec.to_builtins(self), allow_nan=False)

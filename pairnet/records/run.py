@@ -1,0 +1,232 @@
+"""What a run is: network and recipe, images, pairs, seeds, fold and device. It is said here, and nowhere else."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property, lru_cache
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from pairnet.errors import ArgumentError
+from pairnet.models.notation import show
+from pairnet.models.recipes import Recipe
+from pairnet.models.variants import Variant, check, in_standard_notation
+
+PAPER_PAIRS = 1000
+"""Number of pairs that the paper draws, for training and for testing."""
+
+PAPER_FOLDS = 4
+"""Number of folds of the paper's cross-validation."""
+
+MEASUREMENTS = 5
+"""Number of epochs of a run after which its held-out pairs are evaluated, unless asked otherwise."""
+
+LARGEST_SEED = 2**62 - 1
+LARGEST_FOLD_SEED = 2**31 - 1
+"""Of a cross-validated run: scikit-learn takes seeds of 32 bits, and the one of the training draw is twice as large."""
+
+_KNOWN = 4096
+"""Number of networks whose derived values are kept in memory."""
+
+Name = Annotated[str, Meta(min_length=1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """The images that a run draws its pairs from. Equal if name and checksum are, wherever they were found."""
+
+    name: str  # "mnist", "mnist5k", "glyphs" or "idx:<name of the folder>"
+    source: str = field(compare=False)  # what load_dataset takes to find them again
+    origin: str = field(compare=False)  # for people
+    checksum: Name  # SHA-256 of both pools
+    classes: Annotated[int, Meta(ge=2)] = field(compare=False)
+
+    def are_called(self, data: str) -> bool:
+        """Whether `data` names these images: by the name of their source, or as it is given to `load_dataset`."""
+        return data in (self.name, self.source, self.source.removesuffix(":0"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seeds:
+    """Every seed of a run, each 0..2**63-1.  ArgumentError for another one."""
+
+    train_draw: int
+    test_draw: int
+    weights: int
+    order: int  # of the batches
+    masks: int | None = None  # of dropout; None: they follow from `weights`
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if value is not None and not 0 <= value < 2**63:
+                raise ArgumentError(f"expected the seed `{each.name}` in 0..2**63-1, got {value}: choose another one")
+
+    def identity(self) -> dict[str, int]:
+        """The seeds that distinguish runs: a field that was added later counts where it is given."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+def seeds_of_draw(number: int) -> Seeds:
+    """The seeds that follow from the number of a draw: those of every row of a table, so rows compare draw by draw."""
+    return Seeds(train_draw=2 * number, test_draw=2 * number + 1, weights=number, order=number)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Everything that is chosen for a run, and so what the run is.
+
+    `variant` is the network with the recipe that it is trained with: `replace(variant, recipe=...)` changes that. With
+    `fold` None the run trains on the training draw and is evaluated on the test draw; otherwise it trains on the other
+    folds of the training draw and is evaluated on that one, and no test pairs are drawn.
+
+    `seed` is the number of the draw, from which the seeds of pairs, weights and order follow, unless `own_seeds` states
+    them. `label` and `measurements` change no result and are not part of the fingerprint.
+
+    ArgumentError for a number out of bounds, NotationError for layers that do not fit.
+    """
+
+    variant: Variant
+    images: Images
+    label: str = ""  # display name; the variant's name if empty
+    pairs: int = PAPER_PAIRS  # to train on
+    test_pairs: int | None = None  # to test on; None: as many as `pairs`
+    seed: int = 0
+    own_seeds: Seeds | None = None
+    fold: int | None = None  # 0 to folds-1
+    folds: int = PAPER_FOLDS
+    device: Name = "cpu"
+    measurements: int = MEASUREMENTS
+
+    def __post_init__(self) -> None:
+        _checked(self.variant)
+        for name in ("pairs", "test_pairs", "measurements"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ArgumentError(f"expected `{name}` of at least 1, got {value}: choose a larger number")
+        if self.folds < 2 or (self.fold is not None and not 0 <= self.fold < self.folds):
+            raise ArgumentError(
+                f"expected `fold` in 0..folds-1 and 2 `folds` or more, got {self.fold} of {self.folds}: choose others"
+            )
+        if self.fold is not None and self.pairs < self.folds:
+            raise ArgumentError(
+                f"expected `pairs` of at least {self.folds}, the number of folds, got {self.pairs}: use fewer folds"
+            )
+        largest, power = (LARGEST_SEED, "62-1") if self.fold is None else (LARGEST_FOLD_SEED, "31-1")
+        if not 0 <= self.seed <= largest:
+            what = "" if self.fold is None else " for a cross-validated run"
+            raise ArgumentError(f"expected `seed` in 0..2**{power}{what}, got {self.seed}: choose another one")
+        if self.own_seeds is not None and self.fold is not None and self.own_seeds.train_draw >= 2**32:
+            raise ArgumentError(
+                "expected the seed `train_draw` in 0..2**32-1 for a cross-validated run, got "
+                f"{self.own_seeds.train_draw}: choose another one"
+            )
+        own = self.own_seeds
+        if own is not None and own.masks == own.weights:
+            own = replace(own, masks=None)
+        object.__setattr__(self, "own_seeds", None if own == seeds_of_draw(self.seed) else own)  # one run, one value
+
+    @property
+    def recipe(self) -> Recipe:
+        """How the network is trained."""
+        return self.variant.recipe
+
+    @property
+    def name(self) -> str:
+        """The display name."""
+        return self.label or self.variant.name
+
+    @property
+    def seeds(self) -> Seeds:
+        """Every seed of the run."""
+        return self.own_seeds or seeds_of_draw(self.seed)
+
+    @property
+    def tested(self) -> int:
+        """Number of pairs in the test draw."""
+        return self.pairs if self.test_pairs is None else self.test_pairs
+
+    @property
+    def held_out(self) -> int:
+        """Number of pairs that the run is evaluated on: of the test draw, or of its fold."""
+        if self.fold is None:
+            return self.tested
+        return self.pairs // self.folds + (self.fold < self.pairs % self.folds)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """24 hexadecimal digits over everything that is chosen for a run: the same fingerprint, the same run.
+
+        What it runs on and with (hardware, versions, revision) is recorded, not chosen. Names and labels change no
+        result and are left out, so two tables can share a run; so is the number of measurements. A field that is added
+        to a recipe, or here, counts only where it is not at its default: no fingerprint changes, no run is repeated.
+        """
+        identity = {
+            **_network(self.variant),
+            "schema": 2,  # of the rule by which this is computed
+            "pairs": self.pairs,
+            "test_pairs": self.tested if self.fold is None else None,
+            "seeds": self.seeds.identity(),
+            "fold": None if self.fold is None else [self.fold, self.folds],
+            "data": self.images.checksum,
+            "device": self.device,
+        }
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
+
+    @cached_property
+    def setting(self) -> "Run":
+        """The run without seeds and fold: what all draws and folds of one row share, equal for all of them.
+
+        It is a run itself, the first one of the row, without its name; names of the network and images do not count.
+        """
+        return Run(
+            variant=nameless(self.variant),
+            images=self.images,
+            pairs=self.pairs,
+            test_pairs=self.tested if self.fold is None else None,
+            fold=None if self.fold is None else 0,
+            folds=PAPER_FOLDS if self.fold is None else self.folds,
+            device=self.device,
+        )
+
+    @property
+    def pairs_drawn(self) -> tuple[object, ...]:
+        """What decides, with the seed, which pairs a run draws: runs that agree in it compare draw by draw."""
+        setting = self.setting
+        return setting.images.checksum, setting.pairs, setting.test_pairs, setting.fold, setting.folds
+
+
+def name_of(run: Run) -> str:
+    """What messages call a run: "final_model, draw 3", and of a cross-validated one ", fold 2/4", counted from 1."""
+    label = " ".join(run.name.split())
+    if len(label) > _LONGEST_NAME:
+        label = f"{label[: _LONGEST_NAME - 3]}..."
+    return f"{label}, draw {run.seed}{'' if run.fold is None else f', fold {run.fold + 1}/{run.folds}'}"
+
+
+_LONGEST_NAME = 60
+"""Characters of a label in a message: anybody may have written the file that it is from."""
+
+
+@lru_cache(_KNOWN)
+def nameless(variant: Variant) -> Variant:
+    """What a network is and how it is trained: the variant without its name, in the notation's standard form."""
+    return in_standard_notation(replace(variant, name="", note="", parameters=None))
+
+
+@lru_cache(_KNOWN)
+def _network(variant: Variant) -> dict[str, Any]:
+    """What distinguishes networks and recipes in a fingerprint."""
+    return {
+        "structure": [show(part) for part in (variant.net_layers, variant.tower_layers, variant.head_layers)],
+        "auxiliary": show(variant.auxiliary_layers),
+        "shared": variant.shared,
+        "recipe": variant.recipe.identity(),
+    }
+
+
+@lru_cache(_KNOWN)
+def _checked(variant: Variant) -> None:
+    """NotationError for layers that do not fit."""
+    check(variant)

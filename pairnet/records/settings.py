@@ -1,0 +1,92 @@
+"""Records by setting (`Run.setting`): chosen, put together and named. Runs of different settings are never mixed."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from pairnet.errors import RecordError
+from pairnet.models.variants import VARIANTS, with_epochs
+from pairnet.records.record import RunRecord
+from pairnet.records.run import Run, nameless
+from pairnet.wording import counted
+
+
+def by_setting(records: Sequence[RunRecord]) -> dict[Run, list[RunRecord]]:
+    """Records by their setting, in the order of the first record of each."""
+    found: dict[Run, list[RunRecord]] = {}
+    for record in records:
+        found.setdefault(record.run.setting, []).append(record)
+    return found
+
+
+def select(
+    records: Sequence[RunRecord],
+    *,
+    row: str | None = None,
+    data: str | None = None,
+    epochs: int | None = None,
+    pairs: int | None = None,
+) -> list[RunRecord]:
+    """The records of this row, on these images, with so many epochs and pairs; None is for any.
+
+    `data` is the name of a source, such as glyphs, or one source as it is given to `load_dataset`, glyphs:2000:7.
+    `row` is a label, or a built-in variant as it stands in the table (a table that computed it first may have called it
+    otherwise), or a variant where no record is of these: rows of other labels may train changed forms of it.
+    """
+    own = [record for record in records if row is None or _bears(record.run, row)]
+    return [
+        record
+        for record in own or [record for record in records if record.run.variant.name == row]
+        if (data is None or record.run.images.are_called(data))
+        and epochs in (None, record.run.recipe.epochs)
+        and pairs in (None, record.run.pairs)
+    ]
+
+
+def _bears(run: Run, row: str) -> bool:
+    """Whether `row` is the label of a run, or the built-in variant that it trains, for any number of epochs."""
+    if run.name == row:
+        return True
+    built_in = next((variant for variant in VARIANTS if variant.name == row), None)
+    if built_in is None or run.variant.name != row:
+        return False
+    return nameless(run.variant) == nameless(with_epochs(built_in, run.recipe.epochs))
+
+
+def largest(settings: dict[Run, list[RunRecord]], *, label: str = "") -> Run:
+    """The setting with the most records; of several, one whose runs have this label, then the one recorded last.
+
+    RecordError if there is none.
+    """
+    if not settings:
+        raise RecordError("expected finished runs, got none")
+
+    def rank(setting: Run) -> tuple[int, bool]:
+        records = settings[setting]
+        return len(records), any(record.run.name == label for record in records)
+
+    return max(reversed(settings), key=rank)
+
+
+def describe(settings: Sequence[Run]) -> list[str]:
+    """One line for each setting: "25 epochs, 1,000 pairs of mnist5k"; more where that does not tell them apart."""
+    lines = [_describe(setting) for setting in settings]
+    for line in {line for line in lines if lines.count(line) > 1}:
+        same = [number for number, other in enumerate(lines) if other == line]
+        facts = [_facts(settings[number]) for number in same]
+        for number, own in zip(same, facts, strict=True):
+            unlike = [f"{key} {value}" for key, value in own.items() if any(other[key] != value for other in facts)]
+            lines[number] = f"{line} ({', '.join(unlike)})"
+    return lines
+
+
+def _describe(setting: Run) -> str:
+    text = f"{counted(setting.recipe.epochs, 'epoch')}, {counted(setting.pairs, 'pair')} of {setting.images.name}"
+    if setting.fold is not None:
+        return f"{text} in {setting.folds} folds"
+    return text if setting.tested == setting.pairs else f"{text}, {setting.tested:,} for testing"
+
+
+def _facts(setting: Run) -> dict[str, object]:
+    recipe = asdict(setting.recipe)
+    structure = setting.variant.structure
+    return {**recipe, "structure": structure, "device": setting.device, "checksum": setting.images.checksum[:8]}
