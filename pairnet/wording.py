@@ -23,7 +23,6 @@ def is_plain(value: Any) -> bool:
 
 
 def shown(value: Any) -> str:
-    """A value for a message: escaped, without square brackets, at most LONGEST_SHOWN characters."""
+    """A value for a message: on one line, control characters escaped, at most LONGEST_SHOWN characters."""
     text = ascii(value[:LONGEST_SHOWN] if isinstance(value, str) else value)
-    text = text.replace("[", "\\x5b").replace("]", "\\x5d")
     return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."

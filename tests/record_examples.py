@@ -1,9 +1,10 @@
 """Records of finished runs, for tests of everything that reads records."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from pairnet.models.variants import find_variant
-from pairnet.records.record import DataFacts, Epoch, RunRecord, Seeds, fingerprint_of
+from pairnet.records.record import Epoch, RunRecord
+from pairnet.records.run import Images, Run
 from pairnet.study.environment import environment
 
 EPOCH = Epoch(
@@ -16,31 +17,43 @@ EPOCH = Epoch(
     validation_digit_accuracy=None,
 )
 
+IMAGES = Images(name="mnist5k", source="mnist5k", origin="“embedded”", checksum="c" * 64, classes=10)
+
+_RUN = {field.name for field in fields(Run)}
+
+
+def run_of(name="fc_1", number=0, **changes):
+    """The run of a built-in variant for seed `number`, on images that do not exist, with some fields changed."""
+    return Run(
+        **{
+            "variant": find_variant(name),
+            "images": IMAGES,
+            "label": name,
+            "test_pairs": 1000,
+            "seed": number,
+            **changes,
+        }
+    )
+
 
 def record(number=0, **changes):
-    """A valid record of fc_1 for seed `number`, with some fields changed; the results follow from the accuracy."""
-    accuracy, pairs = changes.get("accuracy", 0.7), changes.get("test_pairs", 1000)
+    """A valid record of fc_1 for seed `number`, with some fields of the run or the record changed.
+
+    The results follow from the accuracy.
+    """
+    run = run_of(number=number, **{name: value for name, value in changes.items() if name in _RUN})
+    accuracy = changes.get("accuracy", 0.7)
     last = replace(EPOCH, validation_accuracy=accuracy)
-    wrong = tuple((at, 0.25) for at in range(round(pairs * (1 - accuracy))))
     made = RunRecord(
-        fingerprint="to be computed",
-        label="fc_1",
-        variant=find_variant("fc_1"),
+        fingerprint=run.fingerprint,
+        run=run,
+        environment=environment("cpu", engine="processes"),
         parameters=96_433,
-        data=DataFacts(name="mnist5k", source="mnist5k", origin="“embedded”", checksum="c" * 64, classes=10),
-        pairs=1000,
-        test_pairs=1000,
-        seeds=Seeds(train_draw=2 * number, test_draw=2 * number + 1, weights=number, order=number),
-        fold=None,
-        folds=4,
         mean=33.3,
         std=75.1,
         epochs=(EPOCH, last),
-        measurements=2,
         accuracy=0.7,
         seconds=1.5,
-        environment=environment("cpu", engine="processes"),
-        wrong=wrong,
+        wrong=tuple((at, 0.25) for at in range(round(run.held_out * (1 - accuracy)))),
     )
-    made = replace(made, **changes)
-    return replace(made, fingerprint=fingerprint_of(made))
+    return replace(made, **{name: value for name, value in changes.items() if name not in _RUN})

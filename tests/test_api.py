@@ -1,15 +1,16 @@
-"""The public API: every name resolves, importing the package is cheap, old names lead to the new ones."""
+"""The public API: every name resolves, importing the package is cheap."""
 
 import json
 import subprocess
 import sys
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 import pairnet
-from pairnet import errors, moved
+from pairnet import errors
 
 HEAVY = {"torch", "numpy", "matplotlib", "rich", "typer", "onnxruntime", "onnx", "sklearn", "requests", "msgspec"}
 
@@ -68,27 +69,10 @@ def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="module 'pairnet' has no attribute 'nonsense'"):
         _ = pairnet.nonsense
     assert not hasattr(pairnet, "nonsense")
+    assert getattr(pairnet, "runs", None) is None
+    assert find_spec("pairnet.pairs") is None
 
 
 def test_the_version_is_that_of_the_distribution():
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
     assert pairnet.__version__ == project["version"]
-
-
-@pytest.mark.parametrize(
-    "statement",
-    ["import pairnet.predictor", "from pairnet.predictor import Predictor", "from pairnet import predictor"],
-)
-def test_a_moved_module_fails_with_the_name_of_the_new_one(statement):
-    expected = r"^pairnet\.predictor is now pairnet\.serving\.predictor \(or: from pairnet import Predictor\)$"
-    with pytest.raises(ModuleNotFoundError, match=expected):
-        exec(statement)
-
-
-def test_moved_modules_are_gone_and_their_new_places_exist():
-    package = Path(pairnet.__file__).parent
-    for old, new in moved.MOVED.items():
-        path, _, alternative = new.partition(" (or: from pairnet import ")
-        assert not (package / f"{old}.py").exists()
-        assert (package / f"{path.replace('.', '/')}.py").exists(), new
-        assert not alternative or alternative.removesuffix(")") in pairnet.__all__

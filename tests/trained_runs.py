@@ -51,7 +51,9 @@ def trained(digits5k: Dataset, common_folder: Path) -> Callable[[str], Path]:
 
     @cache
     def folder(name: str) -> Path:
-        run = Run(variant=replace(find_variant(name), recipe=Recipe(epochs=1, batch=20)), pairs=200)
+        run = Run(
+            variant=replace(find_variant(name), recipe=Recipe(epochs=1, batch=20)), images=digits5k.images, pairs=200
+        )
         with made_once(common_folder, f"run of {name}"):
             return train_and_save(run, digits5k, common_folder / "runs").folder
 

@@ -15,7 +15,7 @@ from pairnet.writing import current_file
 WEIGHTS = "weights.safetensors"
 RECORD = "record.json"
 
-CONTENT = "a trained network"
+CONTENT = "a saved run"
 """What the mark of such a folder says."""
 
 

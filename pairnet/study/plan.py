@@ -126,13 +126,13 @@ def plan(
     """
     if not 1 <= draws <= MOST_DRAWS:
         raise ArgumentError(f"expected `draws` in 1..{MOST_DRAWS:,}, got {draws}")
+    rows = [row for row in study.rows if row.data == source]
+    if (count := draws * sum(_split(study, row, folds) or 1 for row in rows)) > MOST_RUNS:
+        raise ArgumentError(f"expected at most {MOST_RUNS:,} runs, got {count:,}: use fewer rows, draws or folds")
     firsts = [
         first_run(study, row, images, epochs=epochs, pairs=pairs, test_pairs=test_pairs, folds=folds, device=device)
-        for row in study.rows
-        if row.data == source
+        for row in rows
     ]
-    if (count := draws * sum(1 if first.fold is None else first.folds for first in firsts)) > MOST_RUNS:
-        raise ArgumentError(f"expected at most {MOST_RUNS:,} runs, got {count:,}: use fewer rows, draws or folds")
     return [
         replace(
             first,
@@ -161,9 +161,7 @@ def first_run(
 
     `pairs`, `test_pairs` and `folds` are for a row that states none; `folds` is for rows that are cross-validated.
     """
-    split = study.folds_of(row)
-    if split is not None and row.folds is None and folds is not None:
-        split = folds
+    split = _split(study, row, folds)
     return Run(
         variant=with_epochs(row.variant, epochs),
         images=images,
@@ -174,3 +172,9 @@ def first_run(
         folds=split or PAPER_FOLDS,
         device=device,
     )
+
+
+def _split(study: Study, row: Row, folds: int | None) -> int | None:
+    """Number of folds of a row; `folds` replaces the study's own number."""
+    split = study.folds_of(row)
+    return folds if folds is not None and split is not None and row.folds is None else split

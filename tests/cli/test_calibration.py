@@ -10,8 +10,9 @@ from record_examples import record
 from pairnet.cli import app
 from pairnet.cli.common import run_app
 from pairnet.models.variants import find_variant
-from pairnet.records.calibration import BINS, expected_calibration_error, pooled, reliability
+from pairnet.records.calibration import BINS, expected_calibration_error, pooled
 from pairnet.records.store import append
+from pairnet.study.execution import reliability
 
 
 def test_every_pair_is_counted_in_the_bin_of_its_probability():

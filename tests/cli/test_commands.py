@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pairnet.study.runs import MEASUREMENTS
 from record_examples import record
 from typer.main import get_command
 
@@ -16,6 +15,7 @@ from pairnet.cli import app
 from pairnet.cli.common import number_of
 from pairnet.data.sources import load_dataset
 from pairnet.models.variants import VARIANTS, count_parameters
+from pairnet.records.run import MEASUREMENTS
 from pairnet.records.store import append, read_records
 from pairnet.serving.pictures import read
 
@@ -117,7 +117,7 @@ def test_shards_compute_each_run_once_and_show_what_their_folder_holds(pairnet, 
     for number in (1, 2):
         status, out, err = pairnet(*command, "--shard", f"{number}/2", "--runs", f"shard-{number}")
         records.append(read_records(tmp_path / f"shard-{number}"))
-        draws = Counter(found.label for found in records[-1])
+        draws = Counter(found.run.name for found in records[-1])
         assert (status, {row["label"]: row["draws"] for row in json.loads(out)["1"]}) == (0, draws)
         assert f"shard {number}/2, {len(records[-1])} of 28 runs" in err
         assert f"report  shard-{number}/report/report.html" in err
@@ -133,7 +133,7 @@ def test_a_table_without_runs_in_a_shard_is_left_out(pairnet, tmp_path):
     status, out, err = pairnet(*command, "--shard", "25/25", "--no-report")
     assert (status, "Section VII" in out, "Table" in out) == (0, True, False)
     assert "Table I: baselines: shard 25/25, none of 7 runs" in err
-    assert {found.label for found in read_records(tmp_path / "runs")} == {"final_model, dropout 0.6"}
+    assert {found.run.name for found in read_records(tmp_path / "runs")} == {"final_model, dropout 0.6"}
 
 
 @pytest.mark.parametrize("shard", ["3/2", "1", "1/1000"])
@@ -283,7 +283,7 @@ def test_runs_lists_the_records_of_studies_and_of_saved_networks(pairnet, tmp_pa
 def test_the_number_of_test_pairs_reaches_the_runs(pairnet, tmp_path):
     arguments = ("--draws", 1, "--epochs", 1, "--pairs", 20, "--test-pairs", 30, "--data", "glyphs:100")
     assert pairnet("reproduce", "--table", "order", *arguments, "--no-report")[0] == 0
-    assert {(record.pairs, record.test_pairs) for record in read_records(tmp_path / "runs")} == {(20, 30)}
+    assert {(record.run.pairs, record.run.tested) for record in read_records(tmp_path / "runs")} == {(20, 30)}
 
 
 def test_doctor_calls_no_folder_ready_that_holds_other_images(pairnet, idx_folder):

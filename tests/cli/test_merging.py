@@ -39,7 +39,7 @@ def test_failed_runs_and_saved_networks_are_noted(pairnet, tmp_path):
         like = record(number)
         append(
             tmp_path / "one",
-            FailedRun(fingerprint=like.fingerprint, label="fc_1", failure="loss is nan", environment=like.environment),
+            FailedRun(fingerprint=like.fingerprint, label="fc_1", error="loss is nan", environment=like.environment),
         )
     (tmp_path / "two" / "fc_3-1").mkdir()
     (tmp_path / "two" / "fc_3-1" / "record.json").write_text(record(variant=find_variant("fc_3")).to_json())

@@ -126,7 +126,7 @@ def test_a_file_of_a_users_images_is_measured_where_they_are(command_line, model
         write_idx(folder / f"{part}-images-idx3-ubyte", pool.pixels[some])
         write_idx(folder / f"{part}-labels-idx1-ubyte", pool.labels[some])
     dataset = load_dataset(f"idx:{folder}")
-    run = Run(variant=replace(find_variant("fc_1"), recipe=Recipe(epochs=1)), pairs=100)
+    run = Run(variant=replace(find_variant("fc_1"), recipe=Recipe(epochs=1)), images=dataset.images, pairs=100)
     export(train_and_save(run, dataset, tmp_path / "runs").folder, tmp_path / "mine.onnx", dataset=dataset)
     status, _, err = command_line("predict", "mine.onnx", "--test")
     assert (status, err.count("\n")) == (2, 1)

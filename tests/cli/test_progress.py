@@ -4,17 +4,16 @@ import io
 import os
 
 import pytest
+from record_examples import record
 from rich.console import Console
 
 from pairnet.cli import progress
-from pairnet.models.variants import find_variant
-from pairnet.records.run import Run
 
 
 def test_no_bar_is_left_of_a_run_that_did_not_begin():
     output = io.StringIO()
     console = Console(file=output, force_terminal=True, width=80, no_color=True)
-    with progress.RunDisplay(console, Run(variant=find_variant("fc_1"))):
+    with progress.RunDisplay(console, record().run):
         pass
     assert "fc_1" not in output.getvalue().rpartition("\x1b[2K")[2]
 

@@ -26,8 +26,10 @@ def study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study") / "runs"
     images = load_dataset("glyphs:400")
     one, order = studies()["1"], studies()["order"]
-    run_study(plan(replace(one, rows=one.rows[3:5]), draws=2, **SMALL), images, folder)
-    run_study(plan(replace(order, rows=order.rows[-2:]), draws=1, **{**SMALL, "pairs": 50}), images, folder)
+    run_study(plan(replace(one, rows=one.rows[3:5]), images.images, draws=2, **SMALL), images, folder)
+    run_study(
+        plan(replace(order, rows=order.rows[-2:]), images.images, draws=1, **{**SMALL, "pairs": 50}), images, folder
+    )
     return folder
 
 
@@ -55,7 +57,7 @@ def test_the_hardest_pairs_are_those_that_the_records_name(pairnet, tmp_path):
     page = (tmp_path / "runs" / "report" / "report.html").read_text()
     images = load_dataset("glyphs:400")
     (first, *_) = page.partition('<ul class="pairs">')[2].partition("<li>")[2].split("</li>")
-    records = [record for record in read_records(tmp_path / "runs") if record.pairs == 60]
+    records = [record for record in read_records(tmp_path / "runs") if record.run.pairs == 60]
     wrong = {}
     for record in records:
         for at, probability in record.wrong:

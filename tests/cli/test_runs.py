@@ -88,7 +88,9 @@ def test_two_settings_of_one_row_are_compared(pairnet):
 
 def test_failed_runs_are_listed_and_deleted(pairnet, tmp_path):
     runs = tmp_path / "runs"
-    failure = FailedRun(fingerprint="f" * 24, label="one", failure="loss is nan", environment=record().environment)
+    failure = FailedRun(
+        fingerprint="f" * 24, run=None, label="one", error="loss is nan", environment=record().environment
+    )
     append(runs, failure)
     assert pairnet("runs")[2] == f"failed: one: loss is nan (fingerprint {'f' * 24})\n"
     assert pairnet("runs", "delete", "--failed", "--yes")[1] == "deleted 1 failed run\n"
@@ -165,7 +167,7 @@ def test_selected_runs_are_deleted_and_the_others_kept(pairnet, tmp_path):
     status, out, err = pairnet("runs", "delete", "--row", "other", "--epochs", 2, "--yes")
     assert (status, out) == (0, "deleted 2 runs and 1 saved network\n")
     assert "other: 2 runs of 2 epochs, 1,000 pairs of mnist5k" in err
-    assert {each.label for each in read_records(tmp_path / "runs")} == {"one", "other"}
+    assert {each.run.name for each in read_records(tmp_path / "runs")} == {"one", "other"}
     assert len(read_records(tmp_path / "runs")) == 6
     assert not (tmp_path / "runs" / "fc_1-1").exists()
     assert pairnet("runs", "delete", "--epochs", 2, "--yes")[2] == "no such runs\n"
@@ -176,7 +178,7 @@ def test_rows_that_train_changed_forms_of_a_variant_are_other_rows(pairnet, tmp_
     changed = replace(changed, recipe=replace(changed.recipe, learning_rate=0.5))
     append(tmp_path / "runs", record(label="faster", variant=changed))
     assert pairnet("runs", "delete", "--row", "fc_2", "--yes")[1] == "deleted 3 runs\n"  # those of "one"
-    assert {each.label for each in read_records(tmp_path / "runs")} == {"other", "faster"}
+    assert {each.run.name for each in read_records(tmp_path / "runs")} == {"other", "faster"}
 
 
 def test_a_row_that_another_table_computed_first_keeps_its_name(pairnet, tmp_path):

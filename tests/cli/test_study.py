@@ -50,7 +50,7 @@ def test_a_study_is_run_reported_and_continued(pairnet, tmp_path):
     assert err.endswith("report  runs/report/report.html\n")
     records = read_records(tmp_path / "runs")
     assert len(records) == 8
-    assert {record.pairs for record in records} == {20, 40}
+    assert {record.run.pairs for record in records} == {20, 40}
     summary = json.loads((tmp_path / "runs" / "report" / "summary.json").read_text())
     assert [row["label"] for row in summary["tables"]["my"]["rows"]] == [
         "mine, learning rate 0.001",
@@ -97,7 +97,7 @@ def test_a_dry_run_counts_its_shard_and_takes_other_images(pairnet):
     assert all(0 < share < whole for share in shares)
     assert sum(shares) == whole
     assert pairnet("study", "my.toml", "--draws", 1, "--data", "glyphs:500", "--no-report")[0] == 0
-    assert {record.data.source for record in read_records(Path("runs"))} == {"glyphs:500:0"}
+    assert {record.run.images.source for record in read_records(Path("runs"))} == {"glyphs:500:0"}
 
 
 def test_a_study_with_a_failed_run_ends_with_its_reason_and_status_1(pairnet, tmp_path):

@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from record_examples import EPOCH, record
+from record_examples import EPOCH, IMAGES, record
 from rich.cells import cell_len
 from rich.console import Console
 
@@ -13,7 +13,7 @@ from pairnet.cli.progress import StudyDisplay
 from pairnet.cli.study_display import TableDisplay, display_of
 from pairnet.models.paper import Figure
 from pairnet.models.variants import find_variant
-from pairnet.study.events import EpochDone, Failed, Finished, Job, Started
+from pairnet.study.events import EpochDone, Failed, Finished, Started
 from pairnet.study.plan import Row, Study, plan
 from pairnet.study.running import Kept
 from pairnet.study.tables import studies
@@ -43,24 +43,24 @@ class Screen:
             highlight=False,
             get_time=lambda: self.now,
         )
-        self.runs = plan(study, draws=draws, epochs=4, pairs=40, **changes)
+        self.runs = plan(study, IMAGES, draws=draws, epochs=4, pairs=40, **changes)
         self.display = display_of(self.console, study, self.runs, minutes=minutes)
 
-    def job(self, label, draw, fold=None):
+    def run(self, label, draw, fold=None):
         (run,) = (run for run in self.runs if (run.name, run.seed, run.fold) == (label, draw, fold))
-        return Job(run=run, fingerprint=f"{label} {draw} {fold}", data=record().data)
+        return run
 
     def start(self, label, draw, fold=None, *, epochs=0):
-        job = self.job(label, draw, fold)
-        self.display(Started(job=job))
+        run = self.run(label, draw, fold)
+        self.display(Started(run=run))
         for number in range(1, epochs + 1):
-            self.display(EpochDone(job=job, number=number, epoch=EPOCH))
+            self.display(EpochDone(run=run, number=number, epoch=EPOCH))
 
     def end(self, label, draw, accuracy, fold=None, *, event=Finished):
-        self.display(event(job=self.job(label, draw, fold), record=record(draw, accuracy=accuracy, fold=fold)))
+        self.display(event(job=self.run(label, draw, fold), record=record(draw, accuracy=accuracy, fold=fold)))
 
     def fail(self, label, draw):
-        self.display(Failed(job=self.job(label, draw), reason="the loss is nan"))
+        self.display(Failed(job=self.run(label, draw), reason="the loss is nan"))
 
     def lines(self):
         """The picture as it is now."""
@@ -253,7 +253,7 @@ def test_bars_are_for_a_single_row_and_lines_for_files():
         Console(file=io.StringIO()),
         Console(file=io.StringIO(), force_terminal=True, _environ={"TERM": "dumb"}),
     ):
-        assert type(display_of(console, STUDY, plan(STUDY))) is StudyDisplay
+        assert type(display_of(console, STUDY, plan(STUDY, IMAGES))) is StudyDisplay
 
 
 def test_a_label_cannot_control_the_terminal():

@@ -8,10 +8,10 @@ import sys
 from dataclasses import replace
 
 import pytest
-from record_examples import record
+from record_examples import IMAGES, record
 
 from pairnet.models.variants import find_variant
-from pairnet.records.record import FailedRun, fingerprint_of
+from pairnet.records.record import FailedRun
 from pairnet.records.run import Run
 from pairnet.records.store import RECORDS, append, read_records
 from pairnet.study.engines.processes import Processes
@@ -28,9 +28,15 @@ def lines(glyph_set, tmp_path_factory):
     """The records of three runs in their order, one of them a fold, as a study wrote them."""
     folder = tmp_path_factory.mktemp("study")
     runs = [
-        Run(variant=conv_1(), pairs=60, seed=0),
-        Run(variant=conv_1(), pairs=60, seed=1),
-        Run(variant=conv_1(), label="a row with a name that is longer than a column", pairs=60, fold=1),
+        Run(variant=conv_1(), images=glyph_set.images, pairs=60, seed=0),
+        Run(variant=conv_1(), images=glyph_set.images, pairs=60, seed=1),
+        Run(
+            variant=conv_1(),
+            images=glyph_set.images,
+            label="a row with a name longer than a column",
+            pairs=60,
+            fold=1,
+        ),
     ]
     run_study(runs, glyph_set, folder, engine=Processes(dataset=glyph_set, workers=1))  # one after the other
     return (folder / RECORDS).read_bytes()
@@ -89,7 +95,7 @@ def test_an_edited_record_is_named(command_line, runs):
 
 def test_edited_answers_are_found(command_line, runs):
     rewrite(runs, 2, answers_sha256="0" * 64)
-    status, _, err = command_line("verify", "--row", "a row with a name that is longer than a column")
+    status, _, err = command_line("verify", "--row", "a row with a name longer than a column")
     assert status == 1
     assert "draw 0, fold 2/4: expected accuracy" in err.splitlines()[-1]
     assert "with the same answers, got the accuracy with others" in err.splitlines()[-1]
@@ -141,7 +147,7 @@ def test_a_damaged_saved_network_is_not_passed_over(command_line, runs):
     assert "conv_1-1/record.json: fc_1, draw 0: expected an accuracy of 0.8000, as in the last epoch, got 0.9000" in err
 
 
-FAILED = FailedRun(fingerprint="f" * 24, label="one", failure="loss is nan", environment=record().environment)
+FAILED = FailedRun(fingerprint="f" * 24, run=None, label="one", error="loss is nan", environment=record().environment)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +169,7 @@ def test_what_cannot_be_verified_is_refused_in_one_line(command_line, runs, tmp_
     for name in ("empty", "failed", "images"):
         (tmp_path / name).mkdir()
     append(tmp_path / "failed", FAILED)
-    append(tmp_path / "images", record(data=replace(record().data, name="mnist", source="mnist")))
+    append(tmp_path / "images", record(images=replace(IMAGES, name="mnist", source="mnist")))
     status, out, err = command_line("verify", *arguments)
     assert (status, out) == (2, "")
     assert reason in err.splitlines()[-1]
@@ -172,13 +178,13 @@ def test_what_cannot_be_verified_is_refused_in_one_line(command_line, runs, tmp_
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="needs POSIX signals")
 def test_ctrl_c_stops_it_and_leaves_the_folder_as_it_was(glyph_set, tmp_path):
-    run = Run(variant=conv_1(epochs=1), pairs=60)
+    run = Run(variant=conv_1(epochs=1), images=glyph_set.images, pairs=60)
     run_study([run], glyph_set, tmp_path / "runs", engine=Processes(dataset=glyph_set, workers=1))
     made = read_records(tmp_path / "runs")[0]
-    endless = replace(made.variant, recipe=replace(made.recipe, epochs=100_000))
+    endless = replace(made.run.variant, recipe=replace(made.run.recipe, epochs=100_000))
     (tmp_path / "runs" / RECORDS).unlink()
-    made = replace(made, variant=endless)
-    append(tmp_path / "runs", replace(made, fingerprint=fingerprint_of(made)))
+    run = replace(made.run, variant=endless)
+    append(tmp_path / "runs", replace(made, run=run, fingerprint=run.fingerprint))
     before = (tmp_path / "runs" / RECORDS).read_bytes()
     command = [sys.executable, "-m", "pairnet", "verify", str(tmp_path / "runs")]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"TERM": "dumb"})

@@ -94,8 +94,8 @@ def test_metadata_is_complete_and_exact(trained, digits5k, tmp_path):
         assert about["part"] == part
         assert (float(about["mean"]), float(about["std"])) == (record.mean, record.std)
         assert json.loads(about["seeds"]) == asdict(record.seeds)
-        assert json.loads(about["recipe"]) == record.recipe.to_dict()
-        assert (about["structure"], about["data_checksum"]) == (record.variant.structure, digits5k.checksum)
+        assert json.loads(about["recipe"]) == record.run.recipe.to_dict()
+        assert (about["structure"], about["data_checksum"]) == (record.run.variant.structure, digits5k.checksum)
         assert float(about["test_accuracy"]) == float(about["run_accuracy"]) == record.accuracy
         assert "/" not in about["data_source"]
 
@@ -188,7 +188,12 @@ def test_a_failed_validation_leaves_no_file_and_keeps_older_files(trained, digit
 @pytest.fixture(scope="module")
 def unequal(digits5k, tmp_path_factory):
     """The folder of a run with other numbers of training and test pairs."""
-    run = Run(variant=replace(find_variant("conv_1"), recipe=Recipe(epochs=1)), pairs=100, test_pairs=150)
+    run = Run(
+        variant=replace(find_variant("conv_1"), recipe=Recipe(epochs=1)),
+        images=digits5k.images,
+        pairs=100,
+        test_pairs=150,
+    )
     return train_and_save(run, digits5k, tmp_path_factory.mktemp("unequal")).folder
 
 
@@ -288,7 +293,7 @@ def test_options_that_a_variant_does_not_support_are_refused(name, options, mess
 
 def test_the_path_of_a_users_folder_is_not_in_the_file(trained, digits5k):
     record = load_record(trained("fc_1"))
-    record = replace(record, data=replace(record.data, name="idx:mi[n]e", source="idx:/home/me/mine"))
+    record = replace(record, data=replace(record.run.images, name="idx:mi[n]e", source="idx:/home/me/mine"))
     model = onnx.helper.make_model(onnx.helper.make_graph([], "none", [], []))
     about = exporting.describe(Design(variant=find_variant("fc_1")), record, "fp32", model, 0.5).to_text()
     assert about["data"] == "idx:mi_n_e"

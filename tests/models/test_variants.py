@@ -15,6 +15,7 @@ from pairnet.models.variants import (
     count_parameters,
     find_variant,
     list_variants,
+    with_dropout,
 )
 
 RECONSTRUCTED = {
@@ -120,3 +121,11 @@ def test_one_line_is_a_new_variant_and_the_count_is_optional():
     tiny = Variant(name="tiny", tower="conv(1,4,3) P(2) fc(196,8)", head="fc(16,1)")
     check(tiny)
     assert count_parameters(tiny) == 4 * 10 + 1576 + 17
+
+
+def test_dropout_is_set_in_the_tower():
+    changed = with_dropout(find_variant("final_model"), 0.25)
+    assert changed.tower.endswith("P(2) D(0.25)")
+    assert with_dropout(find_variant("final_model"), 0.4) == find_variant("final_model")
+    with pytest.raises(ArgumentError, match="a_w_net has no dropout"):
+        with_dropout(find_variant("a_w_net"), 0.1)

@@ -6,10 +6,11 @@ from dataclasses import replace
 from record_examples import record
 
 from pairnet.records.calibration import BINS
-from pairnet.records.record import DataFacts, Epoch, RunRecord
+from pairnet.records.record import Epoch, RunRecord
+from pairnet.records.run import Images
 from pairnet.study.tables import studies
 
-MNIST = DataFacts(name="mnist", source="mnist", origin="full MNIST", checksum="d" * 64, classes=10)
+MNIST = Images(name="mnist", source="mnist", origin="full MNIST", checksum="d" * 64, classes=10)
 
 
 def epochs(count: int, accuracy: float, *, measured: bool = True) -> tuple[Epoch, ...]:
@@ -42,12 +43,11 @@ def rows(
                 usual = {
                     "label": row.label,
                     "variant": row.variant,
-                    "data": MNIST,
+                    "images": MNIST,
                     "fold": fold,
                     "folds": folds,
                     "accuracy": round(shifted, 6),
                     "epochs": epochs(row.variant.recipe.epochs, round(shifted, 6)),
-                    "measurements": row.variant.recipe.epochs,
                     "calibration": ((0, 0.0, 0),) * (BINS - 2) + ((500, 450.0, 400), (500, 490.0, 480)),
                     "answers_sha256": f"{row.label}-{draw}-{fold}",
                 }
@@ -57,4 +57,4 @@ def rows(
 
 def relabelled(records: Sequence[RunRecord], label: str) -> list[RunRecord]:
     """The same records under another name."""
-    return [replace(each, label=label) for each in records]
+    return [replace(each, run=replace(each.run, label=label)) for each in records]

@@ -87,7 +87,7 @@ def test_every_result_is_on_the_page(written):
     report = made(MANY)
     for table in report.tables:
         for each in table.summaries:
-            assert each.label in page
+            assert each.run.name in page
             assert f"{each.mean:.4f} ± {each.std:.4f}" in page
             if each.verdict:
                 assert f"{100 * each.verdict.difference:+.1f} ± " in page

@@ -38,18 +38,18 @@ def test_cross_validated_and_tested_runs_of_one_network_are_different_rows():
     both = [*rows("2", {"a_w_net, loss ratio 0.5": (0.9, 0.91)}), *rows("3", {"a_w_net": (0.92, 0.93)})]
     selection = choose(both)
     assert shown(selection) == {"2": ["a_w_net, loss ratio 0.5"], "3": ["a_w_net"]}
-    assert {record.fold for record in selection.tables[1].rows["a_w_net"]} == {None}
+    assert {record.run.fold for record in selection.tables[1].rows["a_w_net"]} == {None}
     assert list(selection.tested) == ["a_w_net"]
 
 
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"data": replace(MNIST, name="glyphs", checksum="e" * 64)}, "25 epochs, 1,000 pairs of glyphs, on cpu"),
-        ({"data": replace(MNIST, checksum="e" * 64)}, "25 epochs, 1,000 pairs of mnist, on cpu"),
+        ({"images": replace(MNIST, name="glyphs", checksum="e" * 64)}, "25 epochs, 1,000 pairs of glyphs, on cpu"),
+        ({"images": replace(MNIST, checksum="e" * 64)}, "25 epochs, 1,000 pairs of mnist, on cpu"),
         ({"pairs": 500}, "25 epochs, 500 pairs of mnist, 1,000 for testing, on cpu"),
         ({"test_pairs": 400}, "25 epochs, 1,000 pairs of mnist, 400 for testing, on cpu"),
-        ({"environment": replace(record().environment, device="cuda")}, "1,000 pairs of mnist, on cuda"),
+        ({"device": "cuda"}, "1,000 pairs of mnist, on cuda"),
     ],
 )
 def test_other_data_and_settings_are_left_out_and_named(changes, line):
@@ -127,7 +127,7 @@ def test_numbers_of_folds_are_not_mixed():
     four = rows("2", {"a_w_net, loss ratio 1": (0.9, 0.8)})
     two = rows("2", {"a_w_net, loss ratio 1": (0.5, 0.4)}, folds=2)
     selection = choose([*two, *four])
-    assert {record.folds for record in selection.records} == {4}
+    assert {record.run.folds for record in selection.records} == {4}
     assert selection.left_out[0].endswith("in 2 folds, on cpu")
 
 

@@ -4,13 +4,12 @@ import io
 from dataclasses import replace
 
 import pytest
-from record_examples import record
+from record_examples import IMAGES, record
 from rich.console import Console
 
 from pairnet.models.paper import Figure
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import find_variant
-from pairnet.records.record import Seeds
 from pairnet.reporting.markdown import markdown_table
 from pairnet.reporting.summaries import by_row, measured_on, summarise, unlike_the_paper
 from pairnet.reporting.terminal import study_table
@@ -33,13 +32,12 @@ STUDY = Study(
 def records_of(*accuracies, folds=1):
     """One record for each accuracy, `folds` of them in a draw."""
     draws = [number // folds for number in range(len(accuracies))]
-    usual = record(variant=replace(find_variant("fc_1"), recipe=Recipe()), data=replace(record().data, name="mnist"))
-    usual = replace(usual, pairs=1000, test_pairs=1000)
     return [
-        replace(
-            usual,
+        record(
+            d,
             accuracy=a,
-            seeds=Seeds(train_draw=2 * d, test_draw=2 * d + 1, weights=d, order=d),
+            variant=replace(find_variant("fc_1"), recipe=Recipe()),
+            images=replace(IMAGES, name="mnist"),
             fold=None if folds == 1 else number % folds,
             folds=max(2, folds),
         )
@@ -148,7 +146,7 @@ def test_the_line_below_a_table_names_all_machines():
 
 
 def test_settings_unlike_the_papers_are_named():
-    usual = record(variant=replace(find_variant("fc_1"), recipe=Recipe()), data=replace(record().data, name="mnist"))
+    usual = record(variant=replace(find_variant("fc_1"), recipe=Recipe()), images=replace(IMAGES, name="mnist"))
     assert unlike_the_paper(STUDY, {"fc_1": [usual]}) == ""
     short = replace(usual, variant=replace(usual.variant, recipe=Recipe(epochs=1)), pairs=20, test_pairs=20)
     other = replace(short, data=replace(short.data, name="mnist5k"))

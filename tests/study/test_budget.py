@@ -3,13 +3,13 @@
 from dataclasses import dataclass, field, replace
 
 import pytest
-from pairnet.study.runs import fingerprint
 from record_examples import EPOCH, record
 
 from pairnet.errors import ArgumentError
 from pairnet.models.variants import find_variant
+from pairnet.records.run import Run
 from pairnet.study import budget
-from pairnet.study.events import Finished, Job, Started
+from pairnet.study.events import Finished, Started
 from pairnet.study.plan import Row, Study, plan
 from pairnet.study.running import Kept, run_study
 
@@ -37,35 +37,24 @@ class Fake:
     clock: Clock
     seconds: object
     name: str = "fake"
-    chunks: list[list[Job]] = field(default_factory=list)
+    chunks: list[list[Run]] = field(default_factory=list)
 
-    def run(self, jobs):
-        self.chunks.append(list(jobs))
-        for job in jobs:
-            yield Started(job=job)
-            self.clock.now += self.seconds(job.run.seed) if callable(self.seconds) else self.seconds
-            yield Finished(job=job, record=record_of(job))
+    def run(self, runs):
+        self.chunks.append(list(runs))
+        for run in runs:
+            yield Started(run=run)
+            self.clock.now += self.seconds(run.seed) if callable(self.seconds) else self.seconds
+            yield Finished(run=run, record=record_of(run))
 
     @property
     def draws(self):
         """The draws of each chunk."""
-        return [sorted({job.run.seed for job in chunk}) for chunk in self.chunks]
+        return [sorted({run.seed for run in chunk}) for chunk in self.chunks]
 
 
-def record_of(job):
-    made = record(
-        job.run.seed,
-        label=job.run.name,
-        variant=job.run.variant,
-        pairs=job.run.pairs,
-        test_pairs=job.run.tested,
-        fold=job.run.fold,
-        epochs=(EPOCH,) * job.run.recipe.epochs,
-        measurements=job.run.recipe.epochs,
-        data=job.data,
-    )
-    assert made.fingerprint == job.fingerprint
-    return made
+def record_of(run):
+    made = record(epochs=(EPOCH,) * run.recipe.epochs, pairs=run.pairs, test_pairs=run.test_pairs)
+    return replace(made, run=run, fingerprint=run.fingerprint)
 
 
 @pytest.fixture
@@ -81,7 +70,7 @@ def study(glyph_set, tmp_path, clock):
 
     def run(minutes, seconds=30, draws=10, table=TWO, **options):
         engine = Fake(clock, seconds)
-        runs = plan(table, draws=draws, epochs=2, pairs=40)
+        runs = plan(table, glyph_set.images, draws=draws, epochs=2, pairs=40)
         result = run_study(runs, glyph_set, tmp_path, engine=engine, minutes=minutes, **options)
         return result, engine
 
@@ -151,7 +140,7 @@ def test_the_same_call_continues_and_kept_draws_cost_nothing(study, clock):
 
 
 def test_a_draw_of_which_some_runs_are_kept_says_less_about_the_next(study, glyph_set, tmp_path, clock):
-    half = plan(TWO, draws=1, epochs=2, pairs=40)[:1]
+    half = plan(TWO, glyph_set.images, draws=1, epochs=2, pairs=40)[:1]
     run_study(half, glyph_set, tmp_path, engine=Fake(clock, 30))
     clock.now = 0.0
     _, engine = study(minutes=1.4)  # half a draw in half a minute: a whole one would not fit into the 0.9 minutes left
@@ -173,8 +162,8 @@ def test_minutes_must_be_finite_and_above_0(study, tmp_path, minutes):
 
 
 def test_a_record_with_fewer_measurements_is_left_until_it_is_measured_as_asked(glyph_set, tmp_path, clock):
-    few = plan(TWO, draws=2, epochs=3, pairs=40, measurements=1)
-    often = plan(TWO, draws=2, epochs=3, pairs=40, measurements=None)
+    few = plan(TWO, glyph_set.images, draws=2, epochs=3, pairs=40, measurements=1)
+    often = plan(TWO, glyph_set.images, draws=2, epochs=3, pairs=40, measurements=None)
 
     class Once(Fake):
         def run(self, jobs):
@@ -203,5 +192,5 @@ def test_studies_share_the_time_left_equally(clock):
 
 def test_fingerprints_of_the_fake_records_are_those_of_their_runs(glyph_set, study):
     result, _ = study(minutes=1)
-    runs = plan(TWO, draws=1, epochs=2, pairs=40)
-    assert [found.fingerprint for found in result.finished] == [fingerprint(run, glyph_set) for run in runs]
+    runs = plan(TWO, glyph_set.images, draws=1, epochs=2, pairs=40)
+    assert [found.fingerprint for found in result.finished] == [run.fingerprint for run in runs]

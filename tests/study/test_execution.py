@@ -5,24 +5,28 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from pairnet.study.runs import Run, draw
 
+from pairnet.data.drawing import draw
 from pairnet.data.pairs import folds
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import find_variant
+from pairnet.records.run import Run
 from pairnet.study.environment import environment
-from pairnet.study.events import job_of
 from pairnet.study.execution import answers_digest, execute
 
-RUN = Run(variant=replace(find_variant("conv_1"), recipe=Recipe(epochs=1)), pairs=100, test_pairs=130)
+
+@pytest.fixture(scope="module")
+def run(glyph_set):
+    variant = replace(find_variant("conv_1"), recipe=Recipe(epochs=1))
+    return Run(variant=variant, images=glyph_set.images, pairs=100, test_pairs=130)
 
 
 @pytest.fixture(scope="module", params=[None, 1], ids=["tested", "cross-validated"])
-def executed(request, glyph_set):
+def executed(request, glyph_set, run):
     """Answers [n], targets [n] and the record of a run."""
-    run = replace(RUN, fold=request.param)
+    run = replace(run, fold=request.param)
     pairs, held_out = draw(run, glyph_set)
-    trained, record = execute(job_of(run, glyph_set), environment("cpu", engine="single"), pairs, held_out)
+    trained, record = execute(run, environment("cpu", engine="single"), pairs, held_out)
     return trained.probability.numpy(), held_out.targets > 0.5, record
 
 
@@ -50,15 +54,15 @@ def test_the_bins_are_those_of_the_answers(executed):
     assert sum(k for _, _, k in record.calibration) == int(targets.sum())
 
 
-def test_each_fold_is_held_out_once_and_each_draw_is_split_anew(glyph_set):
-    drawn = [draw(replace(RUN, fold=fold), glyph_set) for fold in range(4)]
-    whole, _ = draw(RUN, glyph_set)
-    split = folds(RUN.pairs, 4, RUN.seeds.train_draw)
+def test_each_fold_is_held_out_once_and_each_draw_is_split_apart(glyph_set, run):
+    drawn = [draw(replace(run, fold=fold), glyph_set) for fold in range(4)]
+    whole, _ = draw(run, glyph_set)
+    split = folds(run.pairs, 4, run.seeds.train_draw)
     for (training, held_out), (kept, out) in zip(drawn, split, strict=True):
         assert np.array_equal(held_out.indices, whole.indices[out])
         assert np.array_equal(training.indices, whole.indices[kept])
-    other = folds(RUN.pairs, 4, replace(RUN, seed=1).seeds.train_draw)
-    _, held_out = draw(replace(RUN, fold=0, seed=1), glyph_set)
-    whole, _ = draw(replace(RUN, seed=1), glyph_set)
+    other = folds(run.pairs, 4, replace(run, seed=1).seeds.train_draw)
+    _, held_out = draw(replace(run, fold=0, seed=1), glyph_set)
+    whole, _ = draw(replace(run, seed=1), glyph_set)
     assert np.array_equal(held_out.indices, whole.indices[other[0][1]])
     assert not np.array_equal(other[0][1], split[0][1])

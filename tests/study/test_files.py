@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from record_examples import IMAGES
 
 from pairnet.errors import ArgumentError, NotationError
 from pairnet.models import paper
@@ -42,7 +43,7 @@ def read(tmp_path):
 def test_the_example_has_thirteen_rows_of_ten_draws(read):
     study = read(EXAMPLE)
     assert (study.name, study.title, study.draws, len(study.rows)) == ("my", "Optimiser and learning rate", 10, 13)
-    assert len(plan(study, draws=study.draws)) == 130
+    assert len(plan(study, IMAGES, draws=study.draws)) == 130
     assert [row.label for row in study.rows[:2]] == [
         "final_model, optimiser adam, learning rate 0.0001",
         "final_model, optimiser adam, learning rate 0.0003",
@@ -83,11 +84,11 @@ def test_everything_can_be_set(read):
     assert (row.pairs, row.test_pairs, row.folds, row.data) == (90, 40, 2, "glyphs:500")
     assert (study.cross_validated, study.folds, study.pairs, study.data) == (True, 3, 200, "glyphs:1000")
     assert study.sources == ("glyphs:500",)
-    runs = plan(study, draws=2, pairs=200, source="glyphs:500")
+    runs = plan(study, IMAGES, draws=2, pairs=200, source="glyphs:500")
     assert [(run.seed, run.fold, run.folds, run.pairs, run.tested) for run in runs] == [
         (seed, fold, 2, 90, 40) for seed in range(2) for fold in range(2)
     ]
-    assert plan(study, draws=2, pairs=200) == []  # no row is on the study's own images
+    assert plan(study, IMAGES, draws=2, pairs=200) == []  # no row is on the study's own images
 
 
 def test_grids_are_products_of_all_kinds_of_settings(read):
@@ -194,8 +195,8 @@ def test_mistakes_name_the_place_and_the_remedy(read, text, parts):
 def test_a_file_is_kept_with_its_runs(tmp_path):
     path = tmp_path / "my.toml"
     path.write_text(EXAMPLE)
-    keep_file(path, tmp_path / "runs")
-    keep_file(path, tmp_path / "runs")
+    keep_file(read_study(path), tmp_path / "runs")
+    keep_file(read_study(path), tmp_path / "runs")
     assert [study.title for study in kept_studies(tmp_path / "runs")] == ["Optimiser and learning rate"]
     (tmp_path / "runs" / KEPT / "bad.toml").write_text("x = [")
     with pytest.warns(UserWarning, match=r"skipped .*bad\.toml"):
@@ -214,32 +215,81 @@ def test_what_rows_are_compared_with_is_a_row_or_a_word(tmp_path):
         read_study(path)
 
 
-def test_a_kept_file_is_the_newest_and_folds_are_those_of_the_row(tmp_path):
+def test_folds_are_those_of_the_row(tmp_path):
     path = tmp_path / "my.toml"
     path.write_text('folds = 3\n[[rows]]\nvariant = "w_net"\n[[rows]]\nvariant = "a_net"\nset = { folds = 2 }\n')
-    keep_file(path, tmp_path / "runs")
     study = read_study(path)
     assert study.cross_validated
-    folds = {run.label: run.folds for run in plan(study, draws=1)}
+    folds = {run.label: run.folds for run in plan(study, IMAGES, draws=1)}
     assert folds == {"w_net": 3, "a_net": 2}
-    assert {run.label: run.folds for run in plan(study, draws=1, folds=5)} == {"w_net": 5, "a_net": 2}
-    path.write_text('cross_validated = false\nfolds = 3\n[[rows]]\nvariant = "w_net"\n')
-    keep_file(path, tmp_path / "runs")
-    (kept,) = kept_studies(tmp_path / "runs")
-    assert [row.label for row in kept.rows] == ["w_net"]
-    assert [run.fold for run in plan(kept, draws=1)] == [None]
+    assert {run.label: run.folds for run in plan(study, IMAGES, draws=1, folds=5)} == {"w_net": 5, "a_net": 2}
+
+
+ONE, TWO = '[[rows]]\nvariant = "w_net"\n', '[[rows]]\nvariant = "a_net"\n'
+
+
+def kept(tmp_path, *texts, name="my"):
+    """The rows of the studies that are kept after files of one name with these texts, one after the other."""
+    path, runs = tmp_path / f"{name}.toml", tmp_path / "runs"
+    for text in texts:
+        path.write_text(text)
+        keep_file(read_study(path), runs)
+    return [[row.label for row in study.rows] for study in kept_studies(runs)]
+
+
+def test_two_different_studies_of_one_name_are_both_kept(tmp_path):
+    assert sorted(kept(tmp_path, ONE, TWO)) == [["a_net"], ["w_net"]]
+    assert {study.name for study in kept_studies(tmp_path / "runs")} == {"my"}
+    assert sorted(kept(tmp_path, ONE, TWO, ONE)) == [["a_net"], ["w_net"]]
+
+
+@pytest.mark.parametrize("change", ['title = "another"\n', "draws = 3\n", "# a comment\n"])
+def test_a_study_that_measures_the_same_replaces_its_file(tmp_path, change):
+    assert kept(tmp_path, ONE, change + ONE) == [["w_net"]]
+    assert (tmp_path / "runs" / KEPT / "my.toml").read_text() == change + ONE
+
+
+def test_a_study_with_more_rows_stands_for_its_earlier_state_which_is_kept(tmp_path):
+    assert kept(tmp_path, ONE, ONE + TWO) == [["w_net", "a_net"]]
+    assert len(list((tmp_path / "runs" / KEPT).iterdir())) == 2
+
+
+def test_a_study_is_not_hidden_by_another_with_the_same_rows(tmp_path):
+    kept(tmp_path, ONE)
+    assert kept(tmp_path, ONE, name="other") == [["w_net"], ["w_net"]]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "pairs = 20\n",
+        "test_pairs = 20\n",
+        "folds = 2\n",
+        'data = "glyphs"\n',
+        'compare = "nothing"\n',
+        "",
+        "set = { epochs = 3 }\n",
+        'label = "mine"\n',
+    ],
+)
+def test_what_a_study_measures_is_part_of_what_it_is(tmp_path, change):
+    path = tmp_path / "my.toml"
+    path.write_text(ONE)
+    before = read_study(path)
+    path.write_text(ONE + change if change.startswith(("set", "label")) else change + ONE)
+    assert (read_study(path).digest == before.digest) == (change == "")
 
 
 def test_a_plan_of_too_many_runs_is_refused_before_it_is_made(tmp_path):
     path = tmp_path / "my.toml"
     path.write_text('[[rows]]\nvariant = "w_net"\nset = { folds = 900000000 }\n')
     with pytest.raises(ArgumentError, match=r"expected at most 1,000,000 runs, got 9,000,000,000: use fewer rows"):
-        plan(read_study(path))
+        plan(read_study(path), IMAGES)
 
 
 def test_the_example_in_the_documents_is_the_study_whose_results_they_show():
     study = read_study(Path(__file__).parents[2] / "docs" / "learning-rates.toml")
     assert len(study.rows) == 21
-    assert len(plan(study, draws=study.draws)) == 168
+    assert len(plan(study, IMAGES, draws=study.draws)) == 168
     results = (Path(__file__).parents[2] / "docs" / "results.md").read_text()
     assert all(f"| {row.label} |" in results for row in study.rows)

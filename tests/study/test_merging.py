@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,14 +14,15 @@ from pairnet.records.collection import collect
 from pairnet.records.folders import RECORD
 from pairnet.records.record import FailedRun
 from pairnet.records.store import RECORDS, append, locked, read_records, read_stored
-from pairnet.study.files import KEPT, keep_file
+from pairnet.study.files import KEPT, keep_file, read_study
 from pairnet.study.merging import Merged, merge
 
-FEW = record(0, epochs=(replace(EPOCH, validation_loss=None, validation_accuracy=None), EPOCH), measurements=1)
+FEW = record(0, epochs=(replace(EPOCH, validation_loss=None, validation_accuracy=None), EPOCH))
 
 
 def failed(like, reason="the loss is nan"):
-    return FailedRun(fingerprint=like.fingerprint, label=like.label, failure=reason, environment=record().environment)
+    run = like.run
+    return FailedRun(fingerprint=run.fingerprint, run=run, label=run.name, error=reason, environment=like.environment)
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def folder(tmp_path):
 def save(runs, name, made, **changes):
     """A saved network in a folder, as far as merging reads it."""
     (runs / name).mkdir(parents=True)
-    (runs / name / RECORD).write_text(json.dumps({**asdict(made), **changes}, indent=1) + "\n")
+    (runs / name / RECORD).write_text(json.dumps({**made.to_dict(), **changes}, indent=1) + "\n")
 
 
 def numbers(**changes):
@@ -60,8 +61,8 @@ def test_the_runs_of_two_folders_are_added_to_those_that_are_there(folder):
 
 def test_a_missing_folder_is_made_and_gets_each_line_as_it_was_written(folder, tmp_path):
     one = folder("one")
-    newer = json.dumps({**asdict(record(1)), "novel": 1e100})
-    old = (Path(__file__).parent / "schema1.jsonl").read_text()
+    newer = json.dumps({**record(1).to_dict(), "novel": 1e100})
+    old = (Path(__file__).parents[1] / "records" / "schema1.jsonl").read_text()
     (one / RECORDS).write_text(f"{old}{newer}\n")
     into = tmp_path / "new" / "into"
     assert merge([one], into).added == len(read_records(one)) > 30
@@ -147,7 +148,7 @@ def test_records_of_saved_networks_are_merged_and_their_weights_are_not(folder, 
     assert merge([one], tmp_path / "into") == numbers(folders=1, added=2, networks=2)
     assert read_records(tmp_path / "into") == [record(0), saved]
     assert [path.name for path in (tmp_path / "into").iterdir() if path.is_dir()] == []
-    assert [found.record for found in collect(one)] == [found.record for found in collect(tmp_path / "into")]
+    assert collect(one).records == collect(tmp_path / "into").records
 
 
 @pytest.mark.parametrize(
@@ -256,17 +257,25 @@ def test_a_full_disk_names_the_file_and_changes_nothing(folder, monkeypatch):
     assert merge([one], into).added == 1
 
 
-def test_study_files_are_merged_and_two_different_ones_of_a_name_are_refused(folder, tmp_path):
-    one, two = folder("one", record(0)), folder("two", record(1))
-    study = tmp_path / "my.toml"
-    study.write_text('[[rows]]\nvariant = "w_net"\n')
+def test_study_files_are_merged_and_two_different_ones_of_a_name_are_both_kept(folder, tmp_path):
+    one, two, into = folder("one", record(0)), folder("two", record(1)), tmp_path / "into"
+    file = tmp_path / "my.toml"
+    file.write_text(same := '[[rows]]\nvariant = "w_net"\n')
     for each in (one, two):
-        keep_file(study, each)
-    assert merge([one, two], tmp_path / "into") == numbers(added=2, studies=1)
-    assert (tmp_path / "into" / KEPT / "my.toml").read_bytes() == study.read_bytes()
-    assert merge([one, two], tmp_path / "into") == numbers(there=2)
-    study.write_text('[[rows]]\nvariant = "a_net"\n')
-    keep_file(study, two)
-    with pytest.raises(RecordError, match="different studies of one name"):
-        merge([one, two], tmp_path / "other")
-    assert not (tmp_path / "other").exists()
+        keep_file(read_study(file), each)
+    assert merge([one, two], into) == numbers(added=2, studies=1)
+    assert (into / KEPT / "my.toml").read_text() == same
+    assert merge([one, two], into) == numbers(there=2)
+    file.write_text(other := '[[rows]]\nvariant = "a_net"\n')
+    keep_file(read_study(file), two)
+    assert merge([one, two], into) == numbers(there=2, studies=1)
+    assert sorted(path.read_text() for path in (into / KEPT).iterdir()) == sorted([same, other])
+
+
+@pytest.mark.parametrize("name", ["thesis.tex", "weights.safetensors"])
+def test_a_folder_of_other_files_is_refused_and_left_as_it_is(folder, tmp_path, name):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / name).write_text("mine")
+    with pytest.raises(RecordError, match=r"one with runs, got .*mine, which holds other files: choose another"):
+        merge([folder("one", record(0))], tmp_path / "mine")
+    assert [(path.name, path.read_text()) for path in (tmp_path / "mine").iterdir()] == [(name, "mine")]

@@ -31,8 +31,8 @@ SMALL = Study(
 )
 
 
-def small_runs(**changes):
-    return plan(SMALL, **{"draws": 2, "epochs": 1, "pairs": 60, **changes})
+def small_runs(dataset, **changes):
+    return plan(SMALL, dataset.images, **{"draws": 2, "epochs": 1, "pairs": 60, **changes})
 
 
 def study(runs, dataset, folder, workers=2, **options):
@@ -52,33 +52,33 @@ def without_times(record):
 
 
 def test_results_do_not_depend_on_the_number_of_workers(glyph_set, tmp_path):
-    runs = small_runs()
+    runs = small_runs(glyph_set)
     one, _ = study(runs, glyph_set, tmp_path / "one", workers=1)
     two, events = study(runs, glyph_set, tmp_path / "two", workers=2)
     assert [*map(without_times, one.records)] == [*map(without_times, two.records)]
-    assert [(record.label, record.seeds.weights) for record in two.records] == [(run.label, run.seed) for run in runs]
+    assert [(record.run.name, record.run.seed) for record in two.records] == [(run.label, run.seed) for run in runs]
     assert len(read_records(tmp_path / "two")) == len(computed(events)) == len(runs)
     for run in runs:
-        mine = [event for event in events if event.job.run == run]
+        mine = [event for event in events if event.run == run]
         assert [type(event) for event in mine] == [Started, EpochDone, Finished]
 
 
 def test_draws_are_computed_in_order(glyph_set, tmp_path):
-    runs = small_runs(draws=3)
+    runs = small_runs(glyph_set, draws=3)
     _, events = study(runs, glyph_set, tmp_path / "two", workers=2)
-    assert [event.job.run for event in events if isinstance(event, Started)] == runs
+    assert [event.run for event in events if isinstance(event, Started)] == runs
     _, events = study(runs, glyph_set, tmp_path / "one", workers=1)
-    finished = [at for at, event in enumerate(events) if isinstance(event, Finished) and event.job.run.seed == 0]
-    started = [at for at, event in enumerate(events) if isinstance(event, Started) and event.job.run.seed == 2]
+    finished = [at for at, event in enumerate(events) if isinstance(event, Finished) and event.run.seed == 0]
+    started = [at for at, event in enumerate(events) if isinstance(event, Started) and event.run.seed == 2]
     assert len(finished) == len(started) == len(SMALL.rows)
     assert max(finished) < min(started)
 
 
 def test_a_study_with_little_time_computes_one_draw_and_continues_later(glyph_set, tmp_path):
-    runs = small_runs(draws=3)
+    runs = small_runs(glyph_set, draws=3)
     first, events = study(runs, glyph_set, tmp_path, minutes=1e-6)
-    assert {event.job.run.name for event in computed(events)} == {run.name for run in runs}  # in any order
-    assert {event.job.run.seed for event in computed(events)} == {0}
+    assert {event.run.name for event in computed(events)} == {run.name for run in runs}  # in any order
+    assert {event.run.seed for event in computed(events)} == {0}
     assert list(first.left) == [run for run in runs if run.seed > 0]
     assert first.records[2:] == (None,) * 4
     rest, events = study(runs, glyph_set, tmp_path)
@@ -88,29 +88,29 @@ def test_a_study_with_little_time_computes_one_draw_and_continues_later(glyph_se
 
 
 def test_finished_runs_are_not_repeated_and_new_ones_are_added(glyph_set, tmp_path):
-    first, _ = study(small_runs(draws=1), glyph_set, tmp_path)
-    both, events = study(small_runs(draws=2), glyph_set, tmp_path)
-    assert [record for record in both.records if record.seeds.weights == 0] == list(first.records)
+    first, _ = study(small_runs(glyph_set, draws=1), glyph_set, tmp_path)
+    both, events = study(small_runs(glyph_set, draws=2), glyph_set, tmp_path)
+    assert [record for record in both.records if record.run.seed == 0] == list(first.records)
     assert len(computed(events)) == 2
     assert len([event for event in events if isinstance(event, Kept)]) == 2
     assert len(read_records(tmp_path)) == 4
-    longer, _ = study(small_runs(draws=1, epochs=2), glyph_set, tmp_path)
+    longer, _ = study(small_runs(glyph_set, draws=1, epochs=2), glyph_set, tmp_path)
     assert {r.fingerprint for r in longer.records}.isdisjoint(r.fingerprint for r in both.records)
 
 
 def test_a_run_that_two_rows_share_is_computed_once_and_found_by_both(glyph_set, tmp_path):
-    run = small_runs(draws=1)[0]
+    run = small_runs(glyph_set, draws=1)[0]
     result, events = study([run, replace(run, label="the same")], glyph_set, tmp_path)
     assert len(computed(events)) == 1
     assert result.records[0] == result.records[1]
-    assert [event.job.run.name for event in events if isinstance(event, Kept)] == ["the same"]
+    assert [event.run.name for event in events if isinstance(event, Kept)] == ["the same"]
     again, events = study([replace(run, label="a third name")], glyph_set, tmp_path)
     assert computed(events) == []
     assert again.records == result.records[:1]
 
 
 def test_a_run_is_repeated_if_more_measurements_are_asked_for(glyph_set, tmp_path):
-    few = [replace(run, measurements=1) for run in small_runs(draws=1, epochs=3)[:1]]
+    few = [replace(run, measurements=1) for run in small_runs(glyph_set, draws=1, epochs=3)[:1]]
     study(few, glyph_set, tmp_path)
     more, events = study([replace(few[0], measurements=3)], glyph_set, tmp_path)
     assert len(computed(events)) == 1
@@ -123,22 +123,24 @@ def test_a_run_is_repeated_if_more_measurements_are_asked_for(glyph_set, tmp_pat
 
 
 def test_cross_validation_leaves_the_test_draw_alone(glyph_set, tmp_path):
-    runs = plan(replace(SMALL, rows=SMALL.rows[:1], cross_validated=True), draws=1, epochs=1, pairs=60)
+    runs = plan(
+        replace(SMALL, rows=SMALL.rows[:1], cross_validated=True), glyph_set.images, draws=1, epochs=1, pairs=60
+    )
     result, _ = study(runs, glyph_set, tmp_path)
-    assert [record.fold for record in result.records] == [0, 1, 2, 3]
+    assert [record.run.fold for record in result.records] == [0, 1, 2, 3]
     assert len({record.mean for record in result.records}) == 4  # each fold's own training pairs
 
 
 def test_a_run_that_diverges_does_not_stop_the_others_and_is_retried_on_request(glyph_set, tmp_path):
-    runs = small_runs(draws=1)
+    runs = small_runs(glyph_set, draws=1)
     variant = runs[0].variant
     bad = replace(runs[0], label="bad", variant=replace(variant, recipe=replace(variant.recipe, learning_rate=1e30)))
     result, events = study([bad, *runs], glyph_set, tmp_path)
-    assert [record and record.label for record in result.records] == [None, "conv_1", "final_model"]
+    assert [record and record.run.name for record in result.records] == [None, "conv_1", "final_model"]
     (failure,) = result.failures
     assert (failure.label, len(result.finished)) == ("bad", 2)
-    assert "expected a finite loss, got nan" in failure.failure
-    assert [event.reason for event in events if isinstance(event, Failed)] == [failure.failure]
+    assert "expected a finite loss, got nan" in failure.error
+    assert [event.reason for event in events if isinstance(event, Failed)] == [failure.error]
     again, events = study([bad, *runs], glyph_set, tmp_path)
     assert (again.failures, again.records) == (result.failures, result.records)
     assert result.left == again.left == ()  # a failed run was begun
@@ -152,14 +154,16 @@ def test_invalid_records_are_refused_before_anything_runs(glyph_set, tmp_path):
     (tmp_path / RECORDS).write_text("{}\n")
     events = []
     with pytest.raises(RecordError, match="line 1"):
-        run_study(small_runs(), glyph_set, tmp_path, on_event=events.append)
+        run_study(small_runs(glyph_set), glyph_set, tmp_path, on_event=events.append)
     assert events == []
 
 
 def test_a_run_that_does_not_fit_is_refused_before_anything_runs(glyph_set, tmp_path):
     events = []
     with pytest.raises(ArgumentError, match="choose `pairs` of at most 1000"):
-        run_study([*small_runs(), *small_runs(pairs=2000)], glyph_set, tmp_path, on_event=events.append)
+        run_study(
+            [*small_runs(glyph_set), *small_runs(glyph_set, pairs=2000)], glyph_set, tmp_path, on_event=events.append
+        )
     assert events == []
 
 
@@ -168,7 +172,7 @@ def test_two_studies_in_one_folder_are_refused(glyph_set, tmp_path):
         pid = os.fork()
         if pid == 0:
             try:
-                run_study(small_runs(), glyph_set, tmp_path)
+                run_study(small_runs(glyph_set), glyph_set, tmp_path)
             except RecordError:
                 os._exit(3)
             os._exit(0)
@@ -176,7 +180,7 @@ def test_two_studies_in_one_folder_are_refused(glyph_set, tmp_path):
 
 
 def test_an_engine_is_chosen_by_name_or_by_the_device(glyph_set, monkeypatch):
-    runs = small_runs()
+    runs = small_runs(glyph_set)
     assert choose_engine(None, runs, glyph_set, workers=3) == Processes(dataset=glyph_set, workers=3)
     assert choose_engine(None, [replace(run, device="cuda") for run in runs], glyph_set).name == "stacked"
     assert [choose_engine(name, runs, glyph_set).name for name in ENGINES[:2]] == list(ENGINES[:2])
@@ -280,7 +284,9 @@ def test_workers_end_with_their_parent(tmp_path):
 
 def test_failures_are_stored_like_records(glyph_set, tmp_path):
     variant = find_variant("conv_1")
-    bad = replace(small_runs()[0], variant=replace(variant, recipe=replace(variant.recipe, learning_rate=1e30)))
+    bad = replace(
+        small_runs(glyph_set)[0], variant=replace(variant, recipe=replace(variant.recipe, learning_rate=1e30))
+    )
     study([bad], glyph_set, tmp_path)
     assert read_records(tmp_path) == []
     assert len(read_stored(tmp_path).failures) == 1

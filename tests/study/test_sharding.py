@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+from record_examples import IMAGES
 
 from pairnet.errors import ArgumentError
 from pairnet.study.plan import plan
@@ -12,7 +13,7 @@ from pairnet.study.tables import PAPER, studies
 
 
 def plans_of(*names, **options):
-    return [plan(studies()[name], **options) for name in names]
+    return [plan(studies()[name], IMAGES, **options) for name in names]
 
 
 def shares(plans, count):

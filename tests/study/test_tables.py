@@ -2,15 +2,16 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from record_examples import IMAGES
 
 from pairnet.errors import ArgumentError
 from pairnet.models import paper
 from pairnet.models.variants import check, find_variant
-from pairnet.study import records
 from pairnet.study.plan import plan
 from pairnet.study.tables import PAPER, studies
 
@@ -26,26 +27,29 @@ def test_tables_hold_the_papers_rows_and_figures():
 
 def test_plans_count_draws_folds_and_settings():
     tables = studies()
-    assert len(plan(tables["3"])) == 80
-    assert len(plan(tables["2"], draws=3)) == 5 * 3 * 4
-    ratios = {run.recipe.loss_ratio for run in plan(tables["2"])}
+    assert len(plan(tables["3"], IMAGES)) == 80
+    assert len(plan(tables["2"], IMAGES, draws=3)) == 5 * 3 * 4
+    ratios = {run.recipe.loss_ratio for run in plan(tables["2"], IMAGES)}
     assert ratios == set(paper.TABLE_II)
-    assert {run.recipe.epochs for run in plan(tables["1"], epochs=3)} == {3}
-    assert "D(0.2)" in {run.label: run for run in plan(tables["dropout"])}["final_model, dropout 0.2"].variant.tower
-    assert {(run.pairs, run.tested) for run in plan(tables["1"], pairs=50, test_pairs=40)} == {(50, 40)}
-    assert {run.measurements for run in plan(tables["1"])} == {5}
-    assert {run.measurements for run in plan(tables["1"], measurements=2)} == {2}
-    for run in plan(tables["ablation"], measurements=None):  # of rows with unlike numbers of epochs
+    assert {run.recipe.epochs for run in plan(tables["1"], IMAGES, epochs=3)} == {3}
+    assert (
+        "D(0.2)"
+        in {run.label: run for run in plan(tables["dropout"], IMAGES)}["final_model, dropout 0.2"].variant.tower
+    )
+    assert {(run.pairs, run.tested) for run in plan(tables["1"], IMAGES, pairs=50, test_pairs=40)} == {(50, 40)}
+    assert {run.measurements for run in plan(tables["1"], IMAGES)} == {5}
+    assert {run.measurements for run in plan(tables["1"], IMAGES, measurements=2)} == {2}
+    for run in plan(tables["ablation"], IMAGES, measurements=None):  # of rows with unlike numbers of epochs
         assert run.measurements == run.recipe.epochs
     with pytest.raises(ArgumentError, match=r"`draws` in 1\.\.10,000, got 0"):
-        plan(tables["1"], draws=0)
+        plan(tables["1"], IMAGES, draws=0)
 
 
 @pytest.mark.parametrize("name", ["2", "3"])
 def test_a_plan_goes_draw_after_draw_through_all_rows_and_folds(name):
     study = studies()[name]
     folds = range(4) if study.cross_validated else [None]
-    assert [(run.seed, run.name, run.fold) for run in plan(study, draws=3)] == [
+    assert [(run.seed, run.name, run.fold) for run in plan(study, IMAGES, draws=3)] == [
         (seed, row.label, fold) for seed in range(3) for row in study.rows for fold in folds
     ]
 
@@ -76,23 +80,14 @@ def frozen():
 
 
 def identity(run):
-    return records.fingerprint(
-        variant=run.variant,
-        pairs=run.pairs,
-        test_pairs=run.tested,
-        seeds=run.seeds,
-        fold=run.fold,
-        folds=run.folds,
-        data_checksum="frozen",
-        device="cpu",
-    )
+    return replace(run, images=replace(IMAGES, checksum="frozen")).fingerprint
 
 
 def test_the_tables_plan_the_runs_that_they_planned_before_they_became_files():
     expected = frozen()
     found = []
     for name, study in studies().items():
-        runs = plan(study)
+        runs = plan(study, IMAGES)
         for row in study.rows:
             own = [identity(run) for run in runs if run.label == row.label]
             found.append(

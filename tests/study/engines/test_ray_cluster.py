@@ -20,7 +20,7 @@ from pairnet.records.run import Run
 from pairnet.records.store import read_records
 from pairnet.study.engines import ray_cluster, ray_connection
 from pairnet.study.engines.processes import Processes
-from pairnet.study.events import Failed, Finished, Started, job_of
+from pairnet.study.events import Failed, Finished, Started
 
 ray = pytest.importorskip("ray")
 
@@ -61,7 +61,7 @@ def engine(cluster, glyph_set):
 
 def jobs_of(dataset, count, *, epochs=1, **recipe):
     variant = replace(CONV_1, recipe=replace(CONV_1.recipe, epochs=epochs, **recipe))
-    return [job_of(Run(variant=variant, pairs=60, seed=seed), dataset) for seed in range(count)]
+    return [Run(variant=variant, images=dataset.images, pairs=60, seed=seed) for seed in range(count)]
 
 
 def result(record):
@@ -69,7 +69,7 @@ def result(record):
 
 
 def results(events):
-    return {event.job.run.seed: result(event.record) for event in events if isinstance(event, Finished)}
+    return {event.run.seed: result(event.record) for event in events if isinstance(event, Finished)}
 
 
 def workers(doing=""):
@@ -98,9 +98,9 @@ def test_records_are_those_of_processes_and_a_run_that_fails_is_a_result(engine,
     events = list(engine.run([bad, *jobs]))
     assert not ray.is_initialized()
     failed = [event for event in events if isinstance(event, Failed)]
-    assert [event.job for event in failed] == [bad]
+    assert [event.run for event in failed] == [bad]
     assert "expected a finite loss, got nan" in failed[0].reason
-    assert [event.job for event in events if isinstance(event, Started)] == [bad, *jobs]
+    assert [event.run for event in events if isinstance(event, Started)] == [bad, *jobs]
     assert results(events) == results(Processes(dataset=glyph_set, workers=1).run(jobs))
     (place,) = {event.record.environment.node for event in events if isinstance(event, Finished)}
     assert place == os.uname().nodename
@@ -115,7 +115,7 @@ def test_a_node_that_is_lost_costs_no_run_and_repeats_none(engine, cluster, seco
         started += isinstance(event, Started)
         if started == 4 and second_node in cluster.worker_nodes:
             cluster.remove_node(second_node, allow_graceful=False)
-    found = [event.job.run.seed for event in events if isinstance(event, Finished)]
+    found = [event.run.seed for event in events if isinstance(event, Finished)]
     assert sorted(found) == list(range(10))
     assert started == 10
     assert capfd.readouterr() == ("", "")  # the command line prints a table, or JSON
@@ -155,7 +155,7 @@ def test_a_node_with_other_versions_is_refused(engine, glyph_set, monkeypatch):
 
 
 def test_a_bug_in_a_worker_is_reported_with_its_traceback(engine, glyph_set):
-    with pytest.raises(RuntimeError, match=r"(?s)conv_1 failed:.*check_size"):
+    with pytest.raises(RuntimeError, match=r"(?s)conv_1 failed:.*check_images"):
         list(engine.run([replace(job, run=replace(job.run, pairs=10**6)) for job in jobs_of(glyph_set, 1)]))
 
 

@@ -8,7 +8,7 @@ from pairnet.models.variants import find_variant
 from pairnet.records.store import read_records
 from pairnet.study.engines.processes import Processes
 from pairnet.study.engines.stacked import Stacked, groups
-from pairnet.study.events import EpochDone, Failed, Finished, Started, job_of
+from pairnet.study.events import EpochDone, Failed, Finished, Started
 from pairnet.study.plan import Row, Study, plan
 from pairnet.study.running import run_study
 from pairnet.study.tables import studies
@@ -24,34 +24,34 @@ SMALL = Study(
 
 
 def test_stacked_runs_give_the_results_of_single_ones(glyph_set, tmp_path):
-    runs = plan(SMALL, draws=2, epochs=2, pairs=100)
+    runs = plan(SMALL, glyph_set.images, draws=2, epochs=2, pairs=100)
     single = run_study(runs, glyph_set, tmp_path / "single", engine=Processes(dataset=glyph_set, workers=2))
     events = []
     stacked = run_study(
         runs, glyph_set, tmp_path / "stacked", engine=Stacked(dataset=glyph_set), on_event=events.append
     )
     for ours, theirs in zip(stacked.records, single.records, strict=True):
-        assert (ours.fingerprint, ours.label, ours.mean) == (theirs.fingerprint, theirs.label, theirs.mean)
+        assert (ours.fingerprint, ours.run.name, ours.mean) == (theirs.fingerprint, theirs.run.name, theirs.mean)
         assert ours.accuracy == pytest.approx(theirs.accuracy, abs=0.021)  # two pairs of a hundred
         assert ours.epochs[-1].train_loss == pytest.approx(theirs.epochs[-1].train_loss, rel=1e-3)
         assert (ours.environment.engine, theirs.environment.engine) == ("stacked", "processes")
-    mine = [event for event in events if event.job.run == runs[0]]
+    mine = [event for event in events if event.run == runs[0]]
     assert [type(event) for event in mine] == [Started, EpochDone, EpochDone, Finished]
     assert [event.number for event in mine if isinstance(event, EpochDone)] == [1, 2]
     assert len(read_records(tmp_path / "stacked")) == len(runs)
 
 
 def test_groups_do_not_depend_on_the_order_of_draws(glyph_set):
-    jobs = [job_of(run, glyph_set) for run in plan(SMALL, draws=3, pairs=100)]
-    assert [[(job.run.name, job.run.seed) for job in group] for group in groups(jobs)] == [
+    jobs = plan(SMALL, glyph_set.images, draws=3, pairs=100)
+    assert [[(job.name, job.seed) for job in group] for group in groups(jobs)] == [
         [(row.label, seed) for seed in range(3)] for row in SMALL.rows
     ]
 
 
 def test_a_study_with_little_time_stacks_one_draw_and_continues_later(glyph_set, tmp_path):
-    runs = plan(SMALL, draws=2, epochs=1, pairs=100)
+    runs = plan(SMALL, glyph_set.images, draws=2, epochs=1, pairs=100)
     first = run_study(runs, glyph_set, tmp_path, engine=Stacked(dataset=glyph_set), minutes=1e-6)
-    assert [found.seeds.weights for found in first.finished] == [0, 0]
+    assert [found.run.seed for found in first.finished] == [0, 0]
     assert list(first.left) == runs[2:]
     rest = run_study(runs, glyph_set, tmp_path, engine=Stacked(dataset=glyph_set), minutes=1000)
     assert rest.records[:2] == first.records[:2]
@@ -60,7 +60,7 @@ def test_a_study_with_little_time_stacks_one_draw_and_continues_later(glyph_set,
 
 def test_nothing_to_do_is_no_error(glyph_set, tmp_path):
     assert list(Stacked(dataset=glyph_set).run([])) == []
-    runs = plan(SMALL, draws=1, epochs=1, pairs=100)[:1]
+    runs = plan(SMALL, glyph_set.images, draws=1, epochs=1, pairs=100)[:1]
     first = run_study(runs, glyph_set, tmp_path, engine=Stacked(dataset=glyph_set))
     again = run_study(runs, glyph_set, tmp_path, engine=Stacked(dataset=glyph_set))
     assert again == first
@@ -68,13 +68,13 @@ def test_nothing_to_do_is_no_error(glyph_set, tmp_path):
 
 @pytest.mark.parametrize("pairs", [100, 90], ids=["stacked", "one by one"])
 def test_a_run_that_diverges_fails_alone(glyph_set, tmp_path, pairs):
-    good = plan(replace(SMALL, rows=SMALL.rows[1:]), draws=2, epochs=1, pairs=pairs)
+    good = plan(replace(SMALL, rows=SMALL.rows[1:]), glyph_set.images, draws=2, epochs=1, pairs=pairs)
     variant = good[0].variant
     bad = replace(good[0], label="bad", variant=replace(variant, recipe=replace(variant.recipe, loss_ratio=1e39)))
-    jobs = [job_of(run, glyph_set) for run in (good[0], bad, good[1])]
+    jobs = [good[0], bad, good[1]]
     assert len(groups(jobs)) == 1
     result = run_study([good[0], bad, good[1]], glyph_set, tmp_path / "all", engine=Stacked(dataset=glyph_set))
-    assert [record and record.label for record in result.records] == ["a_w_net", None, "a_w_net"]
+    assert [record and record.run.name for record in result.records] == ["a_w_net", None, "a_w_net"]
     assert [failure.label for failure in result.failures] == ["bad"]
     without = run_study(good, glyph_set, tmp_path / "good", engine=Stacked(dataset=glyph_set))
     for ours, theirs in zip(result.finished, without.finished, strict=True):
@@ -85,15 +85,15 @@ def test_a_run_that_diverges_fails_alone(glyph_set, tmp_path, pairs):
 
 
 def test_jobs_are_grouped_by_what_they_share(glyph_set):
-    runs = plan(studies()["2"], draws=1, pairs=100)
-    assert len(groups([job_of(run, glyph_set) for run in runs])) == 1  # five loss ratios, four folds
+    runs = plan(studies()["2"], glyph_set.images, draws=1, pairs=100)
+    assert len(groups(runs)) == 1  # five loss ratios, four folds
     other = [replace(runs[0], pairs=80), replace(runs[0], measurements=2), replace(runs[0], fold=None)]
-    assert len(groups([job_of(run, glyph_set) for run in [*runs, *other]])) == 4
+    assert len(groups([*runs, *other])) == 4
 
 
 def test_closing_the_events_stops_the_computation(glyph_set):
-    runs = plan(SMALL, draws=2, epochs=50, pairs=100)
-    events = Stacked(dataset=glyph_set).run([job_of(run, glyph_set) for run in runs])
+    runs = plan(SMALL, glyph_set.images, draws=2, epochs=50, pairs=100)
+    events = Stacked(dataset=glyph_set).run(runs)
     while not isinstance(next(events), EpochDone):
         pass
     events.close()

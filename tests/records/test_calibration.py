@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from pairnet.records.calibration import BINS, reliability
+from pairnet.records.calibration import BINS
+from pairnet.study.execution import reliability
 
 
 def test_bins_count_the_pairs_whose_target_is_1():

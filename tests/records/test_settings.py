@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 import pytest
-from record_examples import record
+from record_examples import IMAGES, record
 
 from pairnet.errors import RecordError
 from pairnet.models.variants import find_variant
-from pairnet.records.settings import by_setting, describe, largest, select, setting_of
+from pairnet.records.settings import by_setting, describe, largest, select
 
 RECORD = record()
 
@@ -25,8 +25,8 @@ def with_recipe(**changes):
         {"pairs": 500},
         {"test_pairs": 500},
         {"fold": 1},
-        {"data": replace(RECORD.data, checksum="d" * 64)},
-        {"environment": replace(RECORD.environment, device="cuda")},
+        {"images": replace(IMAGES, checksum="d" * 64)},
+        {"device": "cuda"},
     ],
     ids=str,
 )
@@ -41,19 +41,19 @@ def test_draws_folds_and_names_are_no_settings():
     folds = [record(draw, fold=fold, label=f"{draw}") for draw in (0, 1) for fold in (0, 1)]
     renamed = record(variant=replace(find_variant("fc_1"), name="mine", note="a note", parameters=None))
     assert len(by_setting(folds)) == 1
-    assert setting_of(renamed) == setting_of(RECORD)
+    assert renamed.run.setting == RECORD.run.setting
 
 
 def test_descriptions_have_what_people_ask_for():
     records = [RECORD, record(variant=with_recipe(epochs=1)), record(pairs=100), record(fold=0)]
-    assert describe([setting_of(each) for each in records]) == [
+    assert describe([each.run.setting for each in records]) == [
         "25 epochs, 1,000 pairs of mnist5k",
         "1 epoch, 1,000 pairs of mnist5k",
         "25 epochs, 100 pairs of mnist5k, 1,000 for testing",
         "25 epochs, 1,000 pairs of mnist5k in 4 folds",
     ]
     rates = [record(variant=with_recipe(learning_rate=rate)) for rate in (0.1, 0.2)]
-    assert describe([setting_of(each) for each in rates]) == [
+    assert describe([each.run.setting for each in rates]) == [
         "25 epochs, 1,000 pairs of mnist5k (learning_rate 0.1)",
         "25 epochs, 1,000 pairs of mnist5k (learning_rate 0.2)",
     ]
@@ -65,7 +65,7 @@ def test_records_are_selected():
         label="mine",
         pairs=10,
         variant=with_recipe(epochs=3, learning_rate=0.5),
-        data=replace(RECORD.data, name="glyphs"),
+        images=replace(IMAGES, name="glyphs"),
     )
     records = [RECORD, other]
     assert select(records, row="mine") == select(records, data="glyphs") == select(records, epochs=3) == [other]
@@ -75,7 +75,7 @@ def test_records_are_selected():
     assert select(records, row="fc_1", data="mnist") == []
     shared = record(2, label="another table's name", variant=with_recipe(epochs=3))
     assert select([*records, shared], row="fc_1") == [RECORD, shared]
-    drawn = replace(RECORD, data=replace(RECORD.data, name="glyphs", source="glyphs:20:0"))
+    drawn = record(images=replace(IMAGES, name="glyphs", source="glyphs:20:0"))
     assert select([drawn], data="glyphs:20") == select([drawn], data="glyphs:20:0") == [drawn]
     assert select([drawn], data="glyphs:20:7") == []
 
@@ -88,18 +88,18 @@ def test_a_number_of_test_pairs_matters_only_where_they_are_used():
 
 def test_spaces_in_a_structure_are_no_setting():
     spaced = replace(find_variant("fc_1"), net=find_variant("fc_1").net.replace(" ", "   "))
-    assert setting_of(record(variant=spaced)) == setting_of(RECORD)
+    assert record(variant=spaced).run.setting == RECORD.run.setting
 
 
 def test_the_largest_setting_is_taken_and_of_equal_ones_the_last():
     small, large = record(pairs=10), [record(draw) for draw in (1, 2)]
-    assert largest(by_setting([small, *large])) == setting_of(large[0])
-    assert largest(by_setting([large[0], small])) == setting_of(small)
+    assert largest(by_setting([small, *large])) == large[0].run.setting
+    assert largest(by_setting([large[0], small])) == small.run.setting
     with pytest.raises(RecordError, match="got none"):
         largest({})
 
 
 def test_of_settings_that_are_equally_large_the_one_that_bears_the_name_is_taken():
-    bearing, changed = record(pairs=10), replace(record(2), label="+ more epochs")
-    assert largest(by_setting([bearing, changed]), label=bearing.label) == setting_of(bearing)
-    assert largest(by_setting([bearing, changed]), label="another") == setting_of(changed)
+    bearing, changed = record(pairs=10), record(2, label="+ more epochs")
+    assert largest(by_setting([bearing, changed]), label=bearing.run.name) == bearing.run.setting
+    assert largest(by_setting([bearing, changed]), label="another") == changed.run.setting

@@ -18,8 +18,9 @@ from pairnet.study.environment import environment
 def failed(like):
     return FailedRun(
         fingerprint=like.fingerprint,
-        label=like.label,
-        failure="the loss is nan",
+        run=like.run,
+        label=like.run.name,
+        error="the loss is nan",
         environment=environment("cpu", engine="processes"),
     )
 
@@ -73,7 +74,7 @@ def test_two_different_results_of_one_run_are_refused(tmp_path):
 
 def test_the_record_with_more_measurements_counts(tmp_path):
     unmeasured = replace(EPOCH, validation_loss=None, validation_accuracy=None)
-    few = record(0, epochs=(unmeasured, EPOCH), measurements=1)
+    few = record(0, epochs=(unmeasured, EPOCH))
     for first, second in ((few, record(0)), (record(0), few)):
         (tmp_path / RECORDS).unlink(missing_ok=True)
         append(tmp_path, first)
