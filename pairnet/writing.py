@@ -123,9 +123,9 @@ def check_file(path: Path, *, force: bool, what: str = "output") -> None:
     """ArgumentError if `path` exists, unless it is a file and `force` allows to replace it."""
     if path.exists() and not path.is_file():
         kind = "folder" if path.is_dir() else "device"
-        raise ArgumentError(f"expected a file for `{what}`, got the {kind} {path}: choose another name")
+        raise ArgumentError(f"`{what}`: expected a file, got {path}, which is a {kind}: choose another name")
     if os.path.lexists(path) and not force:
-        raise ArgumentError(f"expected a new file for `{what}`, got {path}, which exists: `force` replaces it")
+        raise ArgumentError(f"`{what}`: expected a new file, got {path}, which exists: replace it with `force`")
 
 
 def _place(new: Path, path: Path, *, force: bool, what: str) -> None:
