@@ -116,6 +116,7 @@ def export(
     with ExitStack() as stack:
         try:
             paths = [path_of(design, output) for group in groups for design in group]
+            output.parent.mkdir(parents=True, exist_ok=True)
             building = stack.enter_context(separate_files(paths, force=force))
         except OSError as error:
             raise ArgumentError(
