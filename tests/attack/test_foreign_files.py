@@ -7,12 +7,13 @@ the file system. PAIRNET_ATTACK=long takes all writers and all steps in place of
 import builtins
 import contextlib
 import io
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -23,8 +24,10 @@ from pairnet.cli import app
 from pairnet.cli.common import run_app
 from pairnet.data.sources import load_dataset
 from pairnet.errors import ArgumentError
+from pairnet.models.recipes import Recipe
 from pairnet.models.variants import find_variant
 from pairnet.serving.built_in import built_in_model
+from pairnet.study.runs import Run
 from pairnet.study.store import append
 from pairnet.writing import MARK, current_file, folder_of_files, marked_files, separate_files
 
@@ -84,14 +87,10 @@ def repository(folder: Path, version: int, inputs: Path) -> None:
 
 @cache
 def trained(version: int):
-    from dataclasses import replace
-
-    from pairnet.models.recipes import Recipe
-    from pairnet.study.runs import Run
     from pairnet.study.saved import train
 
     variant = replace(find_variant("w_net"), recipe=Recipe(epochs=1))
-    return train(Run(variant=variant, pairs=40, draw=version), load_dataset("glyphs:200"))
+    return train(Run(variant=variant, pairs=40 + version), load_dataset("glyphs:200"))
 
 
 def save(folder: Path, version: int, inputs: Path) -> None:
@@ -100,7 +99,7 @@ def save(folder: Path, version: int, inputs: Path) -> None:
 
 FOLDERS = [
     Writer(name="folder_of_files", write=raw, one="one"),
-    Writer(name="data pictures", write=pictures, one="3-00003.png"),
+    Writer(name="data pictures", write=pictures, one="3-00002.png"),
     Writer(name="report", write=report, one="results.csv", cheap=False),
     Writer(name="report OLD NEW", write=changes, one="summary.json"),
     Writer(name="export-repository", write=repository, one="kserve.yaml", cheap=False),
@@ -115,7 +114,8 @@ def draw(folder: Path, version: int, inputs: Path, *, force: bool = True) -> Non
 
 def diagram(folder: Path, version: int, inputs: Path, *, force: bool = True) -> None:
     forced = ["--force"] if force else []
-    command("calibration", "w_net", "--runs", inputs / f"runs-{version}", "--output", folder / "x.png", *forced)
+    measured = ["w_net", "a_net"][: 1 + version]
+    command("calibration", *measured, "--runs", inputs / "runs-1", "--output", folder / "x.png", *forced)
 
 
 def two(folder: Path, version: int, inputs: Path, *, force: bool = True) -> None:
@@ -160,7 +160,7 @@ def inputs(tmp_path_factory):
 def snapshot(folder: Path) -> dict[str, object]:
     """Everything in a folder: bytes of files, targets of links, None for folders."""
     return {
-        str(path.relative_to(folder)): os.readlink(path)
+        str(path.relative_to(folder)): str(path.readlink())
         if path.is_symlink()
         else None
         if path.is_dir()
@@ -402,8 +402,6 @@ def kill_everywhere(writer: Writer, root: Path) -> None:
 
 
 def _content(folder: Path) -> str:
-    import json
-
     return json.loads((folder / MARK).read_text())["content"]
 
 
