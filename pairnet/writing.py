@@ -6,6 +6,7 @@ becomes `.pairnet-next` in one step; only then do they take their places, the ma
 the old files or the new ones: readers find them with `current_file`, and the next writer finishes what was begun.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -34,7 +35,6 @@ def folder_of_files(folder: Path, *, content: str, older: Collection[str] = ()) 
     created is removed again if the block fails.
     """
     check_folder(folder, content=content, older=older)
-    folder = Path(os.path.realpath(folder))
     with _created(folder), _hidden(folder) as new:
         yield new
         with _locked(folder):
@@ -61,15 +61,15 @@ def check_folder(folder: Path, *, content: str, older: Collection[str] = (), nam
     """
     if not os.path.lexists(folder):
         return
-    if not folder.is_dir():
-        raise ArgumentError(f"expected a folder for {content}, got {folder}, which is none: choose another name")
     others = [mark[0] for mark in _marks(folder) if mark[0] != content]
-    if not _marks(folder):
+    if not folder.is_dir():
+        others = ["a file in its place"]
+    elif not _marks(folder):
         found = sorted(path.name for path in folder.iterdir() if not _is_left(path))
         others = [name for name in found if not older or name in (MARK, NEXT)]
     if others:
         raise ArgumentError(
-            f"expected a new or empty folder for {content}, or one with pairnet's mark of it, got {folder} with "
+            f"expected a new or empty folder for {content}, or the one that pairnet wrote before, got {folder} with "
             f"{others[0]}: choose another folder"
         )
     _check_places(folder, names, _owned(folder, older))
@@ -92,7 +92,7 @@ def one_file(path: Path, *, force: bool, what: str = "output") -> Iterator[Path]
     """Yields a path of the same name in a hidden folder; at the end of the block the file appears as `path`, whole.
 
     ArgumentError, before and after the block, if `path` exists (without `force`) or is no file; `what` is the name of
-    the parameter. With `force`, a kill leaves the old file or the new one.
+    the parameter. With `force`, a kill leaves the old file or the new one. FileNotFoundError if its folder is missing.
     """
     with separate_files([path], force=force, what=what) as new:
         yield new / path.name
@@ -103,9 +103,10 @@ def separate_files(paths: Sequence[Path], *, force: bool, what: str = "output") 
     """As `one_file`, for several files of one folder: yields the hidden folder, and each appears under its name."""
     for path in paths:
         check_file(path, force=force, what=what)
-    folder = Path(os.path.realpath(paths[0].parent))
-    placed: list[Path] = []
-    with _created(folder), _hidden(folder) as new:
+    folder, placed = paths[0].parent, list[Path]()
+    if not folder.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(paths[0]))
+    with _hidden(folder) as new:
         yield new
         try:
             for path in paths:
@@ -220,8 +221,8 @@ def _finish(folder: Path) -> None:
         for name in old.keys() - new.keys():
             if _is_one_of(folder, name, [old[name]]):
                 (folder / name).unlink()
-                with suppress(OSError):  # it holds other files
-                    (folder / name).parent.rmdir()
+            with suppress(OSError):  # it holds other files, or is gone
+                (folder / name).parent.rmdir()
         for name in left:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (waiting / name).replace(folder / name)

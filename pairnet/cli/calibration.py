@@ -17,6 +17,7 @@ def calibration(
     epochs: AnyEpochs = None,
     pairs: AnyPairs = None,
     output: Annotated[Path | None, typer.Option(help="Reliability diagram to write, .svg, .png or .pdf.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing diagram.")] = False,
     as_json: Json = False,
 ) -> None:
     """Measure the calibration of finished runs.
@@ -46,9 +47,10 @@ def calibration(
     if output is not None:
         from pairnet.reporting.figures.calibration import reliability_diagram
         from pairnet.reporting.figures.drawing import save
+        from pairnet.writing import one_file
 
-        with writing(output):
-            save(reliability_diagram(bins), output)
+        with writing(output), one_file(output, force=force) as new:
+            save(reliability_diagram(bins), new)
         note(f"wrote {output}")
     if as_json:
         print_json(

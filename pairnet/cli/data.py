@@ -94,7 +94,9 @@ def data_info(
 def data_pictures(
     source: Source = "auto",
     count: Annotated[int, typer.Option(help="Number of pictures of each class.")] = 1,
-    output: Annotated[Path, typer.Option(help="Folder to write, new or empty.")] = Path("pictures"),
+    output: Annotated[Path, typer.Option(help="Folder to write: new, empty, or written by this command.")] = Path(
+        "pictures"
+    ),
     data_dir: DataDir = None,
 ) -> None:
     """Write test images as PNG files.
@@ -105,17 +107,16 @@ def data_pictures(
     from PIL import Image
 
     from pairnet.data.sources import load_dataset
+    from pairnet.writing import check_folder, folder_of_files
 
     if count < 1:
         raise ArgumentError(f"expected `count` to be at least 1, got {count}")
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise ArgumentError(f"expected `output` to be a new or empty folder, got {output}: name another one")
+    check_folder(output, content="pictures")
     dataset = load_dataset(source, data_dir=data_dir)
     pixels, labels = dataset.test.take(np.arange(len(dataset.test)))
-    output.mkdir(parents=True, exist_ok=True)
-    for label in range(dataset.classes):
-        for number in np.flatnonzero(labels == label)[:count].tolist():
-            path = output / f"{label}-{number:05d}.png"
-            with writing(path):
-                Image.fromarray(pixels[number]).save(path)
-    print_line(f"wrote {len(list(output.iterdir()))} pictures to the folder {output}")
+    numbers = {label: np.flatnonzero(labels == label)[:count].tolist() for label in range(dataset.classes)}
+    with writing(output), folder_of_files(output, content="pictures") as folder:
+        for label, chosen in numbers.items():
+            for number in chosen:
+                Image.fromarray(pixels[number]).save(folder / f"{label}-{number:05d}.png")
+    print_line(f"wrote {sum(map(len, numbers.values()))} pictures to the folder {output}")

@@ -13,7 +13,9 @@ def export_repository(
         list[Path],
         typer.Argument(metavar="FILE.onnx...", help="Files that `pairnet export` wrote.", show_default=False),
     ],
-    output: Annotated[Path, typer.Option(help="Folder to write, new or empty.")] = Path("repository"),
+    output: Annotated[Path, typer.Option(help="Folder to write: new, empty, or written by this command.")] = Path(
+        "repository"
+    ),
     max_batch: Annotated[int, typer.Option(help="Pairs that Triton computes at once.")] = 64,
     max_wait: Annotated[float, typer.Option(help="Milliseconds that a request may wait for others.")] = 0.0,
     instances: Annotated[int, typer.Option(help="Copies of each model that compute at the same time.")] = 1,

@@ -31,15 +31,16 @@ def choose_variant(name: str, file: Path | None) -> "Variant":
     return found[name]
 
 
-def write_diagram(variant: "Variant", output: Path | None) -> None:
+def write_diagram(variant: "Variant", output: Path | None, *, force: bool) -> None:
     """Writes the diagram of a variant to `output`, by default NAME.svg in the current folder."""
     with needed_by("drawing a network"):
         from pairnet.reporting.figures.architecture import architecture
         from pairnet.reporting.figures.drawing import save
+    from pairnet.writing import one_file
 
     path = Path(f"{variant.name}.svg") if output is None else output
-    with writing(path):
-        save(architecture(variant), path)
+    with writing(path), one_file(path, force=force) as new:
+        save(architecture(variant), new)
     note(f"wrote {path}")
 
 
@@ -57,6 +58,7 @@ def variants(
     output: Annotated[
         Path | None, typer.Option(help="Diagram to write, .svg, .png or .pdf.", show_default="NAME.svg")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing diagram.")] = False,
     as_json: Json = False,
 ) -> None:
     """List the variants, their sizes and their structures, or draw one of them.
@@ -67,7 +69,7 @@ def variants(
     if draw is not None:
         if as_json:
             raise ArgumentError("expected `draw` or `as_json`, got both: a diagram is no JSON")
-        write_diagram(choose_variant(draw, file), output)
+        write_diagram(choose_variant(draw, file), output, force=force)
         return
     if output is not None:
         raise ArgumentError(f"expected the name of a variant for `output` {output}, got none: add `draw` NAME")

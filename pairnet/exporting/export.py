@@ -1,9 +1,7 @@
 """Export of a trained run: one self-contained ONNX file, or three, none of which appears before it is validated."""
 
 import platform
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata as packages
@@ -36,6 +34,7 @@ from pairnet.records.record import RunRecord
 from pairnet.study.saved import TrainedRun, load_run
 from pairnet.training.loop import predict, single_thread
 from pairnet.wording import is_plain
+from pairnet.writing import separate_files
 
 TOLERANCES = {"fp32": (TOLERANCE, TOLERANCE), "fp16": (0.02, 0.002), "int8": (1.0, 0.1)}
 """Tolerance of a single value and of the root mean square, by precision.
@@ -115,23 +114,17 @@ def export(
         force=force,
     )
     trained = prepare(saved, name, dataset or load_dataset(saved.record.run.images.source), input_kind)
-    with _folder_beside(output) as building:
-        exported = [_write(group, trained, precision, max_drop, Path(building) / output.name) for group in groups]
-        for path in Path(building).iterdir():
-            path.replace(output.with_name(path.name))
+    with ExitStack() as stack:
+        try:
+            paths = [path_of(design, output) for group in groups for design in group]
+            output.parent.mkdir(parents=True, exist_ok=True)
+            building = stack.enter_context(separate_files(paths, force=force))
+        except OSError as error:
+            raise ArgumentError(
+                f"`output`: expected a file that can be written, got {output}: {error.strerror}"
+            ) from None
+        exported = [_write(group, trained, precision, max_drop, building / output.name) for group in groups]
     return [replace(group, paths=tuple(output.with_name(path.name) for path in group.paths)) for group in exported]
-
-
-@contextmanager
-def _folder_beside(output: Path) -> Iterator[str]:
-    """A hidden temporary folder on the same disk.  Raises ArgumentError if it cannot be created."""
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(prefix=f".{output.stem}-", dir=output.parent)
-    except OSError as error:
-        raise ArgumentError(f"`output`: expected a file that can be written, got {output}: {error.strerror}") from None
-    with folder as name:
-        yield name
 
 
 def prepare(saved: TrainedRun, name: str, dataset: Dataset, input_kind: InputKind) -> Trained:

@@ -6,6 +6,7 @@ from pathlib import Path
 from pairnet.artifact.design import DEFAULT_OPSET, Design, InputKind, Precision
 from pairnet.errors import ArgumentError
 from pairnet.models.variants import Variant
+from pairnet.writing import check_file
 
 DEFAULT_MAX_DROP = 0.5
 """Percentage points of accuracy that an export may lose."""
@@ -37,10 +38,7 @@ def plan(
         part = replace(joint, with_digits=False)
         groups.append((replace(part, part="encoder"), replace(part, part="head")))
     for path in (path_of(design, output) for group in groups for design in group):
-        if path.is_dir():
-            raise ArgumentError(f"`output`: expected a file, got {path}, which is a folder: remove or rename it")
-        if path.exists() and not force:
-            raise ArgumentError(f"`output`: expected a new file, got {path}, which exists: replace it with `force`")
+        check_file(path, force=force)
     return groups
 
 

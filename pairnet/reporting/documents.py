@@ -9,8 +9,9 @@ from pairnet.errors import RecordError
 from pairnet.reporting.markdown import markdown_effects, markdown_table
 from pairnet.reporting.report import Report, Table
 from pairnet.wording import capitalised
+from pairnet.writing import one_file
 
-BLOCK = re.compile(r"(<!-- pairnet report: ([a-z0-9]+ [\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- pairnet report: ([a-z0-9]+ [\w-]+) -->\r?\n).*?(<!-- end -->)", re.DOTALL)
 """A block of a document: `<!-- pairnet report: table 3 -->`, its content, `<!-- end -->`."""
 
 
@@ -34,7 +35,7 @@ def fill_blocks(path: Path, report: Report) -> str:
         contents[f"effects {name}"] = partial(markdown_effects, family)
     if not path.is_file():
         raise RecordError(f"expected {path}, a document with marked blocks, to be there: create it first")
-    text = path.read_text(encoding="utf-8")
+    text = path.read_bytes().decode("utf-8", "surrogateescape")  # what is outside the blocks stays, byte for byte
     filled: list[str] = []
     kept: list[str] = []
 
@@ -43,7 +44,10 @@ def fill_blocks(path: Path, report: Report) -> str:
             kept.append(block[2])
             return block[0]
         filled.append(block[2])
-        return f"{block[1]}\n{contents[block[2]]()}\n\n{block[3]}"
+        lines = f"\n{contents[block[2]]()}\n\n"
+        if block[1].endswith("\r\n"):
+            lines = lines.replace("\n", "\r\n")
+        return f"{block[1]}{lines}{block[3]}"
 
     text = BLOCK.sub(fill, text)
     if not filled:
@@ -51,6 +55,7 @@ def fill_blocks(path: Path, report: Report) -> str:
             f"expected marked blocks in {path}, such as <!-- pairnet report: {next(iter(contents), 'table 3')} --> ... "
             "<!-- end -->, got none that these runs fill: add one"
         )
-    path.write_text(text, encoding="utf-8")
+    with one_file(path.resolve(), force=True, what="markdown") as new:
+        new.write_bytes(text.encode("utf-8", "surrogateescape"))
     rest = f"; left as they were: {', '.join(kept)}" if kept else ""
     return f"{', '.join(filled)}{rest}"

@@ -2,10 +2,7 @@
 
 import csv
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,14 +15,18 @@ from pairnet.reporting.drawings import drawings
 from pairnet.reporting.figures.drawing import save, svg_text
 from pairnet.reporting.page import changes_page, report_page
 from pairnet.reporting.report import Report
+from pairnet.writing import check_folder, folder_of_files, marked_files
 
 FIGURES = "figures"
 RESULTS = "results.csv"
 SUMMARY = "summary.json"
 ENDINGS = (".svg", ".png")
 
-MARK = '<meta name="generator" content="pairnet">'
-"""What every page has in its head: another page of that name is never overwritten."""
+CONTENT = "a report"
+"""What the mark of the folder says."""
+
+GENERATOR = '<meta name="generator" content="pairnet">'
+"""What every page has in its head: by it the reports of versions without marks are recognised."""
 
 
 def write_report(report: Report, path: Path) -> None:
@@ -37,7 +38,7 @@ def write_report(report: Report, path: Path) -> None:
     drawn = drawings(report)
     svgs = {drawing.name: svg_text(drawing.figure, name=drawing.name) for drawing in drawn}
     page = report_page(report, drawn, svgs)
-    with _appearing(path) as folder:
+    with folder_of_files(path.parent, content=CONTENT, older=_older(path)) as folder:
         (folder / FIGURES).mkdir()
         for drawing in drawn:
             (folder / FIGURES / f"{drawing.name}.svg").write_text(svgs[drawing.name], encoding="utf-8")
@@ -51,63 +52,34 @@ def write_changes(changes: Changes, path: Path) -> None:
     """Writes the page about two folders and its summary.json; see `write_report`."""
     check_path(path)
     page = changes_page(changes)
-    with _appearing(path) as folder:
+    with folder_of_files(path.parent, content=CONTENT, older=_older(path)) as folder:
         _write_summary(folder, asdict(changes))
         (folder / path.name).write_text(page, encoding="utf-8")
 
 
 def check_path(path: Path) -> None:
-    """ArgumentError unless `path` is a name for a page, and neither it nor a file next to it is of something else."""
+    """ArgumentError unless `path` is a name for a page, in a folder that is new, empty or that of a report."""
     if path.suffix != ".html":
         raise ArgumentError(f'expected `output` to end in .html, got "{path.name}"')
-    if path.exists():
-        if path.is_file() and MARK in path.read_text(encoding="utf-8", errors="replace")[:1000]:
-            return
-        raise ArgumentError(f"expected a new page or one of pairnet for `output`, got {path}: choose another name")
-    for name in (FIGURES, RESULTS, SUMMARY):
-        if (path.parent / name).exists():
-            raise ArgumentError(
-                f"expected a folder for `output` without {name}, which a report writes, got {path.parent}, which has "
-                "one of something else: choose another folder"
-            )
+    folder = path.parent
+    check_folder(folder, content=CONTENT, older=_older(path), names=(path.name,))
+    pages = [name for name in marked_files(folder, CONTENT) if name.endswith(".html")]
+    if pages and path.name not in pages:
+        raise ArgumentError(
+            f"expected {folder / pages[0]} for `output`, the page there, got {path}: choose one folder each"
+        )
 
 
-@contextmanager
-def _appearing(path: Path) -> Iterator[Path]:
-    """A hidden folder to write into, whose files get their places at the end of the block: a kill leaves no half.
-
-    Files of an older report that the new one does not have are removed, and no others.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = Path(tempfile.mkdtemp(prefix=f".{path.stem}-", dir=path.parent))
-    try:
-        yield new
-        _remove_older(path)
-        if (new / FIGURES).exists():
-            (path.parent / FIGURES).mkdir(exist_ok=True)
-            for figure in (new / FIGURES).iterdir():
-                figure.replace(path.parent / FIGURES / figure.name)
-        for name in (RESULTS, SUMMARY, path.name):  # the page last: it vouches for the others
-            if (new / name).exists():
-                (new / name).replace(path.parent / name)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-
-
-def _remove_older(path: Path) -> None:
-    """Removes the files that an older report next to `path` lists as its own."""
+def _older(path: Path) -> list[str]:
+    """The files of the report `path` of a version without marks, by its summary; none if it is no page of pairnet."""
+    if not path.is_file() or GENERATOR not in path.read_text(encoding="utf-8", errors="replace")[:1000]:
+        return []
     try:
         listed = json.loads((path.parent / SUMMARY).read_bytes()).get("figures", [])
     except (OSError, ValueError, AttributeError):
         listed = []
-    for name in listed:
-        for ending in ENDINGS:
-            (path.parent / FIGURES / f"{Path(str(name)).name}{ending}").unlink(missing_ok=True)
-    if path.exists():
-        (path.parent / RESULTS).unlink(missing_ok=True)
-        (path.parent / SUMMARY).unlink(missing_ok=True)
-    with suppress(OSError):  # it holds files of something else, or is not there
-        (path.parent / FIGURES).rmdir()
+    figures = [f"{FIGURES}/{Path(str(name)).name}{ending}" for name in listed for ending in ENDINGS]
+    return [path.name, RESULTS, SUMMARY, *figures]
 
 
 def _write_summary(folder: Path, summary: Mapping[str, Any]) -> None:

@@ -1,7 +1,6 @@
 """Exported files for other servers: a model repository for Triton, a manifest for KServe, a Containerfile."""
 
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -9,11 +8,15 @@ from typing import TYPE_CHECKING, Literal
 from pairnet.errors import ArgumentError
 from pairnet.extras import needed_by
 from pairnet.serving.server.protocol import MOST_PAIRS, VERSION
+from pairnet.writing import check_folder, folder_of_files, marked_files
 
 if TYPE_CHECKING:
     from pairnet.serving.server.served import ServedModel
 
 Kind = Literal["auto", "cpu", "gpu"]
+
+CONTENT = "a model repository"
+"""What the mark of the folder says."""
 
 MANIFEST = """\
 # KServe: serves this repository with Triton. Copy the folder `models` to the storage that storageUri names, then
@@ -62,35 +65,28 @@ def write_repository(
 
     max_batch: pairs that Triton computes at once. max_wait: seconds that it lets a request wait for others. instances:
     copies of each model. kind: where they compute.
-    Returns the paths of what was written; the folder appears whole or not at all. Raises ArgumentError for options that
-    are out of bounds or a folder that is not empty, and ModelError for a file that `pairnet export` did not write.
+    Returns the paths of what was written; all of it appears or nothing. Raises ArgumentError for options that are out
+    of bounds or a folder of something else, and ModelError for a file that `pairnet export` did not write.
     """
     for name, value, largest in (("max_batch", max_batch, MOST_PAIRS), ("instances", instances, 1024)):
         if not 1 <= value <= largest:
             raise ArgumentError(f"`{name}`: expected 1 to {largest:,}, got {value}")
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise ArgumentError(f"expected `output` to be a new or empty folder, got {output}: name another one")
+    check_folder(output, content=CONTENT)
     with needed_by("export-repository"):
         from pairnet.serving.server.served import closing_all, open_models
 
         models = open_models(files, provider="cpu", max_batch=max_batch, max_wait=max_wait)
-    with closing_all(models.values()):
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as temporary:
-            folder = Path(temporary) / "whole"
-            for path, (name, model) in zip(files, models.items(), strict=True):
-                target = folder / "models" / name / VERSION / "model.onnx"
-                target.parent.mkdir(parents=True)
-                shutil.copyfile(path, target)
-                text = configuration_text(model, max_wait=max_wait, instances=instances, kind=kind)
-                (folder / "models" / name / "config.pbtxt").write_text(text)
-            gpu = ', nvidia.com/gpu: "1"' if kind == "gpu" else ""
-            (folder / "kserve.yaml").write_text(MANIFEST.format(instances=instances, gpu=gpu))
-            (folder / "Containerfile").write_text(_container(list(models)))
-            if output.exists():
-                output.rmdir()
-            folder.rename(output)
-    return sorted(path for path in output.rglob("*") if path.is_file())
+    with closing_all(models.values()), folder_of_files(output, content=CONTENT) as folder:
+        for path, (name, model) in zip(files, models.items(), strict=True):
+            target = folder / "models" / name / VERSION / "model.onnx"
+            target.parent.mkdir(parents=True)
+            shutil.copyfile(path, target)
+            text = configuration_text(model, max_wait=max_wait, instances=instances, kind=kind)
+            (folder / "models" / name / "config.pbtxt").write_text(text)
+        gpu = ', nvidia.com/gpu: "1"' if kind == "gpu" else ""
+        (folder / "kserve.yaml").write_text(MANIFEST.format(instances=instances, gpu=gpu))
+        (folder / "Containerfile").write_text(_container(list(models)))
+    return sorted(output / name for name in marked_files(output, CONTENT))
 
 
 def configuration_text(model: "ServedModel", *, max_wait: float, instances: int, kind: Kind) -> str:

@@ -242,16 +242,23 @@ def test_python_m_pairnet_runs_and_a_closed_pipe_is_no_error():
 def test_pictures_of_each_class(pairnet):
     status, out, _ = pairnet("data", "pictures", "glyphs:400", "--count", 2, "--output", "some")
     assert (status, out) == (0, "wrote 20 pictures to the folder some\n")
-    found = sorted(path.name for path in Path("some").iterdir())
+    found = sorted(path.name for path in Path("some").glob("*.png"))
     assert [name[0] for name in found] == [digit for digit in "0123456789" for _ in range(2)]
     test = load_dataset("glyphs:400").test
     pixels, labels = test.take(np.array([int(found[5][2:7])]))
     assert labels.tolist() == [2]
     assert (read(Path("some") / found[5]).pixels == pixels).all()
-    status, _, err = pairnet("data", "pictures", "glyphs:400", "--output", "some")
-    expected = "pairnet: expected --output to be a new or empty folder, got some: name another one\n"
-    assert (status, err) == (2, expected)
-    assert len(list(Path("some").iterdir())) == 20
+    (Path("some") / "mine.png").write_bytes(b"mine")
+    assert pairnet("data", "pictures", "glyphs:400", "--output", "some")[0] == 0
+    assert len(list(Path("some").glob("*.png"))) == 11
+    Path("other").mkdir()
+    Path("other/mine.png").write_bytes(b"mine")
+    status, _, err = pairnet("data", "pictures", "glyphs:400", "--output", "other")
+    assert (status, err) == (
+        2,
+        "pairnet: expected a new or empty folder for pictures, or the one that pairnet wrote before, got other with "
+        "mine.png: choose another folder\n",
+    )
     assert pairnet("data", "pictures", "--count", 0)[0] == 2
 
 

@@ -137,6 +137,7 @@ def test_a_full_disk_is_named_and_leaves_the_old_report(pairnet, tmp_path, monke
     assert (status, err.splitlines()[-1]) == (1, "pairnet: runs/report/report.html: No space left on device")
     assert (tmp_path / "runs" / "report" / "report.html").read_text() == before
     assert sorted(path.name for path in (tmp_path / "runs" / "report").iterdir()) == [
+        ".pairnet.json",
         "figures",
         "report.html",
         "results.csv",

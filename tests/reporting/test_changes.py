@@ -114,4 +114,4 @@ def test_the_page(tmp_path):
     assert "0 of 4 draws" in page
     assert "-2.40" in page
     assert "What differs: w_net by -2.40 points." in page
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "summary.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".pairnet.json", "report.html", "summary.json"]

@@ -124,7 +124,8 @@ def test_the_files_beside_the_page(written):
     for name in names:
         assert (folder / "figures" / f"{name}.svg").stat().st_size > 1000
         assert (folder / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-    assert sorted(path.name for path in folder.iterdir()) == ["figures", "report.html", "results.csv", "summary.json"]
+    files = [".pairnet.json", "figures", "report.html", "results.csv", "summary.json"]
+    assert sorted(path.name for path in folder.iterdir()) == files
 
 
 def test_the_same_records_make_the_same_page(tmp_path):
@@ -145,7 +146,7 @@ def test_a_report_replaces_an_older_one_whole(tmp_path):
 
 def test_files_of_something_else_are_not_overwritten(tmp_path):
     (tmp_path / "results.csv").write_text("mine")
-    with pytest.raises(ArgumentError, match=r"expected a folder for `output` without results\.csv"):
+    with pytest.raises(ArgumentError, match=r"new or empty folder for a report, .* with results\.csv"):
         write_report(made(rows("3", {"w_net": (0.87, 0.88)})), tmp_path / "report.html")
     assert [path.name for path in tmp_path.iterdir()] == ["results.csv"]
     with pytest.raises(ArgumentError, match=r'expected `output` to end in \.html, got "report.pdf"'):
@@ -158,10 +159,10 @@ def test_pages_and_figures_of_something_else_are_never_removed(tmp_path):
     (tmp_path / "index.html").write_text("mine")
     report = made(rows("3", {"w_net": (0.87, 0.88)}))
     for name in ("index.html", "new.html"):
-        with pytest.raises(ArgumentError, match="for `output`"):
+        with pytest.raises(ArgumentError, match="expected a new or empty folder for a report"):
             write_report(report, tmp_path / name)
     (tmp_path / "folder.html").mkdir()
-    with pytest.raises(ArgumentError, match="expected a new page or one of pairnet"):
+    with pytest.raises(ArgumentError, match="expected a new or empty folder for a report"):
         write_report(report, tmp_path / "folder.html")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["figures", "folder.html", "index.html"]
     write_report(report, tmp_path / "own" / "report.html")
@@ -170,6 +171,21 @@ def test_pages_and_figures_of_something_else_are_never_removed(tmp_path):
     names = {path.name for path in (tmp_path / "own" / "figures").iterdir()}
     assert {"photo.png", "a_net-loss.svg"} <= names
     assert "w_net-loss.svg" not in names
+
+
+def test_a_report_of_a_version_without_marks_is_replaced(tmp_path):
+    path, report = tmp_path / "report.html", made(rows("3", {"a_net": (0.91, 0.92)}))
+    write_report(report, path)
+    (tmp_path / ".pairnet.json").unlink()
+    (tmp_path / "figures" / "photo.png").write_text("mine")
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ArgumentError, match="expected a new or empty folder for a report"):
+        write_report(report, tmp_path / "other.html")
+    write_report(made(rows("3", {"w_net": (0.87, 0.88)})), path)
+    assert not (tmp_path / "figures" / "a_net-loss.svg").exists()
+    assert [(tmp_path / name).read_text() for name in ("figures/photo.png", "notes.txt")] == ["mine", "mine"]
+    with pytest.raises(ArgumentError, match=r"report\.html for `output`, the page there, got .*other\.html"):
+        write_report(report, tmp_path / "other.html")
 
 
 def test_labels_that_are_alike_or_long_have_figures_of_their_own():

@@ -106,5 +106,5 @@ def test_the_command(capsys, tmp_path, monkeypatch):
         "repository/models/order_net_xs/1/model.onnx",
         "repository/models/order_net_xs/config.pbtxt",
     ]
-    assert run_app(app, ["export-repository", str(built_in_model())]) == 2
-    assert "expected --output to be a new or empty folder" in capsys.readouterr().err
+    assert run_app(app, ["export-repository", str(built_in_model()), "--instances", "2"]) == 0
+    assert "count: 2" in (tmp_path / "repository" / "models" / "order_net_xs" / "config.pbtxt").read_text()
