@@ -8,13 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pairnet.data.download import MNIST_SHA256, cache_folder, fetch_mnist
+from pairnet.data.download import MNIST_SHA256, cache_folder
 from pairnet.data.idx import read_idx
 from pairnet.data.pools import Glyphs, Images, Pool, checksum, sha256
 from pairnet.errors import DataError
 from pairnet.extras import needed_by
-
-__all__ = ["Available", "DataError", "Dataset", "available", "describe", "fetch_mnist", "load_dataset"]
 
 SPECS = {
     "auto": "auto",
