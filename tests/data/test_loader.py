@@ -19,9 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pairnet import _core
-from pairnet.data.loader import Batch, PairLoader, Warp
-from pairnet.data.pairs import Moments, Pairs, normalise
+from pairnet.data.loader import PairLoader
+from pairnet.data.pairs import Batch, Moments, Pairs, normalise
 from pairnet.errors import ArgumentError, ClosedError
+from pairnet.models.recipes import Warp
 
 DIGITS = np.zeros((4, 2), np.uint8)
 IDENTITY = Moments(mean=0.0, std=0.25)  # normalised pixels are the pooled ones
