@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -246,11 +247,8 @@ def test_wrong_bytes_are_discarded(serve: Callable[[], Mirror], sent: str) -> No
 def test_a_full_disk_or_a_read_only_cache(
     mirror: Mirror, monkeypatch: pytest.MonkeyPatch, call: str, number: int
 ) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise OSError(number, os.strerror(number))
-
     with monkeypatch.context() as broken:
-        broken.setattr(Path, call, fail)
+        broken.setattr(Path, call, Mock(side_effect=OSError(number, os.strerror(number))))
         text = refusal(mirror.url)
     assert f"{cache_folder()}: cannot store MNIST: {os.strerror(number)}: " in text
     assert "PAIRNET_CACHE" in text
