@@ -307,10 +307,7 @@ def test_importing_the_loader_does_not_import_torch() -> None:
     [
         ({"batch": 0}, "expected `batch` of at least 1, got 0"),
         ({"batch": "5"}, "expected `batch` as an integer, got str"),
-        ({"batch": 2.5}, "expected `batch` as an integer, got float"),
-        ({"threads": 0}, "expected `threads` in 1..1024, got 0"),
         ({"threads": 10**6}, "expected `threads` in 1..1024, got 1000000"),
-        ({"seed": -1}, r"expected `seed` in 0..2\*\*64-1, got -1"),
         ({"moments": Moments(mean=0.0, std=0.0)}, "expected a finite and positive `std`, got 0"),
         ({"moments": Moments(mean="0", std=1.0)}, "incompatible constructor arguments"),
         (
