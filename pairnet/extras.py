@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pairnet.errors import MissingExtraError
 
 EXTRAS = {
-    "train": ("torch", "safetensors", "sklearn", "mlxtend", "pooch", "requests"),
+    "train": ("torch", "safetensors", "sklearn", "mlxtend", "requests"),
     "report": ("jinja2", "markupsafe", "matplotlib", "scipy"),
     "serve": ("fastapi", "fastapi_offline", "grpc", "prometheus_client", "tritonclient", "uvicorn"),
     "ray": ("ray",),

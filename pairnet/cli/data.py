@@ -34,7 +34,7 @@ def data_fetch(source: Annotated[str, typer.Argument(help="mnist, the only sourc
     """
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-    from pairnet.data.sources import fetch_mnist
+    from pairnet.data.download import fetch_mnist
 
     if source != "mnist":
         raise ArgumentError(f'expected mnist, got "{source}": the other sources need no download (`pairnet data list`)')

@@ -1,15 +1,16 @@
 """Owns the download of MNIST: mirrors in turn, resumed after interruptions, verified, and stored atomically."""
 
-import gzip
 import os
-import re
-import shutil
-import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
+from pairnet.data.idx import header, read_idx
+from pairnet.data.pools import sha256
 from pairnet.errors import DataError
 from pairnet.extras import needed_by
 
@@ -30,6 +31,7 @@ MNIST_SHA256 = {
 
 TIMEOUT = (10.0, 30.0)  # seconds to connect, seconds between two bytes
 CHUNK = 1 << 14  # bytes written at a time; an interrupted connection loses less than this
+ATTEMPTS = 20  # at one mirror; only one that sends further bytes is asked again
 OFFLINE = "offline, set PAIRNET_DATA or `data_dir` to a folder with the four IDX files, or use the data set mnist5k"
 
 Progress = Callable[[str, int, int], None]
@@ -56,132 +58,86 @@ def fetch_mnist(
     """
     mirrors = mirrors or os.environ.get("PAIRNET_MIRROR", "").split() or MIRRORS
     folder = (cache or cache_folder()).expanduser()
-    existed = folder.exists()
-    try:
-        for name in MNIST_SHA256:
-            _fetch(name, mirrors, folder, progress)
-    except OSError as error:
-        raise DataError(
-            f"{folder}: cannot store MNIST: {error.strerror or error}: "
-            f"free some space or set PAIRNET_CACHE to another folder; {OFFLINE}"
-        ) from error
-    finally:
-        if not existed:
+    for name in MNIST_SHA256:
+        part = folder / f"{name}.gz.part"
+        try:
+            if _verified(folder / name, name) is None:
+                pixels = _fetch(name, mirrors, part, progress)
+                part.write_bytes(header(pixels.shape) + pixels.tobytes())
+                part.replace(folder / name)
+        except OSError as error:
             with suppress(OSError):
-                folder.rmdir()  # fails unless it is empty
+                part.unlink()  # it takes space on a full disk
+            raise DataError(
+                f"{folder}: cannot store MNIST: {error.strerror or error}: "
+                f"free some space or set PAIRNET_CACHE to another folder; {OFFLINE}"
+            ) from error
     return folder
 
 
-def _fetch(name: str, mirrors: Sequence[str], folder: Path, progress: Progress | None) -> None:
-    """Downloads one file into the folder. DataError with the reason of each mirror, OSError if it cannot be stored."""
+def _fetch(name: str, mirrors: Sequence[str], part: Path, progress: Progress | None) -> NDArray[np.uint8]:
+    """The content of one file, whose archive is received in `part`.  DataError with the reason of each mirror."""
     with needed_by("downloading MNIST"):
-        import pooch
         import requests
 
-    pooch.get_logger().setLevel("WARNING")  # else it prints each file to stderr
-    part = folder / f"{name}.gz.part"
-
-    def download(url: str, output: str, _: object) -> None:
-        _download(url, part, progress)
-        _unpack(part, Path(output))
-
     failures = []
-    try:
-        for mirror in mirrors:
-            for _ in range(2 if part.exists() else 1):  # a .part file may not match this mirror's archive: then without
-                try:
-                    url = f"{mirror.rstrip('/')}/{name}.gz"
-                    pooch.retrieve(url, MNIST_SHA256[name], fname=name, path=folder, downloader=download)
-                    return part.unlink(missing_ok=True)
-                except requests.RequestException as error:
-                    reason = _reason(error)
-                    break
-                except ValueError as error:  # complete, but not MNIST
-                    reason = str(error) if isinstance(error, DataError) else "wrong checksum"
-                    part.unlink(missing_ok=True)
-            failures.append(f"{mirror} ({reason})")
-    except OSError:
-        with suppress(OSError):
-            part.unlink()  # it takes space on a full disk
-        raise
-    finally:
-        if _size(part) == 0:
-            with suppress(OSError):
-                part.unlink()
+    for mirror in mirrors:
+        for _ in range(ATTEMPTS):
+            before = _size(part)
+            try:
+                _receive(f"{mirror.rstrip('/')}/{name}.gz", part, progress)
+                if (array := _verified(part, name)) is not None:
+                    return array
+                reason = "wrong checksum"
+                part.unlink(missing_ok=True)
+            except requests.RequestException as error:
+                reason = _reason(error)
+            if _size(part) == before:  # else it was interrupted, or `part` was another archive's and is gone
+                break
+        failures.append(f"{mirror} ({reason})")
     kept = f"; {_size(part):,} bytes are kept, run it again to continue" if part.exists() else ""
     raise DataError(f"cannot download {name}.gz: tried {', '.join(failures)}{kept}; {OFFLINE}")
+
+
+def _receive(url: str, part: Path, progress: Progress | None) -> None:
+    """Appends the bytes that `part` lacks; replaces it if the server cannot send a range."""
+    import requests
+
+    start = _size(part)
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+        if response.status_code == 416:  # no bytes follow
+            return
+        response.raise_for_status()
+        done = start if response.status_code == 206 else 0
+        length = response.headers.get("Content-Length", "")
+        total = done + int(length) if length.isdecimal() else 0
+        part.parent.mkdir(parents=True, exist_ok=True)
+        for chunk in response.iter_content(CHUNK):
+            with part.open("ab" if done else "wb") as file:
+                done += file.write(chunk)
+            if progress:
+                progress(part.name.removesuffix(".part"), done, total)
+
+
+def _verified(path: Path, name: str) -> NDArray[np.uint8] | None:
+    """The array in an IDX file; None unless it is this file of MNIST."""
+    with suppress(DataError):
+        array = read_idx(path)
+        return array if sha256(array) == MNIST_SHA256[name] else None
+    return None
 
 
 def _size(part: Path) -> int:
     return part.stat().st_size if part.exists() else 0
 
 
-def _download(url: str, part: Path, progress: Progress | None) -> None:
-    """Completes `part` from `url`; an interrupted connection is resumed as long as each one makes progress."""
-    import requests
-
-    while True:
-        before = _size(part)
-        try:
-            return _stream(url, part, progress)
-        except requests.RequestException:
-            if _size(part) <= before:
-                raise
-
-
-def _stream(url: str, part: Path, progress: Progress | None) -> None:
-    """Requests the bytes that `part` lacks and appends them; requests all bytes if the server cannot send a range."""
-    import requests
-
-    start = _size(part)
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
-    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
-        content_range = response.headers.get("Content-Range", "")
-        if start and response.status_code == 416:  # no bytes follow: `part` is complete, or too long
-            if content_range == f"bytes */{start}":
-                return
-            part.unlink()
-            _stream(url, part, progress)
-            return
-        response.raise_for_status()
-        resumed = response.status_code == 206
-        if resumed and not content_range.startswith(f"bytes {start}-"):
-            raise requests.RequestException(f"expected the bytes from {start}, got {content_range or 'others'}")
-        done = start if resumed else 0
-        length = response.headers.get("Content-Length", "")
-        total = done + int(length) if length.isdecimal() else 0
-        with part.open("ab" if resumed else "wb") as file:
-            for chunk in response.iter_content(CHUNK):
-                file.write(chunk)
-                done += len(chunk)
-                if progress:
-                    progress(part.name.removesuffix(".part"), done, total)
-        if done < total:
-            raise requests.ConnectionError(f"interrupted after {done:,} of {total:,} bytes")
-
-
-def _unpack(part: Path, output: Path) -> None:
-    """Decompresses `part` into `output` and syncs it; DataError if it is not valid gzip data."""
-    try:
-        with gzip.open(part) as packed, output.open("wb") as file:
-            shutil.copyfileobj(packed, file, 1 << 20)
-            file.flush()
-            os.fsync(file.fileno())
-    except (gzip.BadGzipFile, zlib.error, EOFError):
-        raise DataError("expected gzip data, got others") from None
-    output.chmod(0o644)  # pooch's temporary files are private, but a cache may be shared
-
-
 def _reason(error: "requests.RequestException") -> str:
-    """The useful part of a requests error: 'HTTP 404 Not Found', 'Connection refused'."""
-    import requests
-
-    if isinstance(error, requests.HTTPError) and error.response is not None:
+    """The useful part of a requests error: 'HTTP 404 Not Found', 'Read timed out'."""
+    if error.response is not None:
         return f"HTTP {error.response.status_code} {error.response.reason}"
-    if isinstance(error, requests.Timeout):
-        return "timed out"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return "the connection was interrupted"
-    cause: object = error.args[0] if error.args else error
-    cause = getattr(cause, "reason", cause)  # urllib3's own error, inside "max retries exceeded"
-    return re.sub(r"^(HTTPS?Connection(?:Pool)?\(.*?\)|<.*?>): ", "", str(cause))
+    cause: object = error
+    while isinstance(cause, Exception) and cause.args:  # urllib3's own error, inside "max retries exceeded"
+        cause = getattr(cause, "reason", None) or cause.args[0]
+    text = str(cause)
+    return text.partition("): ")[2] or text  # without the name of urllib3's object

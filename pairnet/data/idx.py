@@ -20,9 +20,8 @@ GZIP_MAGIC = b"\x1f\x8b"
 MAX_RANK = 64  # NumPy 2's
 CHUNK = 1 << 24  # bytes read at a time: memory grows with the content of a file, not with the claim of its header
 MAX_BYTES = 1 << 31  # of a file with its data inflated: 2.7 million images of 28x28
-MAX_RATIO = 1100  # of inflated to compressed bytes; deflate cannot exceed 1032
 LARGE = 1 << 27  # bytes beyond which a file must not be compressed more than images of digits can be
-MAX_LARGE_RATIO = 100  # MNIST's ratio is 5
+MAX_RATIO = 100  # MNIST's ratio is 5
 COPY_AGAIN = "copy or download the file again"
 
 
@@ -37,33 +36,23 @@ def read_idx(path: Path | str, *, max_bytes: int = MAX_BYTES) -> NDArray[np.uint
     """The array in an IDX file of unsigned bytes, plain or gzip (recognised by its content), of any rank.
 
     IdxError if the file is missing, not IDX, not 8-bit, truncated, too long, or corrupt, or if its header claims more
-    than `max_bytes` (2 GiB). A claim beyond the size of the file, or 1100 times that of a compressed file (100
-    times for more than 128 MiB), is refused before memory is allocated.
+    than `max_bytes` (2 GiB), or 100 times the size of a compressed file and more than 128 MiB. Memory grows with the
+    content of a file, not with the claim of its header.
     """
     path = Path(path)
     try:
         with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
             if file.peek(2)[:2] != GZIP_MAGIC:
-                return _read(file, path, size=size, compressed=None, max_bytes=max_bytes)
+                return _read(file, path, compressed=None, max_bytes=max_bytes)
             with gzip.open(file) as stream:
-                return _read(stream, path, size=None, compressed=size, max_bytes=max_bytes)
-    except FileNotFoundError:
-        raise IdxError(f"{path}: expected an IDX file, got none: check the name and the folder") from None
-    except IsADirectoryError:
-        raise IdxError(f"{path}: expected an IDX file, got a folder: name the file itself") from None
-    except EOFError:
-        raise IdxError(f"{path}: truncated: the gzip data ends early: {COPY_AGAIN}") from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise IdxError(f"{path}: corrupt gzip data ({error}): {COPY_AGAIN}") from None
-    except MemoryError:
-        raise IdxError(f"{path}: cannot be read: not enough memory for its data") from None
-    except OSError as error:
-        raise IdxError(f"{path}: cannot be read: {error.strerror or error}") from None
+                return _read(stream, path, compressed=os.fstat(file.fileno()).st_size, max_bytes=max_bytes)
     except IdxError:
         raise
-    except ValueError:  # open() refuses a null character
-        raise IdxError(f"{str(path)!r}: expected the name of a file, got a name with a null character") from None
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise IdxError(f"{path}: truncated or corrupt gzip data ({error}): {COPY_AGAIN}") from None
+    except (OSError, MemoryError, ValueError) as error:  # open() raises ValueError for a null character in the name
+        reason = getattr(error, "strerror", None) or str(error) or "not enough memory"
+        raise IdxError(f"{path}: expected an IDX file, cannot read it: {reason}: check the name") from None
 
 
 def write_idx(path: Path | str, array: NDArray[np.uint8]) -> None:
@@ -100,9 +89,9 @@ def is_idx(magic: bytes) -> bool:
 
 
 def _read(
-    stream: BufferedReader | gzip.GzipFile, path: Path, *, size: int | None, compressed: int | None, max_bytes: int
+    stream: BufferedReader | gzip.GzipFile, path: Path, *, compressed: int | None, max_bytes: int
 ) -> NDArray[np.uint8]:
-    """The array in `stream`: either its `size` in bytes is known, or the size of the file that it is inflated from."""
+    """The array in `stream`, which is plain or inflated from a file of `compressed` bytes."""
     magic = stream.read(4)
     if len(magic) < 4:
         raise IdxError(f"{path}: truncated: expected a header of at least 4 bytes, got {len(magic)}: {COPY_AGAIN}")
@@ -119,18 +108,12 @@ def _read(
     shape = struct.unpack(f">{rank}I", sizes)
     start, total = 4 + len(sizes), 4 + len(sizes) + math.prod(shape)
     expected = f"expected {total:,} bytes for shape {list(shape)}"
-    if size is not None and size < total:
-        raise IdxError(f"{path}: truncated: {expected}, got {size:,}: {COPY_AGAIN}")
-    if size is not None and size > total:
-        raise IdxError(f"{path}: {size - total:,} trailing bytes: {expected}, got {size:,}: {COPY_AGAIN}")
-    if compressed is not None and total > MAX_RATIO * compressed:
-        raise IdxError(f"{path}: truncated: {expected}, got a gzip file of {compressed:,} bytes: {COPY_AGAIN}")
-    if compressed is not None and total > LARGE and total > MAX_LARGE_RATIO * compressed:
+    if total > max_bytes:
+        raise IdxError(f"{path}: expected at most {max_bytes:,} bytes, got a header for {total:,}: split the file")
+    if compressed is not None and total > LARGE and total > MAX_RATIO * compressed:
         raise IdxError(
             f"{path}: {expected}, got a gzip file of {compressed:,} bytes, too few for images: decompress it first"
         )
-    if total > max_bytes:
-        raise IdxError(f"{path}: expected at most {max_bytes:,} bytes, got a header for {total:,}: split the file")
     data = bytearray()
     while piece := stream.read(min(CHUNK, total - start - len(data))):
         data += piece

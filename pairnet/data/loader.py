@@ -16,8 +16,6 @@ from pairnet.models.recipes import Warp
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Batch", "PairLoader", "Warp"]
-
 MAX_EPOCH = 2**28 - 1
 MAX_DEFAULT_THREADS = 4
 

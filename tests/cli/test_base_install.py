@@ -75,7 +75,7 @@ def test_doctor_names_the_extras_to_install(tmp_path):
         (["train", "conv_1"], "pairnet train", "torch"),
         (["reproduce"], "pairnet reproduce", "torch"),
         (["export", "--model", "conv_1"], "pairnet export", "torch"),
-        (["data", "fetch", "mnist"], "downloading MNIST", "pooch"),
+        (["data", "fetch", "mnist"], "downloading MNIST", "requests"),
         (["variants", "--draw", "conv_1"], "drawing a network", "matplotlib"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",

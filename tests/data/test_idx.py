@@ -5,8 +5,8 @@ import gzip
 import os
 import struct
 import tracemalloc
-from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -51,15 +51,6 @@ def refusal(path: Path) -> str:
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
     return str(caught.value)
-
-
-def fails_with(number: int) -> Callable[..., None]:
-    """A replacement for a system function, which always fails with this errno."""
-
-    def fail(*_: object, **__: object) -> None:
-        raise OSError(number, os.strerror(number))
-
-    return fail
 
 
 @given(
@@ -127,14 +118,14 @@ def test_truncated(tmp_path: Path, packed: bool, length: int) -> None:
 
 def test_trailing_bytes(tmp_path: Path, packed: bool) -> None:
     text = refusal(put(tmp_path, THREE + b"ab", packed=packed))
-    assert "trailing bytes: expected 11 bytes for shape [3], got " + ("more" if packed else "13") in text
+    assert "trailing bytes: expected 11 bytes for shape [3], got more" in text
 
 
 def test_truncated_gzip(tmp_path: Path) -> None:
     path = put(tmp_path, THREE, packed=True)
     for length in range(2, path.stat().st_size):
         path.write_bytes(gzip.compress(THREE)[:length])
-        assert "truncated" in refusal(path)
+        assert "truncated or corrupt gzip data" in refusal(path)
 
 
 @pytest.mark.parametrize("position", [2, 12, -6, -2])  # method, data, checksum, length
@@ -146,16 +137,25 @@ def test_corrupt_gzip(tmp_path: Path, position: int) -> None:
     assert "corrupt gzip data" in refusal(path)
 
 
-def test_claimed_dimensions_allocate_no_memory(tmp_path: Path, packed: bool) -> None:
-    path = put(tmp_path, struct.pack(">HBB3I", 0, 8, 3, 60_000, 2**31, 2**31) + bytes(100), packed=packed)
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        (
+            (60_000, 2**31, 2**31),
+            "expected at most 2,147,483,648 bytes, got a header for 276,701,161,105,643,274,240,016",
+        ),
+        ((2**31,), "expected at most 2,147,483,648 bytes, got a header for 2,147,483,656"),
+        ((2**30,), "1,073,741,832 bytes for shape [1073741824], got "),
+    ],
+)
+def test_claims_of_a_header_allocate_no_memory(
+    tmp_path: Path, packed: bool, shape: tuple[int, ...], message: str
+) -> None:
+    path = put(tmp_path, header(shape) + bytes(100), packed=packed)
     tracemalloc.start()
-    try:
-        text = refusal(path)
-        assert tracemalloc.get_traced_memory()[1] < 2**26
-    finally:
-        tracemalloc.stop()
-    assert "truncated: expected 276,701,161,105,643,274,240,016 bytes for shape [60000, 2147483648, 2147483648]" in text
-    assert ("got a gzip file of " if packed else "got 116") in text
+    assert message in refusal(path)
+    assert tracemalloc.get_traced_memory()[1] < 2**26
+    tracemalloc.stop()
 
 
 def test_impossible_shapes(tmp_path: Path) -> None:
@@ -165,12 +165,13 @@ def test_impossible_shapes(tmp_path: Path) -> None:
 
 
 def test_paths_that_are_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "expected an IDX file, got none" in refusal(tmp_path / "missing")
-    assert "got a folder" in refusal(tmp_path)
+    assert "expected an IDX file, cannot read it: No such file or directory: " in refusal(tmp_path / "missing")
+    assert "cannot read it: Is a directory" in refusal(tmp_path)
+    assert "null" in refusal(tmp_path / "a\0b")
     path = put(tmp_path, THREE)
-    with monkeypatch.context() as broken:
-        broken.setattr(os, "fstat", fails_with(errno.EIO))
-        assert "cannot be read: Input/output error" in refusal(path)
+    for error in (OSError(errno.EIO, "Input/output error"), MemoryError("not enough memory")):
+        monkeypatch.setattr(Path, "open", Mock(side_effect=error))
+        assert f"cannot read it: {error.args[-1]}: check" in refusal(path)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
@@ -178,7 +179,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     path = put(tmp_path, THREE)
-    monkeypatch.setattr(os, "fsync", fails_with(number))
+    monkeypatch.setattr(os, "fsync", Mock(side_effect=OSError(number, os.strerror(number))))
     with pytest.raises(IdxError, match=os.strerror(number)):
         write_idx(path, np.zeros(5, np.uint8))
     assert list(tmp_path.iterdir()) == [path]
@@ -186,10 +187,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
 
 
 def test_an_interrupted_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(_: int) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "fsync", interrupt)
+    monkeypatch.setattr(os, "fsync", Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         write_idx(tmp_path / "new", np.zeros(5, np.uint8))
     assert not list(tmp_path.iterdir())
@@ -204,17 +202,7 @@ def test_arrays_that_cannot_be_written(tmp_path: Path) -> None:
         header((2**32,))
 
 
-def test_claims_beyond_the_limits_are_refused(tmp_path: Path) -> None:
-    large = put(tmp_path, struct.pack(">HBB1I", 0, 8, 1, 2**31))
-    os.truncate(large, 2**31 + 8)  # sparse
-    assert "expected at most 2,147,483,648 bytes, got a header for 2,147,483,656" in refusal(large)
-    zeros = struct.pack(">HBB1I", 0, 8, 1, 2**30) + bytes(2**18)
-    assert "got a gzip file of" in refusal(put(tmp_path, zeros, packed=True))
+def test_the_largest_size_can_be_chosen(tmp_path: Path) -> None:
     with pytest.raises(IdxError, match="expected at most 10 bytes, got a header for 11"):
         read_idx(put(tmp_path, THREE), max_bytes=10)
     assert read_idx(put(tmp_path, THREE), max_bytes=11).tolist() == [7, 8, 9]
-
-
-def test_names_with_a_null_character(tmp_path: Path) -> None:
-    with pytest.raises(IdxError, match="a name with a null character"):
-        read_idx(f"{tmp_path}/a\0b")

@@ -11,56 +11,52 @@ from pairnet.errors import ArgumentError
 
 
 @pytest.fixture(scope="module")
-def images() -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (300, 28, 28), dtype=np.uint8)
+def pool() -> Images:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (300, 28, 28), dtype=np.uint8)
+    return Images(pixels=pixels, labels=rng.integers(0, 10, 300, dtype=np.uint8))
 
 
 @pytest.fixture(scope="module")
-def labels() -> np.ndarray:
-    return np.random.default_rng(1).integers(0, 10, 300, dtype=np.uint8)
+def pairs(pool: Images) -> Pairs:
+    return draw_pairs(pool, count=100, seed=7)
 
 
-@pytest.fixture(scope="module")
-def pairs(images: np.ndarray, labels: np.ndarray) -> Pairs:
-    return draw_pairs(Images(pixels=images, labels=labels), count=100, seed=7)
-
-
-def test_pairs_hold_the_images_at_their_indices(pairs: Pairs, images: np.ndarray, labels: np.ndarray) -> None:
+def test_pairs_hold_the_images_at_their_indices(pairs: Pairs, pool: Images) -> None:
     assert len(pairs) == 100
     assert len(np.unique(pairs.indices)) == 200
-    assert np.array_equal(pairs.digits, labels[pairs.indices])
-    blocks = images[pairs.indices].reshape(100, 2, 14, 2, 14, 2)
+    assert np.array_equal(pairs.digits, pool.labels[pairs.indices])
+    blocks = pool.pixels[pairs.indices].reshape(100, 2, 14, 2, 14, 2)
     assert np.array_equal(pairs.pixels, blocks.sum((3, 5)))
     assert np.array_equal(pairs.targets, pairs.digits[:, 0] <= pairs.digits[:, 1])
     assert pairs.targets.dtype == np.float32
 
 
-def test_a_draw_is_a_function_of_its_seed(pairs: Pairs, images: np.ndarray, labels: np.ndarray) -> None:
-    pool = Images(pixels=images, labels=labels)
+def test_a_draw_is_a_function_of_its_seed(pairs: Pairs, pool: Images) -> None:
     assert np.array_equal(draw_pairs(pool, count=100, seed=7, threads=3).pixels, pairs.pixels)
     assert not np.array_equal(draw_pairs(pool, count=100, seed=8).indices, pairs.indices)
 
 
 def test_the_size_of_chunks_does_not_change_the_result(
-    pairs: Pairs, images: np.ndarray, labels: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    pairs: Pairs, pool: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "CHUNK", 7)
-    again = draw_pairs(Images(pixels=images, labels=labels), count=100, seed=7)
+    again = draw_pairs(pool, count=100, seed=7)
     assert np.array_equal(again.pixels, pairs.pixels)
     assert np.array_equal(again.digits, pairs.digits)
 
 
-def test_pooled_images_give_the_same_pairs(images: np.ndarray, labels: np.ndarray) -> None:
-    flat = images[:, ::2, ::2].repeat(2, 1).repeat(2, 2)  # blocks of one value: pooling them loses nothing
-    full = draw_pairs(Images(pixels=np.ascontiguousarray(flat), labels=labels), count=50, seed=3)
-    small = draw_pairs(Images(pixels=np.ascontiguousarray(images[:, ::2, ::2]), labels=labels), count=50, seed=3)
-    assert np.array_equal(full.pixels, small.pixels)
+def test_pooled_images_give_the_same_pairs(pool: Images) -> None:
+    small = np.ascontiguousarray(pool.pixels[:, ::2, ::2])
+    full = small.repeat(2, 1).repeat(2, 2)  # blocks of one value: pooling them loses nothing
+    drawn = [draw_pairs(Images(pixels=pixels, labels=pool.labels), count=50, seed=3) for pixels in (small, full)]
+    assert np.array_equal(drawn[0].pixels, drawn[1].pixels)
 
 
-def test_each_image_can_be_used_once(images: np.ndarray, labels: np.ndarray) -> None:
-    assert len(np.unique(draw_pairs(Images(pixels=images, labels=labels), count=150, seed=0).indices)) == 300
+def test_each_image_can_be_used_once(pool: Images) -> None:
+    assert len(np.unique(draw_pairs(pool, count=150, seed=0).indices)) == 300
     with pytest.raises(ArgumentError, match=r"expected `labels` of shape \[300\], one for each image, got \[299\]"):
-        Images(pixels=images, labels=labels[:-1])
+        Images(pixels=pool.pixels, labels=pool.labels[:-1])
 
 
 @pytest.mark.parametrize(
@@ -73,30 +69,28 @@ def test_each_image_can_be_used_once(images: np.ndarray, labels: np.ndarray) -> 
         ({"threads": 0}, "expected `threads` in 1..1024, got 0"),
     ],
 )
-def test_draws_have_bounds(images: np.ndarray, labels: np.ndarray, options: dict[str, object], message: str) -> None:
+def test_draws_have_bounds(pool: Images, options: dict[str, object], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
-        draw_pairs(Images(pixels=images, labels=labels), **({"count": 1, "seed": 0} | options))
+        draw_pairs(pool, **({"count": 1, "seed": 0} | options))
 
 
-def test_numbers_beyond_a_pool_are_refused(images: np.ndarray, labels: np.ndarray) -> None:
+def test_numbers_beyond_a_pool_are_refused(pool: Images) -> None:
     for number in (-1, 300):
         with pytest.raises(ArgumentError, match=rf"expected `numbers` in 0..299 .*, got {number}..{number}"):
-            Images(pixels=images, labels=labels).take(np.array([number]))
+            pool.take(np.array([number]))
 
 
-def test_reprs_are_one_short_line(pairs: Pairs, images: np.ndarray, labels: np.ndarray) -> None:
+def test_reprs_are_one_short_line(pairs: Pairs, pool: Images) -> None:
     assert repr(pairs) == "<Pairs: 100 pairs of 14x14 images>"
-    assert repr(Images(pixels=images, labels=labels)) == "<Images: 300 of 28x28>"
+    assert repr(pool) == "<Images: 300 of 28x28>"
 
 
 def test_subset_keeps_rows_together(pairs: Pairs) -> None:
     rows = np.array([5, 99, 0])
     subset = pairs.subset(rows)
     assert len(subset) == 3
-    assert np.array_equal(subset.pixels, pairs.pixels[rows])
-    assert np.array_equal(subset.digits, pairs.digits[rows])
-    assert np.array_equal(subset.indices, pairs.indices[rows])
-    assert np.array_equal(subset.targets, pairs.targets[rows])
+    for name in ("pixels", "digits", "indices", "targets"):
+        assert np.array_equal(getattr(subset, name), getattr(pairs, name)[rows])
 
 
 def test_pairs_of_other_shapes_are_refused(pairs: Pairs) -> None:
@@ -137,16 +131,18 @@ def test_folds_depend_on_their_seed() -> None:
     assert first.tolist() != other.tolist()
 
 
-@pytest.mark.parametrize("k", [1, 11])
-def test_folds_have_bounds(k: int) -> None:
-    with pytest.raises(ArgumentError, match=rf"expected `folds` in 2..10, the number of pairs, got {k}"):
-        folds(10, k, seed=0)
-
-
-@pytest.mark.parametrize("seed", [-1, 2**32])
-def test_seeds_of_folds_have_bounds(seed: int) -> None:
-    with pytest.raises(ArgumentError, match=rf"expected `seed` in 0..2\*\*32-1, got {seed}"):
-        folds(10, 2, seed=seed)
+@pytest.mark.parametrize(
+    ("k", "seed", "message"),
+    [
+        (1, 0, "`folds` in 2..10, the number of pairs, got 1"),
+        (11, 0, "`folds` in 2..10, the number of pairs, got 11"),
+        (2, -1, r"`seed` in 0..2\*\*32-1, got -1"),
+        (2, 2**32, r"`seed` in 0..2\*\*32-1, got 4294967296"),
+    ],
+)
+def test_folds_have_bounds(k: int, seed: int, message: str) -> None:
+    with pytest.raises(ArgumentError, match=f"expected {message}"):
+        folds(10, k, seed=seed)
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (3, 28, 28), (5, 2, 28, 28), (0, 2, 28, 28), (2, 3, 2, 28, 28)])

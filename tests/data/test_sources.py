@@ -31,7 +31,7 @@ def refusal(spec: str, data_dir: Path | None = None) -> str:
 
 
 def test_import_does_not_load_heavy_packages() -> None:
-    heavy = {"torch", "pooch", "requests", "mlxtend", "platformdirs"}
+    heavy = {"torch", "requests", "mlxtend", "platformdirs"}
     code = f"import sys, pairnet.data.sources; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

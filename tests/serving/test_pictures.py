@@ -187,6 +187,9 @@ def broken(tmp_path, name):
         case "short.npy":
             np.save(path, np.zeros((2, 28, 28), np.uint8))
             path.write_bytes(path.read_bytes()[:-1])
+        case "two.npy":
+            np.save(path, np.zeros((28, 28), np.uint8))
+            path.write_bytes(path.read_bytes() * 2)
         case "bomb.npz":
             with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
                 content = npy_file(b"{'descr': '|u1', 'fortran_order': False, 'shape': (300000, 28, 28)}")
@@ -227,7 +230,7 @@ def broken(tmp_path, name):
     [
         ("none.png", "got no such file: check the name"),
         ("text.png", "got another format"),
-        ("text.npy", "expected an .npy file of version 1 or 2, got bytes 68"),
+        ("text.npy", "expected an .npy file, cannot read it: the magic string is not correct"),
         ("text.npz", "cannot read it"),
         ("cut.png", "cannot read it"),
         ("blank.png", "differs from its background"),
@@ -235,25 +238,26 @@ def broken(tmp_path, name):
         ("clear.png", "differs from its background"),
         ("nan.tif", "not all of its grey levels are finite"),
         ("inf.tif", "not all of its grey levels are finite"),
-        ("words.npz", "a: expected an array"),
-        ("header.npz", "expected a header of at most 4,096 bytes, got 30,070"),
+        ("words.npz", "cannot read it: EOF: reading magic string"),
+        ("header.npz", "cannot read it: EOF: reading array header, expected 30070 bytes got 5"),
         ("scalars.npz", r"got \[2\]"),
-        ("giant.npy", "truncated"),
+        ("giant.npy", "expected at most 67,108,864 bytes of images, got 280,000,000,000,000"),
         ("floats.npy", r"expected uint8 grey levels, got float64 \[2, 28, 28\]"),
         ("wide.npy", r"got \[2, 28, 29\]"),
         ("three.npy", r"got \[2, 3, 28, 28\]"),
         ("empty.npy", "at least one image"),
         ("pickle.npy", "got object"),
-        ("two.npz", "expected one array, or first and second, got a, b"),
+        ("two.npz", "expected one array, or first and second, got \\['a', 'b'\\]"),
         ("uneven.npz", "expected as many first as second images"),
-        ("parens.npy", "expected a header with descr"),
-        ("unhashable.npy", "expected a header with descr"),
-        ("minus.npy", "expected a header with descr"),
-        ("negative.npy", "expected a plain array of numbers"),
+        ("parens.npy", "cannot read it"),
+        ("unhashable.npy", "cannot read it"),
+        ("minus.npy", "cannot read it"),
+        ("negative.npy", r"expected a shape of sizes from 0 on, got \[-1, 28, 28\]"),
         ("large.npy", "expected at most 67,108,864 bytes of images, got 78,400,000"),
         ("short.npy", "truncated: expected 1,568 bytes"),
+        ("two.npy", "trailing bytes: expected 784 bytes"),
         ("bomb.npz", "expected at most 67,108,864 bytes of images, got 235,200,000"),
-        ("encrypted.npz", "expected an array without encryption"),
+        ("encrypted.npz", "is encrypted"),
         ("bzip.npz", "expected no compression or deflate, got method 12"),
         ("checksum.npz", "Bad CRC-32"),
         ("many.npz", "more than 131,072 bytes for the list of its members"),
