@@ -40,7 +40,7 @@ class Pool(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Images:
+class LoadedImages:
     """Images in memory.  ArgumentError unless there is one label for each."""
 
     pixels: NDArray[np.uint8]  # [N,28,28] or [N,14,14]
@@ -53,7 +53,7 @@ class Images:
             )
 
     def __repr__(self) -> str:
-        return f"<Images: {len(self):,} of {self.side}x{self.side}>"
+        return f"<LoadedImages: {len(self):,} of {self.side}x{self.side}>"
 
     def __len__(self) -> int:
         return len(self.labels)

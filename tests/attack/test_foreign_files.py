@@ -18,8 +18,6 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from pairnet.study.runs import Run
-from pairnet.study.store import append
 from reporting.studies import rows
 
 from pairnet.cli import app
@@ -28,6 +26,8 @@ from pairnet.data.sources import load_dataset
 from pairnet.errors import ArgumentError
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import find_variant
+from pairnet.records.run import Run
+from pairnet.records.store import append
 from pairnet.serving.built_in import built_in_model
 from pairnet.writing import MARK, current_file, folder_of_files, marked_files, separate_files
 

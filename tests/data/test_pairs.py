@@ -6,23 +6,23 @@ import torch
 
 from pairnet.data import pairs as module
 from pairnet.data.pairs import Moments, Pairs, draw_pairs, folds, moments, normalise, pool_and_normalise
-from pairnet.data.pools import Images
+from pairnet.data.pools import LoadedImages
 from pairnet.errors import ArgumentError
 
 
 @pytest.fixture(scope="module")
-def pool() -> Images:
+def pool() -> LoadedImages:
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (300, 28, 28), dtype=np.uint8)
-    return Images(pixels=pixels, labels=rng.integers(0, 10, 300, dtype=np.uint8))
+    return LoadedImages(pixels=pixels, labels=rng.integers(0, 10, 300, dtype=np.uint8))
 
 
 @pytest.fixture(scope="module")
-def pairs(pool: Images) -> Pairs:
+def pairs(pool: LoadedImages) -> Pairs:
     return draw_pairs(pool, count=100, seed=7)
 
 
-def test_pairs_hold_the_images_at_their_indices(pairs: Pairs, pool: Images) -> None:
+def test_pairs_hold_the_images_at_their_indices(pairs: Pairs, pool: LoadedImages) -> None:
     assert len(pairs) == 100
     assert len(np.unique(pairs.indices)) == 200
     assert np.array_equal(pairs.digits, pool.labels[pairs.indices])
@@ -32,13 +32,13 @@ def test_pairs_hold_the_images_at_their_indices(pairs: Pairs, pool: Images) -> N
     assert pairs.targets.dtype == np.float32
 
 
-def test_a_draw_is_a_function_of_its_seed(pairs: Pairs, pool: Images) -> None:
+def test_a_draw_is_a_function_of_its_seed(pairs: Pairs, pool: LoadedImages) -> None:
     assert np.array_equal(draw_pairs(pool, count=100, seed=7, threads=3).pixels, pairs.pixels)
     assert not np.array_equal(draw_pairs(pool, count=100, seed=8).indices, pairs.indices)
 
 
 def test_the_size_of_chunks_does_not_change_the_result(
-    pairs: Pairs, pool: Images, monkeypatch: pytest.MonkeyPatch
+    pairs: Pairs, pool: LoadedImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "CHUNK", 7)
     again = draw_pairs(pool, count=100, seed=7)
@@ -46,17 +46,17 @@ def test_the_size_of_chunks_does_not_change_the_result(
     assert np.array_equal(again.digits, pairs.digits)
 
 
-def test_pooled_images_give_the_same_pairs(pool: Images) -> None:
+def test_pooled_images_give_the_same_pairs(pool: LoadedImages) -> None:
     small = np.ascontiguousarray(pool.pixels[:, ::2, ::2])
     full = small.repeat(2, 1).repeat(2, 2)  # blocks of one value: pooling them loses nothing
-    drawn = [draw_pairs(Images(pixels=pixels, labels=pool.labels), count=50, seed=3) for pixels in (small, full)]
+    drawn = [draw_pairs(LoadedImages(pixels=pixels, labels=pool.labels), count=50, seed=3) for pixels in (small, full)]
     assert np.array_equal(drawn[0].pixels, drawn[1].pixels)
 
 
-def test_each_image_can_be_used_once(pool: Images) -> None:
+def test_each_image_can_be_used_once(pool: LoadedImages) -> None:
     assert len(np.unique(draw_pairs(pool, count=150, seed=0).indices)) == 300
     with pytest.raises(ArgumentError, match=r"expected `labels` of shape \[300\], one for each image, got \[299\]"):
-        Images(pixels=pool.pixels, labels=pool.labels[:-1])
+        LoadedImages(pixels=pool.pixels, labels=pool.labels[:-1])
 
 
 @pytest.mark.parametrize(
@@ -69,20 +69,20 @@ def test_each_image_can_be_used_once(pool: Images) -> None:
         ({"threads": 0}, "expected `threads` in 1..1024, got 0"),
     ],
 )
-def test_draws_have_bounds(pool: Images, options: dict[str, object], message: str) -> None:
+def test_draws_have_bounds(pool: LoadedImages, options: dict[str, object], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         draw_pairs(pool, **({"count": 1, "seed": 0} | options))
 
 
-def test_numbers_beyond_a_pool_are_refused(pool: Images) -> None:
+def test_numbers_beyond_a_pool_are_refused(pool: LoadedImages) -> None:
     for number in (-1, 300):
         with pytest.raises(ArgumentError, match=rf"expected `numbers` in 0..299 .*, got {number}..{number}"):
             pool.take(np.array([number]))
 
 
-def test_reprs_are_one_short_line(pairs: Pairs, pool: Images) -> None:
+def test_reprs_are_one_short_line(pairs: Pairs, pool: LoadedImages) -> None:
     assert repr(pairs) == "<Pairs: 100 pairs of 14x14 images>"
-    assert repr(pool) == "<Images: 300 of 28x28>"
+    assert repr(pool) == "<LoadedImages: 300 of 28x28>"
 
 
 def test_subset_keeps_rows_together(pairs: Pairs) -> None:

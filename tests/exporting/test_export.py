@@ -358,7 +358,7 @@ def test_an_output_that_cannot_be_written_is_refused(trained, digits5k, tmp_path
 def test_all_variants_are_exported_with_what_each_supports(trained, tmp_path, monkeypatch, capsys):
     rows = tuple(load_record(trained(name)).variant for name in ("fc_1", "no_w_net", "final_model"))
     monkeypatch.setattr(variants, "VARIANTS", rows)
-    monkeypatch.setattr("pairnet.study.runs.PAPER_PAIRS", 200)
+    monkeypatch.setattr("pairnet.data.drawing.PAPER_PAIRS", 200)
     out = {trained(row.name).parent for row in rows}.pop()
     arguments = ("export", "--all", "--split", "--with-digits", "--runs", out, "--output", tmp_path / "models")
     status, printed, _ = command(capsys, *arguments)
