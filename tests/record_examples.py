@@ -57,3 +57,9 @@ def record(number=0, **changes):
         wrong=tuple((at, 0.25) for at in range(round(run.held_out * (1 - accuracy)))),
     )
     return replace(made, **{name: value for name, value in changes.items() if name not in _RUN})
+
+
+def rerun(made, **changes):
+    """The record of a run with some fields of the run changed, and with the fingerprint that follows."""
+    run = replace(made.run, **changes)
+    return replace(made, run=run, fingerprint=run.fingerprint)

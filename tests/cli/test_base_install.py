@@ -58,7 +58,7 @@ def test_an_exported_file_predicts(models, tmp_path):
 
 def test_runs_and_variants_are_listed(tmp_path):
     append(tmp_path, record())
-    assert [row["row"] for row in result_of("runs", "--runs", tmp_path, "--json")] == [record().label]
+    assert [row["row"] for row in result_of("runs", "--runs", tmp_path, "--json")] == [record().run.name]
     assert len(result_of("variants", "--json")) > 1
 
 

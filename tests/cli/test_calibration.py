@@ -49,7 +49,7 @@ def test_pooled_bins_equal_the_bins_of_all_pairs():
 def study(tmp_path):
     bins = reliability(np.array([0.95, 0.9], np.float32), np.array([1, 0], np.float32))
     for number, label in enumerate(("final_model", "order_net")):
-        append(tmp_path, record(number, label=label, calibration=bins))
+        append(tmp_path, record(number, label=label, calibration=bins, test_pairs=2))
     append(tmp_path, record(2, label="old"))
     return tmp_path
 
@@ -83,32 +83,33 @@ def test_bad_input_is_refused_in_one_line(study, capsys, arguments, reason):
 
 def test_cross_validated_runs_do_not_count_and_saved_networks_do(study, capsys):
     bins = reliability(np.array([0.95, 0.9], np.float32), np.array([1, 0], np.float32))
-    append(study, record(3, label="folded", calibration=bins, fold=0, wrong=None))
+    append(study, record(3, label="folded", calibration=bins, fold=0, pairs=8, wrong=None))
     assert run_app(app, ["calibration", "folded", "--runs", str(study)]) == 2
     assert "expected runs of folded in" in capsys.readouterr().err
     (study / "fc_3-1").mkdir()
-    saved = record(4, label="fc_3", variant=find_variant("fc_3"), calibration=bins)
+    saved = record(4, label="fc_3", variant=find_variant("fc_3"), calibration=bins, test_pairs=2)
     (study / "fc_3-1" / "record.json").write_text(saved.to_json())
     assert run_app(app, ["calibration", "order_net", "fc_3", "--runs", str(study), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["order_net"]["runs"], found["fc_3"]["runs"]) == (1, 1)
-    assert found["fc_3"]["setting"] == "25 epochs, 1,000 pairs of mnist5k"
+    assert found["fc_3"]["setting"] == "25 epochs, 1,000 pairs of mnist5k, 2 for testing"
 
 
 def test_runs_of_different_settings_are_never_put_together(study, capsys):
     bins = reliability(np.array([0.5], np.float32), np.array([1], np.float32))
     for number in (3, 4):  # two draws of other pairs
-        append(study, record(number, label="order_net", calibration=bins, pairs=200, test_pairs=200))
+        append(study, record(number, label="order_net", calibration=bins, pairs=200, test_pairs=1))
     command = ["calibration", "order_net", "--runs", str(study), "--json"]
     assert run_app(app, command) == 0
     out, err = capsys.readouterr()
     assert err == (
-        "order_net: 2 runs of 25 epochs, 200 pairs of mnist5k; left out: 1 of 25 epochs, 1,000 pairs of mnist5k\n"
+        "order_net: 2 runs of 25 epochs, 200 pairs of mnist5k, 1 for testing; left out: 1 of 25 epochs, 1,000 pairs of "
+        "mnist5k, 2 for testing\n"
     )
     assert json.loads(out)["order_net"]["runs"] == 2
     assert run_app(app, [*command, "--pairs", "1000"]) == 0
     out, err = capsys.readouterr()
-    assert err == "order_net: 1 run of 25 epochs, 1,000 pairs of mnist5k\n"
+    assert err == "order_net: 1 run of 25 epochs, 1,000 pairs of mnist5k, 2 for testing\n"
     assert json.loads(out)["order_net"]["expected_calibration_error"] == pytest.approx(0.475)
     assert run_app(app, [*command, "--data", "mnist"]) == 2
     assert "has 25 epochs, 1,000 pairs of mnist5k or 25 epochs, 200 pairs of mnist5k: select" in capsys.readouterr().err

@@ -65,7 +65,7 @@ def test_train_evaluate_and_train_again(pairnet):
     command = ("train", "conv_1", "--data", "glyphs:400", "--pairs", 100, "--epochs", 1, "--runs", "kept")
     status, out, err = pairnet(*command, "--json")
     record = json.loads(out)
-    assert (status, record["variant"]["name"]) == (0, "conv_1")
+    assert (status, record["run"]["variant"]["name"]) == (0, "conv_1")
     assert "glyphs: 400 training and 400 test images" in err
     status, out, _ = pairnet("evaluate", record["folder"], "--json")
     assert (status, json.loads(out)["accuracy"]) == (0, record["accuracy"])
@@ -160,7 +160,7 @@ def test_measurements_reach_the_runs_and_more_are_made_up_for(pairnet, tmp_path)
     train = ("train", "fc_1", *common, "--json")
     for options, expected in (((), 5), (("--measurements", "2"), 5), (("--measurements", "every"), 7)):
         status, out, _ = pairnet(*train, *options)
-        assert (status, json.loads(out)["measurements"]) == (0, expected)
+        assert (status, json.loads(out)["run"]["measurements"]) == (0, expected)
 
 
 @pytest.mark.parametrize("command", ["reproduce", "train"])

@@ -146,7 +146,7 @@ def failing_app(monkeypatch, error):
     def fail(path):
         raise error
 
-    monkeypatch.setattr("pairnet.records.collection.read_records", fail)
+    monkeypatch.setattr("pairnet.records.collection.read_stored", fail)
 
 
 def test_control_characters_and_markup_in_messages_are_shown_as_they_are(command_line, monkeypatch, tmp_path):

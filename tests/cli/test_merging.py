@@ -39,7 +39,13 @@ def test_failed_runs_and_saved_networks_are_noted(pairnet, tmp_path):
         like = record(number)
         append(
             tmp_path / "one",
-            FailedRun(fingerprint=like.fingerprint, label="fc_1", error="loss is nan", environment=like.environment),
+            FailedRun(
+                fingerprint=like.fingerprint,
+                run=like.run,
+                label="fc_1",
+                error="loss is nan",
+                environment=like.environment,
+            ),
         )
     (tmp_path / "two" / "fc_3-1").mkdir()
     (tmp_path / "two" / "fc_3-1" / "record.json").write_text(record(variant=find_variant("fc_3")).to_json())
@@ -49,7 +55,7 @@ def test_failed_runs_and_saved_networks_are_noted(pairnet, tmp_path):
         "added too: 2 failed runs\nnot copied: the weights of 1 saved network, which stay in their folders\n"
     )
     status, out, err = pairnet("runs", "--runs", "all")
-    assert ("4 runs in all" in out, err.count("failed: fc_1: loss is nan")) == (True, 2)
+    assert ("4 runs in all" in out, err.count("failed: fc_1, draw ")) == (True, 2)
 
 
 def test_folders_that_cannot_be_merged_are_refused_in_one_line(pairnet, tmp_path):

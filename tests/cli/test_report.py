@@ -61,7 +61,7 @@ def test_the_hardest_pairs_are_those_that_the_records_name(pairnet, tmp_path):
     wrong = {}
     for record in records:
         for at, probability in record.wrong:
-            wrong.setdefault((record.seeds.test_draw, at), []).append(probability)
+            wrong.setdefault((record.run.seeds.test_draw, at), []).append(probability)
     most = max(map(len, wrong.values()))
     assert f"{most} of 2 wrong" in first
     digits = [
@@ -87,7 +87,7 @@ def test_images_that_are_gone_are_a_note_and_no_error(command_line, tmp_path):
         append(tmp_path / "runs", each)
     status, out, err = command_line("report", "--data-dir", tmp_path)
     assert (status, out) == (0, "runs/report/report.html\n")
-    assert "without the pairs that are decided wrongly: " in err
+    assert "without the pairs of mnist that are decided wrongly: " in err
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_bad_input_is_one_line(pairnet, tmp_path, arguments, status, message):
     for name in ("empty", "failed"):
         (tmp_path / name).mkdir()
     place = read_records(tmp_path / "runs")[0].environment
-    append(tmp_path / "failed", FailedRun(fingerprint="f", label="fc_1", failure="no", environment=place))
+    append(tmp_path / "failed", FailedRun(fingerprint="f", run=None, label="fc_1", error="no", environment=place))
     found, out, err = pairnet(*arguments)
     assert message in err
     assert (found, out, len(err.splitlines())) == (status, "", 1)
@@ -176,7 +176,7 @@ def test_a_page_that_cannot_be_opened_is_said(pairnet, monkeypatch):
 def test_records_of_two_data_sets_are_never_mixed(command_line, tmp_path):
     (tmp_path / "runs").mkdir()
     mnist = rows("3", {"w_net": (0.87, 0.88, 0.86), "a_net": (0.9, 0.91)})
-    other = rows("3", {"w_net": (0.5, 0.51)}, data=replace(mnist[0].data, name="mnist5k", checksum="e" * 64))
+    other = rows("3", {"w_net": (0.5, 0.51)}, images=replace(mnist[0].run.images, name="mnist5k", checksum="e" * 64))
     for each in (*other, *mnist):
         append(tmp_path / "runs", each)
     summary = json.loads(command_line("report", "--json")[1])

@@ -205,8 +205,7 @@ def test_options_before_a_command_of_runs_are_refused(pairnet):
 def test_a_deleted_folder_does_not_come_back(pairnet, tmp_path):
     runs = tmp_path / "runs"
     save(runs / "fc_3-1", record(variant=find_variant("fc_3")))
-    for left in ("old", "deleted"):  # by a replacement and by a removal that were killed
-        save(runs / f".fc_3-1.{left}", record(variant=find_variant("fc_3")))
+    save(runs / ".fc_3-1.deleted", record(variant=find_variant("fc_3")))  # by a removal that was killed
     assert pairnet("runs", "delete", "runs/fc_3-1", "--yes")[0] == 0
     assert list(runs.glob("*fc_3*")) == []
 

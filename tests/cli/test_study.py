@@ -79,7 +79,9 @@ def test_a_variant_of_the_file_trains_by_itself(pairnet):
         (("study", "my.toml", "--draws", 0), "expected --draws in 1..10,000, got 0"),
         (("study", "my.toml", "--engine", "rey"), "expected --engine to be processes, stacked or ray"),
         (("study", "my.toml", "--shard", "3/2"), "expected --shard to be I/N"),
-        (("study",), "Missing argument"),
+        (("study",), "expected a study file, or --table for one of the paper, got none"),
+        (("study", "my.toml", "--table", "3"), "expected a study file or --table, got both"),
+        (("reproduce", "my.toml", "--table", "1"), "expected a study file or --table, got both"),
     ],
 )
 def test_mistakes_are_one_line_and_nothing_is_run(pairnet, tmp_path, arguments, message):

@@ -57,10 +57,10 @@ class Screen:
             self.display(EpochDone(run=run, number=number, epoch=EPOCH))
 
     def end(self, label, draw, accuracy, fold=None, *, event=Finished):
-        self.display(event(job=self.run(label, draw, fold), record=record(draw, accuracy=accuracy, fold=fold)))
+        self.display(event(run=self.run(label, draw, fold), record=record(draw, accuracy=accuracy, fold=fold)))
 
     def fail(self, label, draw):
-        self.display(Failed(job=self.run(label, draw), reason="the loss is nan"))
+        self.display(Failed(run=self.run(label, draw), reason="the loss is nan"))
 
     def lines(self):
         """The picture as it is now."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from record_examples import record
 
-from pairnet.records.calibration import BINS
+from pairnet.records.calibration import BINS, Bin
 from pairnet.records.record import Epoch, RunRecord
 from pairnet.records.run import Images
 from pairnet.study.tables import studies
@@ -30,6 +30,12 @@ def epochs(count: int, accuracy: float, *, measured: bool = True) -> tuple[Epoch
     )
 
 
+def bins(pairs: int) -> tuple[Bin, ...]:
+    """Calibration bins of so many pairs, in the last two bins."""
+    half = pairs // 2
+    return ((0, 0.0, 0),) * (BINS - 2) + ((half, 0.9 * half, 4 * half // 5), (half, 0.98 * half, 24 * half // 25))
+
+
 def rows(
     table: str, accuracies: Mapping[str, Sequence[float]], *, folds: int = 4, **changes: object
 ) -> list[RunRecord]:
@@ -48,7 +54,7 @@ def rows(
                     "folds": folds,
                     "accuracy": round(shifted, 6),
                     "epochs": epochs(row.variant.recipe.epochs, round(shifted, 6)),
-                    "calibration": ((0, 0.0, 0),) * (BINS - 2) + ((500, 450.0, 400), (500, 490.0, 480)),
+                    "calibration": bins(1000 if fold is None else 1000 // folds),
                     "answers_sha256": f"{row.label}-{draw}-{fold}",
                 }
                 found.append(record(draw, **{**usual, **changes}))

@@ -55,8 +55,8 @@ def test_one_draw_decides_nothing_unless_it_is_identical():
 
 
 def test_two_data_sets_are_never_mixed():
-    other = replace(rows("3", OLD)[0].data, name="mnist5k", checksum="e" * 64)
-    both = [*rows("3", {"w_net": (0.1, 0.2, 0.3)}, data=other), *rows("3", {"w_net": OLD["w_net"]})]
+    other = replace(rows("3", OLD)[0].run.images, name="mnist5k", checksum="e" * 64)
+    both = [*rows("3", {"w_net": (0.1, 0.2, 0.3)}, images=other), *rows("3", {"w_net": OLD["w_net"]})]
     changes = compare_folders(both, both[::-1])
     assert {(row.setting, round(row.new, 5)) for row in changes.rows} == {
         ("25 epochs, 1,000 pairs of mnist5k", 0.2),
@@ -79,7 +79,7 @@ def test_two_draws_decide_nothing():
 
 def test_a_cross_validated_draw_counts_once():
     old = rows("2", {"a_w_net, loss ratio 1": (0.9, 0.91, 0.92)})
-    new = [replace(each, answers_sha256=f"{each.answers_sha256} of {each.fold == 0}") for each in old]
+    new = [replace(each, answers_sha256=f"{each.answers_sha256} of {each.run.fold == 0}") for each in old]
     (row,) = compare_folders(old, new).rows
     assert (row.draws, row.identical) == (3, 0)
     (row,) = compare_folders(old[:-1], old).rows  # the last draw lacks a fold

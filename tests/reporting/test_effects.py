@@ -86,7 +86,7 @@ def test_settings_are_compared_with_the_papers_choice():
 
 def test_networks_of_no_table_are_compared_with_final_model():
     mine = replace(find_variant("fc_1"), name="mine", net="fc(392,7) fc(7,1)", parameters=None)
-    own = [record(d, variant=mine, label="mine", data=MNIST, accuracy=0.8 + each) for d, each in enumerate(NOISE)]
+    own = [record(d, variant=mine, label="mine", images=MNIST, accuracy=0.8 + each) for d, each in enumerate(NOISE)]
     (found,) = effects([*rows("3", planted()), *own], "others").values()
     assert (found.first, found.second) == ("mine", "final_model")
     assert found.comparison.difference == pytest.approx(-0.1, abs=0.01)

@@ -87,7 +87,7 @@ def test_every_result_is_on_the_page(written):
     report = made(MANY)
     for table in report.tables:
         for each in table.summaries:
-            assert each.run.name in page
+            assert each.label in page
             assert f"{each.mean:.4f} ± {each.std:.4f}" in page
             if each.verdict:
                 assert f"{100 * each.verdict.difference:+.1f} ± " in page
@@ -101,7 +101,7 @@ def test_every_result_is_on_the_page(written):
 def test_text_of_records_is_never_markup(tmp_path):
     label = '<script>alert(1)</script> $x_1$ & "mine"'
     mine = replace(find_variant("fc_1"), name="mine", net="fc(392,7) fc(7,1)", parameters=None)
-    own = [record(draw, variant=mine, label=label, data=MNIST, epochs=epochs(25, 0.7)) for draw in range(2)]
+    own = [record(draw, variant=mine, label=label, images=MNIST, epochs=epochs(25, 0.7)) for draw in range(2)]
     write_report(made([*own, *rows("3", {"w_net": (0.87, 0.88)})]), tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     assert "<script" not in page
@@ -192,7 +192,7 @@ def test_labels_that_are_alike_or_long_have_figures_of_their_own():
     mine = replace(find_variant("fc_1"), name="mine", net="fc(392,7) fc(7,1)", parameters=None)
     other = replace(mine, net="fc(392,9) fc(9,1)")
     own = [
-        record(draw, variant=variant, label=label, data=MNIST, epochs=epochs(25, 0.7))
+        record(draw, variant=variant, label=label, images=MNIST, epochs=epochs(25, 0.7))
         for variant, label in ((mine, "a b"), (other, "a-b"), (replace(mine, net="fc(392,1)"), "ü" * 400))
         for draw in range(2)
     ]
@@ -225,7 +225,7 @@ def test_a_grid_of_ones_own_gets_a_curve_for_each_combination_of_the_others(tmp_
             draw,
             variant=row.variant,
             label=row.label,
-            data=MNIST,
+            images=MNIST,
             accuracy=accuracy[row.variant.recipe.learning_rate] - (0.1 if "sgd" in row.label else 0.0),
             epochs=epochs(25, 0.7),
         )
@@ -273,8 +273,7 @@ def test_the_square_holds_the_four_networks(written):
 
 def test_few_measurements_are_said_to_be_too_few(tmp_path):
     few = [
-        replace(each, epochs=epochs(25, each.accuracy, measured=False), measurements=1)
-        for each in rows("3", {"a_w_net": (0.9, 0.91)})
+        replace(each, epochs=epochs(25, each.accuracy, measured=False)) for each in rows("3", {"a_w_net": (0.9, 0.91)})
     ]
     report = made(few)
     assert [course.enough for course in report.courses] == [False]
@@ -329,7 +328,7 @@ def grid_report(tmp_path, *grids):
     path.write_text("".join(f"[[rows]]\n{grid}\n" for grid in grids))
     study = read_study(path)
     own = [
-        record(draw, variant=row.variant, label=row.label, data=MNIST, accuracy=0.8, epochs=epochs(25, 0.7))
+        record(draw, variant=row.variant, label=row.label, images=MNIST, accuracy=0.8, epochs=epochs(25, 0.7))
         for row in study.rows
         for draw in range(2)
     ]

@@ -4,11 +4,11 @@ import random
 from dataclasses import replace
 
 import pytest
-from record_examples import record
+from record_examples import record, rerun
 from reporting.studies import MNIST, epochs, relabelled, rows
 
 from pairnet.errors import RecordError
-from pairnet.models.variants import find_variant
+from pairnet.models.variants import find_variant, with_epochs
 from pairnet.reporting.selection import choose
 
 NAMES = ("cnn_base", "no_w_net", "w_net", "a_net", "a_w_net", "final_model", "a_w_net_bn", "final_model_bn")
@@ -63,14 +63,7 @@ def test_other_data_and_settings_are_left_out_and_named(changes, line):
 
 def test_other_numbers_of_epochs_are_left_out_or_shown_if_they_are_most():
     def short(table, accuracies):
-        return [
-            replace(
-                each,
-                fingerprint=f"short {each.fingerprint}",
-                variant=replace(each.variant, recipe=replace(each.variant.recipe, epochs=2)),
-            )
-            for each in rows(table, accuracies)
-        ]
+        return [rerun(each, variant=with_epochs(each.run.variant, 2)) for each in rows(table, accuracies)]
 
     few = short("3", {"w_net": (0.1,)})
     selection = choose([*few, *rows("3", THREE)])
@@ -83,9 +76,9 @@ def test_other_numbers_of_epochs_are_left_out_or_shown_if_they_are_most():
 
 def test_networks_of_ones_own_stand_by_themselves_each_setting_apart():
     mine = replace(find_variant("fc_1"), name="mine", net="fc(392,7) fc(7,1)", parameters=None)
-    own = [record(draw, variant=mine, label="mine", data=MNIST) for draw in range(3)]
+    own = [record(draw, variant=mine, label="mine", images=MNIST) for draw in range(3)]
     other = [
-        record(draw, variant=replace(mine, recipe=replace(mine.recipe, batch=50)), label="mine", data=MNIST)
+        record(draw, variant=replace(mine, recipe=replace(mine.recipe, batch=50)), label="mine", images=MNIST)
         for draw in range(2)
     ]
     selection = choose([*own, *other, *rows("3", THREE)])
@@ -133,11 +126,7 @@ def test_numbers_of_folds_are_not_mixed():
 
 def test_a_number_of_epochs_that_is_one_rows_own_keeps_that_row():
     short = [
-        replace(
-            each,
-            fingerprint=f"short {each.fingerprint}",
-            variant=replace(each.variant, recipe=replace(each.variant.recipe, epochs=3)),
-        )
+        rerun(each, variant=with_epochs(each.run.variant, 3))
         for each in rows("order", {"final_model": (0.9,), "order_net": (0.99,)})
     ]
     selection = choose([*short, *rows("order", {"order_net_fast": (0.96,)})])
@@ -153,7 +142,7 @@ def test_a_number_of_epochs_that_was_asked_for_chooses_the_pairs_too():
     def trained(number, pairs, seed):
         network = find_variant("w_net")
         lasting = replace(network, recipe=replace(network.recipe, epochs=number))
-        return record(seed, variant=lasting, label="w_net", data=MNIST, pairs=pairs, epochs=epochs(number, 0.6))
+        return record(seed, variant=lasting, label="w_net", images=MNIST, pairs=pairs, epochs=epochs(number, 0.6))
 
     records = [*(trained(3, 300, seed) for seed in range(4)), trained(50, 1000, 0)]
     assert choose(records).pairs == 300

@@ -4,7 +4,7 @@ import io
 from dataclasses import replace
 
 import pytest
-from record_examples import IMAGES, record
+from record_examples import IMAGES, record, rerun
 from rich.console import Console
 
 from pairnet.models.paper import Figure
@@ -148,15 +148,15 @@ def test_the_line_below_a_table_names_all_machines():
 def test_settings_unlike_the_papers_are_named():
     usual = record(variant=replace(find_variant("fc_1"), recipe=Recipe()), images=replace(IMAGES, name="mnist"))
     assert unlike_the_paper(STUDY, {"fc_1": [usual]}) == ""
-    short = replace(usual, variant=replace(usual.variant, recipe=Recipe(epochs=1)), pairs=20, test_pairs=20)
-    other = replace(short, data=replace(short.data, name="mnist5k"))
+    variant = replace(usual.run.variant, recipe=Recipe(epochs=1))
+    other = rerun(usual, variant=variant, pairs=20, test_pairs=20, images=IMAGES)
     assert unlike_the_paper(STUDY, {"fc_1": [other]}) == (
         "not the paper's setting, so no verdicts: 1 epoch instead of the recipe's; 20 pairs instead of 1,000; "
         "images of mnist5k instead of full MNIST"
     )
-    drawn = [replace(other, accuracy=each.accuracy, seeds=each.seeds) for each in records_of(0.1, 0.2)]
+    drawn = [rerun(replace(other, accuracy=each.accuracy), seed=each.run.seed) for each in records_of(0.1, 0.2)]
     (summary,) = summarise(STUDY, {"fc_1": drawn})
     assert (summary.deviations, summary.verdict, summary.explained) == (None, None, "")
-    eight = [replace(usual, fold=fold, folds=8) for fold in range(8)]
+    eight = [rerun(usual, fold=fold, folds=8) for fold in range(8)]
     assert unlike_the_paper(STUDY, {"fc_1": eight}) == "not the paper's setting, so no verdicts: 8 folds instead of 4"
-    assert "50 test pairs instead of 1,000" in unlike_the_paper(STUDY, {"fc_1": [replace(usual, test_pairs=50)]})
+    assert "50 test pairs instead of 1,000" in unlike_the_paper(STUDY, {"fc_1": [rerun(usual, test_pairs=50)]})

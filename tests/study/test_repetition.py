@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from record_examples import IMAGES, record
+from record_examples import IMAGES, record, rerun
 
 from pairnet.data.sources import load_dataset
 from pairnet.errors import ArgumentError, DataError, RecordError
@@ -33,12 +33,6 @@ def records(glyph_set, tmp_path_factory):
     ]
     engine = Processes(dataset=glyph_set, workers=2)
     return run_study(runs, glyph_set, tmp_path_factory.mktemp("study"), engine=engine).finished
-
-
-def rerun(made, **changes):
-    """A record of a run with some fields changed, with the fingerprint that follows."""
-    run = replace(made.run, **changes)
-    return replace(made, run=run, fingerprint=run.fingerprint)
 
 
 def edited(made, accuracy):

@@ -1,5 +1,6 @@
 """The tables of the paper and those beyond it: study files that come with the package, read like anybody's."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -20,4 +21,4 @@ def studies() -> dict[str, Study]:
 
 @cache
 def _table(name: str) -> Study:
-    return read_study(Path(__file__).with_name(f"{name}.toml"))
+    return replace(read_study(Path(__file__).with_name(f"{name}.toml")), file=None)
