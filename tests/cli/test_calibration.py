@@ -112,7 +112,10 @@ def test_runs_of_different_settings_are_never_put_together(study, capsys):
     assert err == "order_net: 1 run of 25 epochs, 1,000 pairs of mnist5k, 2 for testing\n"
     assert json.loads(out)["order_net"]["expected_calibration_error"] == pytest.approx(0.475)
     assert run_app(app, [*command, "--data", "mnist"]) == 2
-    assert "has 25 epochs, 1,000 pairs of mnist5k or 25 epochs, 200 pairs of mnist5k: select" in capsys.readouterr().err
+    assert (
+        "has 25 epochs, 1,000 pairs of mnist5k, 2 for testing or 25 epochs, 200 pairs of mnist5k, 1 for testing: select"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_full_disk_is_named_by_the_path_that_could_not_be_written(study, capsys, monkeypatch):
