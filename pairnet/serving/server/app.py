@@ -22,13 +22,14 @@ from pairnet import __version__
 from pairnet.data.pairs import pool_and_normalise
 from pairnet.errors import DataError, RequestError
 from pairnet.serving import pictures
+from pairnet.serving.joint import VERSION
 from pairnet.serving.server import description
-from pairnet.serving.server.protocol import LARGEST_PICTURE, MOST_PIXELS, STATUSES, VERSION
+from pairnet.serving.server.metrics import Metrics
+from pairnet.serving.server.protocol import LARGEST_PICTURE, MOST_PIXELS, STATUSES
 from pairnet.serving.server.rest import Inference, Receive, Scope, Send
 from pairnet.serving.server.rest_format import Body
 from pairnet.serving.server.served import ServedModel, find
 from pairnet.serving.server.service import Service
-from pairnet.serving.server.statistics import Metrics
 
 Name = Annotated[str, Path(description="Name of a model")]
 Version = Annotated[str, Path(description="Version of the model, 1")]
@@ -139,12 +140,12 @@ def _add_models(app: FastAPI, service: Service) -> None:
         "": ("metadata", "Versions, inputs and outputs of a model", description.model_metadata),
         "/ready": ("health", "Whether a model takes requests", lambda _: _readiness(service)),
         "/config": ("metadata", "Configuration of a model", description.served_configuration),
-        "/stats": ("metrics", "Statistics of a model", lambda model: description.statistics([model])),
+        "/stats": ("metrics", "Statistics of a model", lambda model: description.model_statistics([model])),
     }
 
     @app.get("/v2/models/stats", tags=["metrics"], summary="Statistics of all models")
     async def statistics() -> dict[str, Any]:
-        return description.statistics(models.values())
+        return description.model_statistics(models.values())
 
     @app.post("/v2/repository/index", tags=["metadata"], summary="Names and states of all models")
     async def index() -> list[dict[str, str]]:
@@ -236,7 +237,7 @@ async def _explained(request: Request, error: Exception) -> Response:
 
 async def _failed(service: Service, request: Request, error: Exception) -> Response:
     """An error of ours: counted, with its traceback in the log."""
-    return JSONResponse({"error": str(service.refused(error, "rest"))}, 500)
+    return JSONResponse({"error": str(service.count_refusal(error, "rest"))}, 500)
 
 
 def _with_infer(document: dict[str, Any]) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import msgspec
 
 from pairnet.artifact.text import shown
 from pairnet.errors import RequestError
-from pairnet.serving.server.batching import Outputs, never
-from pairnet.serving.server.protocol import LARGEST_JSON, LARGEST_REQUEST, STATUSES, Request
+from pairnet.serving.server.batching import NamedOutputs, never
+from pairnet.serving.server.protocol import LARGEST_JSON, LARGEST_REQUEST, STATUSES, CheckedRequest
 from pairnet.serving.server.rest_format import BINARY, HEADER_LENGTH, JSON, Headers, compressed, encode, parse
 from pairnet.serving.server.served import ServedModel
 from pairnet.serving.server.service import Service
@@ -36,14 +36,14 @@ class Inference:
             request, outputs, binary = await self._answer(headers, where, scope.get("pairnet.connection"), receive)
             status, found, content = 200, *compressed(headers, *encode(where["name"], request, outputs, binary))
         except Exception as error:
-            refusal = error if isinstance(error, RequestError) else self._service.refused(error, "rest")
+            refusal = error if isinstance(error, RequestError) else self._service.count_refusal(error, "rest")
             await refuse(send, refusal)
         else:
             await respond(send, status, found, content)
 
     async def _answer(
         self, headers: Headers, where: Mapping[str, str], connection: Any, receive: Receive
-    ) -> tuple[Request, Outputs, frozenset[str]]:
+    ) -> tuple[CheckedRequest, NamedOutputs, frozenset[str]]:
         """The checked request, its outputs, and which of them are returned as binary tensors.
 
         The bytes of the request count as held until its outputs are there, and not while its client reads them.
@@ -51,7 +51,7 @@ class Inference:
         parts: list[bytes] = []
         binary: frozenset[str] = frozenset()
 
-        def read(model: ServedModel) -> Request:
+        def read(model: ServedModel) -> CheckedRequest:
             nonlocal binary
             request, binary = parse(model, b"".join(parts), headers)
             return request
@@ -77,7 +77,7 @@ class Inference:
                 if total > limit:
                     raise RequestError(f"expected at most {limit:,} bytes, got more", "large")
         except RequestError as error:
-            refusal = self._service.refused(error, "rest")
+            refusal = self._service.count_refusal(error, "rest")
             if more and error.kind in ("large", "media", "busy") and b"expect" not in headers:
                 await _discard(receive)
             raise refusal from None

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from pairnet.artifact.design import Port
 from pairnet.artifact.text import shown
 from pairnet.errors import RequestError
+from pairnet.serving.joint import VERSION
 from pairnet.serving.server import protocol
-from pairnet.serving.server.batching import Outputs
-from pairnet.serving.server.protocol import LARGEST_JSON, LARGEST_REQUEST, VERSION, Request
+from pairnet.serving.server.batching import NamedOutputs
+from pairnet.serving.server.protocol import LARGEST_JSON, LARGEST_REQUEST, CheckedRequest
 from pairnet.serving.server.served import ServedModel
 
 Headers = Mapping[bytes, bytes]
@@ -90,7 +91,7 @@ class Head(NamedTuple):
     binary: frozenset[str]  # outputs that are returned as binary tensors
 
 
-def parse(model: ServedModel, body: bytes, headers: Headers) -> tuple[Request, frozenset[str]]:
+def parse(model: ServedModel, body: bytes, headers: Headers) -> tuple[CheckedRequest, frozenset[str]]:
     """A request as it was sent -> the checked request, and the names of outputs to return as binary tensors.
 
     Raises RequestError for everything that the protocol or the model does not allow.
@@ -99,8 +100,9 @@ def parse(model: ServedModel, body: bytes, headers: Headers) -> tuple[Request, f
     length = _header_length(headers, body)
     text, binary = body[:length], memoryview(body)[length:]
     # Clients of binary tensors repeat their JSON: decoding and checking it takes half of the time of such a request.
-    head = (_known_head if len(text) <= LONGEST_KNOWN and len(binary) else _head)(model, text)
+    read = _known_head if len(text) <= LONGEST_KNOWN and len(binary) else _head
     port = model.input
+    head = read(port, model.outputs, text)
     if head.data is not None:
         if len(binary):
             raise RequestError(
@@ -115,26 +117,19 @@ def parse(model: ServedModel, body: bytes, headers: Headers) -> tuple[Request, f
             )
         pairs = protocol.from_bytes(port, head.shape, binary)
     expires = perf_counter_ns() + head.timeout if head.timeout else 0
-    return Request(pairs, head.id, head.outputs, expires), head.binary
+    return CheckedRequest(pairs, head.id, head.outputs, expires), head.binary
 
 
-def _head(model: ServedModel, text: bytes) -> Head:
-    sent = _decoded(model.input.dtype, text)
-    protocol.check_parameters(sent.parameters, "request", protocol.REFUSED_IN_REQUESTS)
-    if len(sent.inputs) != 1:
-        raise RequestError(f"expected one input, {model.input.name}, got {len(sent.inputs)}")
-    (given,), port = sent.inputs, model.input
-    protocol.check_parameters(given.parameters, f"input {port.name}", protocol.REFUSED_IN_INPUTS)
-    shape = protocol.check_shape(given.name, given.datatype, given.shape, port)
+def _head(port: Port, offered: tuple[Port, ...], text: bytes) -> Head:
+    sent = _decoded(port.dtype, text)
+    shape, outputs = protocol.check_request(sent, port, offered)
+    given = sent.inputs[0]
     size, data = given.parameters.get("binary_data_size"), given.data
     if (size is None) == (data is msgspec.UNSET):
         got = "neither" if size is None else "both"
         raise RequestError(f"input {port.name}: expected data or binary_data_size, got {got}")
     if isinstance(size, bool):
         raise RequestError(f"input {port.name}: expected a number as binary_data_size, got {shown(size)}")
-    for output in sent.outputs:
-        protocol.check_parameters(output.parameters, f"output {shown(output.name)}", protocol.REFUSED_IN_OUTPUTS)
-    outputs = protocol.check_outputs([output.name for output in sent.outputs], model.outputs)
     default = _flag(sent.parameters, "binary_data_output", False)
     flags = {output.name: _flag(output.parameters, "binary_data", default) for output in sent.outputs}
     return Head(
@@ -159,11 +154,11 @@ def _decoded(dtype: str, text: bytes) -> Any:
         raise RequestError(f"expected the JSON of an inference request: {_reason(error)}") from None
 
 
-_known_head = lru_cache(maxsize=1024)(_head)
+_known_head = lru_cache(maxsize=1024)(_head)  # by ports, not by model: a closed model must not be kept
 
 
 def encode(
-    model: str, request: Request, outputs: Outputs, binary: frozenset[str]
+    model: str, request: CheckedRequest, outputs: NamedOutputs, binary: frozenset[str]
 ) -> tuple[list[tuple[bytes, bytes]], bytes]:
     """Headers and body of an answer: JSON, followed by the outputs in `binary` as raw little-endian bytes."""
     described, tensors = [], []
@@ -262,7 +257,7 @@ def _from_json(port: Port, shape: tuple[int, ...], data: list[Any] | bytes) -> N
         raise RequestError(
             f"input {port.name}: expected {math.prod(shape):,} values, flat or nested like the shape, got {count}"
         )
-    return protocol.checked(port, pairs.reshape(shape))
+    return protocol.finite(port, pairs.reshape(shape))
 
 
 def _array_decoder(port: Port, shape: tuple[int, ...], text: bytes) -> msgspec.json.Decoder[Any]:

@@ -12,7 +12,7 @@ from pairnet.errors import RequestError
 from pairnet.serving.built_in import NAME, built_in_model
 from pairnet.serving.server import rest_format
 from pairnet.serving.server.app import Application
-from pairnet.serving.server.served import closing_all, open_models
+from pairnet.serving.server.served import open_models
 from pairnet.serving.server.service import Service
 
 pytest_plugins = ("trained_runs",)
@@ -31,8 +31,7 @@ def respond(path, method="GET", body=b"", fault=None, **more):
         sent.append(message)
 
     async def run():
-        models = open_models([built_in_model()])
-        with closing_all(models.values()):
+        with open_models([built_in_model()]) as models:
             service = Service(models=models)
             if fault is not None:
                 fault(service)
@@ -96,11 +95,10 @@ def test_known_heads_belong_to_their_model(models):
     """Two models may take the same JSON and have other outputs."""
 
     async def run():
-        served = open_models([built_in_model(), models("w_net")])
         head = json.dumps({"inputs": [{**TENSOR, "parameters": {"binary_data_size": 1568}, "data": None}]})
         head = head.replace(', "data": null', "").encode()
         headers = {rest_format.HEADER_LENGTH: b"%d" % len(head)}
-        with closing_all(served.values()):
+        with open_models([built_in_model(), models("w_net")]) as served:
             return [rest_format.parse(model, head + bytes(1568), headers)[0].outputs for model in served.values()]
 
     assert asyncio.run(run()) == [("probability", "digits"), ("probability",)]
