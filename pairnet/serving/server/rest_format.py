@@ -144,14 +144,13 @@ def _head(port: Port, offered: tuple[Port, ...], text: bytes) -> Head:
 
 
 def _decoded(dtype: str, text: bytes) -> Any:
-    try:
-        return _FLAT[dtype].decode(text)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError):
-        pass
-    try:
-        return _BODY.decode(text)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
-        raise RequestError(f"expected the JSON of an inference request: {_reason(error)}") from None
+    reason = ""
+    for decoder in (_FLAT[dtype], _BODY):
+        try:
+            return decoder.decode(text)
+        except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+            reason = _reason(error)
+    raise RequestError(f"expected the JSON of an inference request: {reason}")
 
 
 _known_head = lru_cache(maxsize=1024)(_head)  # by ports, not by model: a closed model must not be kept
