@@ -1,7 +1,9 @@
 """The ASGI application by itself: what a test over a connection cannot time."""
 
 import asyncio
+import gc
 import json
+import weakref
 import zlib
 from contextlib import suppress
 from types import SimpleNamespace
@@ -91,7 +93,7 @@ def test_a_compressed_body_is_inflated_up_to_its_limit_only(monkeypatch):
     assert limits == [rest_format.LARGEST_REQUEST + 1]
 
 
-def test_known_heads_belong_to_their_model(models):
+def test_known_heads_belong_to_their_model_and_do_not_keep_it(models):
     """Two models may take the same JSON and have other outputs."""
 
     async def run():
@@ -99,6 +101,10 @@ def test_known_heads_belong_to_their_model(models):
         head = head.replace(', "data": null', "").encode()
         headers = {rest_format.HEADER_LENGTH: b"%d" % len(head)}
         with open_models([built_in_model(), models("w_net")]) as served:
-            return [rest_format.parse(model, head + bytes(1568), headers)[0].outputs for model in served.values()]
+            outputs = [rest_format.parse(model, head + bytes(1568), headers)[0].outputs for model in served.values()]
+            return outputs, list(map(weakref.ref, served.values()))
 
-    assert asyncio.run(run()) == [("probability", "digits"), ("probability",)]
+    outputs, references = asyncio.run(run())
+    assert outputs == [("probability", "digits"), ("probability",)]
+    gc.collect()
+    assert [reference() for reference in references] == [None, None]
