@@ -4,6 +4,7 @@ Inference is in rest.py; here are only its routes and its documentation.
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 from functools import partial
 from importlib.resources import files
@@ -43,6 +44,8 @@ PAGE = {
 
 INFER = ("/v2/models/{name}/infer", "/v2/models/{name}/versions/{version}/infer")
 """The routes of inference."""
+INFER_PATH = re.compile(r"/v2/models/([^/]*)(?:/versions/([^/]*))?/infer")
+"""The same as one expression, which takes less time than the router."""
 
 EXAMPLE = {
     "inputs": [{"name": "pair", "datatype": "UINT8", "shape": [1, 2, 28, 28], "data": [0] * 1568}],
@@ -69,14 +72,9 @@ class Application:
         """Serves one request."""
         if scope["type"] == "http" and scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}  # uvicorn, which has the original, leaves out the body
-        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"].endswith("/infer"):
-            match scope["path"].split("/"):
-                case ["", "v2", "models", name, "infer"]:
-                    scope["path_params"] = {"name": name}
-                    return await self.infer(scope, receive, send)
-                case ["", "v2", "models", name, "versions", version, "infer"]:
-                    scope["path_params"] = {"name": name, "version": version}
-                    return await self.infer(scope, receive, send)
+        if scope["type"] == "http" and scope["method"] == "POST" and (found := INFER_PATH.fullmatch(scope["path"])):
+            scope["path_params"] = {"name": found[1], "version": found[2] or ""}
+            return await self.infer(scope, receive, send)
         return await self.rest(scope, receive, send)
 
 

@@ -53,6 +53,7 @@ class CheckedRequest(NamedTuple):
     id: str
     outputs: tuple[str, ...]  # their names, in the order in which they are returned
     expires_ns: int  # a time of perf_counter_ns; 0 for never
+    binary: frozenset[str] = frozenset()  # outputs that REST returns as binary tensors; gRPC has no others
 
 
 REFUSED_IN_INPUTS = ("shared_memory_region", "shared_memory_byte_size", "shared_memory_offset")

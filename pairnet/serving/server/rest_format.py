@@ -91,8 +91,8 @@ class Head(NamedTuple):
     binary: frozenset[str]  # outputs that are returned as binary tensors
 
 
-def parse(model: ServedModel, body: bytes, headers: Headers) -> tuple[CheckedRequest, frozenset[str]]:
-    """A request as it was sent -> the checked request, and the names of outputs to return as binary tensors.
+def parse(model: ServedModel, body: bytes, headers: Headers) -> CheckedRequest:
+    """A request as it was sent -> the checked request.
 
     Raises RequestError for everything that the protocol or the model does not allow.
     """
@@ -117,7 +117,7 @@ def parse(model: ServedModel, body: bytes, headers: Headers) -> tuple[CheckedReq
             )
         pairs = protocol.from_bytes(port, head.shape, binary)
     expires = perf_counter_ns() + head.timeout if head.timeout else 0
-    return CheckedRequest(pairs, head.id, head.outputs, expires), head.binary
+    return CheckedRequest(pairs, head.id, head.outputs, expires, head.binary)
 
 
 def _head(port: Port, offered: tuple[Port, ...], text: bytes) -> Head:
@@ -156,15 +156,13 @@ def _decoded(dtype: str, text: bytes) -> Any:
 _known_head = lru_cache(maxsize=1024)(_head)  # by ports, not by model: a closed model must not be kept
 
 
-def encode(
-    model: str, request: CheckedRequest, outputs: NamedOutputs, binary: frozenset[str]
-) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """Headers and body of an answer: JSON, followed by the outputs in `binary` as raw little-endian bytes."""
+def encode(model: str, request: CheckedRequest, outputs: NamedOutputs) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Headers and body of an answer: JSON, followed by binary tensors as raw little-endian bytes."""
     described, tensors = [], []
     for name in request.outputs:
         values = outputs[name]
         tensor: dict[str, Any] = {"name": name, "datatype": "FP32", "shape": values.shape}
-        if name in binary:
+        if name in request.binary:
             content = values.astype("<f4", copy=False).tobytes()
             tensors.append(content)
             tensor["parameters"] = {"binary_data_size": len(content)}

@@ -101,7 +101,7 @@ def test_known_heads_belong_to_their_model_and_do_not_keep_it(models):
         head = head.replace(', "data": null', "").encode()
         headers = {rest_format.HEADER_LENGTH: b"%d" % len(head)}
         with open_models([built_in_model(), models("w_net")]) as served:
-            outputs = [rest_format.parse(model, head + bytes(1568), headers)[0].outputs for model in served.values()]
+            outputs = [rest_format.parse(model, head + bytes(1568), headers).outputs for model in served.values()]
             return outputs, list(map(weakref.ref, served.values()))
 
     outputs, references = asyncio.run(run())
