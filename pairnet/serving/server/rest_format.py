@@ -79,7 +79,7 @@ _DATA: dict[tuple[str, int], msgspec.json.Decoder[Any]] = {  # by type and numbe
 }
 
 
-class Head(NamedTuple):
+class CheckedJson(NamedTuple):
     """The JSON of a request, checked."""
 
     shape: tuple[int, ...]
@@ -100,27 +100,27 @@ def parse(model: ServedModel, body: bytes, headers: Headers) -> CheckedRequest:
     length = _header_length(headers, body)
     text, binary = body[:length], memoryview(body)[length:]
     # Clients of binary tensors repeat their JSON: decoding and checking it takes half of the time of such a request.
-    read = _known_head if len(text) <= LONGEST_KNOWN and len(binary) else _head
+    read = _known_json if len(text) <= LONGEST_KNOWN and len(binary) else _checked_json
     port = model.input
-    head = read(port, model.outputs, text)
-    if head.data is not None:
+    checked = read(port, model.outputs, text)
+    if checked.data is not None:
         if len(binary):
             raise RequestError(
                 f"input {port.name}: expected binary_data_size for {len(binary):,} bytes after the JSON, got none"
             )
-        pairs = _from_json(port, head.shape, head.data)
+        pairs = _from_json(port, checked.shape, checked.data)
     else:
-        if head.size != len(binary):
+        if checked.size != len(binary):
             raise RequestError(
                 f"input {port.name}: expected a binary_data_size of the {len(binary):,} bytes after the JSON, "
-                f"got {shown(head.size)}"
+                f"got {shown(checked.size)}"
             )
-        pairs = protocol.from_bytes(port, head.shape, binary)
-    expires = perf_counter_ns() + head.timeout if head.timeout else 0
-    return CheckedRequest(pairs, head.id, head.outputs, expires, head.binary)
+        pairs = protocol.from_bytes(port, checked.shape, binary)
+    expires = perf_counter_ns() + checked.timeout if checked.timeout else 0
+    return CheckedRequest(pairs, checked.id, checked.outputs, expires, checked.binary)
 
 
-def _head(port: Port, offered: tuple[Port, ...], text: bytes) -> Head:
+def _checked_json(port: Port, offered: tuple[Port, ...], text: bytes) -> CheckedJson:
     sent = _decoded(port.dtype, text)
     shape, outputs = protocol.check_request(sent, port, offered)
     given = sent.inputs[0]
@@ -132,7 +132,7 @@ def _head(port: Port, offered: tuple[Port, ...], text: bytes) -> Head:
         raise RequestError(f"input {port.name}: expected a number as binary_data_size, got {shown(size)}")
     default = _flag(sent.parameters, "binary_data_output", False)
     flags = {output.name: _flag(output.parameters, "binary_data", default) for output in sent.outputs}
-    return Head(
+    return CheckedJson(
         shape=shape,
         data=data if isinstance(data, list) else None if data is msgspec.UNSET else bytes(data),
         size=0 if size is None else size,
@@ -153,7 +153,7 @@ def _decoded(dtype: str, text: bytes) -> Any:
     raise RequestError(f"expected the JSON of an inference request: {reason}")
 
 
-_known_head = lru_cache(maxsize=1024)(_head)  # by ports, not by model: a closed model must not be kept
+_known_json = lru_cache(maxsize=1024)(_checked_json)  # by ports, not by model: a closed model must not be kept
 
 
 def encode(model: str, request: CheckedRequest, outputs: NamedOutputs) -> tuple[list[tuple[bytes, bytes]], bytes]:

@@ -95,9 +95,7 @@ def _refusal(error: Exception) -> RequestError:
     """What a client is told: pairnet's own errors as they are; of others only that the server failed."""
     if isinstance(error, RequestError):
         return error
-    if isinstance(error, InputError):
-        return RequestError(str(error))
     if isinstance(error, PairnetError):
-        return RequestError(str(error), "failed")
+        return RequestError(str(error), "invalid" if isinstance(error, InputError) else "failed")
     sys.stderr.write("".join(traceback.format_exception(error)))
     return RequestError("expected an answer, the server failed: see its log", "failed")

@@ -7,13 +7,15 @@ import weakref
 import zlib
 from contextlib import suppress
 from types import SimpleNamespace
+from typing import get_args
 
 import pytest
 
-from pairnet.errors import RequestError
+from pairnet.errors import Refusal, RequestError
 from pairnet.serving.built_in import NAME, built_in_model
 from pairnet.serving.server import rest_format
 from pairnet.serving.server.app import Application
+from pairnet.serving.server.protocol import STATUSES
 from pairnet.serving.server.served import open_models
 from pairnet.serving.server.service import Service
 
@@ -45,6 +47,10 @@ def respond(path, method="GET", body=b"", fault=None, **more):
 
     service = asyncio.run(run())
     return sent[0]["status"], b"".join(message.get("body", b"") for message in sent), service
+
+
+def test_each_refusal_has_a_status():
+    assert set(STATUSES) == set(get_args(Refusal))
 
 
 def test_it_is_not_ready_once_it_stops():
@@ -93,7 +99,7 @@ def test_a_compressed_body_is_inflated_up_to_its_limit_only(monkeypatch):
     assert limits == [rest_format.LARGEST_REQUEST + 1]
 
 
-def test_known_heads_belong_to_their_model_and_do_not_keep_it(models):
+def test_known_json_belongs_to_its_model_and_does_not_keep_it(models):
     """Two models may take the same JSON and have other outputs."""
 
     async def run():
