@@ -6,7 +6,7 @@ Inference is in rest.py; here are only its routes and its documentation.
 import asyncio
 import re
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from importlib.resources import files
 from typing import Annotated, Any
 
@@ -53,6 +53,15 @@ EXAMPLE = {
 }
 """A request for the documentation."""
 
+REFUSALS = {
+    400: "The request does not fit the protocol or the model",
+    404: "No such model or version",
+    413: "Too large",
+    415: "Another type or encoding than the server reads",
+    503: "The queue is full",
+    504: "The request's timeout passed before its turn",
+}
+
 SECURITY = {
     "content-security-policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
@@ -98,7 +107,7 @@ def make_app(service: Service, infer: Inference) -> FastAPI:
     app.add_exception_handler(Exception, partial(_failed, service))
     app.router.redirect_slashes = False  # its redirections lead to http, also behind a proxy that speaks https
     documented = app.openapi
-    app.openapi = lambda: _with_names(_with_infer(documented()), list(service.models))  # type: ignore[method-assign]
+    app.openapi = cache(lambda: _completed(documented(), list(service.models)))  # type: ignore[method-assign]
     return app
 
 
@@ -238,12 +247,13 @@ async def _failed(service: Service, request: Request, error: Exception) -> Respo
     return JSONResponse({"error": str(service.count_refusal(error, "rest"))}, 500)
 
 
-def _with_infer(document: dict[str, Any]) -> dict[str, Any]:
-    """The OpenAPI document with the inference route, whose schema is that of the type which reads requests."""
-    if INFER[0] in document["paths"]:
-        return document
+def _completed(document: dict[str, Any], models: list[str]) -> dict[str, Any]:
+    """FastAPI's OpenAPI document with the routes of inference, and with `models` as the values of their parameters.
+
+    The schema of inference is that of the type which reads requests.
+    """
     (schema,), components = msgspec.json.schema_components([Body], ref_template="#/components/schemas/{name}")
-    document.setdefault("components", {}).setdefault("schemas", {}).update(components)
+    document["components"] = {"schemas": components}  # instead of FastAPI's errors, which are answered in another form
     for path in INFER:
         names = ["name", "version"] if "version" in path else ["name"]
         document["paths"][path] = {
@@ -252,9 +262,7 @@ def _with_infer(document: dict[str, Any]) -> dict[str, Any]:
                 "summary": "P(first ≤ second) for pairs of digits",
                 "description": "JSON, or JSON followed by binary tensors, whose length the header "
                 "Inference-Header-Content-Length then separates.",
-                "parameters": [
-                    {"name": each, "in": "path", "required": True, "schema": {"type": "string"}} for each in names
-                ],
+                "parameters": [{"name": each, "in": "path", "required": True} for each in names],
                 "requestBody": {
                     "required": True,
                     "content": {"application/json": {"schema": schema, "example": EXAMPLE}},
@@ -264,31 +272,13 @@ def _with_infer(document: dict[str, Any]) -> dict[str, Any]:
                         "description": "The outputs",
                         "content": {"application/json": {"schema": {"type": "object"}}},
                     },
-                    **{str(status): {"description": text} for status, text in _REFUSALS.items()},
+                    **{str(status): {"description": text} for status, text in REFUSALS.items()},
                 },
             }
         }
-    return document
-
-
-def _with_names(document: dict[str, Any], models: list[str]) -> dict[str, Any]:
-    """The OpenAPI document with the models that are served as the values of each parameter that names one."""
     values = {"name": models, "model": models, "version": [VERSION]}
-    for schema in ("HTTPValidationError", "ValidationError"):
-        document["components"]["schemas"].pop(schema, None)
-    for operations in document["paths"].values():
-        for operation in operations.values():
-            operation["responses"].pop("422", None)  # what FastAPI answers unless it is told otherwise; here it is 400
-            for parameter in operation.get("parameters", ()):
-                parameter["schema"] = {"type": "string", "enum": values[parameter["name"]]}
+    for operation in (each for operations in document["paths"].values() for each in operations.values()):
+        operation["responses"].pop("422", None)  # what FastAPI answers unless it is told otherwise; here it is 400
+        for parameter in operation.get("parameters", ()):
+            parameter["schema"] = {"type": "string", "enum": values[parameter["name"]]}
     return document
-
-
-_REFUSALS = {
-    400: "The request does not fit the protocol or the model",
-    404: "No such model or version",
-    413: "Too large",
-    415: "Another type or encoding than the server reads",
-    503: "The queue is full",
-    504: "The request's timeout passed before its turn",
-}
