@@ -5,6 +5,12 @@ the command line prints as its options (--pairs). An error that is also a ValueE
 that is also a RuntimeError is about something that failed. Anything else that escapes is a bug in pairnet.
 """
 
+from typing import Literal
+
+Refusal = Literal["invalid", "unknown", "gone", "large", "media", "failed", "busy", "expired"]
+"""Why a request is refused: it does not fit, it names no model, its client has left, it is too large, it has another
+content type; or the server failed, has too much to do, or did not begin in time."""
+
 
 class PairnetError(Exception):
     """Base of all of pairnet's errors."""
@@ -46,9 +52,9 @@ class InputError(PairnetError, ValueError):
 
 
 class RequestError(PairnetError, ValueError):
-    """A request that the server refuses.  `kind` is a key of serving.server.protocol.STATUSES."""
+    """A request that is refused, and why."""
 
-    def __init__(self, message: str, kind: str = "invalid") -> None:
+    def __init__(self, message: str, kind: Refusal = "invalid") -> None:
         super().__init__(message)
         self.kind = kind
 

@@ -24,9 +24,9 @@ def as_array(images: Any, name: str) -> NDArray[Any]:
 
 def check_images(images: NDArray[Any], name: str, dtype: type[Any], shape: tuple[int, ...]) -> None:
     """Raises InputError unless `images` are [N,*shape] of `dtype`, N at least 1, and finite."""
-    valid = images.dtype == dtype and images.shape[1:] == shape and len(images) > 0
-    if not valid or (dtype is not np.uint8 and not np.isfinite(images).all()):
-        raise InputError(_complaint(images, name, dtype, shape))
+    if problem := _problem(images, dtype, shape):
+        expected = f"{np.dtype(dtype).name} [N,{','.join(map(str, shape))}]"
+        raise InputError(f"`{name}`: expected {expected}, got {shown_array(images)}{problem}")
 
 
 def check_results(results: Mapping[str, NDArray[Any]], images: NDArray[Any]) -> None:
@@ -59,19 +59,20 @@ def shown_array(images: NDArray[Any]) -> str:
     return f"{images.dtype} [{','.join(map(str, images.shape))}]"
 
 
-def _complaint(images: NDArray[Any], name: str, dtype: type[Any], shape: tuple[int, ...]) -> str:
-    """The message for images that check_images refuses."""
-    expected = f"`{name}`: expected {np.dtype(dtype).name} [N,{','.join(map(str, shape))}], got {shown_array(images)}"
+def _problem(images: NDArray[Any], dtype: type[Any], shape: tuple[int, ...]) -> str:
+    """The end of the message for images that check_images refuses; empty for others."""
     if images.dtype != dtype:
         if dtype is np.uint8:
-            return f"{expected}: pass raw grey levels 0..255 (images.astype(np.uint8), not scaled)"
-        return f"{expected}: pass float32, pooled to 14x14 and normalised with the file's mean and std"
+            return ": pass raw grey levels 0..255 (images.astype(np.uint8), not scaled)"
+        return ": pass float32, pooled to 14x14 and normalised with the file's mean and std"
     if images.shape[1:] != shape:
-        return f"{expected}: {_remedy(images.shape, shape)}"
+        return f": {_remedy(images.shape, shape)}"
     if not len(images):
-        return f"{expected}: pass at least one"
+        return ": pass at least one"
+    if dtype is np.uint8 or np.isfinite(images).all():
+        return ""
     at = np.argwhere(~np.isfinite(images))[0].tolist()
-    return f"{expected} with {images[tuple(at)]} at {at}: pass finite values"
+    return f" with {images[tuple(at)]} at {at}: pass finite values"
 
 
 def _remedy(got: tuple[int, ...], shape: tuple[int, ...]) -> str:

@@ -11,10 +11,10 @@ of a core and no thread waits for another after each layer.
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from itertools import count
 from operator import index
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
@@ -86,7 +86,13 @@ class Predictor:
             raise ArgumentError(
                 f"`threads_per_run`: expected at most `threads`, which is {threads}, got {threads_per_run}"
             )
-        self._options = provider, provider_options, tuple(graph_batches), threads_per_run
+        self._open = partial(
+            Model,
+            provider=provider,
+            provider_options=provider_options,
+            graph_batches=tuple(graph_batches),
+            threads_per_run=threads_per_run,
+        )
         self._path = None if isinstance(model, bytes) else Path(model)
         self._model = self._open(model)
         if self._model.part == "head":
@@ -246,20 +252,8 @@ class Predictor:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
-
-    def _open(self, model: str | Path | bytes) -> Model:
-        provider, provider_options, graph_batches, threads_per_run = self._options
-        return Model(
-            model,
-            provider,
-            provider_options=provider_options,
-            graph_batches=graph_batches,
-            threads_per_run=threads_per_run,
-        )
 
     def _warm_up(self) -> None:
         """Runs the smallest and the largest batch."""

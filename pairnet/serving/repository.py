@@ -3,15 +3,12 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pairnet.errors import ArgumentError
 from pairnet.extras import needed_by
-from pairnet.serving.server.protocol import MOST_PAIRS, VERSION
+from pairnet.serving.joint import MOST_PAIRS, VERSION, JointModel, configuration, open_joint
 from pairnet.writing import check_folder, folder_of_files, marked_files
-
-if TYPE_CHECKING:
-    from pairnet.serving.server.served import ServedModel
 
 Kind = Literal["auto", "cpu", "gpu"]
 
@@ -72,16 +69,15 @@ def write_repository(
         if not 1 <= value <= largest:
             raise ArgumentError(f"`{name}`: expected 1 to {largest:,}, got {value}")
     check_folder(output, content=CONTENT)
-    with needed_by("export-repository"):
-        from pairnet.serving.server.served import closing_all, open_models
-
-        models = open_models(files, provider="cpu", max_batch=max_batch, max_wait=max_wait)
-    with closing_all(models.values()), folder_of_files(output, content=CONTENT) as folder:
+    with (
+        open_joint(files, provider="cpu", max_batch=max_batch, max_wait=max_wait) as models,
+        folder_of_files(output, content=CONTENT) as folder,
+    ):
         for path, (name, model) in zip(files, models.items(), strict=True):
             target = folder / "models" / name / VERSION / "model.onnx"
             target.parent.mkdir(parents=True)
             shutil.copyfile(path, target)
-            text = configuration_text(model, max_wait=max_wait, instances=instances, kind=kind)
+            text = configuration_text(model, max_batch, max_wait=max_wait, instances=instances, kind=kind)
             (folder / "models" / name / "config.pbtxt").write_text(text)
         gpu = ', nvidia.com/gpu: "1"' if kind == "gpu" else ""
         (folder / "kserve.yaml").write_text(MANIFEST.format(instances=instances, gpu=gpu))
@@ -89,14 +85,13 @@ def write_repository(
     return sorted(output / name for name in marked_files(output, CONTENT))
 
 
-def configuration_text(model: "ServedModel", *, max_wait: float, instances: int, kind: Kind) -> str:
+def configuration_text(model: JointModel, max_batch: int, *, max_wait: float, instances: int, kind: Kind) -> str:
     """Triton's config.pbtxt of a model, in protobuf's text format, so with fields that its ModelConfig has."""
+    with needed_by("export-repository"):
+        from tritonclient.grpc import model_config_pb2
     from google.protobuf import json_format, text_format
-    from tritonclient.grpc import model_config_pb2
 
-    from pairnet.serving.server.description import configuration
-
-    values = configuration(model.name, model.input, model.outputs, largest=model.max_batch, preferred=model.max_batch)
+    values = configuration(model, largest=max_batch, preferred=max_batch)
     values["dynamic_batching"]["max_queue_delay_microseconds"] = round(max_wait * 1e6)
     values["instance_group"] = [{"count": instances, "kind": f"KIND_{kind.upper()}"}]
     # Like the predictor: one thread for each run; in networks of this size, a second one costs more than it brings.

@@ -22,7 +22,6 @@ from pairnet.errors import ArgumentError, ClosedError, DataError, InputError, Mo
 from pairnet.models.variants import VARIANTS
 from pairnet.records.folders import load_record
 from pairnet.serving import predictor as module
-from pairnet.serving import predictor as predictor_module
 from pairnet.serving.inputs import check_results
 from pairnet.serving.model import CudaRunner, Model
 from pairnet.serving.predictor import Predictor
@@ -103,20 +102,19 @@ def test_an_answer_does_not_depend_on_its_batch(variant, precision, models, pair
 
 
 def test_a_gpu_gets_no_more_pairs_at_once_than_its_pooling_takes(models, pairs, monkeypatch):
-    open_model, run, sizes = Predictor._open, Model.run, []
+    open_model, run, sizes = Model.__init__, Model.run, []
 
-    def open_on_gpu(self, model):
-        found = open_model(self, model)
-        found.on_gpu = True
-        return found
+    def open_on_gpu(self, *given, **options):
+        open_model(self, *given, **options)
+        self.on_gpu = True
 
     def count_pairs(self, feeds):
         sizes.append(len(next(iter(feeds.values()))))
         return run(self, feeds)
 
-    monkeypatch.setattr(Predictor, "_open", open_on_gpu)
+    monkeypatch.setattr(Model, "__init__", open_on_gpu)
     monkeypatch.setattr(Model, "run", count_pairs)
-    monkeypatch.setattr(predictor_module, "GPU_LARGEST_CHUNK", 10)
+    monkeypatch.setattr(module, "GPU_LARGEST_CHUNK", 10)
     with Predictor(models("final_model"), provider="cpu", batch=2**20, warm_up=False) as predictor:
         predictor.probability(pairs[:25])
     assert sizes == [10, 10, 5]
@@ -161,9 +159,9 @@ def test_rank_agrees_with_comparing_all_pairs(name, models, pairs):
     assert (np.diff(score[order]) <= 0).all()
 
 
-def test_equal_images_keep_their_order(final, pairs):
-    assert final.rank(np.stack([pairs[0, 0]] * 50)).order.tolist() == list(range(50))
-    assert final.rank(pairs[:1, 0]).order.tolist() == [0]
+@pytest.mark.parametrize("count", [1, 50])
+def test_equal_images_keep_their_order(count, final, pairs):
+    assert final.rank(np.stack([pairs[0, 0]] * count)).order.tolist() == list(range(count))
 
 
 def test_rank_holds_few_rows_at_once(final, pairs, monkeypatch):
@@ -172,18 +170,16 @@ def test_rank_holds_few_rows_at_once(final, pairs, monkeypatch):
     assert (final.rank(pairs[:40, 0]).order == expected.order).all()
 
 
-def test_encoder_and_head_without_the_joint_file(models, final, pairs):
-    path = models("final_model")
-    with Predictor.from_split(path.with_suffix(".encoder.onnx"), path.with_suffix(".head.onnx")) as split:
+@pytest.mark.parametrize("finds", [True, False])
+def test_encoder_and_head_without_the_joint_file(finds, models, final, pairs):
+    encoder, head = (models("final_model").with_suffix(f".{part}.onnx") for part in ("encoder", "head"))
+    with Predictor(encoder) if finds else Predictor.from_split(encoder, head) as split:
         np.testing.assert_allclose(split.probability(pairs), final.probability(pairs), atol=1e-5)
         assert (split.rank(pairs[:20, 0]).order == final.rank(pairs[:20, 0]).order).all()
 
 
-def test_an_encoder_finds_its_head_and_a_single_head_is_refused(models, final, pairs):
+def test_a_single_head_is_refused(models):
     path = models("final_model")
-    with Predictor(path.with_suffix(".encoder.onnx")) as predictor:
-        np.testing.assert_allclose(predictor.probability(pairs), final.probability(pairs), atol=1e-5)
-        assert (predictor.rank(pairs[:20, 0]).order == final.rank(pairs[:20, 0]).order).all()
     with pytest.raises(ModelError, match=r"head.onnx: expected a joint file or an encoder, got a head"):
         Predictor(path.with_suffix(".head.onnx"))
 
@@ -245,17 +241,10 @@ def test_a_head_takes_one_row_on_either_side(name, precision, models, pairs):
     path = models(name, "images", precision)
     encoder, head = (ort.InferenceSession(str(path.with_suffix(f".{part}.onnx"))) for part in ("encoder", "head"))
     (rows,) = encoder.run(None, {"image": pairs[:10, :1]})
-    one = rows[:1].repeat(10, axis=0)
-    for first, second, whole in (
-        (rows[:1], rows, (one, rows)),
-        (rows, rows[:1], (rows, one)),
-        (rows[:3], rows[3:6], None),
-    ):
-        (found,) = head.run(None, {"first": first, "second": second})
-        if whole is not None:
-            np.testing.assert_allclose(
-                found, head.run(None, dict(zip(("first", "second"), whole, strict=True)))[0], atol=0.01
-            )
+    for first, second in ((rows[:1], rows), (rows, rows[:1]), (rows[:3], rows[3:6])):
+        whole = dict(zip(("first", "second"), np.broadcast_arrays(first, second), strict=True))
+        found = head.run(None, {"first": first, "second": second})[0]
+        np.testing.assert_allclose(found, head.run(None, whole)[0], atol=0.01)
     with Predictor(path) as predictor:
         assert sorted(predictor.rank(pairs[:10, 0]).order) == list(range(10))
 
@@ -304,34 +293,43 @@ def test_invalid_images_to_compare_are_refused(first, second, message, final):
         final.compare(first, second)
 
 
-def test_invalid_images_to_rank_are_refused(final):
-    with pytest.raises(InputError, match=r"`images`: expected uint8 \[N,1,28,28\], got uint8 \[3,2,28,28\]"):
-        final.rank(GREY)
-    with pytest.raises(InputError, match="pass at least one"):
-        final.rank(GREY[:0, 0])
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (GREY, r"`images`: expected uint8 \[N,1,28,28\], got uint8 \[3,2,28,28\]"),
+        (GREY[:0, 0], "pass at least one"),
+    ],
+)
+def test_invalid_images_to_rank_are_refused(images, message, final):
+    with pytest.raises(InputError, match=message):
+        final.rank(images)
 
 
 def test_files_that_no_export_wrote(tmp_path, models):
+    path = tmp_path / "file.onnx"
     with pytest.raises(ModelError, match="got no such file: `pairnet export`"):
-        Predictor(tmp_path / "none.onnx")
-    (tmp_path / "text.onnx").write_text("hello")
-    with pytest.raises(ModelError, match=r"text\.onnx: expected an ONNX model"):
-        Predictor(tmp_path / "text.onnx")
+        Predictor(path)
+    path.write_text("hello")
+    with pytest.raises(ModelError, match=r"file\.onnx: expected an ONNX model"):
+        Predictor(path)
     with pytest.raises(ModelError, match="the given bytes: expected an ONNX model"):
         Predictor(models("fc_1").read_bytes()[:1000])
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({}, "expected pairnet's metadata, version 1, got none"),
+        ({"pairnet": "1", "variant": "fc_1"}, "got none for structure, parameters, part"),
+        ({"pairnet": "99"}, "got version '99'"),
+    ],
+)
+def test_files_without_the_metadata(metadata, message, models):
     model = onnx.load(models("fc_1"))
     del model.metadata_props[:]
-    onnx.save(model, tmp_path / "bare.onnx")
-    with pytest.raises(ModelError, match="expected pairnet's metadata, version 1, got none"):
-        Predictor(tmp_path / "bare.onnx")
-    onnx.helper.set_model_props(model, {"pairnet": "1", "variant": "fc_1"})
-    onnx.save(model, tmp_path / "poor.onnx")
-    with pytest.raises(ModelError, match="got none for structure, parameters, part"):
-        Predictor(tmp_path / "poor.onnx")
-    onnx.helper.set_model_props(model, {"pairnet": "99"})
-    onnx.save(model, tmp_path / "newer.onnx")
-    with pytest.raises(ModelError, match="got version '99'"):
-        Predictor(tmp_path / "newer.onnx")
+    onnx.helper.set_model_props(model, metadata)
+    with pytest.raises(ModelError, match=message):
+        Predictor(model.SerializeToString())
 
 
 def test_a_closed_predictor_raises_an_error(models):
@@ -349,12 +347,11 @@ def test_threads_in_a_run_change_nothing(threads, models, final, pairs):
         assert predictor.compare(*pairs[0]) == pytest.approx(final.compare(*pairs[0]), abs=1e-6)
 
 
-@pytest.mark.parametrize("option", ["threads", "batch", "threads_per_run"])
-def test_options_start_at_one(option, models):
-    with pytest.raises(ArgumentError, match=f"`{option}`: expected a whole number from 1 to [0-9,]*, got 0"):
-        Predictor(models("fc_1"), **{option: 0})
-    with pytest.raises(ArgumentError, match=f"`{option}`: expected a whole number from 1 to [0-9,]*, got 1.5"):
-        Predictor(models("fc_1"), **{option: 1.5})
+@pytest.mark.parametrize("value", [0, 1.5, 10**9])
+@pytest.mark.parametrize("option", ["threads", "batch", "threads_per_run", "graph_batches"])
+def test_options_are_whole_numbers_with_bounds(option, value, models):
+    with pytest.raises(ArgumentError, match=rf"`{option}`: expected a whole number from 1 to [0-9,]+, got {value}"):
+        Predictor(models("fc_1"), **{option: (value,) if option == "graph_batches" else value})
 
 
 def test_threads_per_run_are_at_most_threads(models):
@@ -393,12 +390,6 @@ def test_equal_images_among_others_keep_their_order(models, digits5k):
     assert len(set(score.tolist())) == 3
     for kind in range(3):
         assert [at for at in order.tolist() if at % 3 == kind] == list(range(kind, 300, 3))
-
-
-@pytest.mark.parametrize(("option", "value"), [("batch", 10**9), ("threads", 10**6), ("graph_batches", (10**9,))])
-def test_options_have_an_upper_bound(option, value, models):
-    with pytest.raises(ArgumentError, match=rf"`{option}`: expected a whole number from 1 to [0-9,]+, got 10"):
-        Predictor(models("fc_1"), **{option: value})
 
 
 def test_the_failure_of_one_chunk_stops_the_others(models):
@@ -472,13 +463,13 @@ def test_a_pool_closed_between_check_and_submission_raises_closed_error(models, 
 
 
 def test_encoder_and_head_are_opened_once_by_many_threads(models, pairs, monkeypatch):
-    opened, real = [], predictor_module.find_split
+    opened, real = [], module.find_split
 
     def spy(*arguments):
         opened.append(arguments)
         return real(*arguments)
 
-    monkeypatch.setattr(predictor_module, "find_split", spy)
+    monkeypatch.setattr(module, "find_split", spy)
     with Predictor(models("w_net"), warm_up=False) as predictor, ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: predictor.rank(pairs[:3, 0]), range(8)))
     assert len(opened) == 1
@@ -553,8 +544,7 @@ def test_missing_libraries_are_reported_in_order(monkeypatch):
     monkeypatch.setattr(
         sessions, "_load_failure", lambda library, **_: "" if "cuda.so.1" in library else "libcudnn.so.9"
     )
-    if sys.platform != "win32":
-        assert sessions.missing("CUDAExecutionProvider").startswith("a library is missing (libcudnn.so.9): pip")
+    assert sessions.missing("CUDAExecutionProvider").startswith("a library is missing (libcudnn.so.9): pip")
 
 
 def test_a_provider_that_fell_back_is_an_error(models, monkeypatch):
@@ -654,25 +644,26 @@ def test_the_command_pools_and_normalises_pictures_for_a_file_of_pairs(models, p
     assert len(json.loads(capsys.readouterr().out)["order"]) == 12
 
 
-def test_the_command_answers_and_ranks(models, pairs, tmp_path, capsys):
-    np.save(tmp_path / "pairs.npy", pairs[:12])
-    np.save(tmp_path / "first.npy", pairs[:12, 0])
-    np.save(tmp_path / "second.npy", pairs[:12, 1])
-    model = str(models("final_model"))
-    assert run_app(app, ["predict", model, str(tmp_path / "pairs.npy"), "--json"]) == 0
-    whole = json.loads(capsys.readouterr().out)["pairs"]
-    assert run_app(app, ["predict", model, str(tmp_path / "first.npy"), str(tmp_path / "second.npy"), "--json"]) == 0
-    parts = json.loads(capsys.readouterr().out)["pairs"]
-    assert [each["probability"] for each in parts] == [each["probability"] for each in whole]
+def test_the_command_answers_and_ranks(models, pairs, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, images in (("pairs", pairs[:12]), ("first", pairs[:12, 0]), ("second", pairs[:12, 1])):
+        np.save(f"{name}.npy", images)
+
+    def predict(*arguments, status=0):
+        assert run_app(app, ["predict", str(models("final_model")), *arguments]) == status
+        return capsys.readouterr()
+
+    whole, parts = (
+        [each["probability"] for each in json.loads(predict(*files, "--json").out)["pairs"]]
+        for files in (["pairs.npy"], ["first.npy", "second.npy"])
+    )
+    assert parts == whole
     assert len(whole) == 12
-    assert run_app(app, ["predict", model, str(tmp_path / "first.npy"), "--rank", "--json"]) == 0
-    assert sorted(json.loads(capsys.readouterr().out)["order"]) == list(range(12))
+    assert sorted(json.loads(predict("first.npy", "--rank", "--json").out)["order"]) == list(range(12))
     for rank in ([], ["--rank"]):
-        assert run_app(app, ["predict", model, str(tmp_path / "pairs.npy"), *rank]) == 0
-        assert "pairs.npy[11" in capsys.readouterr().out.replace("\n", "")
-    assert run_app(app, ["predict", model, str(tmp_path / "first.npy")]) == 2
-    assert "expected two files with equal numbers of images" in capsys.readouterr().err
-    assert run_app(app, ["predict", model]) == 2
+        assert "pairs.npy[11" in predict("pairs.npy", *rank).out.replace("\n", "")
+    assert "expected two files with equal numbers of images" in predict("first.npy", status=2).err
+    predict(status=2)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,10 @@ pytest_plugins = ("trained_runs",)
 TYPES = {onnx.TensorProto.UINT8: model_config_pb2.TYPE_UINT8, onnx.TensorProto.FLOAT: model_config_pb2.TYPE_FP32}
 
 
+def configuration(folder):
+    return text_format.Parse((folder / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
+
+
 def test_triton_s_configuration_describes_the_file(models, tmp_path):
     files = [built_in_model(), models("w_net", "pairs")]
     write_repository(files, tmp_path / "new" / "repository", max_batch=32, max_wait=0.002, instances=3, kind="cpu")
@@ -28,7 +32,7 @@ def test_triton_s_configuration_describes_the_file(models, tmp_path):
         folder = tmp_path / "new" / "repository" / "models" / name
         copied = folder / "1" / "model.onnx"
         assert copied.read_bytes() == path.read_bytes()
-        config = text_format.Parse((folder / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
+        config = configuration(folder)
         assert (config.name, config.backend, config.max_batch_size) == (name, "onnxruntime", 32)
         assert list(config.dynamic_batching.preferred_batch_size) == [32]
         assert config.dynamic_batching.max_queue_delay_microseconds == 2000
@@ -48,9 +52,7 @@ def test_triton_s_configuration_describes_the_file(models, tmp_path):
 def test_the_manifest_and_the_container(tmp_path):
     folder = tmp_path / "repository"
     write_repository([built_in_model()], folder, kind="gpu", instances=2)
-    config = text_format.Parse(
-        (folder / "models" / "order_net_xs" / "config.pbtxt").read_text(), model_config_pb2.ModelConfig()
-    )
+    config = configuration(folder / "models" / "order_net_xs")
     assert config.instance_group[0].kind == model_config_pb2.ModelInstanceGroup.KIND_GPU
     assert {name: each.string_value for name, each in config.parameters.items()} == {
         "intra_op_thread_count": "1",

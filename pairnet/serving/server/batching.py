@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pairnet.errors import RequestError
 
-Outputs = Mapping[str, NDArray[Any]]
+NamedOutputs = Mapping[str, NDArray[Any]]
 """What a model answers, by the names of its outputs; a row for each pair."""
 
 INLINE = 8
@@ -32,7 +32,7 @@ SEVERAL = 64
 class Answer(NamedTuple):
     """The outputs for one request, and how long they took."""
 
-    outputs: Outputs
+    outputs: NamedOutputs
     queued_ns: int  # from its arrival to the beginning of its batch
     computed_ns: int  # of its batch
 
@@ -64,7 +64,7 @@ class Batcher:
 
     def __init__(
         self,
-        run: Callable[[NDArray[Any], bool], Outputs],
+        run: Callable[[NDArray[Any], bool], NamedOutputs],
         *,
         max_batch: int,
         max_wait: float = 0.0,
@@ -136,7 +136,7 @@ class Batcher:
         computed = asyncio.get_running_loop().run_in_executor(self._thread, self._compute, batch)
         computed.add_done_callback(lambda done: self._end(batch, began, done.result()))
 
-    def _end(self, batch: list[Waiting], began: int, results: list[Outputs | Exception]) -> None:
+    def _end(self, batch: list[Waiting], began: int, results: list[NamedOutputs | Exception]) -> None:
         self._computing = False
         try:
             self._answer(batch, began, results)
@@ -169,7 +169,7 @@ class Batcher:
                 pairs += len(each.pairs)
         return batch
 
-    def _compute(self, batch: list[Waiting]) -> list[Outputs | Exception]:
+    def _compute(self, batch: list[Waiting]) -> list[NamedOutputs | Exception]:
         """The outputs of each request.  If the batch fails, each request is computed by itself and fails by itself."""
         try:
             pairs = batch[0].pairs if len(batch) == 1 else np.concatenate([each.pairs for each in batch])
@@ -180,7 +180,7 @@ class Batcher:
             return [self._compute([each])[0] for each in batch]
         if len(batch) == 1:
             return [outputs]
-        results: list[Outputs | Exception] = []
+        results: list[NamedOutputs | Exception] = []
         row = 0
         for each in batch:
             end = row + len(each.pairs)
@@ -188,7 +188,7 @@ class Batcher:
             row = end
         return results
 
-    def _answer(self, batch: list[Waiting], began: int, results: list[Outputs | Exception]) -> None:
+    def _answer(self, batch: list[Waiting], began: int, results: list[NamedOutputs | Exception]) -> None:
         took = perf_counter_ns() - began
         for each, result in zip(batch, results, strict=True):
             if each.answer.done():  # cancelled in the meantime

@@ -1,7 +1,6 @@
 """HTTP connections: uvicorn's, with limits for slow clients and a shutdown that loses no request.
 
-It also ignores a request's header Upgrade, which some clients send with their first request to offer HTTP/2: uvicorn
-leaves out the body of such a request.
+uvicorn has neither for httptools: it limits only the time between two requests, and closes idle connections at once.
 """
 
 from time import monotonic
@@ -29,21 +28,17 @@ class Connection(HttpToolsProtocol):
         self._waiting_since: float | None = monotonic()  # None while no request is being received
         self._blocked_since: float | None = None  # None while the client reads what is written
         self._head = 0  # bytes of the head so far; IN_BODY behind it
-        self._plain = 0  # bytes of a body that the parser does not read, because of a header Upgrade
         self._stops = False
 
     def data_received(self, data: bytes) -> None:
         """Reads; refuses a request with an endless head."""
         self._unset_keepalive_if_required()
-        if self._plain:
-            self._read_plain(data)
-            return
         if self._head != IN_BODY:
             self._head += len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._begin_plain(data[upgrade.args[0] :])
+            self._read_without_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self.send_400_response("expected a request in HTTP/1.1, got other bytes")
         if self._head > LARGEST_HEAD and not self.transport.is_closing():
@@ -57,13 +52,15 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is whole. A request that comes after `shutdown` is the last on its connection."""
+        if self.parser.should_upgrade():
+            return
         self._head = IN_BODY
         super().on_headers_complete()
-        if self._stops and self.cycle is not None:
+        if self._stops:
             self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
-        """The request is whole; with a header Upgrade, only its head is."""
+        """The request is whole."""
         if self.parser.should_upgrade():
             return
         self._waiting_since, self._head = None, 0
@@ -88,18 +85,16 @@ class Connection(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """The client sends nothing more. If it waits for an answer, the connection stays open for that."""
-        answering = self.cycle is not None and not self.cycle.response_complete and self._waiting_since is None
-        if answering:
+        if self._answers:
             self.cycle.keep_alive = False
-        return answering
+        return self._answers
 
     def shutdown(self) -> None:
         """Lets the current request be the last; an idle connection gets a moment for one that is on its way."""
         self._stops = True
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self.cycle is not None:
             self.cycle.keep_alive = False
-        if self.cycle is None or self.cycle.response_complete or self._waiting_since is not None:
-            self.loop.call_later(LAST_REQUEST, self._close_if_idle)
+        self.loop.call_later(LAST_REQUEST, self._close_if_idle)
 
     def send_400_response(self, msg: str) -> None:
         """Answers bytes that are no HTTP with the protocol's form of an error, and closes the connection."""
@@ -108,27 +103,25 @@ class Connection(HttpToolsProtocol):
         self.transport.write(f"{head}content-length: {len(content)}\r\n\r\n".encode() + content)
         self.transport.close()
 
+    @property
+    def _answers(self) -> bool:
+        """Whether a whole request waits for its answer."""
+        return self.cycle is not None and not self.cycle.response_complete and self._waiting_since is None
+
     def _close_if_idle(self) -> None:
-        """Closes a connection without a request, or with one that is still arriving."""
-        if self.cycle is None or self.cycle.response_complete or self._waiting_since is not None:
+        if not self._answers:
             self.transport.close()
 
-    def _begin_plain(self, rest: bytes) -> None:
-        """Reads the body of a request with a header Upgrade by its length; the parser stops behind the head."""
-        lengths = [value for name, value in self.headers if name == b"content-length"]
-        if any(name == b"transfer-encoding" for name, _ in self.headers):
-            self.send_400_response("expected a Content-Length in a request with the header Upgrade, got chunks")
-            return
-        self._plain = int(lengths[0]) if lengths else 0  # the parser has checked that it is a number
-        self._read_plain(rest)
+    def _read_without_upgrade(self, rest: bytes) -> None:
+        """Reads a request again without its header Upgrade, which some clients send with their first request.
 
-    def _read_plain(self, data: bytes) -> None:
-        part, rest = data[: self._plain], data[self._plain :]
-        self._plain -= len(part)
-        if part:
-            self.on_body(part)
-        if self._plain == 0:
-            self.parser = httptools.HttpRequestParser(self)
-            self.on_message_complete()
-            if rest:
-                self.data_received(rest)
+        It offers HTTP/2 or WebSocket, and the parser leaves out the body. rest: what has arrived behind the head.
+        """
+        headers = [b"%s: %s\r\n" % each for each in self.headers if each[0] != b"upgrade"]
+        if len(headers) == len(self.headers):  # the method CONNECT
+            self.send_400_response("expected a request to this server, got one to a proxy")
+            return
+        version = self.parser.get_http_version().encode()
+        line = b"%s %s HTTP/%s\r\n" % (self.parser.get_method(), self.url, version)
+        self.parser = httptools.HttpRequestParser(self)
+        self.data_received(b"".join((line, *headers, b"\r\n", rest)))

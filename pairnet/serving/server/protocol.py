@@ -12,15 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairnet.artifact.design import Port
-from pairnet.errors import RequestError
+from pairnet.errors import Refusal, RequestError
+from pairnet.serving.joint import DATATYPES, MOST_PAIRS
 from pairnet.wording import shown
 
 EXTENSIONS = ("binary_tensor_data", "model_configuration", "statistics", "model_repository")
-VERSION = "1"
-"""The only version of each model."""
 
-MOST_PAIRS = 32768
-"""Pairs in one request."""
 LARGEST_REQUEST = 64 * 2**20
 """Bytes of one request, after decompression."""
 LARGEST_CALL = 16 * 2**20
@@ -36,10 +33,7 @@ LARGEST_PICTURE = 4 * 2**20
 MOST_PIXELS = 4 * 2**20
 """Pixels of such a picture."""
 
-DATATYPES = {"uint8": "UINT8", "float32": "FP32"}
-"""The protocol's name of each of NumPy's types that a file of pairnet uses."""
-
-STATUSES = {
+STATUSES: Mapping[Refusal, tuple[int, str]] = {
     "invalid": (400, "INVALID_ARGUMENT"),
     "unknown": (404, "NOT_FOUND"),
     "gone": (408, "CANCELLED"),
@@ -52,29 +46,61 @@ STATUSES = {
 """HTTP's and gRPC's status of each kind of RequestError."""
 
 
-class Request(NamedTuple):
-    """A checked request."""
+class CheckedRequest(NamedTuple):
+    """A request that fits the protocol and its model."""
 
     pairs: NDArray[Any]
     id: str
     outputs: tuple[str, ...]  # their names, in the order in which they are returned
     expires_ns: int  # a time of perf_counter_ns; 0 for never
+    binary: frozenset[str] = frozenset()  # outputs that REST returns as binary tensors; gRPC has no others
 
 
-def check_shape(name: str, datatype: str, shape: Sequence[int], port: Port) -> tuple[int, ...]:
-    """The shape of an input as the model takes it.  RequestError for another name, type or shape."""
-    if name != port.name:
-        raise RequestError(f"expected the input {port.name}, got {shown(name)}")
-    if datatype != DATATYPES[port.dtype]:
-        raise RequestError(f"input {port.name}: expected the datatype {DATATYPES[port.dtype]}, got {shown(datatype)}")
-    if tuple(shape[1:]) != port.axes[1:] or not shape or shape[0] < 1:
-        expected = ",".join(map(str, port.axes))
+REFUSED_IN_INPUTS = ("shared_memory_region", "shared_memory_byte_size", "shared_memory_offset")
+REFUSED_IN_OUTPUTS = (*REFUSED_IN_INPUTS, "classification")
+REFUSED_IN_REQUESTS = ("sequence_id", "sequence_start", "sequence_end")
+"""Parameters of extensions that the server does not have, and which would change the meaning of an answer."""
+
+
+def check_request(sent: Any, taken: Port, offered: Sequence[Port]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """The shape of the input `taken`, and the names of the outputs to return: all that are `offered` if none is named.
+
+    sent: the JSON or the message of a request; their fields have the same names. Parameters that the server does not
+    know are ignored, as the protocol asks for. Raises RequestError for everything else that does not fit.
+    """
+    _check_parameters(sent.parameters, "request", REFUSED_IN_REQUESTS)
+    if len(sent.inputs) != 1:
+        raise RequestError(f"expected one input, {taken.name}, got {len(sent.inputs)}")
+    given = sent.inputs[0]
+    _check_parameters(given.parameters, f"input {taken.name}", REFUSED_IN_INPUTS)
+    if given.name != taken.name:
+        raise RequestError(f"expected the input {taken.name}, got {shown(given.name)}")
+    if given.datatype != DATATYPES[taken.dtype]:
+        expected = DATATYPES[taken.dtype]
+        raise RequestError(f"input {taken.name}: expected the datatype {expected}, got {shown(given.datatype)}")
+    shape = tuple(given.shape)
+    if shape[1:] != taken.axes[1:] or not shape or shape[0] < 1:
+        expected = ",".join(map(str, taken.axes))
         raise RequestError(
-            f"input {port.name}: expected the shape ({expected}), N at least 1, got {_shown_shape(shape)}"
+            f"input {taken.name}: expected the shape ({expected}), N at least 1, got {_shown_shape(shape)}"
         )
     if shape[0] > MOST_PAIRS:
-        raise RequestError(f"input {port.name}: expected at most {MOST_PAIRS:,} pairs, got {shape[0]:,}", "large")
-    return tuple(shape)
+        raise RequestError(f"input {taken.name}: expected at most {MOST_PAIRS:,} pairs, got {shape[0]:,}", "large")
+    names = tuple(port.name for port in offered)
+    for output in sent.outputs:
+        _check_parameters(output.parameters, f"output {shown(output.name)}", REFUSED_IN_OUTPUTS)
+        if output.name not in names:
+            raise RequestError(f"expected outputs among {', '.join(names)}, got {shown(output.name)}")
+    wanted = tuple(output.name for output in sent.outputs)
+    if len(set(wanted)) < len(wanted):
+        raise RequestError("expected each output once, got one twice")
+    return shape, wanted or names
+
+
+def _check_parameters(parameters: Mapping[str, Any], where: str, refused: Sequence[str]) -> None:
+    for name in refused:
+        if name in parameters:
+            raise RequestError(f"{where}: expected no parameter {name}, which this server does not support")
 
 
 def from_bytes(port: Port, shape: tuple[int, ...], content: memoryview | bytes) -> NDArray[Any]:
@@ -85,41 +111,14 @@ def from_bytes(port: Port, shape: tuple[int, ...], content: memoryview | bytes) 
         raise RequestError(
             f"input {port.name}: expected {expected:,} bytes for the shape {_shown_shape(shape)}, got {len(content):,}"
         )
-    return checked(port, np.frombuffer(content, dtype).reshape(shape))
+    return finite(port, np.frombuffer(content, dtype).reshape(shape))
 
 
-def checked(port: Port, pairs: NDArray[Any]) -> NDArray[Any]:
+def finite(port: Port, pairs: NDArray[Any]) -> NDArray[Any]:
     """The same array.  RequestError unless its values are finite."""
     if port.dtype == "float32" and not np.isfinite(pairs).all():
         raise RequestError(f"input {port.name}: expected finite values, got others")
     return pairs
-
-
-def check_outputs(names: Sequence[str], ports: Sequence[Port]) -> tuple[str, ...]:
-    """The names of requested outputs; all outputs if none is named.  RequestError for one that the model lacks."""
-    offered = tuple(port.name for port in ports)
-    for name in names:
-        if name not in offered:
-            raise RequestError(f"expected outputs among {', '.join(offered)}, got {shown(name)}")
-    if len(set(names)) < len(names):
-        raise RequestError("expected each output once, got one twice")
-    return tuple(names) or offered
-
-
-def check_parameters(parameters: Mapping[str, Any], where: str, refused: Sequence[str]) -> None:
-    """Ignores parameters that the server does not know, as the protocol asks for.
-
-    Raises RequestError for those in `refused`, which would change the meaning of the answer.
-    """
-    for name in refused:
-        if name in parameters:
-            raise RequestError(f"{where}: expected no parameter {name}, which this server does not support")
-
-
-REFUSED_IN_INPUTS = ("shared_memory_region", "shared_memory_byte_size", "shared_memory_offset")
-REFUSED_IN_OUTPUTS = (*REFUSED_IN_INPUTS, "classification")
-REFUSED_IN_REQUESTS = ("sequence_id", "sequence_start", "sequence_end")
-"""Parameters of extensions that the server does not have."""
 
 
 def timeout_ns(parameters: Mapping[str, Any]) -> int:

@@ -4,16 +4,15 @@ It is written for ASGI itself, without a framework: routing and validation by a 
 computation of a pair.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import msgspec
 
 from pairnet.errors import RequestError
-from pairnet.serving.server.batching import Outputs, never
-from pairnet.serving.server.protocol import LARGEST_JSON, LARGEST_REQUEST, STATUSES, Request
+from pairnet.serving.server.batching import never
+from pairnet.serving.server.protocol import LARGEST_JSON, LARGEST_REQUEST, STATUSES
 from pairnet.serving.server.rest_format import BINARY, HEADER_LENGTH, JSON, Headers, compressed, encode, parse
-from pairnet.serving.server.served import ServedModel
 from pairnet.serving.server.service import Service
 from pairnet.wording import shown
 
@@ -31,38 +30,25 @@ class Inference:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request, or refuses it."""
         headers: Headers = dict(scope["headers"])
-        where = scope["path_params"]
+        name, version = scope["path_params"]["name"], scope["path_params"].get("version", "")
+        connection = scope.get("pairnet.connection")
+        is_gone = never if connection is None else connection.is_closing
+        parts: list[bytes] = []
         try:
-            request, outputs, binary = await self._answer(headers, where, scope.get("pairnet.connection"), receive)
-            status, found, content = 200, *compressed(headers, *encode(where["name"], request, outputs, binary))
+            try:
+                await self._receive(headers, receive, parts)
+                request, outputs = await self._service.infer(
+                    "rest", name, version, lambda model: parse(model, b"".join(parts), headers), is_gone
+                )
+            finally:  # held until the outputs are there, and not while the client reads them
+                self._service.held -= sum(map(len, parts))
+                parts.clear()
+            found, content = compressed(headers, *encode(name, request, outputs))
         except Exception as error:
-            refusal = error if isinstance(error, RequestError) else self._service.refused(error, "rest")
+            refusal = error if isinstance(error, RequestError) else self._service.count_refusal(error, "rest")
             await refuse(send, refusal)
         else:
-            await respond(send, status, found, content)
-
-    async def _answer(
-        self, headers: Headers, where: Mapping[str, str], connection: Any, receive: Receive
-    ) -> tuple[Request, Outputs, frozenset[str]]:
-        """The checked request, its outputs, and which of them are returned as binary tensors.
-
-        The bytes of the request count as held until its outputs are there, and not while its client reads them.
-        """
-        parts: list[bytes] = []
-        binary: frozenset[str] = frozenset()
-
-        def read(model: ServedModel) -> Request:
-            nonlocal binary
-            request, binary = parse(model, b"".join(parts), headers)
-            return request
-
-        try:
-            await self._receive(headers, receive, parts)
-            is_gone = never if connection is None else connection.is_closing
-            request, outputs = await self._service.infer("rest", where["name"], where.get("version", ""), read, is_gone)
-        finally:
-            self._service.held -= sum(map(len, parts))
-        return request, outputs, binary
+            await respond(send, 200, found, content)
 
     async def _receive(self, headers: Headers, receive: Receive, parts: list[bytes]) -> None:
         """Adds the body of a request to `parts`, as it was sent."""
@@ -77,7 +63,7 @@ class Inference:
                 if total > limit:
                     raise RequestError(f"expected at most {limit:,} bytes, got more", "large")
         except RequestError as error:
-            refusal = self._service.refused(error, "rest")
+            refusal = self._service.count_refusal(error, "rest")
             if more and error.kind in ("large", "media", "busy") and b"expect" not in headers:
                 await _discard(receive)
             raise refusal from None

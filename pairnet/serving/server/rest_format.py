@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from pairnet.artifact.design import Port
 from pairnet.errors import RequestError
+from pairnet.serving.joint import VERSION
 from pairnet.serving.server import protocol
-from pairnet.serving.server.batching import Outputs
-from pairnet.serving.server.protocol import LARGEST_JSON, LARGEST_REQUEST, VERSION, Request
+from pairnet.serving.server.batching import NamedOutputs
+from pairnet.serving.server.protocol import LARGEST_JSON, LARGEST_REQUEST, CheckedRequest
 from pairnet.serving.server.served import ServedModel
 from pairnet.wording import shown
 
@@ -78,7 +79,7 @@ _DATA: dict[tuple[str, int], msgspec.json.Decoder[Any]] = {  # by type and numbe
 }
 
 
-class Head(NamedTuple):
+class CheckedJson(NamedTuple):
     """The JSON of a request, checked."""
 
     shape: tuple[int, ...]
@@ -90,8 +91,8 @@ class Head(NamedTuple):
     binary: frozenset[str]  # outputs that are returned as binary tensors
 
 
-def parse(model: ServedModel, body: bytes, headers: Headers) -> tuple[Request, frozenset[str]]:
-    """A request as it was sent -> the checked request, and the names of outputs to return as binary tensors.
+def parse(model: ServedModel, body: bytes, headers: Headers) -> CheckedRequest:
+    """A request as it was sent -> the checked request.
 
     Raises RequestError for everything that the protocol or the model does not allow.
     """
@@ -99,45 +100,39 @@ def parse(model: ServedModel, body: bytes, headers: Headers) -> tuple[Request, f
     length = _header_length(headers, body)
     text, binary = body[:length], memoryview(body)[length:]
     # Clients of binary tensors repeat their JSON: decoding and checking it takes half of the time of such a request.
-    head = (_known_head if len(text) <= LONGEST_KNOWN and len(binary) else _head)(model, text)
+    read = _known_json if len(text) <= LONGEST_KNOWN and len(binary) else _checked_json
     port = model.input
-    if head.data is not None:
+    checked = read(port, model.outputs, text)
+    if checked.data is not None:
         if len(binary):
             raise RequestError(
                 f"input {port.name}: expected binary_data_size for {len(binary):,} bytes after the JSON, got none"
             )
-        pairs = _from_json(port, head.shape, head.data)
+        pairs = _from_json(port, checked.shape, checked.data)
     else:
-        if head.size != len(binary):
+        if checked.size != len(binary):
             raise RequestError(
                 f"input {port.name}: expected a binary_data_size of the {len(binary):,} bytes after the JSON, "
-                f"got {shown(head.size)}"
+                f"got {shown(checked.size)}"
             )
-        pairs = protocol.from_bytes(port, head.shape, binary)
-    expires = perf_counter_ns() + head.timeout if head.timeout else 0
-    return Request(pairs, head.id, head.outputs, expires), head.binary
+        pairs = protocol.from_bytes(port, checked.shape, binary)
+    expires = perf_counter_ns() + checked.timeout if checked.timeout else 0
+    return CheckedRequest(pairs, checked.id, checked.outputs, expires, checked.binary)
 
 
-def _head(model: ServedModel, text: bytes) -> Head:
-    sent = _decoded(model.input.dtype, text)
-    protocol.check_parameters(sent.parameters, "request", protocol.REFUSED_IN_REQUESTS)
-    if len(sent.inputs) != 1:
-        raise RequestError(f"expected one input, {model.input.name}, got {len(sent.inputs)}")
-    (given,), port = sent.inputs, model.input
-    protocol.check_parameters(given.parameters, f"input {port.name}", protocol.REFUSED_IN_INPUTS)
-    shape = protocol.check_shape(given.name, given.datatype, given.shape, port)
+def _checked_json(port: Port, offered: tuple[Port, ...], text: bytes) -> CheckedJson:
+    sent = _decoded(port.dtype, text)
+    shape, outputs = protocol.check_request(sent, port, offered)
+    given = sent.inputs[0]
     size, data = given.parameters.get("binary_data_size"), given.data
     if (size is None) == (data is msgspec.UNSET):
         got = "neither" if size is None else "both"
         raise RequestError(f"input {port.name}: expected data or binary_data_size, got {got}")
     if isinstance(size, bool):
         raise RequestError(f"input {port.name}: expected a number as binary_data_size, got {shown(size)}")
-    for output in sent.outputs:
-        protocol.check_parameters(output.parameters, f"output {shown(output.name)}", protocol.REFUSED_IN_OUTPUTS)
-    outputs = protocol.check_outputs([output.name for output in sent.outputs], model.outputs)
     default = _flag(sent.parameters, "binary_data_output", False)
     flags = {output.name: _flag(output.parameters, "binary_data", default) for output in sent.outputs}
-    return Head(
+    return CheckedJson(
         shape=shape,
         data=data if isinstance(data, list) else None if data is msgspec.UNSET else bytes(data),
         size=0 if size is None else size,
@@ -149,28 +144,25 @@ def _head(model: ServedModel, text: bytes) -> Head:
 
 
 def _decoded(dtype: str, text: bytes) -> Any:
-    try:
-        return _FLAT[dtype].decode(text)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError):
-        pass
-    try:
-        return _BODY.decode(text)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
-        raise RequestError(f"expected the JSON of an inference request: {_reason(error)}") from None
+    reason = ""
+    for decoder in (_FLAT[dtype], _BODY):
+        try:
+            return decoder.decode(text)
+        except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+            reason = _reason(error)
+    raise RequestError(f"expected the JSON of an inference request: {reason}")
 
 
-_known_head = lru_cache(maxsize=1024)(_head)
+_known_json = lru_cache(maxsize=1024)(_checked_json)  # by ports, not by model: a closed model must not be kept
 
 
-def encode(
-    model: str, request: Request, outputs: Outputs, binary: frozenset[str]
-) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """Headers and body of an answer: JSON, followed by the outputs in `binary` as raw little-endian bytes."""
+def encode(model: str, request: CheckedRequest, outputs: NamedOutputs) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Headers and body of an answer: JSON, followed by binary tensors as raw little-endian bytes."""
     described, tensors = [], []
     for name in request.outputs:
         values = outputs[name]
         tensor: dict[str, Any] = {"name": name, "datatype": "FP32", "shape": values.shape}
-        if name in binary:
+        if name in request.binary:
             content = values.astype("<f4", copy=False).tobytes()
             tensors.append(content)
             tensor["parameters"] = {"binary_data_size": len(content)}
@@ -262,7 +254,7 @@ def _from_json(port: Port, shape: tuple[int, ...], data: list[Any] | bytes) -> N
         raise RequestError(
             f"input {port.name}: expected {math.prod(shape):,} values, flat or nested like the shape, got {count}"
         )
-    return protocol.checked(port, pairs.reshape(shape))
+    return protocol.finite(port, pairs.reshape(shape))
 
 
 def _array_decoder(port: Port, shape: tuple[int, ...], text: bytes) -> msgspec.json.Decoder[Any]:

@@ -12,10 +12,12 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
+from pairnet.artifact.design import Port
 from pairnet.errors import RequestError
+from pairnet.serving.joint import VERSION
 from pairnet.serving.server import description, protocol
-from pairnet.serving.server.batching import Outputs
-from pairnet.serving.server.protocol import LARGEST_CALL, STATUSES, VERSION, Request
+from pairnet.serving.server.batching import NamedOutputs
+from pairnet.serving.server.protocol import LARGEST_CALL, STATUSES, CheckedRequest
 from pairnet.serving.server.served import ServedModel, find
 from pairnet.serving.server.service import Service
 
@@ -50,7 +52,9 @@ class Calls:
             "ModelConfig": lambda asked: _message(
                 "ModelConfig", {"config": description.served_configuration(self._find(asked))}
             ),
-            "ModelStatistics": lambda asked: _message("ModelStatistics", description.statistics(self._chosen(asked))),
+            "ModelStatistics": lambda asked: _message(
+                "ModelStatistics", description.model_statistics(self._chosen(asked))
+            ),
             "RepositoryIndex": lambda _: _message(
                 "RepositoryIndex", {"models": description.repository_index(self._service.models.values())}
             ),
@@ -65,7 +69,7 @@ class Calls:
             try:
                 answer = call(_parsed(getattr(service_pb2, f"{name}Request"), content))
             except Exception as error:
-                return await _abort(context, self._service.refused(error, "grpc"))
+                return await _abort(context, self._service.count_refusal(error, "grpc"))
             return bytes(answer.SerializeToString())
 
         return handle
@@ -112,7 +116,7 @@ class Calls:
                 self._service.hold(len(content))
                 sent = _parsed(service_pb2.ModelInferRequest, content)
             except RequestError as error:
-                raise self._service.refused(error, "grpc") from None
+                raise self._service.count_refusal(error, "grpc") from None
             request, outputs = await self._service.infer(
                 "grpc", sent.model_name, sent.model_version, lambda model: parse(model, sent)
             )
@@ -134,27 +138,22 @@ class Calls:
         return [self._find(asked)] if asked.name else list(self._service.models.values())
 
 
-def parse(model: ServedModel, sent: Message) -> Request:
+def parse(model: ServedModel, sent: Message) -> CheckedRequest:
     """A ModelInferRequest -> the checked request.
 
     Raises RequestError for everything that the protocol or the model does not allow.
     """
-    protocol.check_parameters(sent.parameters, "request", protocol.REFUSED_IN_REQUESTS)
-    for output in sent.outputs:
-        protocol.check_parameters(output.parameters, f"output {output.name[:80]!a}", protocol.REFUSED_IN_OUTPUTS)
-    if len(sent.inputs) != 1:
-        raise RequestError(f"expected one input, {model.input.name}, got {len(sent.inputs)}")
-    pairs = _tensor(model, sent.inputs[0], sent.raw_input_contents)
-    outputs = protocol.check_outputs([output.name for output in sent.outputs], model.outputs)
+    shape, outputs = protocol.check_request(sent, model.input, model.outputs)
+    pairs = _values(model.input, shape, sent.inputs[0].contents, sent.raw_input_contents)
     parameters = {
         name: getattr(each, each.WhichOneof("parameter_choice") or "bool_param")
         for name, each in sent.parameters.items()
     }
     timeout = protocol.timeout_ns(parameters)
-    return Request(pairs, sent.id, outputs, perf_counter_ns() + timeout if timeout else 0)
+    return CheckedRequest(pairs, sent.id, outputs, perf_counter_ns() + timeout if timeout else 0)
 
 
-def encode(model: str, request: Request, outputs: Outputs) -> Message:
+def encode(model: str, request: CheckedRequest, outputs: NamedOutputs) -> Message:
     """A ModelInferResponse with raw contents."""
     answer = service_pb2.ModelInferResponse(model_name=model, model_version=VERSION, id=request.id)
     for name in request.outputs:
@@ -164,12 +163,9 @@ def encode(model: str, request: Request, outputs: Outputs) -> Message:
     return answer
 
 
-def _tensor(model: ServedModel, given: Message, raw: Any) -> NDArray[Any]:
-    """The values of an input, from raw or typed contents."""
-    port = model.input
-    protocol.check_parameters(given.parameters, f"input {port.name}", protocol.REFUSED_IN_INPUTS)
-    shape = protocol.check_shape(given.name, given.datatype, list(given.shape), port)
-    typed = [field.name for field, _ in given.contents.ListFields()]
+def _values(port: Port, shape: tuple[int, ...], contents: Message, raw: Any) -> NDArray[Any]:
+    """The values of an input, from typed or raw contents."""
+    typed = [field.name for field, _ in contents.ListFields()]
     if len(raw) > 1 or bool(raw) == bool(typed):
         raise RequestError(
             f"input {port.name}: expected either raw or typed contents, got {len(raw)} raw and {len(typed)} typed"
@@ -179,7 +175,7 @@ def _tensor(model: ServedModel, given: Message, raw: Any) -> NDArray[Any]:
     expected = "uint_contents" if port.dtype == "uint8" else "fp32_contents"
     if typed != [expected]:
         raise RequestError(f"input {port.name}: expected {expected}, got {', '.join(typed)}")
-    values = np.array(getattr(given.contents, expected), np.uint32 if port.dtype == "uint8" else np.float32)
+    values = np.array(getattr(contents, expected), np.uint32 if port.dtype == "uint8" else np.float32)
     if port.dtype == "uint8":
         if values.max(initial=0) > 255:
             raise RequestError(f"input {port.name}: expected values from 0 to 255, got {values.max()}")

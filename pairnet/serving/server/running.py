@@ -21,7 +21,7 @@ from pairnet.serving.server.access_log import AccessLog
 from pairnet.serving.server.app import Application
 from pairnet.serving.server.connections import LAST_REQUEST, Connection
 from pairnet.serving.server.rpc import MOST_CALLS, OPTIONS, Calls
-from pairnet.serving.server.served import ServedModel, closing_all, open_models
+from pairnet.serving.server.served import ServedModel, open_models
 from pairnet.serving.server.service import Service
 
 LONGEST_STOP = 30.0
@@ -51,15 +51,17 @@ def serve(
 
     host: address to listen on. port, grpc_port: 0 takes any free port. max_wait: seconds, see batching.Batcher.
     on_ready: called once both ports are open.
-    Raises PortError for a port that cannot be taken, and what served.open_models raises.
+    Raises PortError for a port that cannot be taken, and what joint.open_joint raises.
     """
     for name, number in (("port", port), ("grpc_port", grpc_port)):
         if not 0 <= number <= 65535:
             raise ArgumentError(f"`{name}`: expected 0 to 65535, got {number}")
     if port == grpc_port != 0:
         raise ArgumentError(f"`grpc_port`: expected another port than `port`, got {port} for both")
-    models = open_models(files, provider=provider, max_batch=max_batch, max_wait=max_wait)
-    with closing_all(models.values()), _listening(host, port) as listener:
+    with (
+        open_models(files, provider=provider, max_batch=max_batch, max_wait=max_wait) as models,
+        _listening(host, port) as listener,
+    ):
         service = Service(models=models, access_log=AccessLog(access_log) if access_log else None)
         config = uvicorn.Config(
             Application(service),

@@ -6,13 +6,14 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter_ns
+from typing import Literal
 
 import msgspec
 
-from pairnet.errors import InputError, PairnetError, RequestError
+from pairnet.errors import InputError, PairnetError, Refusal, RequestError
 from pairnet.serving.server.access_log import AccessLog
-from pairnet.serving.server.batching import Outputs, never
-from pairnet.serving.server.protocol import MOST_HELD, STATUSES, Request
+from pairnet.serving.server.batching import NamedOutputs, never
+from pairnet.serving.server.protocol import MOST_HELD, STATUSES, CheckedRequest
 from pairnet.serving.server.served import ServedModel, find
 from pairnet.serving.server.statistics import Statistics
 
@@ -38,9 +39,9 @@ class Service:
         protocol: str,
         name: str,
         version: str,
-        read: Callable[[ServedModel], Request],
+        read: Callable[[ServedModel], CheckedRequest],
         is_gone: Callable[[], bool] = never,
-    ) -> tuple[Request, Outputs]:
+    ) -> tuple[CheckedRequest, NamedOutputs]:
         """Answers one request.
 
         read: turns what the client sent into a request to the model. is_gone: whether the client closed its connection.
@@ -53,7 +54,7 @@ class Service:
             pairs, decoded = len(request.pairs), perf_counter_ns()
             answer = await model.batcher.submit(request.pairs, expires_ns=request.expires_ns, is_gone=is_gone)
         except Exception as error:
-            raise self.refused(error, protocol, model, pairs, perf_counter_ns() - began) from None
+            raise self.count_refusal(error, protocol, model, pairs, perf_counter_ns() - began) from None
         took = perf_counter_ns() - began
         model.statistics.add_answer(
             protocol,
@@ -63,21 +64,21 @@ class Service:
             compute_ns=answer.computed_ns,
             decode_ns=decoded - began,
         )
-        if self.access_log is not None:
-            self._log(protocol, name, pairs, took, "ok")
+        self._log(protocol, name, pairs, took, "ok")
         return request, answer.outputs
 
-    def refused(
+    def count_refusal(
         self, error: Exception, protocol: str, model: ServedModel | None = None, pairs: int = 0, took_ns: int = 0
     ) -> RequestError:
         """Counts and logs an error -> what the client is told."""
         refusal = _refusal(error)
         (self.elsewhere if model is None else model.statistics).add_refusal(refusal.kind, took_ns)
-        if self.access_log is not None:
-            self._log(protocol, model.name if model else "", pairs, took_ns, refusal.kind)
+        self._log(protocol, model.name if model else "", pairs, took_ns, refusal.kind)
         return refusal
 
-    def _log(self, protocol: str, model: str, pairs: int, took_ns: int, result: str) -> None:
+    def _log(self, protocol: str, model: str, pairs: int, took_ns: int, result: Refusal | Literal["ok"]) -> None:
+        if self.access_log is None:
+            return
         line = {
             "time": round(time.time(), 3),
             "protocol": protocol,
@@ -87,7 +88,6 @@ class Service:
             "result": result,
             "status": 200 if result == "ok" else STATUSES[result][0],
         }
-        assert self.access_log is not None
         self.access_log.add(msgspec.json.encode(line).decode())
 
 
@@ -95,9 +95,7 @@ def _refusal(error: Exception) -> RequestError:
     """What a client is told: pairnet's own errors as they are; of others only that the server failed."""
     if isinstance(error, RequestError):
         return error
-    if isinstance(error, InputError):
-        return RequestError(str(error))
     if isinstance(error, PairnetError):
-        return RequestError(str(error), "failed")
+        return RequestError(str(error), "invalid" if isinstance(error, InputError) else "failed")
     sys.stderr.write("".join(traceback.format_exception(error)))
     return RequestError("expected an answer, the server failed: see its log", "failed")

@@ -1,20 +1,12 @@
-"""What a served model has done: counted once, shown as the protocol's statistics and as Prometheus metrics."""
+"""What a served model has done, counted once; as_json shows it as the protocol does, metrics.py as Prometheus does."""
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
 from time import time_ns
-from typing import TYPE_CHECKING, Any
-
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-
-if TYPE_CHECKING:
-    from pairnet.serving.server.service import Service
+from typing import Any
 
 LATENCIES = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Upper bounds of the latency histogram's buckets, in seconds."""
-SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384, 32768)
-"""Upper bounds of the batch size histogram's buckets, in pairs; the last is protocol.MOST_PAIRS."""
 
 
 class Statistics:
@@ -87,46 +79,3 @@ class Statistics:
                 for size, count in sorted(self.batch_counts.items())
             ],
         }
-
-
-class Metrics:
-    """A collector of prometheus_client that reads the counters of a service when it is asked."""
-
-    def __init__(self, service: "Service") -> None:
-        self._service = service
-
-    def collect(self) -> Iterator[Any]:
-        """The metric families; times in seconds."""
-        requests = CounterMetricFamily("pairnet_requests", "Requests that were answered", labels=("model", "protocol"))
-        errors = CounterMetricFamily("pairnet_errors", "Requests that were refused or failed", labels=("model", "kind"))
-        pairs = CounterMetricFamily("pairnet_pairs", "Pairs in answered requests", labels=("model",))
-        latency = HistogramMetricFamily(
-            "pairnet_latency_seconds", "Time from the last byte of a request to its outputs", labels=("model",)
-        )
-        sizes = HistogramMetricFamily("pairnet_batch_pairs", "Pairs computed together", labels=("model",))
-        waiting = GaugeMetricFamily("pairnet_queue_pairs", "Pairs that wait", labels=("model",))
-        for kind, count in self._service.elsewhere.refused.items():
-            errors.add_metric(("", kind), count)
-        for model in self._service.models.values():
-            name, found = model.name, model.statistics
-            for protocol in ("rest", "grpc"):
-                requests.add_metric((name, protocol), found.answered[protocol])
-            for kind, count in found.refused.items():
-                errors.add_metric((name, kind), count)
-            pairs.add_metric((name,), found.pairs)
-            latency.add_metric((name,), _buckets(LATENCIES, found.latencies), found.total_ns / 1e9)
-            counts = [0] * (len(SIZES) + 1)
-            for size, count in found.batch_counts.items():
-                counts[bisect_left(SIZES, size)] += count
-            sizes.add_metric((name,), _buckets(SIZES, counts), found.batch_pairs)
-            waiting.add_metric((name,), model.waiting)
-        yield from (requests, errors, pairs, latency, sizes, waiting)
-
-
-def _buckets(bounds: tuple[float, ...], counts: list[int]) -> list[tuple[str, float]]:
-    """Cumulated counts with their upper bounds as text; the last bound is +Inf."""
-    total, found = 0, []
-    for bound, count in zip((*map(str, bounds), "+Inf"), counts, strict=True):
-        total += count
-        found.append((bound, float(total)))
-    return found

@@ -1,18 +1,22 @@
 """The ASGI application by itself: what a test over a connection cannot time."""
 
 import asyncio
+import gc
 import json
+import weakref
 import zlib
 from contextlib import suppress
 from types import SimpleNamespace
+from typing import get_args
 
 import pytest
 
-from pairnet.errors import RequestError
+from pairnet.errors import Refusal, RequestError
 from pairnet.serving.built_in import NAME, built_in_model
 from pairnet.serving.server import rest_format
 from pairnet.serving.server.app import Application
-from pairnet.serving.server.served import closing_all, open_models
+from pairnet.serving.server.protocol import STATUSES
+from pairnet.serving.server.served import open_models
 from pairnet.serving.server.service import Service
 
 pytest_plugins = ("trained_runs",)
@@ -31,8 +35,7 @@ def respond(path, method="GET", body=b"", fault=None, **more):
         sent.append(message)
 
     async def run():
-        models = open_models([built_in_model()])
-        with closing_all(models.values()):
+        with open_models([built_in_model()]) as models:
             service = Service(models=models)
             if fault is not None:
                 fault(service)
@@ -44,6 +47,10 @@ def respond(path, method="GET", body=b"", fault=None, **more):
 
     service = asyncio.run(run())
     return sent[0]["status"], b"".join(message.get("body", b"") for message in sent), service
+
+
+def test_each_refusal_has_a_status():
+    assert set(STATUSES) == set(get_args(Refusal))
 
 
 def test_it_is_not_ready_once_it_stops():
@@ -92,15 +99,18 @@ def test_a_compressed_body_is_inflated_up_to_its_limit_only(monkeypatch):
     assert limits == [rest_format.LARGEST_REQUEST + 1]
 
 
-def test_known_heads_belong_to_their_model(models):
+def test_known_json_belongs_to_its_model_and_does_not_keep_it(models):
     """Two models may take the same JSON and have other outputs."""
 
     async def run():
-        served = open_models([built_in_model(), models("w_net")])
         head = json.dumps({"inputs": [{**TENSOR, "parameters": {"binary_data_size": 1568}, "data": None}]})
         head = head.replace(', "data": null', "").encode()
         headers = {rest_format.HEADER_LENGTH: b"%d" % len(head)}
-        with closing_all(served.values()):
-            return [rest_format.parse(model, head + bytes(1568), headers)[0].outputs for model in served.values()]
+        with open_models([built_in_model(), models("w_net")]) as served:
+            outputs = [rest_format.parse(model, head + bytes(1568), headers).outputs for model in served.values()]
+            return outputs, list(map(weakref.ref, served.values()))
 
-    assert asyncio.run(run()) == [("probability", "digits"), ("probability",)]
+    outputs, references = asyncio.run(run())
+    assert outputs == [("probability", "digits"), ("probability",)]
+    gc.collect()
+    assert [reference() for reference in references] == [None, None]

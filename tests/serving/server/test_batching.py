@@ -174,20 +174,13 @@ def test_a_request_waits_for_others_if_asked_to(model):
     assert model.sizes == [2, 8]
 
 
-def test_no_request_waits_longer_than_asked_for_because_many_wait(model):
+@pytest.mark.parametrize(("count", "max_batch", "max_wait"), [(40, 64, 0.3), (8, 8, 1000.0)])
+def test_many_requests_share_a_batch_and_a_full_one_does_not_wait(count, max_batch, max_wait, model):
     async def check(batcher):
-        await asyncio.gather(*[batcher.submit(pairs(i)) for i in range(40)])
+        await asyncio.gather(*[batcher.submit(pairs(i)) for i in range(count)])
 
-    run(check, model, max_wait=0.3, max_batch=64)
-    assert model.sizes == [40]
-
-
-def test_a_full_batch_does_not_wait(model):
-    async def check(batcher):
-        await asyncio.gather(*[batcher.submit(pairs(i)) for i in range(8)])
-
-    run(check, model, max_wait=1000.0)
-    assert model.sizes == [8]
+    run(check, model, max_wait=max_wait, max_batch=max_batch)
+    assert model.sizes == [count]
 
 
 def test_a_fault_in_the_statistics_stops_nothing(model):

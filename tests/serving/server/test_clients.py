@@ -98,12 +98,14 @@ def test_http_asynchronous_requests_of_many_at_once(server, cases):
                 assert_same(each.get_result(), expected)
 
 
-def test_http_with_asyncio(server, cases):
+@pytest.mark.parametrize(("module", "protocol"), [(http_aio, "rest"), (grpc_aio, "grpc")])
+def test_with_asyncio(module, protocol, server, cases):
     async def check():
-        async with http_aio.InferenceServerClient(server.rest) as client:
+        async with module.InferenceServerClient(getattr(server, protocol)) as client:
             assert await client.is_server_live()
+            assert await client.is_server_ready()
             results = await asyncio.gather(
-                *(client.infer(name, [tensor(http_aio, pairs)]) for name, pairs, _ in cases for _ in range(3))
+                *(client.infer(name, [tensor(module, pairs)]) for name, pairs, _ in cases for _ in range(3))
             )
             for number, result in enumerate(results):
                 assert_same(result, cases[number // 3][2])
@@ -162,26 +164,17 @@ def test_grpc_stream(server, cases):
         client.stop_stream()
 
 
-def test_grpc_with_asyncio(server, cases):
+def test_grpc_stream_with_asyncio(server, cases):
+    async def requests():
+        for name, pairs, _ in cases:
+            yield {"model_name": name, "inputs": [tensor(grpc_aio, pairs)]}
+
     async def check():
         async with grpc_aio.InferenceServerClient(server.grpc) as client:
-            assert await client.is_server_ready()
-            results = await asyncio.gather(
-                *(client.infer(name, [tensor(grpc_aio, pairs)]) for name, pairs, _ in cases for _ in range(3))
-            )
-            for number, result in enumerate(results):
-                assert_same(result, cases[number // 3][2])
-
-            async def requests():
-                for name, pairs, _ in cases:
-                    yield {"model_name": name, "inputs": [tensor(grpc_aio, pairs)]}
-
-            number = 0
-            async for result, error in client.stream_infer(requests()):
-                assert error is None
-                assert_same(result, cases[number][2])
-                number += 1
-            assert number == len(cases)
+            results = [each async for each in client.stream_infer(requests())]
+        for (result, error), (_, _, expected) in zip(results, cases, strict=True):
+            assert error is None
+            assert_same(result, expected)
 
     asyncio.run(check())
 

@@ -23,20 +23,27 @@ PAIR = bytes(2 * 28 * 28)
 HEAD = b'{"inputs":[{"name":"pair","datatype":"UINT8","shape":[1,2,28,28],"parameters":{"binary_data_size":1568}}]}'
 
 
-class RestClient(threading.Thread):
-    """Sends one request after the other on one connection until the server says that it closes it."""
+def headers(head):
+    return {"Inference-Header-Content-Length": str(len(head)), "Content-Type": "application/octet-stream"}
+
+
+class Client(threading.Thread):
+    """Sends one request after the other."""
 
     def __init__(self, address):
         super().__init__(daemon=True)
         self.address, self.answered, self.lost, self.started = address, 0, [], threading.Event()
 
+
+class RestClient(Client):
+    """Uses one connection until the server says that it closes it."""
+
     def run(self):
         connection = http.client.HTTPConnection(self.address, timeout=10)
-        headers = {"Inference-Header-Content-Length": str(len(HEAD)), "Content-Type": "application/octet-stream"}
         connection.connect()
         while True:
             try:
-                connection.request("POST", PATH, HEAD + PAIR, headers)
+                connection.request("POST", PATH, HEAD + PAIR, headers(HEAD))
                 answer = connection.getresponse()
                 answer.read()
             except Exception as error:
@@ -51,12 +58,8 @@ class RestClient(threading.Thread):
                 return
 
 
-class GrpcClient(threading.Thread):
+class GrpcClient(Client):
     """Calls until the server refuses calls because it stops."""
-
-    def __init__(self, address):
-        super().__init__(daemon=True)
-        self.address, self.answered, self.lost, self.started = address, 0, [], threading.Event()
 
     def run(self):
         request = service_pb2.ModelInferRequest(model_name="order_net_xs", raw_input_contents=[PAIR])
@@ -112,8 +115,7 @@ def test_a_request_on_its_way_on_an_idle_connection_is_answered():
         connection.connect()
         server.process.terminate()
         time.sleep(0.25)
-        headers = {"Inference-Header-Content-Length": str(len(HEAD)), "Content-Type": "application/octet-stream"}
-        connection.request("POST", PATH, HEAD + PAIR, headers)
+        connection.request("POST", PATH, HEAD + PAIR, headers(HEAD))
         answer = connection.getresponse()
         assert answer.status == 200
         answer.read()
@@ -127,9 +129,8 @@ def test_large_requests_are_finished_and_open_streams_ended(models):
     with running_server(models("final_model")) as server, grpc.insecure_channel(server.grpc) as channel:
         stream = channel.stream_stream("/inference.GRPCInferenceService/ModelStreamInfer")(iter(_never, 1))
         connection = http.client.HTTPConnection(server.rest, timeout=60)
-        headers = {"Inference-Header-Content-Length": str(len(head)), "Content-Type": "application/octet-stream"}
         path = PATH.replace("order_net_xs", "final_model-images-fp32")
-        connection.request("POST", path, head + PAIR * count, headers)
+        connection.request("POST", path, head + PAIR * count, headers(head))
         time.sleep(0.05)
         began = time.monotonic()
         server.process.terminate()

@@ -1,0 +1,56 @@
+"""The counters of a service as Prometheus metrics."""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import Any
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+from pairnet.serving.server.service import Service
+from pairnet.serving.server.statistics import LATENCIES
+
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384, 32768)
+"""Upper bounds of the batch size histogram's buckets, in pairs; the last is joint.MOST_PAIRS."""
+
+
+class Metrics:
+    """A collector of prometheus_client that reads the counters of a service when it is asked."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def collect(self) -> Iterator[Any]:
+        """The metric families; times in seconds."""
+        requests = CounterMetricFamily("pairnet_requests", "Requests that were answered", labels=("model", "protocol"))
+        errors = CounterMetricFamily("pairnet_errors", "Requests that were refused or failed", labels=("model", "kind"))
+        pairs = CounterMetricFamily("pairnet_pairs", "Pairs in answered requests", labels=("model",))
+        latency = HistogramMetricFamily(
+            "pairnet_latency_seconds", "Time from the last byte of a request to its outputs", labels=("model",)
+        )
+        sizes = HistogramMetricFamily("pairnet_batch_pairs", "Pairs computed together", labels=("model",))
+        waiting = GaugeMetricFamily("pairnet_queue_pairs", "Pairs that wait", labels=("model",))
+        for kind, count in self._service.elsewhere.refused.items():
+            errors.add_metric(("", kind), count)
+        for model in self._service.models.values():
+            name, counted = model.name, model.statistics
+            for protocol in ("rest", "grpc"):
+                requests.add_metric((name, protocol), counted.answered[protocol])
+            for kind, count in counted.refused.items():
+                errors.add_metric((name, kind), count)
+            pairs.add_metric((name,), counted.pairs)
+            latency.add_metric((name,), _buckets(LATENCIES, counted.latencies), counted.total_ns / 1e9)
+            counts = [0] * (len(SIZES) + 1)
+            for size, count in counted.batch_counts.items():
+                counts[bisect_left(SIZES, size)] += count
+            sizes.add_metric((name,), _buckets(SIZES, counts), counted.batch_pairs)
+            waiting.add_metric((name,), model.batcher.waiting)
+        yield from (requests, errors, pairs, latency, sizes, waiting)
+
+
+def _buckets(bounds: tuple[float, ...], counts: list[int]) -> list[tuple[str, float]]:
+    """Cumulated counts with their upper bounds as text; the last bound is +Inf."""
+    total, buckets = 0, []
+    for bound, count in zip((*map(str, bounds), "+Inf"), counts, strict=True):
+        total += count
+        buckets.append((bound, float(total)))
+    return buckets
