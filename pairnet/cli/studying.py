@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pairnet.cli.common import announce
 from pairnet.cli.output import console, note, print_json, print_text, printable
-from pairnet.errors import MissingExtraError, TrainingError
+from pairnet.errors import ArgumentError, MissingExtraError, TrainingError
 from pairnet.wording import capitalised
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def _report(request: Request, parts: Sequence[Part]) -> None:
                 images=[part.dataset for part in parts],
                 data_dir=request.data_dir,
             )
-    except MissingExtraError as error:
+    except (MissingExtraError, ArgumentError) as error:  # the latter: the folder of the report is something else's
         note(f"no report: {error}")
         return
     note(f"report  {path}")

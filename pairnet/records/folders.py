@@ -3,6 +3,7 @@
 import shutil
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from pairnet.errors import RecordError
 from pairnet.models.variants import Variant
 from pairnet.records.reading import read_record
 from pairnet.records.record import FailedRun, RunRecord
-from pairnet.writing import current_file
+from pairnet.writing import MARK, NEXT, current_file
 
 WEIGHTS = "weights.safetensors"
 RECORD = "record.json"
@@ -91,15 +92,15 @@ def saved_folders(runs: Path) -> list[Path]:
 
 
 def remove_folder(folder: Path) -> None:
-    """Removes the folder of a saved network, or the link to it.
+    """Removes a saved network: its files, and the folder if it holds nothing else; of a link to it, the link.
 
-    A kill leaves the folder whole, or under a name that no command reads.
+    A kill leaves the network whole, or files that no command takes for one.
     """
-    hidden = folder.with_name(f".{folder.name}.deleted")
-    if hidden.exists():  # by a removal that was killed
-        shutil.rmtree(hidden)
-    folder.rename(hidden)
-    if hidden.is_symlink():
-        hidden.unlink()
-    else:
-        shutil.rmtree(hidden)
+    if folder.is_symlink():
+        folder.unlink()
+        return
+    shutil.rmtree(folder / NEXT, ignore_errors=True)
+    for name in (RECORD, WEIGHTS, MARK):
+        (folder / name).unlink(missing_ok=True)
+    with suppress(OSError):  # other files are in it
+        folder.rmdir()

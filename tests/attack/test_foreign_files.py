@@ -32,7 +32,7 @@ from pairnet.serving.built_in import built_in_model
 from pairnet.writing import MARK, current_file, folder_of_files, marked_files, separate_files
 
 LONG = os.environ.get("PAIRNET_ATTACK") == "long"
-SAVE = False
+SAVE = True
 """Whether TrainedRun.save writes with `folder_of_files`."""
 
 
