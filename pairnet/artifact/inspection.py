@@ -174,7 +174,7 @@ def declared_ports(values: Iterable[onnx.ValueInfoProto]) -> tuple[Port, ...]:
     return tuple(ports)
 
 
-def weights_digest(model: onnx.ModelProto) -> str:
+def initializers_digest(model: onnx.ModelProto) -> str:
     """SHA-256 over name, type, shape and bytes of each initializer, in the order of names.
 
     Raises ModelError for an initializer that cannot be read.
@@ -294,7 +294,7 @@ def shown_ports(ports: Iterable[Port]) -> str:
 
 
 def _check_weights(model: onnx.ModelProto, metadata: FileMetadata) -> None:
-    if (digest := weights_digest(model)) != metadata.weights_sha256:
+    if (digest := initializers_digest(model)) != metadata.weights_sha256:
         raise ModelError(
             f"expected weights of SHA-256 {metadata.weights_sha256[:12]}, as recorded in the metadata, got "
             f"{digest[:12]}: the file is damaged or was changed; export the run again"

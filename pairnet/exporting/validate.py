@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import NDArray
 
 from pairnet.artifact.design import Port
-from pairnet.artifact.inspection import declared_ports, weights_digest
+from pairnet.artifact.inspection import declared_ports, initializers_digest
 from pairnet.artifact.sessions import open_session
 from pairnet.errors import AxesError, CheckerError, NamesError, ShapesError, ValuesError, WeightsError
 
@@ -23,7 +23,7 @@ TOLERANCE = 1e-5
 Arrays = Mapping[str, NDArray[Any]]
 
 
-def check(
+def check_file(
     path: Path,
     inputs: tuple[Port, ...],
     outputs: tuple[Port, ...],
@@ -59,7 +59,7 @@ def check_model(path: Path) -> onnx.ModelProto:
         reason = " ".join(str(error).split())
         raise CheckerError(f"{path.name}: expected a model that ONNX's checker accepts, it reports: {reason}") from None
     recorded = {entry.key: entry.value for entry in model.metadata_props}.get("weights_sha256", "none")
-    if (digest := weights_digest(model)) != recorded:
+    if (digest := initializers_digest(model)) != recorded:
         raise WeightsError(
             f"{path.name}: expected weights of SHA-256 {recorded[:12]}, as in its metadata, got {digest[:12]}: "
             "the file is damaged or was changed; export the run again"

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from bench.fixture import write_null
 from pairnet.artifact import inspection, sizes
-from pairnet.artifact.inspection import EARLIER, RULES, inspect, read_file, weights_digest
+from pairnet.artifact.inspection import EARLIER, RULES, initializers_digest, inspect, read_file
 from pairnet.errors import ModelError
 from pairnet.exporting.export import export
 from pairnet.models.variants import VARIANTS
@@ -99,13 +99,13 @@ def wide(channels, convolutions, kernel):
 def test_small_files_that_compute_much_are_refused(size, message, models):
     model, source = wide(*size), onnx.load(models("conv_1"))
     model.metadata_props.extend(source.metadata_props)
-    next(e for e in model.metadata_props if e.key == "weights_sha256").value = weights_digest(model)
+    next(e for e in model.metadata_props if e.key == "weights_sha256").value = initializers_digest(model)
     assert len(model.SerializeToString()) < 8_000_000
     with pytest.raises(ModelError, match=message):
         inspect(model.SerializeToString(), "wide.onnx")
     harmless = wide(10, 2, 3)
     harmless.metadata_props.extend(source.metadata_props)
-    next(e for e in harmless.metadata_props if e.key == "weights_sha256").value = weights_digest(harmless)
+    next(e for e in harmless.metadata_props if e.key == "weights_sha256").value = initializers_digest(harmless)
     inspect(harmless.SerializeToString(), "wide.onnx")
 
 
@@ -338,7 +338,7 @@ def test_a_hostile_graph_is_refused(change, message, models):
     model = onnx.load(models("w_net"))
     change(model)
     with suppress(ModelError):  # weights that cannot be read have no checksum
-        next(e for e in model.metadata_props if e.key == "weights_sha256").value = weights_digest(model)
+        next(e for e in model.metadata_props if e.key == "weights_sha256").value = initializers_digest(model)
     with pytest.raises(ModelError, match=rf"^bad\.onnx: .*(?:{message})") as error:
         inspect(model.SerializeToString(), "bad.onnx")
     assert str(error.value).isprintable()

@@ -290,7 +290,7 @@ def test_the_path_of_a_users_folder_is_not_in_the_file(trained, digits5k):
     record = load_record(trained("fc_1"))
     record = replace(record, data=replace(record.data, name="idx:mi[n]e", source="idx:/home/me/mine"))
     model = onnx.helper.make_model(onnx.helper.make_graph([], "none", [], []))
-    about = exporting.describe(Design(variant=find_variant("fc_1")), record, "fp32", model, 0.5).to_text()
+    about = exporting.metadata_of(Design(variant=find_variant("fc_1")), record, "fp32", model, 0.5).to_text()
     assert about["data"] == "idx:mi_n_e"
     assert "/home" not in json.dumps({key: about[key] for key in about if not key.startswith("versions")})
 

@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from pairnet.artifact.design import Design, Port
-from pairnet.artifact.inspection import weights_digest
+from pairnet.artifact.inspection import initializers_digest
 from pairnet.errors import (
     AccuracyError,
     AxesError,
@@ -19,7 +19,7 @@ from pairnet.errors import (
 )
 from pairnet.exporting import export as exporting
 from pairnet.exporting import validate
-from pairnet.exporting.validate import check
+from pairnet.exporting.validate import check_file
 from pairnet.models.variants import find_variant
 from pairnet.study.saved import load_run
 
@@ -45,14 +45,14 @@ def tiny(nodes=None, *, x=("x", ["N", 3]), y=("y", ["N", 2]), y_type=TensorProto
         [numpy_helper.from_array(WEIGHT, "weight"), *extra],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
-    helper.set_model_props(model, {"weights_sha256": weights_digest(model)})
+    helper.set_model_props(model, {"weights_sha256": initializers_digest(model)})
     return model
 
 
 def run(model, tmp_path):
     path = tmp_path / "tiny.onnx"
     path.write_bytes(model if isinstance(model, bytes) else model.SerializeToString())
-    return check(path, INPUTS, OUTPUTS, feeds={"x": X}, expected=expected)
+    return check_file(path, INPUTS, OUTPUTS, feeds={"x": X}, expected=expected)
 
 
 @pytest.mark.parametrize(("batch", "refused"), [(1, False), (1000, True)])
@@ -142,7 +142,7 @@ def test_step_6_values_are_compared_at_every_batch_size(tmp_path):
         return expected(feeds)
 
     (tmp_path / "tiny.onnx").write_bytes(tiny().SerializeToString())
-    check(tmp_path / "tiny.onnx", INPUTS, OUTPUTS, feeds={"x": X}, expected=spy)
+    check_file(tmp_path / "tiny.onnx", INPUTS, OUTPUTS, feeds={"x": X}, expected=spy)
     assert seen == [1, 2, 7, 1000]
 
 
@@ -154,14 +154,16 @@ def test_a_weight_corrupted_after_the_export_is_detected(forged, models, trained
     values.flat[7] += 1
     weight.CopyFrom(numpy_helper.from_array(values, weight.name))
     if forged:
-        helper.set_model_props(model, {"weights_sha256": weights_digest(model)})
+        helper.set_model_props(model, {"weights_sha256": initializers_digest(model)})
     path = tmp_path / "m.onnx"
     onnx.save(model, path)
     run = exporting.prepare(load_run(trained("final_model")), "final_model", digits5k, "images")
     design = Design(variant=find_variant("final_model"), with_digits=True)
     feeds = {"pair": exporting._enough(run.testing)}
     with pytest.raises(ValuesError if forged else WeightsError):
-        check(path, design.inputs, design.outputs, feeds=feeds, expected=lambda f: exporting._expected(design, run, f))
+        check_file(
+            path, design.inputs, design.outputs, feeds=feeds, expected=lambda f: exporting._expected(design, run, f)
+        )
 
 
 @pytest.mark.parametrize("part", ["joint", "encoder"])
@@ -212,9 +214,9 @@ def test_step_6_values_if_many_differ_a_little(tmp_path):
     nodes = [helper.make_node("MatMul", ["x", "weight"], ["p"]), helper.make_node("Add", ["p", "shift"], ["y"])]
     path = tmp_path / "tiny.onnx"
     path.write_bytes(tiny(nodes, extra=[shift]).SerializeToString())
-    check(path, INPUTS, OUTPUTS, feeds={"x": X}, expected=expected, tolerance=0.1, rms_tolerance=0.01)
+    check_file(path, INPUTS, OUTPUTS, feeds={"x": X}, expected=expected, tolerance=0.1, rms_tolerance=0.01)
     with pytest.raises(ValuesError, match=r"root mean square is .*: the tolerance is 0\.0001"):
-        check(path, INPUTS, OUTPUTS, feeds={"x": X}, expected=expected, tolerance=0.1, rms_tolerance=1e-4)
+        check_file(path, INPUTS, OUTPUTS, feeds={"x": X}, expected=expected, tolerance=0.1, rms_tolerance=1e-4)
 
 
 def test_all_steps_raise_export_errors():
