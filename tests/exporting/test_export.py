@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto
 
 from pairnet.artifact.design import Design
-from pairnet.artifact.metadata import METADATA
+from pairnet.artifact.metadata import keys
 from pairnet.cli import app
 from pairnet.cli.common import run_app
 from pairnet.data.sources import load_dataset
@@ -90,7 +90,7 @@ def test_metadata_is_complete_and_exact(trained, digits5k, tmp_path):
     record = load_record(folder)
     for part, name in (("joint", "m.onnx"), ("encoder", "m.encoder.onnx"), ("head", "m.head.onnx")):
         about = metadata(tmp_path / name)
-        assert about.keys() == METADATA.keys()
+        assert about.keys() == keys().keys()
         assert about["part"] == part
         assert (float(about["mean"]), float(about["std"])) == (record.mean, record.std)
         assert json.loads(about["seeds"]) == asdict(record.seeds)
