@@ -63,6 +63,9 @@ RULES: Mapping[str, Mapping[str, Collection[Any]]] = {
 """The operators that `pairnet export` writes, the attributes of each, and their values (None: may be absent); tests
 compare them with every file it can write."""
 
+INPUTS = {"Conv": 3, "DequantizeLinear": 3, "QuantizeLinear": 3}
+"""Operators with an optional input that an export always writes; ONNX's checker counts the inputs of the others."""
+
 _TENSOR = ("dims", "data_type", "name", "raw_data", "float_data", "int32_data", "int64_data", "data_location")
 FIELDS = {
     "ModelProto": ("ir_version", "producer_name", "producer_version", "graph", "opset_import", "metadata_props"),
@@ -199,6 +202,10 @@ def _check_graph(model: onnx.ModelProto) -> None:
         if rule is None:
             raise ModelError(f"{name}: expected an operator that `pairnet export` writes, got {shown(node.op_type)}")
         values = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+        if "" in node.input or len(node.input) != INPUTS.get(node.op_type, len(node.input)):
+            raise ModelError(
+                f"{name}: expected all inputs of {node.op_type}, got {len(list(filter(None, node.input)))}"
+            )
         known = len(values) == len(node.attribute) and values.keys() <= rule.keys()
         if not known or not all(values.get(key) in allowed for key, allowed in rule.items()):
             raise ModelError(f"{name}: expected attributes that `pairnet export` writes, got {shown(values)}")
