@@ -12,19 +12,12 @@ import pytest
 from onnx import TensorProto
 
 from pairnet.artifact.design import Design
+from pairnet.artifact.inspection import inspect
 from pairnet.artifact.metadata import keys
 from pairnet.cli import app
 from pairnet.cli.common import run_app
 from pairnet.data.sources import load_dataset
-from pairnet.errors import (
-    AccuracyError,
-    ArgumentError,
-    CheckerError,
-    DataError,
-    ModelError,
-    RecordError,
-    ValuesError,
-)
+from pairnet.errors import AccuracyError, ArgumentError, CheckerError, DataError, ModelError, RecordError, ValuesError
 from pairnet.exporting import export as exporting
 from pairnet.exporting import validate
 from pairnet.exporting.export import export
@@ -82,6 +75,7 @@ def test_each_variant_for_both_input_kinds(variant, kind, trained, digits5k, tmp
 def test_oldest_and_newest_opset(name, opset, trained, digits5k, tmp_path):
     export(trained(name), tmp_path / "m.onnx", dataset=digits5k, opset=opset, with_digits=True)
     assert onnx.load(tmp_path / "m.onnx").opset_import[0].version == opset
+    assert inspect((tmp_path / "m.onnx").read_bytes(), "m.onnx").variant == name
 
 
 def test_metadata_is_complete_and_exact(trained, digits5k, tmp_path):
@@ -221,13 +215,6 @@ def test_a_file_that_the_predictor_would_refuse_is_not_written(unequal, digits5k
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_in_the_place_of_a_file_is_refused_before_anything_is_written(trained, digits5k, tmp_path):
-    (tmp_path / "m.head.onnx").mkdir()
-    with pytest.raises(ArgumentError, match=r"expected a file, got .*m\.head\.onnx, which is a folder"):
-        export(trained("w_net"), tmp_path / "m.onnx", dataset=digits5k, split=True, force=True)
-    assert [path.name for path in tmp_path.iterdir()] == ["m.head.onnx"]
-
-
 def test_a_run_of_another_size_is_not_the_newest_run(unequal, capsys):
     from pairnet.cli.export import _newest
 
@@ -238,13 +225,24 @@ def test_a_run_of_another_size_is_not_the_newest_run(unequal, capsys):
     assert f"to export another run: --run {unequal}" in err
 
 
-def test_existing_files_are_kept_without_force(trained, digits5k, tmp_path):
-    (tmp_path / "m.head.onnx").write_bytes(b"older")
-    with pytest.raises(ArgumentError, match=r"m\.head\.onnx, which exists: replace it with `force`"):
-        export(trained("w_net"), tmp_path / "m.onnx", dataset=digits5k, split=True)
+@pytest.mark.parametrize(
+    ("force", "occupy", "message"),
+    [(False, Path.touch, "which exists: replace it with `force`"), (True, Path.mkdir, "which is a folder")],
+    ids=["file", "folder"],
+)
+def test_an_output_that_is_taken_is_refused_before_anything_is_written(
+    force, occupy, message, trained, digits5k, tmp_path
+):
+    occupy(tmp_path / "m.head.onnx")
+    with pytest.raises(ArgumentError, match=rf"got .*m\.head\.onnx, {message}"):
+        export(trained("w_net"), tmp_path / "m.onnx", dataset=digits5k, split=True, force=force)
     assert [path.name for path in tmp_path.iterdir()] == ["m.head.onnx"]
+
+
+def test_existing_files_are_replaced_with_force(trained, digits5k, tmp_path):
+    (tmp_path / "m.head.onnx").touch()
     export(trained("w_net"), tmp_path / "m.onnx", dataset=digits5k, split=True, force=True)
-    assert len(list(tmp_path.iterdir())) == 3
+    assert len([path for path in tmp_path.iterdir() if path.stat().st_size]) == 3
 
 
 def test_a_changed_record_or_network_is_refused(trained, digits5k, tmp_path):
