@@ -165,10 +165,6 @@ def _parsed(content: bytes) -> onnx.ModelProto:
         model.ParseFromString(content)
     except Exception:  # protobuf's DecodeError, whose package has no types
         raise ModelError("expected an ONNX model, got other bytes: name a file that `pairnet export` wrote") from None
-    size = model.ByteSize()
-    model.DiscardUnknownFields()
-    if model.ByteSize() != size:
-        raise ModelError("expected an ONNX model, got unknown fields: the file is damaged; export the run again")
     return model
 
 
@@ -276,7 +272,12 @@ def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     outline = helper.make_graph(
         graph.node, graph.name, [*graph.input, *large], graph.output, small, value_info=graph.value_info
     )
-    return helper.make_model(outline, opset_imports=model.opset_import, ir_version=model.ir_version)
+    made = helper.make_model(outline, opset_imports=model.opset_import, ir_version=model.ir_version)
+    size = made.ByteSize()
+    made.DiscardUnknownFields()
+    if made.ByteSize() != size:
+        raise ModelError("expected an ONNX model, got unknown fields: the file is damaged; export the run again")
+    return made
 
 
 def _check_ports(model: onnx.ModelProto, metadata: FileMetadata) -> None:

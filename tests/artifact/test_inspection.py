@@ -44,9 +44,16 @@ def test_the_allow_list_has_only_operators_that_exports_write(models):
     assert used == RULES.keys() - {EARLIER}
 
 
+def signed(model, about=()):
+    """The model with the metadata of another one and the checksum of its own weights."""
+    model.metadata_props.extend(about)
+    with suppress(ModelError):  # weights that cannot be read have no checksum
+        next(e for e in model.metadata_props if e.key == "weights_sha256").value = initializers_digest(model)
+    return model
+
+
 def wide(channels, convolutions, kernel):
     """A graph of operators that exports write, whose size is in its numbers: convolutions that share one weight."""
-    template = onnx.ModelProto()
     pads, names = [kernel // 2] * 4, [f"v{i}" for i in range(convolutions)]
     nodes = [helper.make_node("Cast", ["pair"], ["x"], to=TensorProto.FLOAT)]
     nodes += [
@@ -76,8 +83,7 @@ def wide(channels, convolutions, kernel):
         [helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["N"])],
         [numpy_helper.from_array(value, name) for name, value in weights.items()],
     )
-    template.CopyFrom(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9))
-    return template
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
 
 
 @pytest.mark.parametrize(
@@ -89,16 +95,12 @@ def wide(channels, convolutions, kernel):
     ids=str,
 )
 def test_small_files_that_compute_much_are_refused(size, message, models):
-    model, source = wide(*size), onnx.load(models("conv_1"))
-    model.metadata_props.extend(source.metadata_props)
-    next(e for e in model.metadata_props if e.key == "weights_sha256").value = initializers_digest(model)
-    assert len(model.SerializeToString()) < 8_000_000
+    about = onnx.load(models("conv_1")).metadata_props
+    content = signed(wide(*size), about).SerializeToString()
+    assert len(content) < 8_000_000
     with pytest.raises(ModelError, match=message):
-        inspect(model.SerializeToString(), "wide.onnx")
-    harmless = wide(10, 2, 3)
-    harmless.metadata_props.extend(source.metadata_props)
-    next(e for e in harmless.metadata_props if e.key == "weights_sha256").value = initializers_digest(harmless)
-    inspect(harmless.SerializeToString(), "wide.onnx")
+        inspect(content, "wide.onnx")
+    inspect(signed(wide(10, 2, 3), about).SerializeToString(), "wide.onnx")  # a harmless one
 
 
 def test_the_largest_files_of_pairnet_are_far_from_the_limits(models, monkeypatch):
@@ -307,8 +309,7 @@ HOSTILE = {
 def test_a_hostile_graph_is_refused(change, message, models):
     model = onnx.load(models("w_net"))
     change(model)
-    with suppress(ModelError):  # weights that cannot be read have no checksum
-        next(e for e in model.metadata_props if e.key == "weights_sha256").value = initializers_digest(model)
+    signed(model)
     with pytest.raises(ModelError, match=rf"^bad\.onnx: .*(?:{message})") as error:
         inspect(model.SerializeToString(), "bad.onnx")
     assert str(error.value).isprintable()
