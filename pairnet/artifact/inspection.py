@@ -33,32 +33,19 @@ SMALL = 16  # elements of an initializer that shape inference may need, such as 
 EARLIER = "ReduceSum"
 """An operator in files of earlier versions; an export does not write it any more."""
 
-_AXIS_1 = {"axis": (1,)}
+_PLAIN = ("Add", "BatchNormalization", "GlobalAveragePool", "MatMul", "Mul", "QuantizeLinear", "Relu", "Reshape")
 _SQUARES = [[side, side] for side in range(1, SIDE + 1)]
-_POOLING = {"kernel_shape": _SQUARES, "strides": _SQUARES}
 _PADS = [[start, start, end, end] for start in range(SIDE // 2 + 1) for end in range(start + 1)]
 RULES: Mapping[str, Mapping[str, Collection[Any]]] = {
-    "Add": {},
-    "AveragePool": _POOLING,
-    "BatchNormalization": {},
+    **{operator: {} for operator in (*_PLAIN, "Sigmoid", "Sub")},
+    **{operator: {"axis": (1,)} for operator in ("Concat", "Flatten", "Split")},
+    **{operator: {"kernel_shape": _SQUARES, "strides": _SQUARES} for operator in ("AveragePool", "MaxPool")},
     "Cast": {"to": (TensorProto.FLOAT, TensorProto.FLOAT16)},
-    "Concat": _AXIS_1,
-    "Conv": {**_POOLING, "pads": _PADS},
+    "Conv": {"kernel_shape": _SQUARES, "strides": _SQUARES, "pads": _PADS},
     "DequantizeLinear": {"axis": (None, 0)},
-    "Flatten": _AXIS_1,
     "Gemm": {"transB": (1,)},
-    "GlobalAveragePool": {},
-    "MatMul": {},
-    "MaxPool": _POOLING,
-    "Mul": {},
-    "QuantizeLinear": {},
     EARLIER: {"keepdims": (0,)},
-    "Relu": {},
-    "Reshape": {},
-    "Sigmoid": {},
     "Softmax": {"axis": (-1,)},
-    "Split": _AXIS_1,
-    "Sub": {},
 }
 """The operators that `pairnet export` writes, the attributes of each, and their values (None: may be absent); tests
 compare them with every file it can write."""
@@ -291,11 +278,6 @@ def _check_ports(model: onnx.ModelProto, metadata: FileMetadata) -> None:
     ):
         if got != expected:
             raise ModelError(
-                f"expected the ports of {metadata.part} for {metadata.input_kind}, {_shown_ports(expected)}, "
-                f"got {_shown_ports(got)}: export the run again"
+                f"expected the ports of {metadata.part} for {metadata.input_kind}, {', '.join(map(str, expected))}, "
+                f"got {', '.join(map(str, got)) or 'none'}: export the run again"
             )
-
-
-def _shown_ports(ports: Iterable[Port]) -> str:
-    """Ports for a message: "pair uint8 (N,2,28,28)"."""
-    return ", ".join(f"{shown(port.name)} {port.dtype} ({','.join(map(str, port.axes))})" for port in ports) or "none"

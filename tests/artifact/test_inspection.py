@@ -37,6 +37,22 @@ def test_each_file_that_an_export_writes_passes(variant, kind, precision, models
         assert metadata.to_text() == {entry.key: entry.value for entry in onnx.load(path).metadata_props}
 
 
+def test_files_of_earlier_versions_are_read(models):
+    """Without `test_pairs`, and with a sum over an axis in place of a product with ones."""
+    model = onnx.load(models("order_net"))
+    graph = model.graph
+    model.metadata_props.remove(next(entry for entry in model.metadata_props if entry.key == "test_pairs"))
+    product, last = (next(node for node in graph.node if node.name == name) for name in ("head.sum", "probability"))
+    product.CopyFrom(node(EARLIER, [product.input[0], "axis"], ["probability"], keepdims=0))
+    graph.node.remove(last)
+    for name in ("ones", "probability.shape"):
+        graph.initializer.remove(next(tensor for tensor in graph.initializer if tensor.name == name))
+    graph.initializer.append(numpy_helper.from_array(np.array([1], np.int64), "axis"))
+    graph.value_info.remove(next(value for value in graph.value_info if value.name == "head.sum"))
+    about = inspect(signed(model).SerializeToString(), "earlier.onnx")
+    assert about.test_pairs == about.pairs == 200
+
+
 def test_the_allow_list_has_only_operators_that_exports_write(models):
     names = ("final_model", "final_model_bn", "a_net", "order_net", "conv_1")
     paths = [models(name, "images", precision) for name in names for precision in ("fp32", "fp16", "int8")]
@@ -299,7 +315,7 @@ HOSTILE = {
     "other output": (lambda model: setattr(model.graph.output[0], "name", "features"), "expected "),
     "fixed batch": (
         lambda model: setattr(model.graph.input[0].type.tensor_type.shape.dim[0], "dim_value", 1),
-        r"\(N,2,28,28\), got 'pair' uint8 \(1,2,28,28\)",
+        r"\(N,2,28,28\), got pair uint8 \(1,2,28,28\)",
     ),
     "wrong shape": (size_of("tower.conv1", 1, 33), "checker accepts"),
 }

@@ -89,11 +89,11 @@ def constant(name, *values):
         ({"nodes": product("Mystery")}, CheckerError, r"tiny\.onnx: expected a model that ONNX's checker accepts"),
         ({"y": ("z", ["N", 2])}, NamesError, "expected outputs y, got z"),
         ({"x": ("pair", ["N", 3])}, NamesError, "expected inputs x, got pair"),
-        ({"x": ("x", [2, 3]), "y": ("y", [2, 2])}, AxesError, r"expected x float32 \[N,3\], got float32 \[2,3\]"),
+        ({"x": ("x", [2, 3]), "y": ("y", [2, 2])}, AxesError, r"expected x float32 \(N,3\), got x float32 \(2,3\)"),
         (
             {"nodes": product("Cast", to=10), "y_type": TensorProto.FLOAT16},
             AxesError,
-            r"y float32 \[N,2\], got float16",
+            r"y float32 \(N,2\), got y float16",
         ),
         (
             {"nodes": product("Reshape", "s"), "extra": [constant("s", 1, 2)]},
@@ -103,7 +103,7 @@ def constant(name, *values):
         (
             {"nodes": product("Gather", "row"), "extra": [constant("row", 0)]},
             ShapesError,
-            r"expected y float32 \[2,2\] from a batch of 2, got float32 \[1,2\]",
+            r"expected y float32 \(2,2\) from a batch of 2, got y float32 \(1,2\)",
         ),
     ],
     ids=["checker", "output", "input", "fixed batch", "type", "batch size in the graph", "output too small"],
