@@ -215,7 +215,7 @@ def write_null(path: Path) -> None:
     """
     from onnx import TensorProto, helper, numpy_helper
 
-    from pairnet.artifact.inspection import inspect, weights_digest
+    from pairnet.artifact.inspection import initializers_digest, inspect
     from pairnet.artifact.metadata import FileMetadata
     from pairnet.host import revision
     from pairnet.records.run import seeds_of_draw
@@ -264,7 +264,7 @@ def write_null(path: Path) -> None:
         versions={},
         revision=revision(),
         run_revision=revision(),
-        weights_sha256=weights_digest(model),
+        weights_sha256=initializers_digest(model),
     )
     helper.set_model_props(model, metadata.to_text())
     content = model.SerializeToString()

@@ -32,6 +32,10 @@ class Port:
     dtype: str  # NumPy's name
     axes: Axes
 
+    def __str__(self) -> str:
+        """For messages: "pair uint8 (N,2,28,28)"."""
+        return f"{self.name} {self.dtype} ({','.join(map(str, self.axes))})"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Design:

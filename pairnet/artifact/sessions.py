@@ -1,7 +1,6 @@
 """ONNX Runtime sessions: which provider runs a model, with which settings, and what is missing if it cannot run."""
 
 import ctypes
-import sys
 import warnings
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -134,16 +133,14 @@ def missing(provider: str) -> str:
         return f"the installed onnxruntime {ort.__version__} was built without {provider}: {remedy}"
     if provider not in (PROVIDERS["tensorrt"], PROVIDERS["cuda"]):
         return ""
-    if reason := _load_failure("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"):
+    if reason := _load_failure("libcuda.so.1"):
         return f"the NVIDIA driver is missing ({reason}): install it on a machine with an NVIDIA GPU"
     if find_spec("nvidia") is not None:  # NVIDIA's wheels: their libraries are not on the loader's path
         ort.preload_dlls()
     folder = Path(ort.__file__).parent / "capi"
     name = "tensorrt" if provider == PROVIDERS["tensorrt"] else "cuda"
-    library = f"onnxruntime_providers_{name}.dll" if sys.platform == "win32" else f"libonnxruntime_providers_{name}.so"
-    if sys.platform != "win32":
-        _load_failure(str(folder / "libonnxruntime_providers_shared.so"), shared=True)  # the next one needs its symbols
-    if reason := _load_failure(str(folder / library)):
+    _load_failure(str(folder / "libonnxruntime_providers_shared.so"), shared=True)  # the next one needs its symbols
+    if reason := _load_failure(str(folder / f"libonnxruntime_providers_{name}.so")):
         remedy = "install TensorRT (pip install tensorrt)" if name == "tensorrt" else GPU_WHEELS
         return f"a library is missing ({reason}): {remedy}"
     return ""

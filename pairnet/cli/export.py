@@ -12,7 +12,7 @@ from pairnet.cli.common import Data, DataDir, Json, Runs, VariantFile, announce
 from pairnet.cli.output import console, note, plain_table, print_json, printable
 from pairnet.cli.variants import choose_variant
 from pairnet.errors import ArgumentError
-from pairnet.exporting.plan import DEFAULT_MAX_DROP, plan
+from pairnet.exporting.plan import DEFAULT_MAX_DROP, plan_files
 from pairnet.wording import counted
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def export(
             "force": force,
         }
         target = _target(output, variant.name, precision, every=every)
-        plan(variant, target, **options)  # fails before anything is trained for it, and before torch is imported
+        plan_files(variant, target, **options)  # fails before anything is trained for it, and before torch is imported
         from pairnet.exporting.export import export as export_run
 
         asked = data if data != "auto" or data_dir is not None else None

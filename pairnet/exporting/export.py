@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from pairnet.artifact.design import DEFAULT_OPSET, Design, InputKind, Precision
-from pairnet.artifact.inspection import inspect, weights_digest
+from pairnet.artifact.inspection import initializers_digest, inspect
 from pairnet.artifact.metadata import PRIVATE_SOURCE, FileMetadata
 from pairnet.artifact.recorded import as_input, measure
 from pairnet.artifact.sessions import open_session
@@ -25,9 +25,9 @@ from pairnet.data.pairs import Moments, pool_and_normalise
 from pairnet.data.sources import Dataset, load_dataset
 from pairnet.errors import AccuracyError, ArgumentError, CheckerError, ModelError, RecordError
 from pairnet.exporting import graph as graphs
-from pairnet.exporting.plan import DEFAULT_MAX_DROP, path_of, plan
+from pairnet.exporting.plan import DEFAULT_MAX_DROP, path_of, plan_files
 from pairnet.exporting.quantise import quantise
-from pairnet.exporting.validate import BATCHES, TOLERANCE, Arrays, check
+from pairnet.exporting.validate import BATCHES, TOLERANCE, Arrays, check_file
 from pairnet.host import revision
 from pairnet.models.networks import JointNetwork, TwinNetwork
 from pairnet.records.record import RunRecord
@@ -61,7 +61,7 @@ class Exported:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Trained:
+class Prepared:
     """A saved run with the pairs on which its files are calibrated (training) and measured (testing)."""
 
     record: RunRecord
@@ -102,7 +102,7 @@ def export(
     output = Path(output)
     saved = run if isinstance(run, TrainedRun) else load_run(run)
     name = saved.record.run.variant.name if isinstance(run, TrainedRun) else str(run)
-    groups = plan(
+    groups = plan_files(
         saved.record.run.variant,
         output,
         input_kind=input_kind,
@@ -127,7 +127,7 @@ def export(
     return [replace(group, paths=tuple(output.with_name(path.name) for path in group.paths)) for group in exported]
 
 
-def prepare(saved: TrainedRun, name: str, dataset: Dataset, input_kind: InputKind) -> Trained:
+def prepare(saved: TrainedRun, name: str, dataset: Dataset, input_kind: InputKind) -> Prepared:
     """A trained run with its own draws.  name: what messages call it.
 
     The network is measured again on the recorded test draw. Raises DataError if `dataset` is not that of the run, and
@@ -141,7 +141,7 @@ def prepare(saved: TrainedRun, name: str, dataset: Dataset, input_kind: InputKin
     targets, probability = testing.targets > 0.5, predict(network, testing, moments).numpy()
     accuracy = measure(lambda _: probability, (testing, targets))
     _check_recorded(name, record, accuracy)
-    return Trained(
+    return Prepared(
         record=record,
         network=network,
         training=as_input(training, dataset.train, moments, input_kind),
@@ -161,7 +161,7 @@ def _check_recorded(name: str, record: RunRecord, accuracy: float) -> None:
         )
 
 
-def describe(
+def metadata_of(
     design: Design, record: RunRecord, precision: Precision, model: onnx.ModelProto, accuracy: float
 ) -> FileMetadata:
     """The metadata of a file; artifact.metadata.METADATA explains each key."""
@@ -192,7 +192,7 @@ def describe(
         versions={"trained": record.environment.versions, "exported": versions},
         revision=revision(),
         run_revision=record.environment.revision,
-        weights_sha256=weights_digest(model),
+        weights_sha256=initializers_digest(model),
     )
 
 
@@ -203,7 +203,7 @@ def _plain(name: str) -> str:
 
 def _write(
     designs: tuple[Design, ...],
-    trained: Trained,
+    trained: Prepared,
     precision: Precision,
     max_drop: float,
     output: Path,
@@ -230,12 +230,12 @@ def _write(
     paths, differences = [], []
     tolerance, rms_tolerance = TOLERANCES[precision]
     for design, model, original in zip(designs, models, exact, strict=True):
-        metadata = describe(design, trained.record, precision, model, accuracy)
+        metadata = metadata_of(design, trained.record, precision, model, accuracy)
         onnx.helper.set_model_props(model, metadata.to_text())
         path = path_of(design, output)
         path.write_bytes(model.SerializeToString(deterministic=True))
         paths.append(path)
-        difference = check(
+        difference = check_file(
             path,
             design.inputs,
             design.outputs,
@@ -277,7 +277,7 @@ def _probability(models: list[onnx.ModelProto], pairs: NDArray[Any]) -> NDArray[
     return probability
 
 
-def _feeds(design: Design, trained: Trained, pairs: NDArray[Any]) -> dict[str, NDArray[Any]]:
+def _feeds(design: Design, trained: Prepared, pairs: NDArray[Any]) -> dict[str, NDArray[Any]]:
     """Inputs of a file of this part for `pairs`; a head gets PyTorch's features."""
     if design.part == "joint":
         return {"pair": pairs}
@@ -288,7 +288,7 @@ def _feeds(design: Design, trained: Trained, pairs: NDArray[Any]) -> dict[str, N
 
 
 @torch.inference_mode()
-def _expected(design: Design, trained: Trained, feeds: Arrays) -> dict[str, NDArray[Any]]:
+def _expected(design: Design, trained: Prepared, feeds: Arrays) -> dict[str, NDArray[Any]]:
     """Outputs of PyTorch for the same inputs."""
     network, inputs = (
         trained.network,

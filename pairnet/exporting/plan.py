@@ -12,7 +12,7 @@ DEFAULT_MAX_DROP = 0.5
 """Percentage points of accuracy that an export may lose."""
 
 
-def plan(
+def plan_files(
     variant: Variant,
     output: Path,
     *,

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 
 from pairnet.artifact.design import Port
-from pairnet.artifact.inspection import declared_ports, weights_digest
+from pairnet.artifact.inspection import declared_ports, initializers_digest
 from pairnet.artifact.sessions import open_session
 from pairnet.errors import AxesError, CheckerError, NamesError, ShapesError, ValuesError, WeightsError
 
@@ -23,7 +24,7 @@ TOLERANCE = 1e-5
 Arrays = Mapping[str, NDArray[Any]]
 
 
-def check(
+def check_file(
     path: Path,
     inputs: tuple[Port, ...],
     outputs: tuple[Port, ...],
@@ -59,7 +60,7 @@ def check_model(path: Path) -> onnx.ModelProto:
         reason = " ".join(str(error).split())
         raise CheckerError(f"{path.name}: expected a model that ONNX's checker accepts, it reports: {reason}") from None
     recorded = {entry.key: entry.value for entry in model.metadata_props}.get("weights_sha256", "none")
-    if (digest := weights_digest(model)) != recorded:
+    if (digest := initializers_digest(model)) != recorded:
         raise WeightsError(
             f"{path.name}: expected weights of SHA-256 {recorded[:12]}, as in its metadata, got {digest[:12]}: "
             "the file is damaged or was changed; export the run again"
@@ -109,9 +110,7 @@ def check_axes(path: Path, model: onnx.ModelProto, inputs: tuple[Port, ...], out
     declared = declared_ports([*model.graph.input, *model.graph.output])
     for port, got in zip((*inputs, *outputs), declared, strict=True):
         if port != got:
-            raise AxesError(
-                f"{path.name}: expected {port.name} {_shown(port.dtype, port.axes)}, got {_shown(got.dtype, got.axes)}"
-            )
+            raise AxesError(f"{path.name}: expected {port}, got {got}")
 
 
 def check_shapes(path: Path, outputs: tuple[Port, ...], feeds: Arrays) -> list[dict[str, NDArray[Any]]]:
@@ -128,13 +127,10 @@ def check_shapes(path: Path, outputs: tuple[Port, ...], feeds: Arrays) -> list[d
         raise ShapesError(f"{path.name}: expected a batch of {batch} to run, ONNX Runtime reports: {reason}") from None
     for batch, values in zip(BATCHES, runs, strict=True):
         for port in outputs:
-            shape = tuple(batch if isinstance(axis, str) else axis for axis in port.axes)
-            value = values[port.name]
-            if (port.dtype, shape) != (value.dtype.name, value.shape):
-                raise ShapesError(
-                    f"{path.name}: expected {port.name} {_shown(port.dtype, shape)} from a batch of {batch}, "
-                    f"got {_shown(value.dtype.name, value.shape)}"
-                )
+            expected = replace(port, axes=tuple(batch if isinstance(axis, str) else axis for axis in port.axes))
+            got = replace(port, dtype=values[port.name].dtype.name, axes=values[port.name].shape)
+            if expected != got:
+                raise ShapesError(f"{path.name}: expected {expected} from a batch of {batch}, got {got}")
     return runs
 
 
@@ -172,7 +168,3 @@ def _batches() -> list[slice]:
     """Rows of each batch: no two begin with the same row, except the largest, which takes all rows."""
     starts = (sum(BATCHES[:-1][:k]) for k in range(len(BATCHES) - 1))
     return [*(slice(start, start + size) for start, size in zip(starts, BATCHES, strict=False)), slice(0, BATCHES[-1])]
-
-
-def _shown(dtype: str, axes: tuple[str | int, ...]) -> str:
-    return f"{dtype} [{','.join(map(str, axes))}]"

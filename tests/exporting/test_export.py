@@ -12,19 +12,12 @@ import pytest
 from onnx import TensorProto
 
 from pairnet.artifact.design import Design
-from pairnet.artifact.metadata import METADATA
+from pairnet.artifact.inspection import inspect
+from pairnet.artifact.metadata import keys
 from pairnet.cli import app
 from pairnet.cli.common import run_app
 from pairnet.data.sources import load_dataset
-from pairnet.errors import (
-    AccuracyError,
-    ArgumentError,
-    CheckerError,
-    DataError,
-    ModelError,
-    RecordError,
-    ValuesError,
-)
+from pairnet.errors import AccuracyError, ArgumentError, CheckerError, DataError, ModelError, RecordError, ValuesError
 from pairnet.exporting import export as exporting
 from pairnet.exporting import validate
 from pairnet.exporting.export import export
@@ -82,6 +75,7 @@ def test_each_variant_for_both_input_kinds(variant, kind, trained, digits5k, tmp
 def test_oldest_and_newest_opset(name, opset, trained, digits5k, tmp_path):
     export(trained(name), tmp_path / "m.onnx", dataset=digits5k, opset=opset, with_digits=True)
     assert onnx.load(tmp_path / "m.onnx").opset_import[0].version == opset
+    assert inspect((tmp_path / "m.onnx").read_bytes(), "m.onnx").variant == name
 
 
 def test_metadata_is_complete_and_exact(trained, digits5k, tmp_path):
@@ -90,7 +84,7 @@ def test_metadata_is_complete_and_exact(trained, digits5k, tmp_path):
     record = load_record(folder)
     for part, name in (("joint", "m.onnx"), ("encoder", "m.encoder.onnx"), ("head", "m.head.onnx")):
         about = metadata(tmp_path / name)
-        assert about.keys() == METADATA.keys()
+        assert about.keys() == keys().keys()
         assert about["part"] == part
         assert (float(about["mean"]), float(about["std"])) == (record.mean, record.std)
         assert json.loads(about["seeds"]) == asdict(record.seeds)
@@ -226,13 +220,6 @@ def test_a_file_that_the_predictor_would_refuse_is_not_written(unequal, digits5k
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_in_the_place_of_a_file_is_refused_before_anything_is_written(trained, digits5k, tmp_path):
-    (tmp_path / "m.head.onnx").mkdir()
-    with pytest.raises(ArgumentError, match=r"expected a file, got .*m\.head\.onnx, which is a folder"):
-        export(trained("w_net"), tmp_path / "m.onnx", dataset=digits5k, split=True, force=True)
-    assert [path.name for path in tmp_path.iterdir()] == ["m.head.onnx"]
-
-
 def test_a_run_of_another_size_is_not_the_newest_run(unequal, capsys):
     from pairnet.cli.export import _newest
 
@@ -243,13 +230,24 @@ def test_a_run_of_another_size_is_not_the_newest_run(unequal, capsys):
     assert f"to export another run: --run {unequal}" in err
 
 
-def test_existing_files_are_kept_without_force(trained, digits5k, tmp_path):
-    (tmp_path / "m.head.onnx").write_bytes(b"older")
-    with pytest.raises(ArgumentError, match=r"m\.head\.onnx, which exists: replace it with `force`"):
-        export(trained("w_net"), tmp_path / "m.onnx", dataset=digits5k, split=True)
+@pytest.mark.parametrize(
+    ("force", "occupy", "message"),
+    [(False, Path.touch, "which exists: replace it with `force`"), (True, Path.mkdir, "which is a folder")],
+    ids=["file", "folder"],
+)
+def test_an_output_that_is_taken_is_refused_before_anything_is_written(
+    force, occupy, message, trained, digits5k, tmp_path
+):
+    occupy(tmp_path / "m.head.onnx")
+    with pytest.raises(ArgumentError, match=rf"got .*m\.head\.onnx, {message}"):
+        export(trained("w_net"), tmp_path / "m.onnx", dataset=digits5k, split=True, force=force)
     assert [path.name for path in tmp_path.iterdir()] == ["m.head.onnx"]
+
+
+def test_existing_files_are_replaced_with_force(trained, digits5k, tmp_path):
+    (tmp_path / "m.head.onnx").touch()
     export(trained("w_net"), tmp_path / "m.onnx", dataset=digits5k, split=True, force=True)
-    assert len(list(tmp_path.iterdir())) == 3
+    assert len([path for path in tmp_path.iterdir() if path.stat().st_size]) == 3
 
 
 def test_a_changed_record_or_network_is_refused(trained, digits5k, tmp_path):
@@ -295,7 +293,7 @@ def test_the_path_of_a_users_folder_is_not_in_the_file(trained, digits5k):
     record = load_record(trained("fc_1"))
     record = replace(record, data=replace(record.run.images, name="idx:mi[n]e", source="idx:/home/me/mine"))
     model = onnx.helper.make_model(onnx.helper.make_graph([], "none", [], []))
-    about = exporting.describe(Design(variant=find_variant("fc_1")), record, "fp32", model, 0.5).to_text()
+    about = exporting.metadata_of(Design(variant=find_variant("fc_1")), record, "fp32", model, 0.5).to_text()
     assert about["data"] == "idx:mi_n_e"
     assert "/home" not in json.dumps({key: about[key] for key in about if not key.startswith("versions")})
 
@@ -331,21 +329,24 @@ def test_the_command_trains_a_missing_run_and_then_uses_the_newest(tmp_path, mon
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--opset", "5"], "expected 13 to 22, got 5"),
-        (["--max-drop", "nan"], "expected 0 to 100 percentage points, got nan"),
-        (["--max-drop", "-3"], "expected 0 to 100 percentage points, got -3"),
-        (["--with-digits"], "no auxiliary classifier"),
-        (["--split"], "one encoder for both images"),
-        (["--output", "there.onnx"], "there.onnx, which exists: replace it with"),
+        (["--model", "fc_1", "--opset", "5"], "expected 13 to 22, got 5"),
+        (["--model", "fc_1", "--max-drop", "nan"], "expected 0 to 100 percentage points, got nan"),
+        (["--model", "fc_1", "--max-drop", "-3"], "expected 0 to 100 percentage points, got -3"),
+        (["--model", "fc_1", "--with-digits"], "no auxiliary classifier"),
+        (["--model", "fc_1", "--split"], "one encoder for both images"),
+        (["--model", "fc_1", "--output", "there.onnx"], "there.onnx, which exists: replace it with"),
+        ([], "expected one of --model, --run and --all"),
+        (["--model", "final_modl"], "did you mean final_model"),
+        (["--model", "fc_1", "--all"], "expected one of"),
+        (["--run", "nowhere"], "nowhere is not a saved run"),
     ],
 )
-def test_wrong_options_are_refused_before_anything_is_trained(arguments, message, tmp_path, monkeypatch, capsys):
+def test_the_command_refuses_in_one_line_before_anything_is_trained(arguments, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "there.onnx").write_bytes(b"older")
-    status, _, err = command(capsys, "export", "--model", "fc_1", *arguments)
-    assert status != 0
+    status, out, err = command(capsys, "export", *arguments)
+    assert (status, out, err.count("\n")) == (2, "", 1)
     assert message in err
-    assert err.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["there.onnx"]
 
 
@@ -367,23 +368,6 @@ def test_all_variants_are_exported_with_what_each_supports(trained, tmp_path, mo
     assert {path.name for path in (tmp_path / "models").iterdir()} == {
         "fc_1.onnx", "no_w_net.onnx", "final_model.onnx", "final_model.encoder.onnx", "final_model.head.onnx"
     }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ([], "expected one of --model, --run and --all"),
-        (["--model", "final_modl"], "did you mean final_model"),
-        (["--model", "fc_1", "--all"], "expected one of"),
-        (["--run", "nowhere"], "nowhere is not a saved run"),
-    ],
-)
-def test_the_command_refuses_in_one_line(arguments, message, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    status, out, err = command(capsys, "export", *arguments)
-    assert (status, out) == (2, "")
-    assert message in err
-    assert err.count("\n") == 1
 
 
 def test_rows_repeat_if_a_draw_is_smaller_than_the_largest_batch():

@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from pairnet.artifact.design import Design, Port
-from pairnet.artifact.inspection import weights_digest
+from pairnet.artifact.inspection import initializers_digest
 from pairnet.errors import (
     AccuracyError,
     AxesError,
@@ -19,7 +19,7 @@ from pairnet.errors import (
 )
 from pairnet.exporting import export as exporting
 from pairnet.exporting import validate
-from pairnet.exporting.validate import check
+from pairnet.exporting.validate import check_file
 from pairnet.models.variants import find_variant
 from pairnet.study.saved import load_run
 
@@ -45,14 +45,14 @@ def tiny(nodes=None, *, x=("x", ["N", 3]), y=("y", ["N", 2]), y_type=TensorProto
         [numpy_helper.from_array(WEIGHT, "weight"), *extra],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
-    helper.set_model_props(model, {"weights_sha256": weights_digest(model)})
+    helper.set_model_props(model, {"weights_sha256": initializers_digest(model)})
     return model
 
 
 def run(model, tmp_path):
     path = tmp_path / "tiny.onnx"
     path.write_bytes(model if isinstance(model, bytes) else model.SerializeToString())
-    return check(path, INPUTS, OUTPUTS, feeds={"x": X}, expected=expected)
+    return check_file(path, INPUTS, OUTPUTS, feeds={"x": X}, expected=expected)
 
 
 @pytest.mark.parametrize(("batch", "refused"), [(1, False), (1000, True)])
@@ -73,18 +73,53 @@ def test_a_valid_file_passes_and_its_difference_is_returned(tmp_path):
     assert 0 <= run(tiny(), tmp_path) <= validate.TOLERANCE
 
 
-def test_step_1_the_checker(tmp_path):
-    model = tiny()
-    model.graph.node[0].op_type = "Mystery"
-    with pytest.raises(CheckerError, match=r"tiny\.onnx: expected a model that ONNX's checker accepts"):
-        run(model, tmp_path)
-    with pytest.raises(CheckerError):
-        run(b"not a model", tmp_path)
-    with pytest.raises(CheckerError):
-        run(tiny().SerializeToString()[:-20], tmp_path)
+def product(operator, *inputs, **attributes):
+    """Nodes of y = operator(x @ weight, ...)."""
+    last = helper.make_node(operator, ["p", *inputs], ["y"], **attributes)
+    return [helper.make_node("MatMul", ["x", "weight"], ["p"]), last]
 
 
-def test_step_2_the_weights(tmp_path):
+def constant(name, *values):
+    return numpy_helper.from_array(np.array(values, np.int64), name)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"nodes": product("Mystery")}, CheckerError, r"tiny\.onnx: expected a model that ONNX's checker accepts"),
+        ({"y": ("z", ["N", 2])}, NamesError, "expected outputs y, got z"),
+        ({"x": ("pair", ["N", 3])}, NamesError, "expected inputs x, got pair"),
+        ({"x": ("x", [2, 3]), "y": ("y", [2, 2])}, AxesError, r"expected x float32 \(N,3\), got x float32 \(2,3\)"),
+        (
+            {"nodes": product("Cast", to=10), "y_type": TensorProto.FLOAT16},
+            AxesError,
+            r"y float32 \(N,2\), got y float16",
+        ),
+        (
+            {"nodes": product("Reshape", "s"), "extra": [constant("s", 1, 2)]},
+            ShapesError,
+            "expected a batch of 2 to run",
+        ),
+        (
+            {"nodes": product("Gather", "row"), "extra": [constant("row", 0)]},
+            ShapesError,
+            r"expected y float32 \(2,2\) from a batch of 2, got y float32 \(1,2\)",
+        ),
+    ],
+    ids=["checker", "output", "input", "fixed batch", "type", "batch size in the graph", "output too small"],
+)
+def test_a_step_that_fails_raises_its_own_error(options, error, message, tmp_path):
+    with pytest.raises(error, match=message):
+        run(tiny(**options), tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"not a model", tiny().SerializeToString()[:-20]], ids=["text", "cut off"])
+def test_a_file_that_is_no_model_fails_the_first_step(content, tmp_path):
+    with pytest.raises(CheckerError):
+        run(content, tmp_path)
+
+
+def test_weights_are_compared_with_their_checksum(tmp_path):
     model = tiny()
     model.graph.initializer[0].CopyFrom(numpy_helper.from_array(WEIGHT + 1, "weight"))
     with pytest.raises(WeightsError, match=r"expected weights of SHA-256 \w{12}, .* got \w{12}"):
@@ -94,44 +129,11 @@ def test_step_2_the_weights(tmp_path):
         run(model, tmp_path)
 
 
-def test_step_3_names(tmp_path):
-    with pytest.raises(NamesError, match="expected outputs y, got z"):
-        run(tiny(y=("z", ["N", 2])), tmp_path)
-    with pytest.raises(NamesError, match="expected inputs x, got pair"):
-        run(tiny(x=("pair", ["N", 3])), tmp_path)
-
-
-def test_step_4_axes_if_the_batch_size_is_fixed(tmp_path):
-    with pytest.raises(AxesError, match=r"expected x float32 \[N,3\], got float32 \[2,3\]"):
-        run(tiny(x=("x", [2, 3]), y=("y", [2, 2])), tmp_path)
-
-
-def test_step_4_axes_if_the_type_differs(tmp_path):
-    nodes = [helper.make_node("MatMul", ["x", "weight"], ["p"]), helper.make_node("Cast", ["p"], ["y"], to=10)]
-    with pytest.raises(AxesError, match=r"expected y float32 \[N,2\], got float16"):
-        run(tiny(nodes, y_type=TensorProto.FLOAT16), tmp_path)
-
-
-def test_step_5_shapes_if_the_graph_contains_a_batch_size(tmp_path):
-    nodes = [helper.make_node("MatMul", ["x", "weight"], ["p"]), helper.make_node("Reshape", ["p", "two"], ["y"])]
-    hidden = numpy_helper.from_array(np.array([1, 2], np.int64), "two")
-    with pytest.raises(ShapesError, match="expected a batch of 2 to run"):
-        run(tiny(nodes, y=("y", ["N", 2]), extra=[hidden]), tmp_path)
-
-
-def test_step_5_shapes_if_an_output_is_too_small(tmp_path):
-    nodes = [helper.make_node("MatMul", ["x", "weight"], ["p"]), helper.make_node("Gather", ["p", "row"], ["y"])]
-    one = numpy_helper.from_array(np.array([0], np.int64), "row")
-    with pytest.raises(ShapesError, match=r"expected y float32 \[2,2\] from a batch of 2, got float32 \[1,2\]"):
-        run(tiny(nodes, extra=[one]), tmp_path)
-
-
 @pytest.mark.parametrize(("wrong", "message"), [(0.01, r"0\.0\d+"), (np.nan, "nan")])
 def test_step_6_values(wrong, message, tmp_path):
     shift = numpy_helper.from_array(np.array([0, wrong], np.float32), "shift")
-    nodes = [helper.make_node("MatMul", ["x", "weight"], ["p"]), helper.make_node("Add", ["p", "shift"], ["y"])]
     with pytest.raises(ValuesError, match=rf"expected y \[0, 1\] of a batch of 1 .* difference is {message}.*1e-05"):
-        run(tiny(nodes, extra=[shift]), tmp_path)
+        run(tiny(product("Add", "shift"), extra=[shift]), tmp_path)
 
 
 def test_step_6_values_are_compared_at_every_batch_size(tmp_path):
@@ -142,7 +144,7 @@ def test_step_6_values_are_compared_at_every_batch_size(tmp_path):
         return expected(feeds)
 
     (tmp_path / "tiny.onnx").write_bytes(tiny().SerializeToString())
-    check(tmp_path / "tiny.onnx", INPUTS, OUTPUTS, feeds={"x": X}, expected=spy)
+    check_file(tmp_path / "tiny.onnx", INPUTS, OUTPUTS, feeds={"x": X}, expected=spy)
     assert seen == [1, 2, 7, 1000]
 
 
@@ -154,14 +156,16 @@ def test_a_weight_corrupted_after_the_export_is_detected(forged, models, trained
     values.flat[7] += 1
     weight.CopyFrom(numpy_helper.from_array(values, weight.name))
     if forged:
-        helper.set_model_props(model, {"weights_sha256": weights_digest(model)})
+        helper.set_model_props(model, {"weights_sha256": initializers_digest(model)})
     path = tmp_path / "m.onnx"
     onnx.save(model, path)
     run = exporting.prepare(load_run(trained("final_model")), "final_model", digits5k, "images")
     design = Design(variant=find_variant("final_model"), with_digits=True)
     feeds = {"pair": exporting._enough(run.testing)}
     with pytest.raises(ValuesError if forged else WeightsError):
-        check(path, design.inputs, design.outputs, feeds=feeds, expected=lambda f: exporting._expected(design, run, f))
+        check_file(
+            path, design.inputs, design.outputs, feeds=feeds, expected=lambda f: exporting._expected(design, run, f)
+        )
 
 
 @pytest.mark.parametrize("part", ["joint", "encoder"])
@@ -193,28 +197,20 @@ def test_one_corrupted_weight_is_detected_in_lower_precision(part, precision, na
     original = validate.check_rounding
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(validate, "check_rounding", damaged)
-        with pytest.raises(
-            WeightsError, match=rf"{wanted}: expected tower\.\w+\.\w+ \[.*7?.*\] to be .* 1 of \d+ weights"
-        ):
-            exporting.export(
-                trained("final_model_bn"),
-                tmp_path / "m.onnx",
-                dataset=digits5k,
-                precision=precision,
-                split=True,
-                max_drop=100,
-            )
+        options = {"dataset": digits5k, "precision": precision, "split": True, "max_drop": 100}
+        message = rf"{wanted}: expected tower\.\w+\.\w+ \[.*7?.*\] to be .* 1 of \d+ weights"
+        with pytest.raises(WeightsError, match=message):
+            exporting.export(trained("final_model_bn"), tmp_path / "m.onnx", **options)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_step_6_values_if_many_differ_a_little(tmp_path):
     shift = numpy_helper.from_array(np.array([0, 0.01], np.float32), "shift")
-    nodes = [helper.make_node("MatMul", ["x", "weight"], ["p"]), helper.make_node("Add", ["p", "shift"], ["y"])]
     path = tmp_path / "tiny.onnx"
-    path.write_bytes(tiny(nodes, extra=[shift]).SerializeToString())
-    check(path, INPUTS, OUTPUTS, feeds={"x": X}, expected=expected, tolerance=0.1, rms_tolerance=0.01)
+    path.write_bytes(tiny(product("Add", "shift"), extra=[shift]).SerializeToString())
+    check_file(path, INPUTS, OUTPUTS, feeds={"x": X}, expected=expected, tolerance=0.1, rms_tolerance=0.01)
     with pytest.raises(ValuesError, match=r"root mean square is .*: the tolerance is 0\.0001"):
-        check(path, INPUTS, OUTPUTS, feeds={"x": X}, expected=expected, tolerance=0.1, rms_tolerance=1e-4)
+        check_file(path, INPUTS, OUTPUTS, feeds={"x": X}, expected=expected, tolerance=0.1, rms_tolerance=1e-4)
 
 
 def test_all_steps_raise_export_errors():

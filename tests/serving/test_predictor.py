@@ -13,7 +13,7 @@ import onnxruntime as ort
 import pytest
 
 from pairnet.artifact import sessions
-from pairnet.artifact.inspection import weights_digest
+from pairnet.artifact.inspection import initializers_digest
 from pairnet.artifact.recorded import measure, recorded_draw
 from pairnet.cli import app
 from pairnet.cli.common import run_app
@@ -494,7 +494,7 @@ def test_results_that_are_not_probabilities_are_an_error(kind, models):
     model = onnx.load(models("w_net", kind))
     weight = next(tensor for tensor in model.graph.initializer if tensor.name == "head.fc3.bias")
     weight.CopyFrom(onnx.numpy_helper.from_array(np.array([np.nan], np.float32), weight.name))
-    next(e for e in model.metadata_props if e.key == "weights_sha256").value = weights_digest(model)
+    next(e for e in model.metadata_props if e.key == "weights_sha256").value = initializers_digest(model)
     images, message = GREY if kind == "images" else POOLED, "expected values from 0 to 1 as probability, got nan to nan"
     with Predictor(model.SerializeToString()) as predictor, pytest.raises(ModelError, match=message):
         predictor.probability(images)
