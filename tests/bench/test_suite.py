@@ -62,6 +62,15 @@ def test_each_has_a_version_and_a_unit_and_names_its_parameters(found, method):
 
 
 @pytest.mark.parametrize(("found", "method"), BENCHMARKS, ids=lambda value: getattr(value, "__name__", value))
+def test_the_pages_of_asv_have_a_title_and_draw_the_main_variants(found, method):
+    """asv draws eight lines: the first values of the first parameter, with the first value of each other one."""
+    assert getattr(getattr(found, method), "pretty_name", getattr(found, "pretty_name", ""))
+    if found.param_names[:1] == ["variant"] and found.__name__ != "ChartedAbovePaper":
+        assert len(common.FIRST) == 8
+        assert [value for value in found.params[0] if value != fixture.NULL][:8] == common.FIRST
+
+
+@pytest.mark.parametrize(("found", "method"), BENCHMARKS, ids=lambda value: getattr(value, "__name__", value))
 def test_figures_that_are_better_when_higher_are_not_gated(found, method):
     rises = any(word in method for word in ("accuracy", "per_second", "fraction", "above"))
     assert rises <= found.__name__.startswith("Charted")
