@@ -89,7 +89,6 @@ def big(count, **options):
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs setitimer")
 def test_ctrl_c_ends_the_wait_without_losing_a_batch() -> None:
     program = """
 import signal

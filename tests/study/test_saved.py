@@ -229,7 +229,6 @@ trained.save(sys.argv[1])
 """
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 @pytest.mark.parametrize("renames", [0, 1, 2])
 def test_a_kill_while_a_run_is_replaced_loses_no_run(copy, renames):
     """The old folder is moved away, the new one gets its name: killed before, between and after."""
