@@ -9,8 +9,6 @@ import urllib.request
 import pytest
 from running_server import running_server
 
-from pairnet.cli import app
-from pairnet.cli.common import run_app
 from pairnet.serving.built_in import built_in_model
 from pairnet.serving.server.access_log import AccessLog
 
@@ -27,11 +25,12 @@ sys.meta_path.insert(0, NoTorch())
 
 
 @pytest.fixture
-def run(capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def run(command_line):
+    """Runs `pairnet serve`, where it cannot serve -> (exit status, lines on stderr)."""
 
     def run(*arguments):
-        return run_app(app, ["serve", *map(str, arguments)]), capsys.readouterr().err.splitlines()
+        status, _, err = command_line("serve", *arguments)
+        return status, err.splitlines()
 
     return run
 
@@ -151,15 +150,12 @@ def test_answers_are_logged_and_a_closed_log_disturbs_nobody():
         log.add("line")
 
 
-def test_predict_uses_the_built_in_model_if_none_is_named(capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert run_app(app, ["data", "pictures", "mnist5k"]) == 0
-    three, seven = (str(next(tmp_path.glob(f"pictures/{digit}-*"))) for digit in (3, 7))
-    capsys.readouterr()
-    assert run_app(app, ["predict", three, seven, "--json"]) == 0
-    output = capsys.readouterr()
-    assert output.err == "no .onnx file is named: the built-in model, order_net_xs, answers\n"
-    answer = json.loads(output.out)["pairs"][0]
+def test_predict_uses_the_built_in_model_if_none_is_named(command_line, tmp_path):
+    assert command_line("data", "pictures", "mnist5k")[0] == 0
+    three, seven = (next(tmp_path.glob(f"pictures/{digit}-*")) for digit in (3, 7))
+    status, out, err = command_line("predict", three, seven, "--json")
+    assert (status, err) == (0, "no .onnx file is named: the built-in model, order_net_xs, answers\n")
+    answer = json.loads(out)["pairs"][0]
     assert (answer["first_digit"], answer["second_digit"], answer["equal_or_less"]) == (3, 7, True)
 
 

@@ -87,12 +87,6 @@ def test_dropout_is_applied_in_training_only():
     assert not torch.equal(network.train()(pair).main, network(pair).main)
 
 
-def test_a_relu_follows_every_layer_except_the_scores_and_precedes_bn():
-    names = list(dict(build(find_variant("cnn_base")).layers.named_children()))
-    assert names[:4] == ["conv1", "relu1", "norm1", "pool1"]
-    assert names[-3:] == ["fc5", "relu5", "fc6"]
-
-
 def test_a_network_without_a_classifier_refuses_to_classify():
     with pytest.raises(ArgumentError, match="expected a network with an auxiliary classifier"):
         build(find_variant("w_net")).classify(torch.zeros(1, 128))
