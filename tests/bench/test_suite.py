@@ -15,17 +15,14 @@ from pathlib import Path
 
 import pytest
 
+import bench
+from bench import common, fixture, plant
 from pairnet.errors import ArgumentError
 from pairnet.exporting.export import export
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-
-import bench  # noqa: E402
-from bench import common, fixture, plant  # noqa: E402
-
 pytest_plugins = ("trained_runs",)
 
+ROOT = Path(__file__).parents[2]
 KINDS = re.compile("(time|track|peakmem|timeraw|mem)_")
 needs_asv = pytest.mark.skipif(importlib.util.find_spec("asv") is None, reason="asv is not installed")
 
