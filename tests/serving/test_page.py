@@ -228,8 +228,8 @@ def test_unsure_answers_and_errors_of_the_server(server, browser):
         def answer(status, content):
             page.route("**/infer", lambda route: route.fulfill(status=status, json=content))
             draw(page, BOARDS[0], 3)
-            draw(page, BOARDS[1], 7)
 
+        draw(page, BOARDS[1], 7)
         for probability, sentence in [
             (0.61, "The first digit is equal to or less than the second."),
             (0.6, "Unsure: the first digit is equal to or less than the second."),
