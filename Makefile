@@ -7,7 +7,7 @@ PRESETS ?= default asan tsan
 QUICK := '(null|order_net_fast)'|data_path.*1000
 CORE := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*.h csrc/*.cpp)
 
-.PHONY: help install reproduce demo built-in-model test gpu attack test-site lint cpp-test tidy bench bench-quick bench-compare clean
+.PHONY: help install reproduce demo built-in-model test gpu attack lint cpp-test tidy bench bench-quick bench-compare clean
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
@@ -25,8 +25,6 @@ gpu: .venv/installed  ## everything to learn from an NVIDIA GPU, in eight minute
 	$(BIN)/python -m bench.on_gpu --out $(or $(OUT),build/gpu) --device $(or $(DEVICE),cuda) --minutes $(or $(MINUTES),8)
 attack: .venv/test-installed  ## the long form of the tests with hostile files and arguments
 	PAIRNET_ATTACK=long $(PYTEST) tests/attack tests/serving/server/test_shutdown.py
-test-site: .venv/test-installed .venv/bench-installed build/site/node_modules  ## the pages of `asv publish` in a browser (needs chromium and npm)
-	$(BIN)/pytest tests/bench/test_site.py
 lint: .venv/dev-installed  ## ruff, mypy, import-linter and clang-format
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -74,6 +72,3 @@ clean:  ## remove .venv and everything that was built
 .venv/bench-installed: .venv/installed
 	$(INSTALL) 'pairnet[bench]'
 	@touch $@
-build/site/node_modules:  # the scripts that the pages of asv load from the network
-	npm install --silent --no-audit --no-fund --prefix build/site jquery@3.3.1 flot@0.8.3 flot-orderbars@1.0.0 \
-	    stupid-table-plugin@1.1.3 blueimp-md5@2.19.0 bootstrap@3.1.1

@@ -37,6 +37,23 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def command_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs a command line inside the test's process, in an empty folder -> (exit status, stdout, stderr)."""
+    from pairnet.cli import app
+    from pairnet.cli.common import run_app
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        status = run_app(app, list(map(str, arguments)))
+        return status, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
 def idx_folder(tmp_path: Path) -> Callable[..., Path]:
     """Writes random images with labels 0, 1, ... in turn under the file names of MNIST -> their folder."""
 

@@ -15,43 +15,15 @@ from pairnet import _core
 CALLS = 4_650 if os.environ.get("PAIRNET_ATTACK") == "long" else 300  # for each of 10 seeds
 DOCUMENTED = (ValueError, TypeError, RuntimeError, MemoryError, OverflowError)
 INTEGERS = (
-    -1,
-    0,
-    1,
-    2,
-    3,
-    7,
-    13,
-    28,
-    1024,
-    1025,
-    65536,
-    65537,
-    2**28,
-    2**31,
-    2**32,
-    2**62,
-    2**63,
-    2**64,
-    -(2**63),
-    1 << 5000,
+    *(-1, 0, 1, 2, 3, 7, 13, 28, 1024, 1025, 65536, 65537, 2**28),
+    *(2**31, 2**32, 2**62, 2**63, 2**64, -(2**63), 1 << 5000),
 )
 REALS = (0.0, 1.0, -1.0, 77.5, 1e-300, 1e300, float("inf"), float("nan"))
 OTHERS = (None, "x", 2.5, [], {}, b"", object(), True)
 DTYPES = (np.uint8, np.uint16, np.int64, np.float32, np.float64, np.int8, bool, ">u2", "U3", object)
 SHAPES = (
-    (),
-    (0,),
-    (5,),
-    (5, 2),
-    (0, 2),
-    (5, 14, 14),
-    (5, 28, 28),
-    (0, 28, 28),
-    (5, 38),
-    (5, 2, 14, 14),
-    (0, 2, 14, 14),
-    (2, 2, 2, 2, 2),
+    *((), (0,), (5,), (5, 2), (0, 2), (5, 14, 14), (5, 28, 28), (0, 28, 28), (5, 38)),
+    *((5, 2, 14, 14), (0, 2, 14, 14), (2, 2, 2, 2, 2)),
 )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from damage import damaged
 from PIL import Image
 
 from pairnet.data.idx import header
@@ -49,24 +50,6 @@ FORMATS = {
     "a.tiff": picture("TIFF"),
     "a.webp": picture("WEBP", lossless=True),
 }
-
-
-def damaged(content: bytes, rng: random.Random) -> bytes:
-    """The content with some bytes changed, removed or added; changes near either end are more likely."""
-    result = bytearray(content)
-    for _ in range(rng.choice((1, 1, 2, 8))):
-        span = len(result) if rng.random() < 0.3 else min(len(result), 128)
-        at = rng.randrange(span) if rng.random() < 0.7 else len(result) - 1 - rng.randrange(span)
-        match rng.randrange(4):
-            case 0:
-                result[at] ^= 1 << rng.randrange(8)
-            case 1:
-                result[at] = rng.choice((0, 1, 127, 128, 255))
-            case 2:
-                result[at : at + 4] = struct.pack(rng.choice("<>") + "I", rng.choice((0, 2**16, 2**31, 2**32 - 1)))
-            case _:
-                result = result[:at] or result
-    return bytes(result)
 
 
 @pytest.mark.parametrize("name", FORMATS)

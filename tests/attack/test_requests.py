@@ -9,6 +9,7 @@ from contextlib import closing
 
 import grpc
 import numpy as np
+from damage import damaged, odd_value_somewhere
 from running_server import running_server
 from tritonclient.grpc import service_pb2
 
@@ -36,61 +37,21 @@ def valid(rng):
     return asked, pairs
 
 
-def odd_value_somewhere(rng, value):
-    """A copy of JSON values in which one value, name or entry is replaced, removed or repeated."""
-    value = json.loads(json.dumps(value))
-    place, parts = value, []
-    while isinstance(place, dict | list) and place and (not parts or rng.random() < 0.75):
-        key = rng.choice(list(place) if isinstance(place, dict) else range(len(place)))
-        parts.append((place, key))
-        place = place[key]
-    holder, key = parts[-1]
-    action = rng.randrange(4)
-    if action == 0:
-        del holder[key]
-    elif action == 1 and isinstance(holder, dict):
-        holder[rng.choice(("data", "shape", "parameters", "x" * 300))] = holder.pop(key)
-    elif action == 2 and isinstance(holder, list):
-        holder.insert(key, holder[key])
-    else:
-        holder[key] = rng.choice(ODD)
-    return value
-
-
-def damaged(rng, content):
-    """A copy of bytes with a few flipped, cut off, removed, or repeated."""
-    changed = bytearray(content)
-    for _ in range(rng.randint(1, 4)):
-        at = rng.randrange(len(changed)) if changed else 0
-        match rng.randrange(5):
-            case 0 if changed:
-                changed[at] = rng.randrange(256)
-            case 1:
-                del changed[at:]
-            case 2:
-                del changed[at : at + rng.randint(1, 9)]
-            case 3:
-                changed[at:at] = changed[at : at + rng.randint(1, 99)]
-            case _:
-                changed[at:at] = rng.choice((b"\x00", b"[", b"]", b"{", b'"', b"-", b"1e999", b"\xff\xff\xff\xff"))
-    return bytes(changed)
-
-
 def rest_requests(rng):
     """Path, headers and bodies of six damaged requests."""
     path, asked, pairs = f"/v2/models/{MODEL}/infer", *valid(rng)
     json_type = {"Content-Type": "application/json"}
     text = json.dumps(asked).encode()
-    yield path, json_type, json.dumps(odd_value_somewhere(rng, asked)).encode()
-    yield path, json_type, damaged(rng, text)
+    yield path, json_type, json.dumps(odd_value_somewhere(asked, rng, ODD)).encode()
+    yield path, json_type, damaged(text, rng)
     del asked["inputs"][0]["data"]
     asked["inputs"][0]["parameters"] = {"binary_data_size": len(pairs)}
-    for head in (json.dumps(asked).encode(), json.dumps(odd_value_somewhere(rng, asked)).encode()):
+    for head in (json.dumps(asked).encode(), json.dumps(odd_value_somewhere(asked, rng, ODD)).encode()):
         length = rng.choice((len(head), len(head), len(head) - 1, len(head) + 1, 0, -1, 10**12, "x", ""))
         headers = {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(length)}
-        yield path, headers, head + (pairs if rng.random() < 0.5 else damaged(rng, pairs))
+        yield path, headers, head + (pairs if rng.random() < 0.5 else damaged(pairs, rng))
     encoding = rng.choice(("gzip", "deflate", "br", "gzip, gzip", ""))
-    body = rng.choice((gzip.compress(text), damaged(rng, gzip.compress(text)), text))
+    body = rng.choice((gzip.compress(text), damaged(gzip.compress(text), rng), text))
     yield path, json_type | {"Content-Encoding": encoding}, body
     odd = rng.choice(("/v2/models/none/infer", path.replace("infer", "versions/9/infer"), path + "x", "/v2//infer"))
     yield odd, {"Content-Type": rng.choice(("application/json", "text/plain", "", "*/*;"))}, text
@@ -115,7 +76,7 @@ def grpc_request(rng):
             request.parameters["sequence_id"].int64_param = 1
         case _:
             request.raw_input_contents.append(pairs)
-            return damaged(rng, request.SerializeToString())
+            return damaged(request.SerializeToString(), rng)
     return request.SerializeToString()
 
 

@@ -9,12 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-
-from bench import common, fixture, gpu, gpu_checks, gpu_rows, on_gpu  # noqa: E402
-from pairnet.serving.predictor import Predictor  # noqa: E402
-from pairnet.training import loop  # noqa: E402
+from bench import common, fixture, gpu, gpu_checks, gpu_rows, on_gpu
+from pairnet.serving.predictor import Predictor
+from pairnet.training import loop
 
 
 @pytest.fixture(scope="module")

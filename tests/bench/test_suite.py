@@ -15,17 +15,14 @@ from pathlib import Path
 
 import pytest
 
+import bench
+from bench import common, fixture, plant
 from pairnet.errors import ArgumentError
 from pairnet.exporting.export import export
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-
-import bench  # noqa: E402
-from bench import common, fixture, plant  # noqa: E402
-
 pytest_plugins = ("trained_runs",)
 
+ROOT = Path(__file__).parents[2]
 KINDS = re.compile("(time|track|peakmem|timeraw|mem)_")
 needs_asv = pytest.mark.skipif(importlib.util.find_spec("asv") is None, reason="asv is not installed")
 
@@ -59,6 +56,15 @@ def test_each_has_a_version_and_a_unit_and_names_its_parameters(found, method):
     takes = list(inspect.signature(getattr(found, method)).parameters)[1:]
     assert takes[: 1 if issubclass(found, common.NeedsNetworks) else 0] in (["fixture"], [])
     assert len(takes) == len(found.params) + issubclass(found, common.NeedsNetworks)
+
+
+@pytest.mark.parametrize(("found", "method"), BENCHMARKS, ids=lambda value: getattr(value, "__name__", value))
+def test_the_pages_of_asv_have_a_title_and_draw_the_main_variants(found, method):
+    """asv draws eight lines: the first values of the first parameter, with the first value of each other one."""
+    assert getattr(getattr(found, method), "pretty_name", getattr(found, "pretty_name", ""))
+    if found.param_names[:1] == ["variant"] and found.__name__ != "ChartedAbovePaper":
+        assert len(common.FIRST) == 8
+        assert [value for value in found.params[0] if value != fixture.NULL][:8] == common.FIRST
 
 
 @pytest.mark.parametrize(("found", "method"), BENCHMARKS, ids=lambda value: getattr(value, "__name__", value))

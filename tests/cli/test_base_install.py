@@ -15,7 +15,7 @@ pytest_plugins = ("trained_runs",)
 
 HIDDEN = sorted(module for modules in EXTRAS.values() for module in modules)
 
-WITHOUT_EXTRAS = f"""
+HIDING = f"""
 import sys
 
 class Hiding:
@@ -30,15 +30,17 @@ class Hiding:
         return None if hidden else self.finder.find_spec(name, path, target)
 
 sys.meta_path[:] = [Hiding(finder) for finder in sys.meta_path]
-from pairnet.__main__ import main
-
-main()
 """
 
 
-def without_extras(*arguments):
-    command = [sys.executable, "-c", WITHOUT_EXTRAS, *map(str, arguments)]
+def python(code, *arguments):
+    """Runs Python code where no extra is installed."""
+    command = [sys.executable, "-c", HIDING + code, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True)
+
+
+def without_extras(*arguments):
+    return python("from pairnet.__main__ import main\nmain()", *arguments)
 
 
 def result_of(*arguments):
@@ -77,6 +79,7 @@ def test_doctor_names_the_extras_to_install(tmp_path):
         (["export", "--model", "conv_1"], "pairnet export", "torch"),
         (["data", "fetch", "mnist"], "downloading MNIST", "requests"),
         (["variants", "--draw", "conv_1"], "drawing a network", "matplotlib"),
+        (["serve"], "pairnet serve", "grpc"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -97,18 +100,12 @@ for name in pairnet.__all__:
         broken.append(name)
 print(sorted(set(pairnet.__all__) - set(dir(pairnet))) == sorted(broken), "predict" in pydoc.render_doc(pairnet))
 """
-    found = subprocess.run(
-        [sys.executable, "-c", WITHOUT_EXTRAS.partition("from pairnet.__main__")[0] + code],
-        capture_output=True,
-        text=True,
-    )
+    found = python(code)
     assert (found.stdout, found.stderr) == ("True True\n", "")
 
 
 def test_a_public_name_whose_extra_is_missing_names_it():
-    code = WITHOUT_EXTRAS.partition("from pairnet.__main__")[0] + "from pairnet import build"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert found.stderr.splitlines()[-1] == (
+    assert python("from pairnet import build").stderr.splitlines()[-1] == (
         "pairnet.errors.MissingExtraError: pairnet.build needs torch, which is not installed: "
         "pip install 'pairnet[train]'"
     )

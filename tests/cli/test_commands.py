@@ -22,7 +22,6 @@ from pairnet.serving.pictures import read
 
 @pytest.fixture
 def pairnet(command_line):
-    """Runs a command line in an empty folder -> (exit status, stdout, stderr)."""
     return command_line
 
 
@@ -144,19 +143,19 @@ def test_a_shard_that_there_is_not_is_refused_in_one_line(pairnet, tmp_path, sha
     assert not (tmp_path / "runs").exists()
 
 
-def test_measurements_reach_the_runs_and_more_are_made_up_for(pairnet, tmp_path):
+def test_options_reach_the_runs_and_more_measurements_are_made_up_for(pairnet, tmp_path):
     common = ("--epochs", 7, "--pairs", 20, "--data", "glyphs:200")
-    command = ("reproduce", "--table", 1, "--draws", 1, *common, "--no-report")
+    command = ("reproduce", "--table", "order", "--draws", 1, *common, "--test-pairs", 30, "--no-report")
 
-    def measured():
-        return {found.measurements for found in read_records(tmp_path / "runs")}
+    def facts():
+        return {(found.measurements, found.pairs, found.test_pairs) for found in read_records(tmp_path / "runs")}
 
     for options, expected in (((), 5), (("--measurements", 6), 6), (("--measurements", "every"), 7)):
         assert pairnet(*command, *options)[0] == 0
-        assert measured() == {expected}
+        assert facts() == {(expected, 20, 30)}
     status, _, err = pairnet(*command)  # fewer: everything is kept
-    assert (status, "7 of 7 runs are kept" in err) == (0, True)
-    assert measured() == {7}
+    assert (status, "5 of 5 runs are kept" in err) == (0, True)
+    assert facts() == {(7, 20, 30)}
     train = ("train", "fc_1", *common, "--json")
     for options, expected in (((), 5), (("--measurements", "2"), 5), (("--measurements", "every"), 7)):
         status, out, _ = pairnet(*train, *options)
@@ -285,12 +284,6 @@ def test_runs_lists_the_records_of_studies_and_of_saved_networks(pairnet, tmp_pa
     assert (status, "1 run in runs" in out) == (0, True)
     assert err.startswith("skipped runs/saved/record.json: ")
     assert pairnet("runs", "--runs", "nowhere")[0] == 2
-
-
-def test_the_number_of_test_pairs_reaches_the_runs(pairnet, tmp_path):
-    arguments = ("--draws", 1, "--epochs", 1, "--pairs", 20, "--test-pairs", 30, "--data", "glyphs:100")
-    assert pairnet("reproduce", "--table", "order", *arguments, "--no-report")[0] == 0
-    assert {(record.run.pairs, record.run.tested) for record in read_records(tmp_path / "runs")} == {(20, 30)}
 
 
 def test_doctor_calls_no_folder_ready_that_holds_other_images(pairnet, idx_folder):

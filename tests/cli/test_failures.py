@@ -197,7 +197,6 @@ def test_an_encoding_without_the_needed_characters_is_no_error():
     assert (result.returncode, result.stderr) == (0, "")
 
 
-@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
 @pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["to the process", "to its group"])
 def test_three_interruptions_in_a_row_are_one_line_and_status_130(tmp_path, send):
     command = [*(sys.executable, "-m", "pairnet"), *("train", "conv_1"), *("--data", "glyphs:2000"), "--epochs", "9999"]

@@ -2,6 +2,7 @@
 
 import io
 import os
+import termios
 
 import pytest
 from record_examples import record
@@ -19,7 +20,6 @@ def test_no_bar_is_left_of_a_run_that_did_not_begin():
 
 
 def test_a_terminal_shows_no_interrupt_while_a_display_is_there(monkeypatch):
-    termios = pytest.importorskip("termios")
     ours, theirs = os.openpty()
     with open(theirs) as terminal:  # noqa: PTH123
         monkeypatch.setattr("sys.stdin", terminal)

@@ -2,15 +2,12 @@
 
 import json
 import socket
-import subprocess
-import sys
+import urllib.error
 import urllib.request
 
 import pytest
 from running_server import running_server
 
-from pairnet.cli import app
-from pairnet.cli.common import run_app
 from pairnet.serving.built_in import built_in_model
 from pairnet.serving.server.access_log import AccessLog
 
@@ -27,11 +24,12 @@ sys.meta_path.insert(0, NoTorch())
 
 
 @pytest.fixture
-def run(capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def run(command_line):
+    """Runs `pairnet serve`, where it cannot serve -> (exit status, lines on stderr)."""
 
     def run(*arguments):
-        return run_app(app, ["serve", *map(str, arguments)]), capsys.readouterr().err.splitlines()
+        status, _, err = command_line("serve", *arguments)
+        return status, err.splitlines()
 
     return run
 
@@ -58,27 +56,6 @@ def test_it_listens_on_this_machine_only():
 def outside_address():
     """An address of this machine that is not 127.0.0.1: all of 127.0.0.0/8 belongs to it."""
     return "127.0.0.2"
-
-
-def test_the_access_log_is_off_unless_asked_for():
-    for options, lines in (((), 0), (("--access-log",), 1)):
-        with running_server(*options) as server:
-            request = urllib.request.Request(f"http://{server.rest}/v2/models/order_net_xs/infer", b"{}")
-            request.add_header("Content-Type", "application/json")
-            with pytest.raises(urllib.error.HTTPError):
-                urllib.request.urlopen(request)
-        logged = [json.loads(line) for line in server.log if line.startswith("{")]
-        assert len(logged) == lines
-        if logged:
-            assert logged[0] | {"time": 0, "ms": 0} == {
-                "time": 0,
-                "protocol": "rest",
-                "model": "order_net_xs",
-                "pairs": 0,
-                "ms": 0,
-                "result": "invalid",
-                "status": 400,
-            }
 
 
 @pytest.mark.parametrize("option", ["--port", "--grpc-port"])
@@ -131,17 +108,30 @@ def test_a_name_is_part_of_a_path(run, tmp_path, name):
     assert "expected a file name of letters" in lines[-1]
 
 
-def test_answers_are_logged_and_a_closed_log_disturbs_nobody():
-    body = json.dumps({"inputs": [{"name": "pair", "datatype": "UINT8", "shape": [1, 2, 28, 28], "data": [0] * 1568}]})
-    with running_server("--access-log") as server:
-        request = urllib.request.Request(f"http://{server.rest}/v2/models/order_net_xs/infer", body.encode())
-        request.add_header("Content-Type", "application/json")
-        for _ in range(3):
-            with urllib.request.urlopen(request) as answer:
-                assert answer.status == 200
-    lines = [json.loads(line) for line in server.log if line.startswith("{")]
-    assert [(line["pairs"], line["result"], line["ms"] > 0) for line in lines] == [(1, "ok", True)] * 3
+@pytest.mark.parametrize("options", [(), ("--access-log",)], ids=" ".join)
+def test_the_access_log_is_off_unless_asked_for(options):
+    tensor = {"name": "pair", "datatype": "UINT8", "shape": [1, 2, 28, 28], "data": [0] * 1568}
+    with running_server(*options) as server:
+        for body, status in (({}, 400), ({"inputs": [tensor]}, 200)):
+            request = urllib.request.Request(
+                f"http://{server.rest}/v2/models/order_net_xs/infer",
+                json.dumps(body).encode(),
+                {"Content-Type": "application/json"},
+            )
+            try:
+                answer = urllib.request.urlopen(request)
+            except urllib.error.HTTPError as error:
+                answer = error
+            with answer:
+                assert answer.status == status
+    logged = [json.loads(line) for line in server.log if line.startswith("{")]
+    common = {"protocol": "rest", "model": "order_net_xs"}
+    expected = [{"pairs": 0, "result": "invalid", "status": 400}, {"pairs": 1, "result": "ok", "status": 200}]
+    assert all(line.pop("time") and line.pop("ms") > 0 for line in logged)
+    assert logged == [common | each for each in expected] * len(options)
 
+
+def test_a_closed_log_disturbs_nobody():
     class Closed:
         def write(self, text):
             raise BrokenPipeError
@@ -151,21 +141,10 @@ def test_answers_are_logged_and_a_closed_log_disturbs_nobody():
         log.add("line")
 
 
-def test_predict_uses_the_built_in_model_if_none_is_named(capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert run_app(app, ["data", "pictures", "mnist5k"]) == 0
-    three, seven = (str(next(tmp_path.glob(f"pictures/{digit}-*"))) for digit in (3, 7))
-    capsys.readouterr()
-    assert run_app(app, ["predict", three, seven, "--json"]) == 0
-    output = capsys.readouterr()
-    assert output.err == "no .onnx file is named: the built-in model, order_net_xs, answers\n"
-    answer = json.loads(output.out)["pairs"][0]
+def test_predict_uses_the_built_in_model_if_none_is_named(command_line, tmp_path):
+    assert command_line("data", "pictures", "mnist5k")[0] == 0
+    three, seven = (next(tmp_path.glob(f"pictures/{digit}-*")) for digit in (3, 7))
+    status, out, err = command_line("predict", three, seven, "--json")
+    assert (status, err) == (0, "no .onnx file is named: the built-in model, order_net_xs, answers\n")
+    answer = json.loads(out)["pairs"][0]
     assert (answer["first_digit"], answer["second_digit"], answer["equal_or_less"]) == (3, 7, True)
-
-
-def test_without_the_extra_it_says_what_to_install(tmp_path):
-    code = WITHOUT_TORCH.replace('"torch", ', '"fastapi", "uvicorn", ') + "import pairnet.__main__ as it; it.main()"
-    answer = subprocess.run([sys.executable, "-c", code, "serve"], capture_output=True, text=True, check=False)
-    assert answer.returncode == 1
-    assert answer.stderr.splitlines()[-1].startswith("pairnet: pairnet serve needs ")
-    assert answer.stderr.endswith("which is not installed: pip install 'pairnet[serve]'\n")

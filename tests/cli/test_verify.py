@@ -176,7 +176,6 @@ def test_what_cannot_be_verified_is_refused_in_one_line(command_line, runs, tmp_
     assert len([line for line in err.splitlines() if not line.startswith("repeating")]) == 1
 
 
-@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="needs POSIX signals")
 def test_ctrl_c_stops_it_and_leaves_the_folder_as_it_was(glyph_set, tmp_path):
     run = Run(variant=conv_1(epochs=1), images=glyph_set.images, pairs=60)
     run_study([run], glyph_set, tmp_path / "runs", engine=Processes(dataset=glyph_set, workers=1))

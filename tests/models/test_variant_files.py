@@ -151,13 +151,11 @@ def test_each_built_in_variant_can_be_written_as_a_file(write, variant):
         ("[variants.a.recipe]\nepochs = 0", ["variants.a.recipe: expected epochs to be at least 1, got 0: "]),
         ("[variants.a.recipe]\nbetas = [1]", ["variants.a.recipe.betas: expected array of length 2, got [1]: "]),
         ("[variants.a.recipe]\nbetas = [0.1, 'x']", ["variants.a.recipe.betas[1]: expected a number, got 'x': "]),
-        ("[variants.a.recipe]\nbetas = [1, 0.5]", ["expected betas to be two values in [0, 1), got (1.0, 0.5): "]),
         (
             "[variants.a.recipe]\noptimiser = 'rmsprop'",
             ["variants.a.recipe.optimiser: expected one of adam, adamw, sgd, got 'rmsprop': "],
         ),
         ("[variants.a.recipe]\nmomentum = '0.9'", ["variants.a.recipe.momentum: expected a number, got '0.9': "]),
-        ("[variants.a.recipe]\nmomentum = 1", ["expected momentum to be a value in [0, 1), got 1.0: choose another"]),
         ('[variants.a]\nnet = "fc(392,1)"\nnote = "a\\nb"', ["variants.a.note: expected one line of text"]),
         ("[variants.a.recipe]\nweight_decay = nan", ["expected weight_decay to be finite and at least 0, got nan: "]),
         ("[variants.a.recipe.warp]\nshear = -1", ["variants.a.recipe.warp: expected shear to be finite", "-1"]),

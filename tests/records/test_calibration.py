@@ -1,19 +1,37 @@
-"""Reliability bins against counting by hand, and against the accuracy of the same pairs."""
+"""Reliability bins and their error, against arithmetic by hand."""
 
 import numpy as np
+import pytest
 
-from pairnet.records.calibration import BINS
+from pairnet.records.calibration import BINS, expected_calibration_error, pooled
 from pairnet.study.execution import reliability
 
 
-def test_bins_count_the_pairs_whose_target_is_1():
-    probability = np.array([0.01, 0.02, 0.03, 0.99], np.float32)
-    bins = reliability(probability, np.array([1, 0, 0, 1], np.float32))
-    assert [(count, in_order) for count, _, in_order in bins] == [(3, 1), *[(0, 0)] * (BINS - 2), (1, 1)]
+def test_every_pair_is_counted_in_the_bin_of_its_probability():
+    probability = np.array([0.0, 0.01, 0.5, 0.999, 1.0], np.float32)
+    bins = reliability(probability, np.array([0, 1, 1, 1, 0], np.float32))
+    assert len(bins) == BINS
+    assert bins[0] == (2, pytest.approx(0.01), 1)
+    assert bins[BINS // 2] == (1, 0.5, 1)
+    assert bins[-1] == (2, pytest.approx(1.999), 1)
+    assert sum(count for count, _, _ in bins) == 5
+    assert reliability(np.array([0.2], np.float32), np.array([1], np.float32))[3] == (1, pytest.approx(0.2), 1)
 
 
-def test_perfect_predictions_have_all_pairs_in_order_in_the_last_bin():
-    target = np.array([1, 1, 1, 0], np.float32)
-    bins = reliability(target, target)
-    assert bins[0] == (1, 0.0, 0)
-    assert bins[-1] == (3, 3.0, 3)
+def test_the_error_is_the_mean_distance_of_probability_and_fraction():
+    rng = np.random.default_rng(0)
+    probability = rng.random(200_000).astype(np.float32)
+    target = (rng.random(200_000) < probability).astype(np.float32)
+    assert expected_calibration_error(reliability(probability, target)) < 0.005
+    certain = np.ones(1000, np.float32)
+    right = (np.arange(1000) < 900).astype(np.float32)
+    assert expected_calibration_error(reliability(certain, right)) == pytest.approx(0.1)
+
+
+def test_pooled_bins_equal_the_bins_of_all_pairs():
+    rng = np.random.default_rng(1)
+    probability, target = rng.random(300).astype(np.float32), rng.integers(0, 2, 300).astype(np.float32)
+    whole = reliability(probability, target)
+    parts = pooled([reliability(probability[:100], target[:100]), reliability(probability[100:], target[100:])])
+    assert [(n, k) for n, _, k in parts] == [(n, k) for n, _, k in whole]
+    assert np.allclose([s for _, s, _ in parts], [s for _, s, _ in whole], atol=1e-5)

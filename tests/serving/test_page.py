@@ -10,17 +10,16 @@ import os
 import re
 import shutil
 import subprocess
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from browser import running_browser
+from browser import expect, opened, running_browser
 from running_server import running_server
 
 from pairnet.serving.built_in import built_in_model
 
 pytest_plugins = ("trained_runs",)
-pytestmark = pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is not installed")
 
 CORNERS = {  # of polylines in units of the side
     3: [(0.3, 0.25), (0.42, 0.17), (0.57, 0.17), (0.66, 0.26), (0.62, 0.39), (0.45, 0.47), (0.6, 0.52), (0.69, 0.63),
@@ -40,21 +39,17 @@ def server():
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with running_browser(tmp_path_factory.mktemp("profile")) as running:
+def browser():
+    with running_browser() as running:
         yield running
 
 
 @contextmanager
-def opened(browser, address, size="desktop"):
-    """The page of a server. Afterwards, its console must be empty, and all its requests must be those to the server."""
-    with browser.page() as page:
-        page.resize(*SIZES[size], phone=size == "phone")
-        page.open(f"http://{address}/")
-        page.wait_for("document.querySelector('#models').length > 0")
+def page_of(server, browser, size="desktop", **options):
+    """The page of a server, with its models."""
+    with opened(browser, f"http://{server.rest}/", SIZES[size], phone=size == "phone", **options) as page:
+        page.locator("#models option").first.wait_for(state="attached")
         yield page
-        assert page.complaints() == []
-        assert page.hosts() == {address}
 
 
 def along(corners, rounds=3):
@@ -69,190 +64,208 @@ def along(corners, rounds=3):
     return corners
 
 
-def draw(page, board, digit, *, touch=False):
-    left, top, width, height = page.box(board)
-    page.drag([(left + width * x, top + height * y) for x, y in along(CORNERS[digit])], touch=touch)
+def place(page, board, points):
+    """Points in units of the side of a board -> in pixels of the window."""
+    box = page.locator(board).bounding_box()
+    return [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in points]
 
 
-def wait_for_answer(page, answer):
-    page.wait_for(f"document.querySelector('#answer').textContent === {json.dumps(answer)}")
+def draw(page, board, digit):
+    drag(page, place(page, board, along(CORNERS[digit])))
+
+
+def drag(page, points):
+    """Presses the mouse button at the first point, moves over the others, releases."""
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    for point in points[1:]:
+        page.mouse.move(*point)
+    page.mouse.up()
+
+
+def draw_with_a_finger(page, board, digit):
+    """As the protocol of the browser has it: playwright's touch screen knows only taps."""
+    protocol = page.context.new_cdp_session(page)
+    kind = "touchStart"
+    for x, y in place(page, board, along(CORNERS[digit])):
+        protocol.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
+        kind = "touchMove"
+    protocol.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+def expect_answer(page, answer):
+    expect(page.locator("#answer")).to_have_text(answer)
 
 
 def probability_of_curl(page):
     """The answer to the command that the page shows."""
     if not shutil.which("curl"):
         pytest.skip("curl is not installed")
-    done = subprocess.run(["bash", "-c", page.text("#curl")], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        ["bash", "-c", page.text_content("#curl")], capture_output=True, text=True, check=True, timeout=60
+    )
     return {output["name"]: output["data"] for output in json.loads(done.stdout)["outputs"]}["probability"][0]
 
 
 def assert_fits(page):
     """Nothing is wider than the window."""
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_drawn_digits_are_answered(server, browser, size):
-    with opened(browser, server.rest, size) as page:
-        page.prefer(prefers_reduced_motion="reduce")  # bars that do not move in screenshots
+    with page_of(server, browser, size, reduced_motion="reduce") as page:  # bars that do not move in screenshots
+        write = draw_with_a_finger if size == "phone" else draw
         assert_fits(page)
-        draw(page, BOARDS[0], 3, touch=size == "phone")
-        page.wait_for("document.querySelector('#sentence').textContent === 'Now draw the second digit.'")
-        draw(page, BOARDS[1], 7, touch=size == "phone")
-        wait_for_answer(page, "3 ≤ 7")
-        assert page.text("#sentence") == "3 is equal to or less than 7."
-        assert float(page.text("#probability")) > 0.9
-        assert re.fullmatch(r"\d+\.\d ms", page.text("#latency"))
-        best = page.evaluate("[...document.querySelectorAll('.best .name')].map((name) => name.textContent)")
-        assert best == ["3", "7"]
+        write(page, BOARDS[0], 3)
+        expect(page.locator("#sentence")).to_have_text("Now draw the second digit.")
+        write(page, BOARDS[1], 7)
+        expect_answer(page, "3 ≤ 7")
+        assert page.text_content("#sentence") == "3 is equal to or less than 7."
+        assert float(page.text_content("#probability")) > 0.9
+        assert re.fullmatch(r"\d+\.\d ms", page.text_content("#latency"))
+        assert page.locator(".best .name").all_text_contents() == ["3", "7"]
         assert_fits(page)
-        _, top, _, height = page.box("#sentence")
-        assert top + height < SIZES[size][1], "the answer is not on the first screen"
+        box = page.locator("#sentence").bounding_box()
+        assert box["y"] + box["height"] < SIZES[size][1], "the answer is not on the first screen"
         if folder := os.environ.get("PAIRNET_SCREENSHOTS"):
-            page.screenshot(Path(folder) / f"page-{size}.png")
+            page.screenshot(path=Path(folder) / f"page-{size}.png")
 
 
 def test_a_first_screen_on_a_desktop_shows_everything(server, browser):
-    with opened(browser, server.rest) as page:
+    with page_of(server, browser) as page:
         assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
 
 
 def test_the_narrowest_phone_and_dark_colours(server, browser):
-    with opened(browser, server.rest, "phone") as page:
+    with page_of(server, browser, "phone") as page:
         light = page.evaluate("getComputedStyle(document.body).backgroundColor")
-        page.resize(360, 640, phone=True)
-        page.prefer(prefers_color_scheme="dark")
+        page.set_viewport_size({"width": 360, "height": 640})
+        page.emulate_media(color_scheme="dark")
         assert_fits(page)
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
 
 
 def test_undo_and_clear(server, browser):
-    with opened(browser, server.rest) as page:
+    with page_of(server, browser) as page:
         draw(page, BOARDS[0], 3)
         draw(page, BOARDS[1], 7)
-        wait_for_answer(page, "3 ≤ 7")
+        expect_answer(page, "3 ≤ 7")
         draw(page, BOARDS[1], 3)  # on top
         page.click(".pad:nth-of-type(2) .undo")
-        wait_for_answer(page, "3 ≤ 7")
+        expect_answer(page, "3 ≤ 7")
         page.click(".pad:nth-of-type(1) .clear")
-        wait_for_answer(page, EMPTY)
+        expect_answer(page, EMPTY)
         draw(page, BOARDS[0], 7)
-        wait_for_answer(page, "7 ≤ 7")
+        expect_answer(page, "7 ≤ 7")
 
 
 def test_the_keyboard_draws(server, browser):
-    with opened(browser, server.rest) as page:
-        page.evaluate(f"document.querySelector({json.dumps(BOARDS[0])}).focus()")
-        page.press("ArrowLeft", 8)
-        page.press("ArrowUp", 12)
-        page.press(" ")  # the pen stays down
-        page.press("ArrowRight", 15)
-        page.press("ArrowDown", hold=True)
+    with page_of(server, browser) as page:
+        keys = page.keyboard
+
+        def press(key, times=1):
+            for _ in range(times):
+                keys.press(key)
+
+        page.focus(BOARDS[0])
+        press("ArrowLeft", 8)
+        press("ArrowUp", 12)
+        press(" ")  # the pen stays down
+        press("ArrowRight", 15)
+        keys.down("ArrowDown")
         for _ in range(12):
-            page.press("ArrowLeft")  # diagonally, with the key that is held
-            page.press("ArrowDown", hold=True)
-        page.release("ArrowDown")
-        page.press(" ")
-        page.press("ArrowLeft", 20)  # the pen is up
-        page.press("Tab", 3)
-        assert page.evaluate(f"document.activeElement === document.querySelector({json.dumps(BOARDS[1])})")
-        page.press("ArrowUp", 12)
-        page.press(" ", hold=True)
-        page.press("ArrowDown", 24)
-        page.release(" ")
-        page.press("ArrowRight", 10)  # the pen is up
-        wait_for_answer(page, "7 > 1")
-        page.press("Delete")
-        wait_for_answer(page, EMPTY)
+            press("ArrowLeft")  # diagonally, with the key that is held
+            keys.down("ArrowDown")
+        keys.up("ArrowDown")
+        press(" ")
+        press("ArrowLeft", 20)  # the pen is up
+        press("Tab", 3)
+        expect(page.locator(BOARDS[1])).to_be_focused()
+        press("ArrowUp", 12)
+        keys.down(" ")
+        press("ArrowDown", 24)
+        keys.up(" ")
+        press("ArrowRight", 10)  # the pen is up
+        expect_answer(page, "7 > 1")
+        press("Delete")
+        expect_answer(page, EMPTY)
 
 
 @pytest.mark.parametrize(("place", "answer"), [(1, "3 ≤ 7"), (2, "7 > 3"), (3, "5 ≤ 5"), (4, "4 ≤ 9")])
 def test_examples(server, browser, place, answer):
-    with opened(browser, server.rest) as page:
+    with page_of(server, browser) as page:
         page.click(f"#examples button:nth-of-type({place})")
-        wait_for_answer(page, answer)
+        expect_answer(page, answer)
 
 
 def test_the_curl_command_gets_the_same_answer(server, browser):
-    with opened(browser, server.rest) as page:
+    with page_of(server, browser) as page:
         page.click("summary")
         draw(page, BOARDS[0], 7)
         draw(page, BOARDS[1], 3)
-        wait_for_answer(page, "7 > 3")
+        expect_answer(page, "7 > 3")
         assert_fits(page)
-        assert f"{probability_of_curl(page):.3f}" == page.text("#probability")
+        assert f"{probability_of_curl(page):.3f}" == page.text_content("#probability")
         for clipboard in ("navigator.clipboard", "undefined"):  # undefined: an insecure context
             page.evaluate(f"Object.defineProperty(navigator, 'clipboard', {{value: {clipboard}, configurable: true}})")
             page.evaluate("document.querySelector('#copied').textContent = ''")
             page.click("#copy")
-            page.wait_for("document.querySelector('#copied').textContent === 'Copied'")
+            expect(page.locator("#copied")).to_have_text("Copied")
 
 
 def test_two_digits_on_one_side_are_explained(server, browser):
-    with browser.page() as page:
-        page.resize(*SIZES["desktop"])
-        page.open(f"http://{server.rest}/")
-        left, top, width, height = page.box(BOARDS[0])
+    with page_of(server, browser, complaint="400 (Bad Request)") as page:
         for x in (0.15, 0.85):
-            page.drag([(left + width * x, top + height * y) for _, y in along([(0, 0.2), (0, 0.8)])])
-        page.wait_for("document.querySelector('.remark').textContent === 'Not one readable digit yet'")
-        assert all("400 (Bad Request)" in text for text in page.complaints())
+            drag(page, place(page, BOARDS[0], along([(x, 0.2), (x, 0.8)])))
+        expect(page.locator(".remark").first).to_have_text("Not one readable digit yet")
 
 
 def test_unsure_answers_and_errors_of_the_server(server, browser):
     """The rule of `pairnet predict`; the page is given answers that the built-in model does not give."""
-    with opened(browser, server.rest) as page:
-        page.evaluate(
-            "window.real = fetch; window.fetch = (path, options) => path.endsWith('/infer')"
-            " ? Promise.resolve(new Response(JSON.stringify(window.answer), {status: window.status}))"
-            " : window.real(path, options); 0"
-        )
+    with page_of(server, browser, complaint="503 (Service Unavailable)") as page:
+
+        def answer(status, content):
+            page.route("**/infer", lambda route: route.fulfill(status=status, json=content))
+            draw(page, BOARDS[0], 3)
+
+        draw(page, BOARDS[1], 7)
         for probability, sentence in [
             (0.61, "The first digit is equal to or less than the second."),
             (0.6, "Unsure: the first digit is equal to or less than the second."),
             (0.5, "Unsure: the first digit is greater than the second."),
             (0.39, "The first digit is greater than the second."),
         ]:
-            answer = {"outputs": [{"name": "probability", "data": [probability]}]}
-            page.evaluate(f"window.status = 200; window.answer = {json.dumps(answer)}; 0")
-            draw(page, BOARDS[0], 3)
-            draw(page, BOARDS[1], 7)
-            page.wait_for(f"document.querySelector('#sentence').textContent === {json.dumps(sentence)}")
-        page.evaluate("window.status = 503; window.answer = {error: 'busy'}; 0")
-        draw(page, BOARDS[0], 3)
-        page.wait_for("document.querySelector('#problem').textContent.includes('503: busy')")
-        assert page.box("#problem")[3] > 0
-        page.evaluate("window.fetch = window.real; 0")
-        page.wait_for("document.querySelector('#problem').hidden")
+            answer(200, {"outputs": [{"name": "probability", "data": [probability]}]})
+            expect(page.locator("#sentence")).to_have_text(sentence)
+        answer(503, {"error": "busy"})
+        expect(page.locator("#problem")).to_contain_text("503: busy")
+        expect(page.locator("#problem")).to_be_visible()
+        page.unroute_all()
+        expect(page.locator("#problem")).to_be_hidden()
 
 
 def test_several_models(browser, models):
     """One of pooled pairs, without digits: the page sends what it takes and says what it lacks."""
     pooled = models("w_net", "pairs")
-    with running_server(built_in_model(), pooled) as server, opened(browser, server.rest) as page:
+    with running_server(built_in_model(), pooled) as server, page_of(server, browser) as page:
         draw(page, BOARDS[0], 3)
         draw(page, BOARDS[1], 7)
-        wait_for_answer(page, "3 ≤ 7")
-        page.evaluate(
-            "((select, name) => { select.value = name; select.dispatchEvent(new Event('change')) })"
-            f"(document.querySelector('#models'), {json.dumps(pooled.stem)})"
-        )
-        page.wait_for("document.querySelector('#answer').textContent.startsWith('first ')")
-        assert page.box("#models")[2] > 0
-        assert page.box("#no-digits")[3] > 0
-        assert '"FP32","shape":[1,2,14,14]' in page.text("#curl")
-        assert f"{probability_of_curl(page):.3f}" == page.text("#probability")
+        expect_answer(page, "3 ≤ 7")
+        page.select_option("#models", pooled.stem)
+        expect_answer(page, re.compile("first "))
+        expect(page.locator("#no-digits")).to_be_visible()
+        assert '"FP32","shape":[1,2,14,14]' in page.text_content("#curl")
+        assert f"{probability_of_curl(page):.3f}" == page.text_content("#probability")
 
 
 def test_the_page_continues_when_the_server_is_back(browser):
-    with browser.page() as page:
+    with ExitStack() as stack:
         with running_server() as server:
-            page.resize(*SIZES["desktop"])
-            page.open(f"http://{server.rest}/")
+            page = stack.enter_context(page_of(server, browser, complaint="net::ERR"))
             draw(page, BOARDS[0], 3)
         draw(page, BOARDS[1], 7)
-        page.wait_for("document.querySelector('#problem').textContent.startsWith('The server does not answer.')")
+        expect(page.locator("#problem")).to_contain_text("The server does not answer.")
         with running_server("--port", server.rest.rpartition(":")[2]):
-            wait_for_answer(page, "3 ≤ 7")
-            page.wait_for("document.querySelector('#problem').hidden")
-        assert all("net::ERR" in text for text in page.complaints())
+            expect_answer(page, "3 ≤ 7")
+            expect(page.locator("#problem")).to_be_hidden()

@@ -210,7 +210,6 @@ def wait_for_records(child, folder, count):
         time.sleep(0.01)
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
 def test_a_study_that_is_stopped_resumes_and_repeats_nothing(tmp_path, sent):
     folder = tmp_path / "study"
@@ -234,7 +233,6 @@ def test_a_study_that_is_stopped_resumes_and_repeats_nothing(tmp_path, sent):
     assert {row["draws"] for row in table} == {3}
 
 
-@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
 @pytest.mark.parametrize("times", [1, 3])
 def test_ctrl_c_in_a_terminal_reaches_everybody_and_prints_no_traceback(tmp_path, times):
     command = [*COMMAND, "--runs", str(tmp_path / "study")]

@@ -4,11 +4,11 @@ import itertools
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pairnet.models.networks import OrderScore, Scores, TwinNetwork, build
-from pairnet.models.variants import VARIANTS, count_parameters, find_variant
+from pairnet.models.variants import VARIANTS
 from pairnet.training.metrics import auxiliary_loss, main_loss
 
 FAMILY = [variant for variant in VARIANTS if variant.orders]
@@ -28,23 +28,14 @@ def by_counting(first, second):
     return sum(p[:, i] * q[:, j] for i, j in itertools.product(classes, classes) if i <= j)
 
 
-SCORES = st.lists(st.floats(-60, 60, width=32), min_size=10, max_size=10)
+def scores(classes):
+    return st.lists(st.floats(-60, 60, width=32), min_size=classes, max_size=classes)
 
 
-@settings(deadline=None)
-@given(SCORES, SCORES)
-def test_probability_is_the_sum_over_classes_in_order(first, second):
-    first, second = torch.tensor([first]), torch.tensor([second])
+@given(st.sampled_from([2, 3, 10]).flatmap(lambda classes: st.tuples(scores(classes), scores(classes))))
+def test_probability_is_the_sum_over_classes_in_order(pair):
+    first, second = torch.tensor(pair[0])[None], torch.tensor(pair[1])[None]
     torch.testing.assert_close(score(first, second).double(), by_counting(first, second), rtol=1e-4, atol=1e-6)
-
-
-@pytest.mark.parametrize("classes", [2, 3, 10])
-def test_symmetry(classes):
-    first, second = torch.randn(2, 500, classes) * 3
-    equal = (first.softmax(1) * second.softmax(1)).sum(1)
-    torch.testing.assert_close(score(first, second) + score(second, first), 1 + equal)
-    p_same = first.softmax(1)
-    torch.testing.assert_close(score(first, first), (1 + (p_same**2).sum(1)) / 2)
 
 
 def test_gradients_are_correct():
@@ -88,9 +79,3 @@ def test_swapping_the_images_gives_the_complementary_probability(variant):
     there, back = network(pair), network(pair.flip(1))
     equal = there.digits.exp().prod(1).sum(1)
     torch.testing.assert_close(there.main.sigmoid() + back.main.sigmoid(), 1 + equal)
-
-
-def test_parameter_counts_are_within_their_bounds():
-    assert count_parameters(find_variant("order_net")) <= 155_275
-    assert count_parameters(find_variant("order_net_s")) <= 10_000
-    assert count_parameters(find_variant("order_net_xs")) <= 3_000

@@ -90,14 +90,6 @@ def test_stacked_batch_norm_does_not_ask_for_a_memory_order(members, monkeypatch
     assert len(train_stacked(variant, members, recipe=Recipe(epochs=1), device="cpu")) == len(members)
 
 
-def test_members_with_other_loss_ratios_get_other_results(members):
-    alike = [replace(members[0], loss_ratio=ratio) for ratio in (0.5, 5.0)]
-    recipe = replace(find_variant("a_w_net").recipe, epochs=1)
-    first, second = train_stacked(find_variant("a_w_net"), alike, recipe=recipe, device="cpu")
-    assert first.epochs != second.epochs
-    assert not torch.equal(first.probability, second.probability)
-
-
 def test_masks_and_batches_continue_from_epoch_to_epoch(members):
     variant = find_variant("final_model")
     recipe = replace(variant.recipe, epochs=4)
@@ -123,27 +115,6 @@ def test_every_setting_of_a_recipe_is_used(members, optimiser):
     )
     (ours,) = train_stacked(variant, members[:1], recipe=recipe, device="cpu", measurements=1)
     assert_close(ours, train_single(variant, members[0], recipe, measurements=1), build(variant, seed=0))
-
-
-def test_training_pairs_are_warped(members):
-    recipe = Recipe(epochs=1, learning_rate=1e-12)  # weights stay, so the training loss depends on the images only
-    warped = replace(recipe, warp=Warp(rotation=30.0, elastic=1.0))
-    variant = find_variant("fc_1")
-    (plain,) = train_stacked(variant, members[:1], recipe=recipe, device="cpu")
-    (ours,) = train_stacked(variant, members[:1], recipe=warped, device="cpu")
-    expected = train_single(variant, members[0], warped).epochs[0].train_loss
-    assert ours.epochs[0].train_loss == pytest.approx(expected, rel=1e-5)
-    assert ours.epochs[0].train_loss != pytest.approx(plain.epochs[0].train_loss, rel=1e-4)
-    assert ours.epochs[0].validation_loss == pytest.approx(plain.epochs[0].validation_loss, rel=1e-4)
-
-
-def test_dropout_masks_depend_on_the_weight_seed(members, monkeypatch):
-    monkeypatch.setattr(stacked, "build", lambda variant, seed: build(variant, seed=0))
-    alike = [replace(members[0], weight_seed=seed) for seed in (1, 1, 2)]
-    recipe = Recipe(epochs=1)
-    first, same, other = train_stacked(find_variant("final_model"), alike, recipe=recipe, device="cpu")
-    assert first.epochs[0].train_loss == pytest.approx(same.epochs[0].train_loss, rel=1e-6)
-    assert first.epochs[0].train_loss != pytest.approx(other.epochs[0].train_loss, rel=1e-6)
 
 
 def out_of_memory():
