@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from pairnet.errors import ArgumentError, MissingExtraError, TrainingError
 from pairnet.wording import capitalised
 
 if TYPE_CHECKING:
+    from pairnet.data.drawing import Sizes
     from pairnet.data.sources import Dataset
     from pairnet.records.record import FailedRun, RunRecord
     from pairnet.records.run import Run
@@ -52,6 +53,7 @@ class Part:
     dataset: "Dataset"
     every: "Sequence[Run]"
     planned: "Sequence[Run]"
+    sizes: "Sizes"  # numbers of pairs of rows that state none
 
 
 def plan_parts(request: Request) -> list[Part]:
@@ -93,16 +95,13 @@ def plan_parts(request: Request) -> list[Part]:
             announced.setdefault(name, (dataset, sizes))
             for run in every:
                 check_images(run, dataset)
-            found.append(Part(study=study, dataset=dataset, every=every, planned=every))
+            found.append(Part(study=study, dataset=dataset, every=every, planned=every, sizes=sizes))
     shares: list[Sequence[Run]] = [part.every for part in found]
     if share is not None:
         shares = list(of_shard(shares, share))
     for dataset, sizes in announced.values():  # nothing can fail any more
         announce(dataset, sizes)
-    return [
-        Part(study=part.study, dataset=part.dataset, every=part.every, planned=planned)
-        for part, planned in zip(found, shares, strict=True)
-    ]
+    return [replace(part, planned=planned) for part, planned in zip(found, shares, strict=True)]
 
 
 def compute(request: Request) -> None:
@@ -221,8 +220,8 @@ def _report(request: Request, parts: Sequence[Part]) -> None:
                 path,
                 every=every,
                 own=[study for study in kept_studies(request.runs) if study.digest in asked],
-                pairs=first.pairs,
-                test_pairs=first.tested,
+                pairs=parts[0].sizes.pairs,
+                test_pairs=parts[0].sizes.test_pairs,
                 epochs="own" if request.epochs is None else request.epochs,
                 images=[part.dataset for part in parts],
                 data_dir=request.data_dir,

@@ -85,7 +85,7 @@ def choose(
     """
     if not records:
         raise RecordError("expected finished runs, got none: `pairnet reproduce` makes some")
-    pairs = pairs or next((study.pairs for study in own if study.pairs), None)
+    asked_pairs, pairs = pairs, pairs or next((study.pairs for study in own if study.pairs), None)
     there = [record for record in records if pairs in (None, record.run.pairs)] or records
     asked = [record for record in there if record.run.recipe.epochs == epochs]
     first = _most(asked or there, _images_pairs_and_device)[0].run
@@ -100,9 +100,13 @@ def choose(
         test_pairs=tested[0].run.tested if tested else first.tested,
         folds=validated[0].run.folds if validated else None,
         device=first.device,
+        asked_pairs=asked_pairs,
+        asked_test_pairs=test_pairs,
     )
+    asked_epochs = epochs if isinstance(epochs, int) else None
     mine = [
-        TableRuns(study=study, rows=_rows(study, by_setting(records), context, epochs=None)) for study in distinct(own)
+        TableRuns(study=study, rows=_rows(study, by_setting(records), context, epochs=asked_epochs))
+        for study in distinct(own)
     ]
     tables = tuple(studies().values())
     lengths = _lengths(tables, kept)
@@ -162,6 +166,8 @@ class _Context:
     test_pairs: int
     folds: int | None  # of rows that are cross-validated; None: as many as their study says
     device: str
+    asked_pairs: int | None  # of rows that state none, whatever their study says
+    asked_test_pairs: int | None
 
 
 def _rows(
@@ -185,8 +191,8 @@ def _settings(study: Study, row: Row, context: _Context, epochs: int | None) -> 
             row,
             images,
             epochs=epochs,
-            pairs=study.pairs or context.pairs,
-            test_pairs=study.test_pairs or context.test_pairs,
+            pairs=context.asked_pairs or study.pairs or context.pairs,
+            test_pairs=context.asked_test_pairs or study.test_pairs or context.test_pairs,
             folds=context.folds if study.file is None else None,
             device=context.device,
         ).setting
