@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pairnet.errors import ArgumentError
 from pairnet.extras import needed_by
-from pairnet.models.paper import Figure
+from pairnet.models.paper import Printed
 
 MARGIN = 0.015
 """Differences below this are of no consequence: the smallest effect that the paper claims is 1.6 points."""
@@ -49,7 +49,7 @@ class Verdict:
     never: bool = False
 
 
-def judge(*, mean: float, std: float, draws: int, paper: Figure, margin: float = MARGIN) -> Verdict:
+def judge(*, mean: float, std: float, draws: int, paper: Printed, margin: float = MARGIN) -> Verdict:
     """The verdict on `draws` accuracies of this mean and unbiased standard deviation.
 
     ArgumentError for fewer than two draws, or a margin that is not above 0. MissingExtraError without scipy.
@@ -91,7 +91,7 @@ def judge(*, mean: float, std: float, draws: int, paper: Figure, margin: float =
     )
 
 
-def _half_width(std: float, draws: Any, paper: Figure, level: float) -> Any:
+def _half_width(std: float, draws: Any, paper: Printed, level: float) -> Any:
     """Half the width of Welch's interval of the difference; `draws` is a number or an array of numbers."""
     from scipy import stats
 
@@ -100,13 +100,13 @@ def _half_width(std: float, draws: Any, paper: Figure, level: float) -> Any:
     return stats.t.ppf((1 + level) / 2, freedom) * (ours + theirs) ** 0.5
 
 
-def _decides(difference: float, std: float, draws: Any, paper: Figure, margin: float) -> Any:
+def _decides(difference: float, std: float, draws: Any, paper: Printed, margin: float) -> Any:
     """Whether so many draws of this mean and deviation are not undecided; elementwise for an array of numbers."""
     inside = abs(difference) + _half_width(std, draws, paper, 0.90) < margin
     return inside | (abs(difference) > _half_width(std, draws, paper, 0.95))
 
 
-def _draws_needed(difference: float, std: float, draws: int, paper: Figure, margin: float) -> int | None:
+def _draws_needed(difference: float, std: float, draws: int, paper: Printed, margin: float) -> int | None:
     """The smallest larger number of draws that decides, up to MOST_DRAWS."""
     import numpy as np
 

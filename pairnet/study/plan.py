@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from pairnet.errors import ArgumentError
-from pairnet.models.paper import Figure
+from pairnet.models.paper import Printed
 from pairnet.models.variants import Variant
 from pairnet.study.runs import MEASUREMENTS, PAPER_FOLDS, PAPER_PAIRS, Run
 
@@ -35,7 +35,7 @@ class Row:
 
     label: str
     variant: Variant
-    paper: Figure | None = None
+    paper: Printed | None = None
     reason: Reason | None = None  # why it may differ from the paper
     goal: str = ""  # what this project set out to reach where the paper has no figure
     pairs: int | None = None

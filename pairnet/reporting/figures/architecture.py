@@ -45,7 +45,7 @@ DIGITS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class Frame:
     """Layers that are drawn in one frame."""
 
     title: str
@@ -128,14 +128,14 @@ def _joint(drawn: list[Artist], variant: Variant, y: float) -> float:
     sources = (CENTRE - 42, CENTRE + 42)
     y = _merge(drawn, sources, _pictures(drawn, sources, y))
     y = _box(drawn, [f"one image of two channels: {_show(PAIR)}"], CENTRE, y, BOTH, width=190, fill=0.12, radius=0)
-    net = Part(title="network", layers=variant.net_layers, before=PAIR, colour=BOTH)
+    net = Frame(title="network", layers=variant.net_layers, before=PAIR, colour=BOTH)
     return _answer(drawn, variant, CENTRE, _centred(drawn, net, _flow(drawn, net.flows, CENTRE, y)))
 
 
 def _twin(drawn: list[Artist], variant: Variant, y: float) -> float:
     """A network of towers and a head, from the pictures to the answer."""
     layers, notes = variant.tower_layers, ("the same weights for both" if variant.shared else "weights of its own",)
-    tower = Part(title="one tower for both images", notes=notes, layers=layers, before=IMAGE, colour=BOTH, tower=True)
+    tower = Frame(title="one tower for both images", notes=notes, layers=layers, before=IMAGE, colour=BOTH, tower=True)
     gap = tower.room + 8
     width, half = CENTRE - MARGIN - gap / 2, CENTRE - MARGIN
     sources = (MARGIN + width / 2, WIDTH - MARGIN - width / 2)
@@ -157,7 +157,7 @@ def _twin(drawn: list[Artist], variant: Variant, y: float) -> float:
 def _comparison(drawn: list[Artist], variant: Variant, features: Shape, y: float) -> float:
     """The head, and the branch of the auxiliary loss, from the features to the answer."""
     size, formula = math.prod(features), ("sum of p(i)·q(j) for i ≤ j",) if variant.orders else ()
-    head = Part(title="head", notes=formula, layers=variant.head_layers, before=(2 * size,), colour=HEAD)
+    head = Frame(title="head", notes=formula, layers=variant.head_layers, before=(2 * size,), colour=HEAD)
     if not variant.classifies_digits:
         _write(drawn, [f"both together: {2 * size}"], CENTRE + 6, y + 1, size=SMALL, align="left")
         y = _arrow(drawn, [(CENTRE, y), (CENTRE, y + LINE + 6)])
@@ -166,7 +166,7 @@ def _comparison(drawn: list[Artist], variant: Variant, features: Shape, y: float
     if variant.auxiliary:
         title, notes = "auxiliary classifier", ("in training only", "the same weights for both")
         layers = variant.auxiliary_layers
-        parts.append(Part(title=title, notes=notes, layers=layers, before=features, colour=AUXILIARY))
+        parts.append(Frame(title=title, notes=notes, layers=layers, before=features, colour=AUXILIARY))
     width = CENTRE - MARGIN - 8 - max(part.room for part in parts)
     left, right, top = MARGIN + width / 2, CENTRE + 4 + width / 2, y + 6
     _write(drawn, [f"both together: {2 * size}"], left + 6, y + 8, size=SMALL, align="left")
@@ -190,14 +190,14 @@ def _answer(drawn: list[Artist], variant: Variant, x: float, y: float) -> float:
     return _box(drawn, ["P(first ≤ second)"], x, y, INK, radius=8, bold=True)
 
 
-def _centred(drawn: list[Artist], part: Part, y: float) -> float:
+def _centred(drawn: list[Artist], part: Frame, y: float) -> float:
     """A part in the middle, its shapes to the right of it."""
     width = min(180, WIDTH - 2 * (MARGIN + part.room + 5))
     return _part(drawn, part, CENTRE, y, width, CENTRE + width / 2 + 5)
 
 
 def _part(
-    drawn: list[Artist], part: Part, x: float, top: float, width: float, shapes: float | None, align: str = "left"
+    drawn: list[Artist], part: Frame, x: float, top: float, width: float, shapes: float | None, align: str = "left"
 ) -> float:
     """A frame around the middle `x` with the boxes of its layers, their output shapes at `shapes`."""
     inner = width - 10

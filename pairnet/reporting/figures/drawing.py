@@ -70,11 +70,12 @@ def band(
     label: str,
     marks: str = "o-",
     size: float = 3,
-    most: float = math.inf,
+    limits: tuple[float, float] = (-math.inf, math.inf),
 ) -> None:
-    """A line through the means of `points` (x, mean, half the width of the band), which ends at `most`."""
+    """A line through the means of `points` (x, mean, half the width of the band), and its band, within `limits`."""
     xs, means = [x for x, _, _ in points], [mean for _, mean, _ in points]
-    low, high = [mean - half for _, mean, half in points], [min(most, mean + half) for _, mean, half in points]
+    low = [max(limits[0], mean - half) for _, mean, half in points]
+    high = [min(limits[1], mean + half) for _, mean, half in points]
     axes.fill_between(xs, low, high, color=colour, alpha=0.2, linewidth=0)
     axes.plot(xs, means, marks, color=colour, markersize=size, linewidth=1.4, label=label)
 

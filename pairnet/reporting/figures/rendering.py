@@ -76,7 +76,7 @@ class _Both(RendererBase):
         super().__init__()
         scale = DOTS / POINTS
         self.svg = RendererSVG(width, height, file, image_dpi=DOTS, metadata={"Date": None})
-        self.agg = RendererAgg(width * scale, height * scale, DOTS)
+        self.agg = RendererAgg(round(width * scale), round(height * scale), DOTS)
         self.scale = Affine2D().scale(scale)
 
     def open_group(self, s: str, gid: str | None = None) -> None:
