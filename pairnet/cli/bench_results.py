@@ -24,7 +24,7 @@ Parameters = tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figure:
+class Entry:
     """The value of a benchmark for one combination of its parameters."""
 
     parameters: Parameters
@@ -45,7 +45,7 @@ class Benchmark:
     name: str
     unit: str
     parameter_names: Parameters
-    figures: tuple[Figure, ...]
+    figures: tuple[Entry, ...]
 
     @property
     def skipped(self) -> bool:
@@ -156,9 +156,9 @@ def _values(file: dict[str, Any], name: str) -> tuple[dict[Parameters, float | N
     return dict(zip(keys, row.get("result") or [None] * len(keys), strict=False)), row.get("version")
 
 
-def _figure(parameters: Parameters, value: float | None, before: float | None) -> Figure:
+def _figure(parameters: Parameters, value: float | None, before: float | None) -> Entry:
     """asv writes NaN for what was skipped, and null for what failed."""
     if value is None or math.isnan(value):
-        return Figure(parameters=parameters, state="failed" if value is None else "skipped", value=None, before=None)
+        return Entry(parameters=parameters, state="failed" if value is None else "skipped", value=None, before=None)
     known = before if before is not None and not math.isnan(before) else None
-    return Figure(parameters=parameters, state="measured", value=value, before=known)
+    return Entry(parameters=parameters, state="measured", value=value, before=known)

@@ -3,7 +3,7 @@
 from rich.table import Table
 from rich.text import Text
 
-from pairnet.cli.bench_results import Benchmark, Figure, Parameters
+from pairnet.cli.bench_results import Benchmark, Entry, Parameters
 from pairnet.cli.output import printable
 
 CHARTED = "Charted"
@@ -37,9 +37,9 @@ def tables(benchmark: Benchmark) -> list[Table]:
     return found
 
 
-def _by_setting(benchmark: Benchmark) -> dict[Parameters, dict[str, dict[str, Figure]]]:
+def _by_setting(benchmark: Benchmark) -> dict[Parameters, dict[str, dict[str, Entry]]]:
     """Figures by the middle parameters, the first one and the last one; a missing one is ""."""
-    settings: dict[Parameters, dict[str, dict[str, Figure]]] = {}
+    settings: dict[Parameters, dict[str, dict[str, Entry]]] = {}
     for figure in benchmark.figures:
         first, *others = figure.parameters or ("",)
         *middle, last = others or ("",)
@@ -47,7 +47,7 @@ def _by_setting(benchmark: Benchmark) -> dict[Parameters, dict[str, dict[str, Fi
     return settings
 
 
-def cell(benchmark: Benchmark, figure: Figure | None) -> Text:
+def cell(benchmark: Benchmark, figure: Entry | None) -> Text:
     """The value and its change; a change beyond NOTABLE_CHANGE is red if it is worse, green if it is better."""
     if figure is None:
         return Text("")

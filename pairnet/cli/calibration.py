@@ -46,7 +46,7 @@ def calibration(
     bins = {row: pooled([record.calibration for record in records]) for row, records in found.items()}
     if output is not None:
         from pairnet.reporting.figures.calibration import reliability_diagram
-        from pairnet.reporting.figures.drawing import save
+        from pairnet.reporting.figures.rendering import save
         from pairnet.writing import one_file
 
         with writing(output), one_file(output, force=force) as new:

@@ -35,7 +35,7 @@ def write_diagram(variant: "Variant", output: Path | None, *, force: bool) -> No
     """Writes the diagram of a variant to `output`, by default NAME.svg in the current folder."""
     with needed_by("drawing a network"):
         from pairnet.reporting.figures.architecture import architecture
-        from pairnet.reporting.figures.drawing import save
+        from pairnet.reporting.figures.rendering import save
     from pairnet.writing import one_file
 
     path = Path(f"{variant.name}.svg") if output is None else output

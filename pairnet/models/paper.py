@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figure:
+class Printed:
     """An accuracy printed in the paper: mean and standard deviation, both as fractions of 1."""
 
     mean: float
@@ -15,32 +15,32 @@ class Figure:
 
 
 TABLE_I = {
-    "fc_1": Figure(mean=0.765, std=0.007),
-    "fc_2": Figure(mean=0.763, std=0.004),
-    "fc_3": Figure(mean=0.811, std=0.003),
-    "conv_1": Figure(mean=0.785, std=0.010),
-    "conv_2": Figure(mean=0.801, std=0.009),
-    "conv_3": Figure(mean=0.804, std=0.006),
-    "cnn_base": Figure(mean=0.826, std=0.011),
+    "fc_1": Printed(mean=0.765, std=0.007),
+    "fc_2": Printed(mean=0.763, std=0.004),
+    "fc_3": Printed(mean=0.811, std=0.003),
+    "conv_1": Printed(mean=0.785, std=0.010),
+    "conv_2": Printed(mean=0.801, std=0.009),
+    "conv_3": Printed(mean=0.804, std=0.006),
+    "cnn_base": Printed(mean=0.826, std=0.011),
 }
 """Accuracies of the baselines, by variant."""
 
 TABLE_II = {
-    2.0: Figure(mean=0.910, std=0.005),
-    1.5: Figure(mean=0.907, std=0.007),
-    1.0: Figure(mean=0.913, std=0.011),
-    0.5: Figure(mean=0.936, std=0.0019),
-    0.1: Figure(mean=0.904, std=0.009),
+    2.0: Printed(mean=0.910, std=0.005),
+    1.5: Printed(mean=0.907, std=0.007),
+    1.0: Printed(mean=0.913, std=0.011),
+    0.5: Printed(mean=0.936, std=0.0019),
+    0.1: Printed(mean=0.904, std=0.009),
 }
 """Accuracies of a_w_net, by loss ratio."""
 
 TABLE_III = {
-    "cnn_base": Figure(mean=0.826, std=0.011),
-    "no_w_net": Figure(mean=0.847, std=0.009),
-    "w_net": Figure(mean=0.874, std=0.006),
-    "a_net": Figure(mean=0.913, std=0.010),
-    "a_w_net": Figure(mean=0.936, std=0.0019),
-    "final_model": Figure(mean=0.952, std=0.007),
+    "cnn_base": Printed(mean=0.826, std=0.011),
+    "no_w_net": Printed(mean=0.847, std=0.009),
+    "w_net": Printed(mean=0.874, std=0.006),
+    "a_net": Printed(mean=0.913, std=0.010),
+    "a_w_net": Printed(mean=0.936, std=0.0019),
+    "final_model": Printed(mean=0.952, std=0.007),
 }
 """Accuracies of the main results, by variant."""
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pairnet.errors import RecordError
-from pairnet.extras import needed_by
 from pairnet.records.record import RunRecord
+from pairnet.reporting.student import paired_test, wilson
 from pairnet.reporting.summaries import finished_draws
 
 CONFIDENCE = 0.95
@@ -54,9 +54,6 @@ def compare(first: Sequence[RunRecord], second: Sequence[RunRecord]) -> Comparis
 
 def compare_draws(first: Mapping[int, float], second: Mapping[int, float]) -> Comparison:
     """Two rows by the accuracy of each draw, over the draws that both have; see `compare`."""
-    with needed_by("comparing two rows"):
-        from scipy import stats
-
     draws = sorted(seed for seed in first if seed in second)
     if len(draws) < 2:
         raise RecordError(f"expected at least 2 draws that both rows have, got {len(draws)}: run more `draws` of both")
@@ -65,13 +62,10 @@ def compare_draws(first: Mapping[int, float], second: Mapping[int, float]) -> Co
     differences = [round((a - b) / ROUNDING) * ROUNDING for a, b in zip(left, right, strict=True)]
     wins, losses = sum(each > 0 for each in differences), sum(each < 0 for each in differences)
     if max(differences) - min(differences) > ROUNDING:
-        test = stats.ttest_1samp(differences, 0.0)
-        interval = test.confidence_interval(CONFIDENCE)
-        low, high, p_value = float(interval.low), float(interval.high), float(test.pvalue)
+        low, high, p_value = paired_test(differences, CONFIDENCE)
         wilcoxon = signed_rank(differences)
     if wins + losses:
-        wilson = stats.binomtest(wins, wins + losses).proportion_ci(CONFIDENCE, method="wilson")
-        better_low, better_high = float(wilson.low), float(wilson.high)
+        better_low, better_high = wilson(wins, wins + losses, CONFIDENCE)
     return Comparison(
         draws=len(draws),
         first=statistics.fmean(left),
@@ -95,14 +89,16 @@ def signed_rank(differences: Sequence[float]) -> float:
     is that of all choices of signs; with more than EXACT differences it is scipy's approximation. 1 without any sign.
     """
     import numpy as np
-    from scipy import stats
 
     signed = np.array([each for each in differences if each])
     if not len(signed):
         return 1.0
     if len(signed) > EXACT:
+        from scipy import stats
+
         return float(stats.wilcoxon(signed, method="asymptotic").pvalue)
-    ranks = stats.rankdata(np.abs(signed))
+    _, which, counts = np.unique(np.abs(signed), return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[which]  # equal sizes share the mean
     signs = (np.arange(2 ** len(signed))[:, None] >> np.arange(len(signed))) & 1  # [choices,differences]
     sums = signs @ ranks
     found = ranks[signed > 0].sum()

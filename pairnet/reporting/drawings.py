@@ -1,8 +1,9 @@
 """The figures of a report: which there are, and their names, captions and descriptions."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 
 from matplotlib.figure import Figure
@@ -36,7 +37,12 @@ class Drawing:
     group: str  # drawings of one group stand together under this heading; empty for none
     caption: str
     description: str  # for those who cannot see it
-    figure: Figure
+    draw: Callable[[], Figure]
+
+    @property
+    def figure(self) -> Figure:
+        """The figure, drawn each time: a report holds one at a time."""
+        return self.draw()
 
 
 def drawings(report: Report) -> list[Drawing]:
@@ -65,7 +71,7 @@ def _accuracies(report: Report) -> Iterator[Drawing]:
             group="",
             caption=f"Accuracy against {cost}.",
             description=f"Accuracy of {len(points)} rows against {cost}; the best is {best.label}, {best.mean:.4f}.",
-            figure=accuracy_against(points, cost=cost),
+            draw=partial(accuracy_against, points, cost=cost),
         )
 
 
@@ -84,7 +90,7 @@ def _curves(report: Report) -> Iterator[Drawing]:
                     caption=f"{table.study.title}{manner}.",
                     description=f"Accuracy against the {setting}: {', '.join(part)}. "
                     f"The highest mean is {best.mean:.4f}, at {best.at:g}.",
-                    figure=curves(part, setting=setting, measure=f"accuracy{manner}"),
+                    draw=partial(curves, part, setting=setting, measure=f"accuracy{manner}"),
                 )
 
 
@@ -135,7 +141,7 @@ def _parts(lines: dict[str, list[Value]]) -> Iterator[dict[str, list[Value]]]:
 def _courses(report: Report) -> Iterator[Drawing]:
     rows = {course.label: course for course in report.courses}
     for label in [*(label for label in COURSES if label in rows), *(label for label in rows if label not in COURSES)]:
-        for name, figure in history(rows[label].records).items():
+        for name, draw in history(rows[label].records).items():
             metric = name.replace("-", " ")
             yield Drawing(
                 name=f"{_file_name(label)}-{name}",
@@ -143,7 +149,7 @@ def _courses(report: Report) -> Iterator[Drawing]:
                 group=label,
                 caption="",
                 description=f"{metric} of {label} over {rows[label].epochs} epochs, training and held-out pairs.",
-                figure=figure,
+                draw=draw,
             )
 
 
@@ -155,7 +161,7 @@ def _networks(report: Report) -> Iterator[Drawing]:
             group=variant.name,
             caption="",
             description=f"Structure of {variant.name}: {variant.structure}.",
-            figure=architecture(variant),
+            draw=partial(architecture, variant),
         )
 
 
@@ -167,7 +173,7 @@ def _mistakes(report: Report) -> Iterator[Drawing]:
             group="",
             caption="Errors by the difference of the digits: mean over draws with its 95 % interval.",
             description="Share of pairs decided wrongly against second digit minus first.",
-            figure=errors_by_difference(report.mistakes.by_difference),
+            draw=partial(errors_by_difference, report.mistakes.by_difference),
         )
     for each in report.calibrations:
         interval = "" if each.low is None or each.high is None else f" ({100 * each.low:.2f} to {100 * each.high:.2f})"
@@ -177,7 +183,7 @@ def _mistakes(report: Report) -> Iterator[Drawing]:
             group="",
             caption=f"Calibration of {each.label}: expected calibration error {100 * each.error:.2f} %{interval}.",
             description=f"Fraction of pairs in order against the probability that {each.label} gives them.",
-            figure=reliability_diagram({each.label: each.bins}, width=3.6),
+            draw=partial(reliability_diagram, {each.label: each.bins}, width=3.6),
         )
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pairnet.errors import ArgumentError
-from pairnet.extras import needed_by
-from pairnet.models.paper import Figure
+from pairnet.models.paper import Printed
+from pairnet.reporting.student import quantile, welch_test
 
 MARGIN = 0.015
 """Differences below this are of no consequence: the smallest effect that the paper claims is 1.6 points."""
@@ -49,7 +49,7 @@ class Verdict:
     never: bool = False
 
 
-def judge(*, mean: float, std: float, draws: int, paper: Figure, margin: float = MARGIN) -> Verdict:
+def judge(*, mean: float, std: float, draws: int, paper: Printed, margin: float = MARGIN) -> Verdict:
     """The verdict on `draws` accuracies of this mean and unbiased standard deviation.
 
     ArgumentError for fewer than two draws, or a margin that is not above 0. MissingExtraError without scipy.
@@ -58,18 +58,11 @@ def judge(*, mean: float, std: float, draws: int, paper: Figure, margin: float =
         raise ArgumentError(f"expected at least 2 `draws` for an interval, got {draws}: run more draws")
     if not (margin > 0 and math.isfinite(margin)):
         raise ArgumentError(f"expected `margin` above 0, got {margin:g}: choose another one")
-    with needed_by("the test of equivalence"):
-        from scipy import stats
-
     difference = mean - paper.mean
-
-    def one_sided(shift: float, alternative: str) -> float:
-        test = stats.ttest_ind_from_stats(
-            mean + shift, std, draws, paper.mean, paper.std, PAPER_DRAWS, equal_var=False, alternative=alternative
-        )
-        return float(test.pvalue)
-
-    p_value = max(one_sided(margin, "greater"), one_sided(-margin, "less"))
+    p_value = max(
+        welch_test(mean + margin - paper.mean, std, draws, paper.std, PAPER_DRAWS),
+        welch_test(paper.mean - (mean - margin), std, draws, paper.std, PAPER_DRAWS),
+    )
     half90, half95 = (_half_width(std, draws, paper, level) for level in (0.90, 0.95))
     name: Name = "undecided"
     if p_value < LEVEL:
@@ -91,22 +84,20 @@ def judge(*, mean: float, std: float, draws: int, paper: Figure, margin: float =
     )
 
 
-def _half_width(std: float, draws: Any, paper: Figure, level: float) -> Any:
+def _half_width(std: float, draws: Any, paper: Printed, level: float) -> Any:
     """Half the width of Welch's interval of the difference; `draws` is a number or an array of numbers."""
-    from scipy import stats
-
     ours, theirs = std**2 / draws, paper.std**2 / PAPER_DRAWS
     freedom = (ours + theirs) ** 2 / (ours**2 / (draws - 1 + (std == 0)) + theirs**2 / (PAPER_DRAWS - 1))
-    return stats.t.ppf((1 + level) / 2, freedom) * (ours + theirs) ** 0.5
+    return quantile((1 + level) / 2, freedom) * (ours + theirs) ** 0.5
 
 
-def _decides(difference: float, std: float, draws: Any, paper: Figure, margin: float) -> Any:
+def _decides(difference: float, std: float, draws: Any, paper: Printed, margin: float) -> Any:
     """Whether so many draws of this mean and deviation are not undecided; elementwise for an array of numbers."""
     inside = abs(difference) + _half_width(std, draws, paper, 0.90) < margin
     return inside | (abs(difference) > _half_width(std, draws, paper, 0.95))
 
 
-def _draws_needed(difference: float, std: float, draws: int, paper: Figure, margin: float) -> int | None:
+def _draws_needed(difference: float, std: float, draws: int, paper: Printed, margin: float) -> int | None:
     """The smallest larger number of draws that decides, up to MOST_DRAWS."""
     import numpy as np
 

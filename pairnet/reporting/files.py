@@ -12,7 +12,7 @@ from pairnet.models.variants import count_multiply_adds
 from pairnet.records.record import RunRecord
 from pairnet.reporting.changes import Changes
 from pairnet.reporting.drawings import drawings
-from pairnet.reporting.figures.drawing import save, svg_text
+from pairnet.reporting.figures.rendering import render
 from pairnet.reporting.page import changes_page, report_page
 from pairnet.reporting.report import Report
 from pairnet.writing import check_folder, folder_of_files, marked_files
@@ -36,15 +36,15 @@ def write_report(report: Report, path: Path) -> None:
     """
     check_path(path)
     drawn = drawings(report)
-    svgs = {drawing.name: svg_text(drawing.figure, name=drawing.name) for drawing in drawn}
-    page = report_page(report, drawn, svgs)
+    images = {drawing.name: render(drawing.figure, name=drawing.name) for drawing in drawn}
+    page = report_page(report, drawn, {name: svg for name, (svg, _) in images.items()})
     with folder_of_files(path.parent, content=CONTENT, older=_older(path)) as folder:
         (folder / FIGURES).mkdir()
-        for drawing in drawn:
-            (folder / FIGURES / f"{drawing.name}.svg").write_text(svgs[drawing.name], encoding="utf-8")
-            save(drawing.figure, folder / FIGURES / f"{drawing.name}.png")
+        for name, (svg, png) in images.items():
+            (folder / FIGURES / f"{name}.svg").write_text(svg, encoding="utf-8")
+            (folder / FIGURES / f"{name}.png").write_bytes(png)
         write_results(folder / RESULTS, report.selection.records)
-        _write_summary(folder, {**summary_of(report), "figures": sorted(svgs)})
+        _write_summary(folder, {**summary_of(report), "figures": sorted(images)})
         (folder / path.name).write_text(page, encoding="utf-8")
 
 

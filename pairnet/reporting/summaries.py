@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pairnet.extras import needed_by
 from pairnet.models import paper
 from pairnet.models.variants import count_multiply_adds, count_parameters
 from pairnet.records.record import RunRecord
 from pairnet.records.run import PAPER_FOLDS, PAPER_PAIRS
 from pairnet.reporting.equivalence import MARGIN, MOST_DRAWS, Verdict, judge
+from pairnet.reporting.student import quantile
 from pairnet.study.plan import Row, Study
 
 
@@ -95,11 +95,8 @@ def interval_of_mean(accuracies: Sequence[float], confidence: float = 0.95) -> t
     """Student's interval of the mean over draws, which a single draw has not."""
     if len(accuracies) < 2:
         return None, None
-    with needed_by("an interval"):
-        from scipy import stats
-
     mean, std = statistics.fmean(accuracies), statistics.stdev(accuracies)
-    half = float(stats.t.ppf((1 + confidence) / 2, len(accuracies) - 1)) * std / math.sqrt(len(accuracies))
+    half = float(quantile((1 + confidence) / 2, len(accuracies) - 1)) * std / math.sqrt(len(accuracies))
     return mean - half, mean + half
 
 

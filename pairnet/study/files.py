@@ -278,9 +278,9 @@ def _change(variant: Variant, settings: Mapping[str, Any], place: str) -> tuple[
     return changed, {key: value for key, value in settings.items() if key in PAIRS}
 
 
-def _figure(table: str, variant: Variant, place: str) -> paper.Figure:
+def _figure(table: str, variant: Variant, place: str) -> paper.Printed:
     """The figure that a table of the paper prints for a variant; in Table II, for its loss ratio."""
-    tables: dict[str, tuple[Mapping[Any, paper.Figure], Any]] = {
+    tables: dict[str, tuple[Mapping[Any, paper.Printed], Any]] = {
         "I": (paper.TABLE_I, variant.name),
         "II": (paper.TABLE_II, variant.recipe.loss_ratio),
         "III": (paper.TABLE_III, variant.name),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from pairnet.errors import ArgumentError
-from pairnet.models.paper import Figure
+from pairnet.models.paper import Printed
 from pairnet.models.variants import Variant, with_epochs
 from pairnet.records.run import MEASUREMENTS, PAPER_FOLDS, PAPER_PAIRS, Images, Run, nameless
 
@@ -39,7 +39,7 @@ class Row:
 
     label: str
     variant: Variant
-    paper: Figure | None = None
+    paper: Printed | None = None
     reason: Reason | None = None  # why it may differ from the paper
     goal: str = ""  # what this project set out to reach where the paper has no figure
     pairs: int | None = None

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from pairnet.cli.bench_results import Figure, read_results
+from pairnet.cli.bench_results import Entry, read_results
 from pairnet.cli.bench_tables import cell, show
 
 
@@ -78,7 +78,7 @@ def test_worse_is_red_and_better_is_green_also_if_higher_values_are_better(resul
     assert [str(span.style) for span in cells["quality.Error.track_error"].spans] == ["bold red"]
     assert [str(span.style) for span in cells["inference.Answer.time_answer"].spans] == ["green"]
     assert cells["quality.ChartedAccuracy.track_accuracy"].plain.endswith("-5%")
-    worse = Figure(parameters=("w_net",), state="measured", value=50.0, before=95.0)
+    worse = Entry(parameters=("w_net",), state="measured", value=50.0, before=95.0)
     assert [str(span.style) for span in cell(found["quality.ChartedAccuracy.track_accuracy"], worse).spans] == [
         "bold red"
     ]

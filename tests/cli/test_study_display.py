@@ -11,7 +11,7 @@ from rich.console import Console
 
 from pairnet.cli.progress import StudyDisplay
 from pairnet.cli.study_display import TableDisplay, display_of
-from pairnet.models.paper import Figure
+from pairnet.models.paper import Printed
 from pairnet.models.variants import find_variant
 from pairnet.study.events import EpochDone, Failed, Finished, Started
 from pairnet.study.plan import Row, Study, plan
@@ -22,7 +22,7 @@ STUDY = Study(
     name="x",
     title="Table X",
     rows=(
-        Row(label="fc_1", variant=find_variant("fc_1"), paper=Figure(mean=0.75, std=0.03)),
+        Row(label="fc_1", variant=find_variant("fc_1"), paper=Printed(mean=0.75, std=0.03)),
         Row(label="conv_1", variant=find_variant("conv_1"), paper=None),
     ),
 )

@@ -8,13 +8,16 @@ from xml.etree import ElementTree
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.lines import Line2D
+from matplotlib.patches import BoxStyle, FancyBboxPatch, Patch
+from matplotlib.text import Text
 
 from pairnet.errors import NotationError
 from pairnet.models.notation import BatchNorm, Conv, Dropout, GlobalPool, Linear, Order, Pool, Softmax, shapes
 from pairnet.models.variants import IMAGE, PAIR, VARIANTS, Variant, count_parameters, find_variant
 from pairnet.reporting.figures.architecture import AUXILIARY, BOTH, FIRST, SECOND, architecture
-from pairnet.reporting.figures.drawing import FAINT, FORMATS, INK, SERIES, inline_svg, save, svg_text
+from pairnet.reporting.figures.drawing import FAINT, INK, SERIES, inline_svg
+from pairnet.reporting.figures.rendering import FORMATS, render, save
 
 OWN = (
     Variant(name="one_layer", net="fc(392,1)"),
@@ -34,9 +37,13 @@ OWN = (
 ALL = pytest.mark.parametrize("variant", [*VARIANTS, *OWN], ids=lambda variant: variant.name[:20])
 
 
+def parts(figure, kind):
+    return [artist for artist in figure.artists if isinstance(artist, kind)]
+
+
 def texts_of(figure):
     """The texts of the figure's SVG, in the order in which they are drawn."""
-    svg = inline_svg(svg_text(figure, name="test"), name="test", description="a network")
+    svg = inline_svg(render(figure, name="test")[0], name="test", description="a network")
     return [element.text for element in ElementTree.fromstring(svg).iter() if element.tag.endswith("text")]
 
 
@@ -97,18 +104,17 @@ def test_nothing_overlaps_or_is_cut_off(variant):
     figure = architecture(variant)
     assert figure.get_figwidth() <= 4.6
     renderer = FigureCanvasAgg(figure).get_renderer()
-    (axes,) = figure.axes
-    boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in axes.texts]
+    texts, lines = parts(figure, Text), parts(figure, Line2D)
+    boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in texts]
     for (a, one), (b, other) in combinations(boxes, 2):
         overlap = min(one.x1, other.x1) > max(one.x0, other.x0) and min(one.y1, other.y1) > max(one.y0, other.y0)
         assert not overlap, f"{a} and {b}"
-    drawn = [*axes.texts, *axes.patches, *axes.lines]
-    for artist in drawn:
+    for artist in figure.artists:
         extent, page = artist.get_window_extent(renderer), figure.bbox
         assert page.x0 <= extent.x0 <= extent.x1 <= page.x1, artist
         assert page.y0 <= extent.y0 <= extent.y1 <= page.y1, artist
-    assert min(text.get_fontsize() for text in axes.texts) >= 7.5
-    for line in axes.lines:
+    assert min(text.get_fontsize() for text in texts) >= 7.5
+    for line in lines:
         corners = line.get_transform().transform(line.get_xydata())
         for (x0, y0), (x1, y1) in pairwise(corners):  # horizontal and vertical
             for text, extent in boxes:
@@ -120,9 +126,8 @@ def test_nothing_overlaps_or_is_cut_off(variant):
 def test_texts_stay_within_the_boxes_that_they_are_in(variant):
     figure = architecture(variant)
     renderer = FigureCanvasAgg(figure).get_renderer()
-    (axes,) = figure.axes
-    frames = [patch.get_window_extent(renderer) for patch in axes.patches]
-    for text in axes.texts:
+    frames = [patch.get_window_extent(renderer) for patch in parts(figure, Patch)]
+    for text in parts(figure, Text):
         extent = text.get_window_extent(renderer)
         middle = (extent.x0 + extent.x1) / 2, (extent.y0 + extent.y1) / 2
         for frame in frames:
@@ -132,18 +137,18 @@ def test_texts_stay_within_the_boxes_that_they_are_in(variant):
 
 @ALL
 def test_the_colours_follow_those_of_a_page(variant):
-    svg = inline_svg(svg_text(architecture(variant), name="test"), name="test", description="a network")
+    svg = inline_svg(render(architecture(variant), name="test")[0], name="test", description="a network")
     assert re.findall(r"#[0-9a-f]{6}\b", svg) == []
     assert not any(colour in svg for colour in (INK, FAINT, *SERIES))
 
 
 def arrows_of(figure, colour):
-    return [line for line in figure.axes[0].lines if line.get_color() == colour]
+    return [line for line in parts(figure, Line2D) if line.get_color() == colour]
 
 
 def frames_of(figure, colour):
     """Rounded boxes outlined in this colour."""
-    boxes = [patch for patch in figure.axes[0].patches if isinstance(patch, FancyBboxPatch)]
+    boxes = [box for box in parts(figure, FancyBboxPatch) if isinstance(box.get_boxstyle(), BoxStyle.Round)]
     return [box for box in boxes if to_hex(box.get_edgecolor()) == colour]
 
 
@@ -161,7 +166,7 @@ def test_a_shared_tower_is_one_frame_that_both_images_pass():
 
 def test_what_is_used_in_training_only_is_dashed():
     plain, auxiliary = architecture(find_variant("w_net")), architecture(find_variant("a_w_net"))
-    assert all(patch.get_linestyle() in ("-", "solid") for patch in plain.axes[0].patches)
+    assert all(patch.get_linestyle() in ("-", "solid") for patch in parts(plain, Patch))
     frames = frames_of(auxiliary, AUXILIARY)
     assert len(frames) == 5  # three layers, around them, their result
     assert all(frame.get_linestyle() not in ("-", "solid") for frame in frames)

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pairnet.errors import ArgumentError
-from pairnet.models.paper import Figure
+from pairnet.models.paper import Printed
 from pairnet.reporting.equivalence import MOST_DRAWS, judge
 from pairnet.reporting.summaries import undecided_text
 
-PAPER = Figure(mean=0.9, std=0.008)
+PAPER = Printed(mean=0.9, std=0.008)
 
 sides = st.tuples(
     st.floats(0.86, 0.94), st.floats(0.0, 0.03), st.integers(2, 60), st.floats(0.001, 0.03), st.floats(0.005, 0.03)
@@ -61,14 +61,14 @@ def test_a_wide_spread_agrees_with_nothing():
 
 
 def test_no_number_of_draws_decides_if_the_papers_own_error_is_too_large():
-    found = verdict(0.91, 0.01, 10, paper=Figure(mean=0.9, std=0.03))
+    found = verdict(0.91, 0.01, 10, paper=Printed(mean=0.9, std=0.03))
     assert (found.name, found.needed, found.never) == ("undecided", None, True)
     assert "the paper's own standard error is too large" in undecided_text(found)
-    assert verdict(0.91, 0.01, MOST_DRAWS, paper=Figure(mean=0.9, std=0.03)).name == "undecided"
+    assert verdict(0.91, 0.01, MOST_DRAWS, paper=Printed(mean=0.9, std=0.03)).name == "undecided"
 
 
 def test_more_draws_than_are_counted():
-    found = judge(mean=0.9149, std=0.9, draws=10, paper=Figure(mean=0.9, std=0.00001))
+    found = judge(mean=0.9149, std=0.9, draws=10, paper=Printed(mean=0.9, std=0.00001))
     assert (found.needed, found.never) == (None, False)
     assert undecided_text(found).startswith(f"more than {MOST_DRAWS:,} draws")
 
@@ -87,7 +87,7 @@ def test_a_margin_that_is_none_is_refused(margin):
 @given(sides)
 def test_the_test_rejects_exactly_where_the_interval_lies_inside_the_margin(side):
     mean, std, count, paper_std, margin = side
-    found = judge(mean=mean, std=std, draws=count, paper=Figure(mean=0.9, std=paper_std), margin=margin)
+    found = judge(mean=mean, std=std, draws=count, paper=Printed(mean=0.9, std=paper_std), margin=margin)
     assert found.low <= found.low90 <= found.difference <= found.high90 <= found.high
     if abs(found.p_value - 0.05) > 1e-6:
         assert (found.p_value < 0.05) == (-margin < found.low90 and found.high90 < margin)
@@ -106,7 +106,7 @@ def test_statsmodels_has_the_same_p_value(side):
         mean=statistics.fmean(ours),
         std=statistics.stdev(ours),
         draws=count,
-        paper=Figure(mean=0.9, std=paper_std),
+        paper=Printed(mean=0.9, std=paper_std),
         margin=margin,
     )
     assert found.p_value == pytest.approx(expected, rel=1e-6, abs=1e-12)

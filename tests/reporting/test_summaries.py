@@ -7,7 +7,7 @@ import pytest
 from record_examples import IMAGES, record, rerun
 from rich.console import Console
 
-from pairnet.models.paper import Figure
+from pairnet.models.paper import Printed
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import find_variant
 from pairnet.reporting.markdown import markdown_table
@@ -20,9 +20,9 @@ STUDY = Study(
     name="x",
     title="Table X",
     rows=(
-        Row(label="fc_1", variant=find_variant("fc_1"), paper=Figure(mean=0.75, std=0.03)),
-        Row(label="fc_2", variant=find_variant("fc_2"), paper=Figure(mean=0.5, std=0.01)),
-        Row(label="fc_3", variant=find_variant("fc_3"), paper=Figure(mean=0.5, std=0.01), reason=REASON),
+        Row(label="fc_1", variant=find_variant("fc_1"), paper=Printed(mean=0.75, std=0.03)),
+        Row(label="fc_2", variant=find_variant("fc_2"), paper=Printed(mean=0.5, std=0.01)),
+        Row(label="fc_3", variant=find_variant("fc_3"), paper=Printed(mean=0.5, std=0.01), reason=REASON),
         Row(label="conv_1", variant=find_variant("conv_1"), paper=None),
         Row(label="conv_2", variant=find_variant("conv_2"), paper=None),
     ),
@@ -106,7 +106,7 @@ def test_the_table_marks_rows_that_disagree_and_gives_the_reason(width):
 
 
 def test_a_reason_is_given_only_for_what_it_explains():
-    lower = Row(label="fc_3", variant=find_variant("fc_3"), paper=Figure(mean=0.99, std=0.01), reason=REASON)
+    lower = Row(label="fc_3", variant=find_variant("fc_3"), paper=Printed(mean=0.99, std=0.01), reason=REASON)
     (summary,) = summarise(replace(STUDY, rows=(lower,)), {"fc_3": ROWS["fc_3"]})
     assert (summary.verdict.name, summary.explained) == ("differs", "")
 

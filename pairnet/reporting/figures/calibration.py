@@ -1,12 +1,16 @@
 """Reliability diagrams: how far the probabilities of networks can be trusted."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatterSciNotation
 
 from pairnet.records.calibration import Bin, expected_calibration_error
 from pairnet.reporting.figures.drawing import FAINT, SERIES, style
+
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def reliability_diagram(bins: Mapping[str, Sequence[Bin]], *, width: float = 4.2) -> Figure:
@@ -14,12 +18,23 @@ def reliability_diagram(bins: Mapping[str, Sequence[Bin]], *, width: float = 4.2
 
     width: of one variant's diagram, in inches.
     """
+    side, left, below, between, above = 0.8 * (width - 0.45), 0.72, 0.48, 0.12, 0.25  # inches; side: of the square
+    whole, height = width * len(bins), width + 0.4
+    margins = {
+        "height_ratios": (4, 1),
+        "left": left / whole,
+        "right": 1 - (width - left - side) / whole,
+        "bottom": below / height,
+        "top": 1 - above / height,
+        "wspace": (width - side) / side,
+        "hspace": between / (side * 5 / 8),
+    }
     with style():
-        figure = Figure(figsize=(width * len(bins), width + 0.4), layout="constrained")
-        axes = figure.subplots(2, len(bins), squeeze=False, sharex=True, sharey="row", height_ratios=(4, 1))
+        figure = Figure(figsize=(whole, height))
+        axes = figure.subplots(2, len(bins), squeeze=False, sharex=True, sharey="row", gridspec_kw=margins)
         for column, (name, found) in enumerate(bins.items()):
             _draw(axes[0, column], axes[1, column], found)
-            axes[0, column].set_title(f"{name}, ECE {100 * expected_calibration_error(found):.2f} %")
+            axes[0, column].set_title(f"{name}, ECE {100 * expected_calibration_error(found):.2f} %", parse_math=False)
         axes[0, 0].set_ylabel("fraction in order")
         axes[1, 0].set_ylabel("pairs")
     return figure
@@ -34,4 +49,15 @@ def _draw(above: Axes, below: Axes, bins: Sequence[Bin]) -> None:
     above.set_aspect("equal")
     below.bar(probabilities, [count for count, _, _ in filled], width=0.05, color=SERIES[0])
     below.set_yscale("log")
+    below.yaxis.set_major_formatter(_Powers())
+    below.yaxis.set_minor_formatter(_Powers(labelOnlyBase=False))
     below.set_xlabel("P(first ≤ second)")
+
+
+class _Powers(LogFormatterSciNotation):
+    """Powers of ten as text, 10², and not as mathematics, which takes long to parse."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        text = re.sub(r"\$|\\mathdefault|[{}]", "", super().__call__(x, pos)).replace(r"\times", "×")
+        base, _, power = text.partition("^")
+        return base + power.translate(SUPERSCRIPTS)

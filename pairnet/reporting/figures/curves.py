@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from pairnet.reporting.figures.drawing import INK, SERIES, legend, panel, series_name, style
+from pairnet.reporting.figures.drawing import INK, SERIES, band, legend, panel, series_name, style
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,13 +36,9 @@ def curves(lines: Mapping[str, Sequence[Value]], *, setting: str, measure: str) 
     with style():
         figure, axes = panel()
         for (name, unsorted), colour in zip(lines.items(), SERIES, strict=False):
-            values = sorted(unsorted, key=lambda value: value.at)
-            at = [value.at for value in values]
-            low = [value.mean - (value.std or 0) for value in values]
-            high = [value.mean + (value.std or 0) for value in values]
-            axes.fill_between(at, low, high, color=colour, alpha=0.2, linewidth=0)
+            points = [(value.at, value.mean, value.std or 0) for value in sorted(unsorted, key=lambda value: value.at)]
             label = series_name(name) if len(lines) > 1 else "measured, mean ± std over draws"
-            axes.plot(at, [value.mean for value in values], "o-", color=colour, markersize=4, label=label)
+            band(axes, points, colour=colour, label=label, size=4)
         values = [value for line in lines.values() for value in line]
         printed = list({value.at: value for value in values if value.paper_mean is not None}.values())
         if printed:

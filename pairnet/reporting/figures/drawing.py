@@ -1,22 +1,14 @@
-"""What all figures share: their style, their colours, and how they become files or elements of a page."""
+"""What all figures share: their style, their colours, and how they become elements of a page."""
 
-import io
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Literal
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-
-from pairnet.errors import ArgumentError
-
-FORMATS = (".svg", ".png", ".pdf")
-
-DOTS = 140
-"""Pixels of a PNG file for each inch."""
 
 INK = "#2b2f36"
 """Colour of text, axes and outlines; on a page, that of the text around the figure."""
@@ -28,6 +20,7 @@ SERIES = ("#1f6fb4", "#d1571c", "#2a8f62", "#8a5bb0", "#b8860b", "#c2427a")
 """Colours that distinguish series, in this order; on a page, `--series-1` and so on of its style sheet."""
 
 STYLE: dict[Any, Any] = {
+    **{key: value for key, value in matplotlib.rcParamsDefault.items() if key != "backend"},  # not those of the user
     "axes.edgecolor": INK,
     "axes.grid": True,
     "axes.labelcolor": INK,
@@ -35,6 +28,7 @@ STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
+    "axes.titley": 1.0,  # where it is anyway; matplotlib would look at all ticks to find that out
     "font.family": "sans-serif",
     "font.size": 9,
     "grid.alpha": 0.35,
@@ -44,15 +38,16 @@ STYLE: dict[Any, Any] = {
     "savefig.transparent": False,
     "svg.fonttype": "none",  # text stays text: it can be read aloud, searched and copied
     "text.color": INK,
+    "text.hinting": "none",  # so that a text is as wide in pixels as in points
     "xtick.color": INK,
     "ytick.color": INK,
 }
 
 
 @contextmanager
-def style() -> Iterator[None]:
-    """Everything that is drawn in this block looks like a figure of pairnet."""
-    with matplotlib.rc_context(STYLE):
+def style(*, salt: str | None = None) -> Iterator[None]:
+    """Everything that is drawn in this block looks like a figure of pairnet; `salt` is that of the names in an SVG."""
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": salt}):
         yield
 
 
@@ -63,7 +58,26 @@ def panel(*, width: float = 4.4, height: float = 3.3) -> tuple[Figure, Axes]:
     """
     figure = Figure(figsize=(width, height))
     axes = figure.add_axes((0.68 / width, 0.48 / height, 1 - 0.8 / width, 1 - 0.6 / height))
+    axes.xaxis.set_label_coords(0.5, -0.28 / (height - 0.6))
     return figure, axes
+
+
+def band(
+    axes: Axes,
+    points: Sequence[tuple[float, float, float]],
+    *,
+    colour: str,
+    label: str,
+    marks: str = "o-",
+    size: float = 3,
+    limits: tuple[float, float] = (-math.inf, math.inf),
+) -> None:
+    """A line through the means of `points` (x, mean, half the width of the band), and its band, within `limits`."""
+    xs, means = [x for x, _, _ in points], [mean for _, mean, _ in points]
+    low = [max(limits[0], mean - half) for _, mean, half in points]
+    high = [min(limits[1], mean + half) for _, mean, half in points]
+    axes.fill_between(xs, low, high, color=colour, alpha=0.2, linewidth=0)
+    axes.plot(xs, means, marks, color=colour, markersize=size, linewidth=1.4, label=label)
 
 
 def series_name(label: str) -> str:
@@ -75,26 +89,6 @@ def legend(axes: Axes, *, place: Literal["best", "lower right"] = "best") -> Non
     """A small legend whose labels are text, not mathematics."""
     for text in axes.legend(loc=place, fontsize=8).get_texts():
         text.set_parse_math(False)
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Writes an SVG, PNG or PDF, by its name.  ArgumentError for another ending."""
-    if path.suffix not in FORMATS:
-        raise ArgumentError(f'expected a figure that ends in {", ".join(FORMATS)}, got "{path.suffix}"')
-    if path.suffix == ".svg":
-        path.write_text(svg_text(figure, name=path.stem), encoding="utf-8")
-        return
-    with style():
-        figure.savefig(path, dpi=DOTS)
-
-
-def svg_text(figure: Figure, *, name: str) -> str:
-    """The figure as the text of an SVG file, the same for the same figure and name."""
-    text = io.StringIO()
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
-        figure.savefig(text, format="svg", metadata={"Date": None})
-    figure.set_layout_engine("none")  # which was computed now, and holds for every other format
-    return text.getvalue()
 
 
 def inline_svg(svg: str, *, name: str, description: str) -> str:

@@ -2,12 +2,13 @@
 
 import statistics
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pairnet.records.record import Epoch, RunRecord
-from pairnet.reporting.figures.drawing import SERIES, legend, panel, style
+from pairnet.reporting.figures.drawing import SERIES, band, legend, panel, style
 
 Metric = Callable[[Epoch], float | None]
 
@@ -38,13 +39,13 @@ ENOUGH = 10
 """Number of measurements of the held-out pairs that show the course of a loss."""
 
 
-def history(records: Sequence[RunRecord]) -> dict[str, Figure]:
-    """A diagram for each of PANELS that the runs have metrics of, by its name; the runs are of one row."""
-    found = {}
+def history(records: Sequence[RunRecord]) -> dict[str, Callable[[], Figure]]:
+    """What draws each of PANELS that the runs have metrics of, by its name; the runs are of one row."""
+    found: dict[str, Callable[[], Figure]] = {}
     for name, axis, series in PANELS:
         lines = [(label, line) for label, metric in series if (line := course(records, metric))]
         if lines:
-            found[name] = _diagram(axis, lines)
+            found[name] = partial(_diagram, axis, lines)
     return found
 
 
@@ -70,11 +71,7 @@ def _diagram(axis: str, lines: Sequence[tuple[str, Sequence[tuple[int, float, fl
     with style():
         figure, axes = panel()
         for colour, (label, line) in zip(SERIES, lines, strict=False):
-            epochs, means = [epoch for epoch, _, _ in line], [mean for _, mean, _ in line]
-            low, high = [mean - std for _, mean, std in line], [mean + std for _, mean, std in line]
-            axes.fill_between(epochs, low, high, color=colour, alpha=0.2, linewidth=0)
-            marks = "o-" if len(line) < ENOUGH else "-"
-            axes.plot(epochs, means, marks, color=colour, markersize=3, linewidth=1.4, label=label)
+            band(axes, line, colour=colour, label=label, marks="o-" if len(line) < ENOUGH else "-")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.set_xlabel("epoch")
         axes.set_ylabel(axis)
