@@ -1,0 +1,1 @@
+NOT_RUN={"x":("pairnet study my.toml --runs mine",)}
