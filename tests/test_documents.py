@@ -93,7 +93,7 @@ def is_form(step: Step) -> bool:
     """Whether a command is a name, or has placeholders: it is parsed, not run."""
     if not re.match(r"(\w+=\S+ )*pairnet[ -]", step.code):
         return False
-    if re.search(r"\b[A-Z]{3,}\b(?!=)|…", step.code):
+    if re.search(r"\b[A-Z]{3,}\b(?!=)|…", step.name):
         return True
     return not parse(step.code) and step.shown is None
 
