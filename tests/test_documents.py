@@ -1,6 +1,6 @@
 """Code in README.md and docs/: each block and each command is run here, or stands in NOT_RUN.
 
-The code of a document is run from top to bottom, in one empty folder and one Python namespace, with the embedded images:
+The code of a document runs from top to bottom, in one empty folder and one Python namespace, with the embedded images:
 
     console         each line after `$ ` by a shell; what is shown below it must be what is printed. Without such lines,
                     or with others, its exit status must be 0; it may fail if the last line shown is an error of pairnet
