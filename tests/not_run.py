@@ -1,23 +1,25 @@
 """The code of README.md and docs/ that no test runs: why, the day of its last run, and its first lines."""
 
 NOT_RUN = {
-    "minutes to hours of training; last run 2026-11-26, for the tables of results.md and performance.md": (
+    "minutes to hours of training; the last day is not known": (
         "make reproduce",
         "pairnet reproduce --draws 2 --epochs 2",
         "pairnet reproduce --minutes 15",
-        "pairnet reproduce --minutes 3 --data mnist",
-        "pairnet reproduce --data mnist --draws 1 --no-report",
         "pairnet reproduce --measurements every",
         "pairnet reproduce --table all",
         "pairnet reproduce --table order",
         "pairnet reproduce --table 1 --draws 3",
+    ),
+    "minutes to hours of training; run for results.md and performance.md, whose figures were committed by 2026-11-26": (
+        "pairnet reproduce --minutes 3 --data mnist",
+        "pairnet reproduce --data mnist --draws 1 --no-report",
         "pairnet reproduce --table all --runs study --measurements every",
         "pairnet reproduce --table order --runs study --measurements every",
         *(f"pairnet reproduce --table {name} --runs study" for name in ("1", "2", "3", "dropout", "order", "ablation")),
         "pairnet study docs/learning-rates.toml --data mnist --runs rates",
         "pairnet study my.toml --runs mine",
     ),
-    "needs the runs of these studies; last run 2026-11-26": (
+    "needs the runs of these studies; run for results.md, whose figures were committed by 2026-11-26": (
         "pairnet report study",
         "pairnet report study --markdown docs/results.md",
         "pairnet report rates --markdown docs/results.md",
@@ -64,6 +66,7 @@ NOT_RUN = {
     ),
     "the configuration of a proxy; its syntax was checked by nginx at revision 8429707": ("server {",),
     "installs packages or needs what CI has; the last day is not known": (
+        "make gpu DEVICE=cpu",
         "python3 -m venv .venv",
         ".venv/bin/python -m pip install -c constraints.txt -e '.[all]'",
         ".venv/bin/pairnet reproduce",
@@ -88,10 +91,9 @@ NOT_RUN = {
     "needs an NVIDIA GPU; last run 2026-11-26": (
         "pairnet reproduce --device cuda --data mnist --no-report",
         "make gpu",
-        "make gpu DEVICE=cpu",
         "python -m bench.on_gpu --out FOLDER --minutes 8",
-        "pairnet study my.toml --device cuda",
     ),
+    "needs an NVIDIA GPU; the last day is not known": ("pairnet study my.toml --device cuda",),
     "needs a study file of one's own; studies.md runs one": (
         "pairnet study my.toml",
         "pairnet study my.toml --jobs 64",
