@@ -16,7 +16,7 @@ from pairnet.wording import shown
 _EXAMPLE = '[variants.my_net] with net = "fc(392,1)"'
 
 
-def read_variants(path: Path) -> dict[str, Variant]:
+def read_variants(path: Path | str) -> dict[str, Variant]:
     """The variants in the TOML file at `path`, by name, in the file's order.
 
     Each `[variants.NAME]` table has the fields of Variant except its name: `net`, or `tower` and `head`; optional are
@@ -26,6 +26,7 @@ def read_variants(path: Path) -> dict[str, Variant]:
     Raises ArgumentError if the file cannot be read or a key, type, value or name is not valid, and NotationError if
     the layers of a variant do not fit. Each message names the file and the key's path.
     """
+    path = Path(path)
     return parse_variants(read_document(path, content="variants"), path)
 
 

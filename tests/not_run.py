@@ -1,0 +1,110 @@
+"""The code of README.md and docs/ that no test runs: why, the day of its last run, and its first lines."""
+
+NOT_RUN = {
+    "minutes to hours of training; the last day is not known": (
+        "make reproduce",
+        "pairnet reproduce --draws 2 --epochs 2",
+        "pairnet reproduce --minutes 15",
+        "pairnet reproduce --measurements every",
+        "pairnet reproduce --table all",
+        "pairnet reproduce --table order",
+        "pairnet reproduce --table 1 --draws 3",
+    ),
+    "minutes to hours of training; run for results.md and performance.md, whose figures were committed by 2026-11-26": (
+        "pairnet reproduce --minutes 3 --data mnist",
+        "pairnet reproduce --data mnist --draws 1 --no-report",
+        "pairnet reproduce --table all --runs study --measurements every",
+        "pairnet reproduce --table order --runs study --measurements every",
+        *(f"pairnet reproduce --table {name} --runs study" for name in ("1", "2", "3", "dropout", "order", "ablation")),
+        "pairnet study docs/learning-rates.toml --data mnist --runs rates",
+        "pairnet study my.toml --runs mine",
+    ),
+    "needs the runs of these studies; run for results.md, whose figures were committed by 2026-11-26": (
+        "pairnet report study",
+        "pairnet report study --markdown docs/results.md",
+        "pairnet report rates --markdown docs/results.md",
+        "pairnet calibration final_model order_net --runs study --output docs/figures/calibration.svg",
+    ),
+    "two minutes of training on full MNIST; last run 2026-11-29": (
+        "for seed in 0 1 2 3 4; do pairnet train mine --file my.toml --seed $seed --data mnist; done",
+        "for seed in 0 1 2 3 4; do pairnet train order_net_fast --seed $seed --data mnist; done",
+        "pairnet runs compare mine order_net_fast",
+        "pairnet runs compare mine mine --epochs 50 --other-epochs 25",
+        "pairnet export --model mine --file my.toml --data mnist",
+        "pairnet predict mine.onnx pictures/3-*.png pictures/7-*.png --csv",
+    ),
+    "a minute of training; last run 2026-11-29": (
+        "pairnet reproduce --table order --draws 3 --epochs 3 --pairs 400 --data mnist5k --runs study-old --no-report",
+        "pairnet reproduce --table order --draws 3 --epochs 3 --pairs 400 --data mnist5k --runs study-new --no-report",
+        "ATEN_CPU_CAPABILITY=default pairnet reproduce --table order --draws 3 --epochs 3 --pairs 400 --data mnist5k "
+        "--runs study-new --no-report",
+        "pairnet report study-old study-same",
+        "pairnet report study-old study-new",
+        "pairnet verify study-old --sample 3 --seed 1",
+        "ATEN_CPU_CAPABILITY=default pairnet verify study-old --sample 3 --seed 1",
+    ),
+    "its folder is an example, and export.md runs the same commands": (
+        "pairnet export --run runs/final_model-0123abcd --force",
+        "pairnet predict final_model.onnx --test",
+    ),
+    "half an hour of training; not run since it was written": ("pairnet export --all --output models",),
+    "a server, and its clients; last run 2026-11-29": (
+        "pairnet serve final_model.onnx",
+        "pairnet export --model final_model --with-digits",
+        "curl 127.0.0.1:8080/v2/models/final_model",
+        "import tritonclient.http as client",
+        "pairnet data pictures glyphs:100",
+        "for n in 3 7; do curl -s --data-binary @$(ls pictures/$n-*) -H 'Content-Type: image/png' "
+        "'127.0.0.1:8080/decode?model=final_model' > $n.json; done",
+        'jq -c -s \'{inputs: [{name: "pair", datatype: "UINT8", shape: [1, 2, 28, 28], '
+        "data: (.[0].input + .[1].input)}]}' 3.json 7.json > request.json",
+        "curl -s 127.0.0.1:8080/v2/models/final_model/infer -H 'Content-Type: application/json' -d @request.json",
+        'import { readFile } from "node:fs/promises";',
+    ),
+    "needs an exported file, which serving.md does not make here; README.md runs the same command": (
+        "pairnet export-repository final_model.onnx --output repository",
+    ),
+    "the configuration of a proxy; its syntax was checked by nginx at revision 8429707": ("server {",),
+    "installs packages or needs what CI has; the last day is not known": (
+        "make gpu DEVICE=cpu",
+        "python3 -m venv .venv",
+        ".venv/bin/python -m pip install -c constraints.txt -e '.[all]'",
+        ".venv/bin/pairnet reproduce",
+        "python3 -m venv .venv && . .venv/bin/activate",
+        "pip install -c constraints.txt '.[serve]'",
+        *(f"make {target}" for target in ("demo", "test", "lint", "cpp-test", "attack")),
+    ),
+    "a second environment with other versions; not run since it was written": (
+        "python3 -m venv old && old/bin/pip install -c constraints.txt '.[all]'",
+        "grep -v '^torch==' constraints.txt > newer.txt",
+        "python3 -m venv new && new/bin/pip install -c newer.txt '.[all]'",
+        ". old/bin/activate",
+        ". new/bin/activate",
+    ),
+    "needs the runs of Table III; tests/cli/test_runs.py compares others": ("pairnet runs compare w_net no_w_net",),
+    "downloads MNIST; the last day is not known": ("pairnet data fetch mnist",),
+    "ten minutes of benchmarks; the last day is not known": (
+        "python3 -m venv asv && . asv/bin/activate && pip install asv virtualenv",
+        "asv machine --yes",
+        "asv run",
+    ),
+    "needs an NVIDIA GPU; last run 2026-11-26": (
+        "pairnet reproduce --device cuda --data mnist --no-report",
+        "make gpu",
+        "python -m bench.on_gpu --out FOLDER --minutes 8",
+    ),
+    "needs an NVIDIA GPU; the last day is not known": ("pairnet study my.toml --device cuda",),
+    "needs a study file of one's own; studies.md runs one": (
+        "pairnet study my.toml",
+        "pairnet study my.toml --jobs 64",
+    ),
+    "several machines; on one, run at revision 8429707": (
+        "ray start --head --port 6379",
+        "ray start --address FIRST-NODE:6379",
+        "pairnet study my.toml --engine ray --address auto",
+        "sbatch --array=1-8 --wrap 'pairnet study my.toml --shard $SLURM_ARRAY_TASK_ID/8 "
+        "--runs part$SLURM_ARRAY_TASK_ID --no-report'",
+        "pairnet runs merge part1 part2 part3 part4 part5 part6 part7 part8 --runs whole",
+        "pairnet report whole",
+    ),
+}
