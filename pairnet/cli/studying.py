@@ -12,12 +12,11 @@ from pairnet.errors import ArgumentError, MissingExtraError, TrainingError
 from pairnet.wording import capitalised
 
 if TYPE_CHECKING:
-    from pairnet.data.drawing import Sizes
     from pairnet.data.sources import Dataset
     from pairnet.records.record import FailedRun, RunRecord
     from pairnet.records.run import Run
     from pairnet.reporting.summaries import Summary
-    from pairnet.study.plan import Study
+    from pairnet.study.plan import Chosen, Study
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +52,7 @@ class Part:
     dataset: "Dataset"
     every: "Sequence[Run]"
     planned: "Sequence[Run]"
-    sizes: "Sizes"  # numbers of pairs of rows that state none
+    chosen: "Chosen"
 
 
 def plan_parts(request: Request) -> list[Part]:
@@ -61,7 +60,7 @@ def plan_parts(request: Request) -> list[Part]:
     from pairnet.data.drawing import Sizes, check_images, choose_sizes
     from pairnet.data.sources import Dataset, load_dataset
     from pairnet.study.budget import check_minutes
-    from pairnet.study.plan import plan
+    from pairnet.study.plan import Chosen, plan
     from pairnet.study.sharding import of_shard, parse_shard
     from pairnet.training.device import resolve_device
 
@@ -73,35 +72,50 @@ def plan_parts(request: Request) -> list[Part]:
     found = []
     for study in request.studies:
         for source in study.sources:
-            name = source or request.data or study.data
-            dataset = datasets.get(name) or load_dataset(name, data_dir=request.data_dir)
+            before = study.choice(source)  # of a file that was kept with its runs
+            name = source or request.data or (before or study).data
+            dataset = datasets.setdefault(name, datasets.get(name) or load_dataset(name, data_dir=request.data_dir))
             sizes = choose_sizes(
                 dataset,
-                pairs=study.pairs if request.pairs is None else request.pairs,
-                test_pairs=study.test_pairs if request.test_pairs is None else request.test_pairs,
+                pairs=(before or study).pairs if request.pairs is None else request.pairs,
+                test_pairs=(before or study).test_pairs if request.test_pairs is None else request.test_pairs,
+            )
+            chosen = Chosen(
+                rows=source,
+                data=dataset.source,
+                checksum=dataset.checksum,
+                pairs=sizes.pairs,
+                test_pairs=sizes.test_pairs,
+                epochs=before.epochs if request.epochs is None and before is not None else request.epochs,
             )
             every = plan(
                 study,
                 dataset.images,
                 draws=study.draws if request.draws is None else request.draws,
-                epochs=request.epochs,
+                epochs=chosen.epochs,
                 pairs=sizes.pairs,
                 test_pairs=sizes.test_pairs,
                 device=device,
                 measurements=request.measurements,
                 source=source,
             )
-            datasets[name] = dataset
             announced.setdefault(name, (dataset, sizes))
             for run in every:
                 check_images(run, dataset)
-            found.append(Part(study=study, dataset=dataset, every=every, planned=every, sizes=sizes))
+            found.append(Part(study=study, dataset=dataset, every=every, planned=every, chosen=chosen))
     shares: list[Sequence[Run]] = [part.every for part in found]
     if share is not None:
         shares = list(of_shard(shares, share))
     for dataset, sizes in announced.values():  # nothing can fail any more
         announce(dataset, sizes)
     return [replace(part, planned=planned) for part, planned in zip(found, shares, strict=True)]
+
+
+def as_run(request: Request, parts: Sequence[Part]) -> "list[Study]":
+    """The studies of a request with what was chosen for them."""
+    return [
+        replace(study, chosen=tuple(part.chosen for part in parts if part.study is study)) for study in request.studies
+    ]
 
 
 def compute(request: Request) -> None:
@@ -117,7 +131,7 @@ def compute(request: Request) -> None:
     from pairnet.study.running import choose_engine, recorded, run_study
 
     parts = plan_parts(request)
-    for study in request.studies:
+    for study in as_run(request, parts):
         keep_file(study, request.runs)
     failures: list[FailedRun] = []
     results: dict[str, Any] = {}
@@ -212,7 +226,7 @@ def _report(request: Request, parts: Sequence[Part]) -> None:
     sums = {part.dataset.checksum for part in parts}
     records = [each for each in every if each.run.images.checksum in sums and each.run.device == first.device]
     path = request.runs / PAGE
-    asked = {study.digest for study in request.studies if study.file is not None}
+    asked = {study.digest for study in as_run(request, parts) if study.file is not None}
     try:
         with console(stderr=True).status("writing the report"):
             write_page(
@@ -220,8 +234,8 @@ def _report(request: Request, parts: Sequence[Part]) -> None:
                 path,
                 every=every,
                 own=[study for study in kept_studies(request.runs) if study.digest in asked],
-                pairs=parts[0].sizes.pairs,
-                test_pairs=parts[0].sizes.test_pairs,
+                pairs=parts[0].chosen.pairs,
+                test_pairs=parts[0].chosen.test_pairs,
                 epochs="own" if request.epochs is None else request.epochs,
                 images=[part.dataset for part in parts],
                 data_dir=request.data_dir,

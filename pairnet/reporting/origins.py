@@ -86,7 +86,7 @@ def _commands(selection: Selection) -> Iterator[str]:
     for table in selection.tables:
         study = table.study
         what = f"reproduce --table {study.name}" if study.file is None else f"study {shlex.quote(str(study.file))}"
-        yield f"pairnet {what} --draws {_draws(table)}{_options(table, selection.device)}"
+        yield f"pairnet {what} --draws {_draws(table)}{_options(selection, table)}"
     for label, records in selection.others.items():
         yield f"pairnet train {records[0].run.variant.name}, with the structure and recipe of {label} in a file"
 
@@ -96,29 +96,21 @@ def _draws(table: TableRuns) -> int:
     return 1 + max(record.run.seed for records in table.rows.values() for record in records)
 
 
-def _options(table: TableRuns, device: str) -> str:
-    """The options of a study that are not what the study itself says."""
-    study, runs = (
-        table.study,
-        [(row, table.rows[row.label][0].run) for row in table.study.rows if row.label in table.rows],
-    )
+def _options(selection: Selection, table: TableRuns) -> str:
+    """The options of a study that are not what the study itself says: a kept file says what was chosen for it."""
     records = [record for rows in table.rows.values() for record in rows]
     measured = max(record.measurements for record in records)
     longest = max(record.run.recipe.epochs for record in records)
-    sources = {run.images.source for row, run in runs if row.data is None}
-    epochs = {run.recipe.epochs for row, run in runs if run.recipe.epochs != row.variant.recipe.epochs}
-    pairs = {run.pairs for row, run in runs if row.pairs is None} - {study.pairs or PAPER_PAIRS}
-    tested = {
-        run.tested
-        for row, run in runs
-        if row.test_pairs is None and run.fold is None and run.tested != (study.test_pairs or run.pairs)
-    }
+    tested = {record.run.tested for record in records if record.run.fold is None} - {selection.pairs}
+    chosen = [
+        f"--data {shlex.quote(selection.data.source)}",
+        f"--epochs {selection.epochs}" if selection.epochs is not None else "",
+        f"--pairs {selection.pairs}" if selection.pairs != PAPER_PAIRS else "",
+        *(f"--test-pairs {number}" for number in sorted(tested)),
+    ]
     parts = [
-        *(f"--data {shlex.quote(source)}" for source in sources),
-        *(f"--epochs {number}" for number in epochs),
-        *(f"--pairs {number}" for number in pairs),
-        *(f"--test-pairs {number}" for number in tested),
+        *(() if table.study.chosen else chosen),
         "--measurements every" if measured == longest > MEASUREMENTS else "",
-        f"--device {device}" if device != "cpu" else "",
+        f"--device {selection.device}" if selection.device != "cpu" else "",
     ]
     return "".join(f" {part}" for part in parts if part)

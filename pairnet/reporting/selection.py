@@ -1,10 +1,11 @@
 """Which runs of a folder belong on one page: one data set, one setting, each with its rows; and what is left out."""
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from pairnet.errors import RecordError
+from pairnet.errors import ArgumentError, RecordError
 from pairnet.models.variants import with_epochs
 from pairnet.records.record import RunRecord
 from pairnet.records.run import Images, Run, nameless
@@ -85,7 +86,7 @@ def choose(
     """
     if not records:
         raise RecordError("expected finished runs, got none: `pairnet reproduce` makes some")
-    asked_pairs, pairs = pairs, pairs or next((study.pairs for study in own if study.pairs), None)
+    pairs = pairs or next((study.pairs for study in own if study.pairs), None)
     there = [record for record in records if pairs in (None, record.run.pairs)] or records
     asked = [record for record in there if record.run.recipe.epochs == epochs]
     first = _most(asked or there, _images_pairs_and_device)[0].run
@@ -100,13 +101,9 @@ def choose(
         test_pairs=tested[0].run.tested if tested else first.tested,
         folds=validated[0].run.folds if validated else None,
         device=first.device,
-        asked_pairs=asked_pairs,
-        asked_test_pairs=test_pairs,
     )
-    asked_epochs = epochs if isinstance(epochs, int) else None
     mine = [
-        TableRuns(study=study, rows=_rows(study, by_setting(records), context, epochs=asked_epochs))
-        for study in distinct(own)
+        TableRuns(study=study, rows=_rows(study, by_setting(records), context, epochs=None)) for study in distinct(own)
     ]
     tables = tuple(studies().values())
     lengths = _lengths(tables, kept)
@@ -166,8 +163,6 @@ class _Context:
     test_pairs: int
     folds: int | None  # of rows that are cross-validated; None: as many as their study says
     device: str
-    asked_pairs: int | None  # of rows that state none, whatever their study says
-    asked_test_pairs: int | None
 
 
 def _rows(
@@ -184,18 +179,25 @@ def _rows(
 
 
 def _settings(study: Study, row: Row, context: _Context, epochs: int | None) -> Iterator[Run]:
-    """The settings that a row may have: one for each set of images that its `data` names."""
-    for images in [each for each in context.known if each.are_called(row.data)] if row.data else context.known[:1]:
-        yield first_run(
-            study,
-            row,
-            images,
-            epochs=epochs,
-            pairs=context.asked_pairs or study.pairs or context.pairs,
-            test_pairs=context.asked_test_pairs or study.test_pairs or context.test_pairs,
-            folds=context.folds if study.file is None else None,
-            device=context.device,
-        ).setting
+    """The settings that a row may have: what was chosen for it, or what the page has, on images that its data names."""
+    chosen = study.choice(row.data)
+    if chosen is not None:
+        known = [images for images in context.known if images.checksum == chosen.checksum]
+    else:
+        known = [images for images in context.known if row.data is None or images.are_called(row.data)]
+        known = known if row.data is not None else known[:1]
+    for images in known:
+        with suppress(ArgumentError):  # fewer pairs than folds: there is no such run
+            yield first_run(
+                study,
+                row,
+                images,
+                epochs=chosen.epochs if chosen else epochs,
+                pairs=chosen.pairs if chosen else study.pairs or context.pairs,
+                test_pairs=chosen.test_pairs if chosen else study.test_pairs or context.test_pairs,
+                folds=context.folds if study.file is None else None,
+                device=context.device,
+            ).setting
 
 
 def _images_pairs_and_device(of: RunRecord | Run) -> tuple[str, int, str]:

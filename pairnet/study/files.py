@@ -19,9 +19,10 @@ has can be set, and `dropout`, `pairs`, `test_pairs`, `folds` and `data`.
 
 import difflib
 import itertools
+import json
 import warnings
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from pairnet.models.recipes import Recipe, Warp
 from pairnet.models.toml_files import check_keys, explain, read_document
 from pairnet.models.variant_files import parse_variants
 from pairnet.models.variants import VARIANTS, Variant, count_parameters, with_dropout
-from pairnet.study.plan import ABOVE, MOST_DRAWS, NOTHING, PAPERS_SQUARE, Reason, Row, Study
+from pairnet.study.plan import ABOVE, MOST_DRAWS, NOTHING, PAPERS_SQUARE, Chosen, Reason, Row, Study
 from pairnet.wording import shown
 
 RECIPE = tuple(field.name for field in fields(Recipe))
@@ -43,13 +44,16 @@ PAIRS = {"pairs": int, "test_pairs": int, "folds": int, "data": str}
 SETTINGS = (*RECIPE, "dropout", *PAIRS)
 """Everything that a row can set or sweep."""
 
-_STUDY = ("title", "draws", "cross_validated", "compare", *PAIRS, "reasons", "variants", "rows")
+_STUDY = ("title", "draws", "cross_validated", "compare", *PAIRS, "reasons", "variants", "rows", "as_run")
 _ROW = ("variant", "label", "paper", "reason", "goal", "parameters", "set", "grid")
 
 MOST_ROWS = 10_000
 
 KEPT = "studies"
 """Folder of the study files in a folder of runs."""
+
+_AS_RUN = "\n# Added by pairnet: what was chosen for rows that leave it open.\n"
+"""Stands in kept files before their [[as_run]] tables."""
 
 
 def read_study(path: Path) -> Study:
@@ -76,30 +80,41 @@ def read_study(path: Path) -> Study:
     special = {word: word for word in (ABOVE, PAPERS_SQUARE, NOTHING)}
     if "compare" in head:
         _choose(head["compare"], {row.label: row for row in rows} | special, f"{path}: compare", "row")
-    study = Study(name=path.stem, rows=tuple(rows), file=path, **head)
+    chosen = _typed(document.get("as_run", []), tuple[Chosen, ...], f"{path}: as_run")
+    study = Study(name=path.stem, rows=tuple(rows), chosen=chosen, file=path, **head)
     return replace(study, name=path.stem.removesuffix(f"-{study.digest}"))
 
 
 def keep_file(study: Study, runs: Path) -> bool:
     """Copies the file of a study into the folder of its runs, so that a report finds its rows there -> whether it did.
 
-    The copy has the name of the file, or NAME-DIGEST.toml if a study that measures something else has that name there.
-    One that measures the same replaces the file that was kept before: its title or its number of draws has changed.
+    What was chosen for it is added at the end, so that the copy says all of what was run. It has the name of the file,
+    or NAME-DIGEST.toml if a study that measures something else has that name there. One that measures the same replaces
+    the file that was kept before: its title or its number of draws has changed.
     """
     if study.file is None:
         return False
-    text = study.file.read_bytes()
+    text = study.file.read_text(encoding="utf-8-sig").partition(_AS_RUN)[0] + _as_run(study.chosen)
     for name in (f"{study.name}.toml", f"{study.name}-{study.digest}.toml"):
         kept = runs / KEPT / name
         if not kept.exists() or _digest_of(kept) == study.digest:
             break
-    if kept.exists() and kept.read_bytes() == text:
+    if kept.exists() and kept.read_text(encoding="utf-8") == text:
         return False
     kept.parent.mkdir(parents=True, exist_ok=True)
     new = kept.with_name(f".{kept.name}.new")
-    new.write_bytes(text)
+    new.write_text(text, encoding="utf-8")
     new.replace(kept)
     return True
+
+
+def _as_run(chosen: Collection[Chosen]) -> str:
+    """The [[as_run]] tables of a kept file; strings of JSON are strings of TOML."""
+    tables = (
+        "".join(f"{key} = {json.dumps(value)}\n" for key, value in asdict(each).items() if value is not None)
+        for each in chosen
+    )
+    return _AS_RUN * bool(chosen) + "".join(f"[[as_run]]\n{table}" for table in tables)
 
 
 def _digest_of(path: Path) -> str:

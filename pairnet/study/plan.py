@@ -52,6 +52,18 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """What a command chose for rows on one source of images, where the study leaves it open."""
+
+    rows: str | None = None  # one of `Study.sources`
+    data: str  # source of the images, as load_dataset takes it
+    checksum: str  # of these images
+    pairs: int
+    test_pairs: int
+    epochs: int | None = None  # of every row; None: of its recipe
+
+
+@dataclass(frozen=True, kw_only=True)
 class Study:
     """A study: its rows, and whether each draw is split into folds (tuning) or tested on test pairs.
 
@@ -68,26 +80,30 @@ class Study:
     test_pairs: int | None = None
     data: str = "auto"
     compare: str = ""  # label of the row that the others are compared with, or one of the words above; empty: the first
+    chosen: tuple[Chosen, ...] = ()  # as it was run: one for each of its sources; empty: as it was written
     file: Path | None = field(default=None, compare=False)  # it was read from; None: it comes with the package
+
+    def choice(self, source: str | None) -> Chosen | None:
+        """What was chosen for the rows on `source`; None for a study as it was written."""
+        return next((chosen for chosen in self.chosen if chosen.rows == source), None)
 
     @cached_property
     def measures(self) -> tuple[str, ...]:
         """What the study measures, one text for each row: not its title, its draws, or what the paper printed."""
-        return tuple(
-            json.dumps(
-                {
-                    "label": row.label,
-                    "structure": nameless(row.variant).structure,
-                    "recipe": row.variant.recipe.identity(),
-                    "folds": self.folds_of(row),
-                    "pairs": row.pairs or self.pairs,
-                    "test_pairs": row.test_pairs or self.test_pairs,
-                    "data": row.data or self.data,
-                },
-                sort_keys=True,
-            )
-            for row in self.rows
-        )
+        found = []
+        for row in self.rows:
+            chosen = self.choice(row.data)
+            content = {
+                "label": row.label,
+                "structure": nameless(row.variant).structure,
+                "recipe": with_epochs(row.variant, chosen.epochs if chosen else None).recipe.identity(),
+                "folds": self.folds_of(row),
+                "pairs": row.pairs or (chosen.pairs if chosen else self.pairs),
+                "test_pairs": row.test_pairs or (chosen.test_pairs if chosen else self.test_pairs),
+                "data": chosen.checksum if chosen else row.data or self.data,
+            }
+            found.append(json.dumps(content, sort_keys=True))
+        return tuple(found)
 
     @cached_property
     def digest(self) -> str:
