@@ -23,6 +23,8 @@ def is_plain(value: Any) -> bool:
 
 
 def shown(value: Any) -> str:
-    """A value for a message: on one line, control characters escaped, at most LONGEST_SHOWN characters."""
+    """A value for a message: on one line, escaped, at most LONGEST_SHOWN characters; a list alone has brackets."""
     text = ascii(value[:LONGEST_SHOWN] if isinstance(value, str) else value)
+    if not isinstance(value, list):
+        text = text.replace("[", "\\x5b").replace("]", "\\x5d")
     return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."

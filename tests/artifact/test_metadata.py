@@ -127,7 +127,7 @@ def test_each_key_is_in_the_guide_with_its_meaning():
     assert [key for key, kind in keys().items() if f"| `{key}` | {kind.__metadata__[-1]} |" not in rows] == []
 
 
-@given(st.one_of(st.text(), st.binary(), st.lists(st.text())))
+@given(st.one_of(st.text(), st.binary(), st.dictionaries(st.text(), st.text())))
 def test_a_shown_value_is_plain_and_short(value):
     assert is_plain(shown(value))
     assert len(shown(value)) <= 80

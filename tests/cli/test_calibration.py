@@ -88,7 +88,7 @@ def test_a_full_disk_is_named_by_the_path_that_could_not_be_written(calibration,
     def full(figure, path):
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr("pairnet.reporting.figures.drawing.save", full)
+    monkeypatch.setattr("pairnet.reporting.figures.rendering.save", full)
     status, _, err = calibration("order_net", "--output", "figure.svg")
     assert (status, err.splitlines()[-1]) == (1, "pairnet: figure.svg: No space left on device")
     assert not (tmp_path / "figure.svg").exists()

@@ -148,7 +148,8 @@ def test_options_reach_the_runs_and_more_measurements_are_made_up_for(pairnet, t
     command = ("reproduce", "--table", "order", "--draws", 1, *common, "--test-pairs", 30, "--no-report")
 
     def facts():
-        return {(found.measurements, found.pairs, found.test_pairs) for found in read_records(tmp_path / "runs")}
+        found = read_records(tmp_path / "runs")
+        return {(each.measurements, each.run.pairs, each.run.tested) for each in found}
 
     for options, expected in (((), 5), (("--measurements", 6), 6), (("--measurements", "every"), 7)):
         assert pairnet(*command, *options)[0] == 0

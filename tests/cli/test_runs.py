@@ -205,9 +205,21 @@ def test_options_before_a_command_of_runs_are_refused(pairnet):
 def test_a_deleted_folder_does_not_come_back(pairnet, tmp_path):
     runs = tmp_path / "runs"
     save(runs / "fc_3-1", record(variant=find_variant("fc_3")))
-    save(runs / ".fc_3-1.deleted", record(variant=find_variant("fc_3")))  # by a removal that was killed
+    save(runs / "fc_3-2", record(variant=find_variant("fc_3")))  # the same run
+    (runs / "fc_3-2" / "notes.txt").write_text("mine")
+    assert pairnet("runs", "delete", "runs/fc_3-1", "--yes")[1] == "deleted 1 saved network\n"
+    assert [path.name for path in runs.glob("*fc_3*")] == ["fc_3-2"]
+    assert pairnet("runs", "delete", "runs/fc_3-2", "--yes")[0] == 0
+    assert [path.name for path in (runs / "fc_3-2").iterdir()] == ["notes.txt"]
+
+
+def test_a_link_is_deleted_and_not_what_it_leads_to(pairnet, tmp_path):
+    runs = tmp_path / "runs"
+    save(tmp_path / "elsewhere", record(variant=find_variant("fc_3")))
+    (runs / "fc_3-1").symlink_to(tmp_path / "elsewhere")
     assert pairnet("runs", "delete", "runs/fc_3-1", "--yes")[0] == 0
-    assert list(runs.glob("*fc_3*")) == []
+    assert not (runs / "fc_3-1").is_symlink()
+    assert len(list((tmp_path / "elsewhere").iterdir())) == 2
 
 
 def test_a_named_folder_is_deleted(pairnet, tmp_path):

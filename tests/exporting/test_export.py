@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +87,7 @@ def test_metadata_is_complete_and_exact(trained, digits5k, tmp_path):
         assert about.keys() == keys().keys()
         assert about["part"] == part
         assert (float(about["mean"]), float(about["std"])) == (record.mean, record.std)
-        assert json.loads(about["seeds"]) == asdict(record.seeds)
+        assert json.loads(about["seeds"]) == record.run.seeds.identity()
         assert json.loads(about["recipe"]) == record.run.recipe.to_dict()
         assert (about["structure"], about["data_checksum"]) == (record.run.variant.structure, digits5k.checksum)
         assert float(about["test_accuracy"]) == float(about["run_accuracy"]) == record.accuracy
@@ -291,7 +291,8 @@ def test_options_that_a_variant_does_not_support_are_refused(name, options, mess
 
 def test_the_path_of_a_users_folder_is_not_in_the_file(trained, digits5k):
     record = load_record(trained("fc_1"))
-    record = replace(record, data=replace(record.run.images, name="idx:mi[n]e", source="idx:/home/me/mine"))
+    images = replace(record.run.images, name="idx:mi[n]e", source="idx:/home/me/mine")
+    record = replace(record, run=replace(record.run, images=images))
     model = onnx.helper.make_model(onnx.helper.make_graph([], "none", [], []))
     about = exporting.metadata_of(Design(variant=find_variant("fc_1")), record, "fp32", model, 0.5).to_text()
     assert about["data"] == "idx:mi_n_e"
@@ -357,7 +358,7 @@ def test_an_output_that_cannot_be_written_is_refused(trained, digits5k, tmp_path
 
 
 def test_all_variants_are_exported_with_what_each_supports(trained, tmp_path, monkeypatch, capsys):
-    rows = tuple(load_record(trained(name)).variant for name in ("fc_1", "no_w_net", "final_model"))
+    rows = tuple(load_record(trained(name)).run.variant for name in ("fc_1", "no_w_net", "final_model"))
     monkeypatch.setattr(variants, "VARIANTS", rows)
     monkeypatch.setattr("pairnet.data.drawing.PAPER_PAIRS", 200)
     out = {trained(row.name).parent for row in rows}.pop()
