@@ -43,6 +43,8 @@ A name is imported when it is first used: `import pairnet` loads neither torch n
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from pairnet.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from pairnet.data.loader import PairLoader
     from pairnet.data.pairs import draw_pairs, moments
@@ -87,7 +89,6 @@ if TYPE_CHECKING:
     from pairnet.study.running import run_study
     from pairnet.study.saved import TrainedRun, load_run, train
 
-__version__ = "0.1.0"
 
 __all__ = [
     "VARIANTS",

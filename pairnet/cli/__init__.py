@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from pairnet import __version__
 from pairnet.cli.bench import bench_report
 from pairnet.cli.calibration import calibration
 from pairnet.cli.data import data_fetch, data_info, data_list, data_pictures
@@ -25,6 +24,7 @@ from pairnet.cli.study import REPRODUCE, study
 from pairnet.cli.train import evaluate, train
 from pairnet.cli.variants import variants
 from pairnet.cli.verify import verify
+from pairnet.version import __version__
 
 app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},

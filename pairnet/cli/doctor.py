@@ -44,8 +44,9 @@ def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
 
 
 def _system() -> list[Finding]:
-    from pairnet import __version__, _core
+    from pairnet import _core
     from pairnet.host import hardware, revision
+    from pairnet.version import __version__
 
     lines = {
         "pairnet": f"{__version__}, revision {revision()}",

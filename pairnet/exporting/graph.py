@@ -14,13 +14,13 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from pairnet import __version__
 from pairnet.artifact.design import Axes, Design, Port
 from pairnet.data.pairs import Moments
 from pairnet.errors import ArgumentError
 from pairnet.models.notation import BatchNorm, Conv, Dropout, GlobalPool, Layer, Linear, Order, Pool, Shape, Softmax
 from pairnet.models.steps import steps
 from pairnet.models.variants import CLASSES, IMAGE, PAIR, Variant
+from pairnet.version import __version__
 
 Weights = Mapping[str, NDArray[Any]]
 """The state of a network, by torch's names (tower.conv1.weight)."""

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pairnet import __version__
 from pairnet.extras import needed_by
 from pairnet.reporting.changes import Changes
 from pairnet.reporting.comparison import Comparison, interval_text
@@ -13,6 +12,7 @@ from pairnet.reporting.drawings import COURSES, Drawing
 from pairnet.reporting.figures.drawing import inline_svg
 from pairnet.reporting.report import Report
 from pairnet.reporting.summaries import Summary, accuracy_text, difference_text, duration, undecided_text
+from pairnet.version import __version__
 from pairnet.wording import capitalised
 
 with needed_by("a report"):

@@ -6,9 +6,9 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from pairnet import __version__
 from pairnet.host import hardware, node, revision
 from pairnet.records.record import Environment, Gpu
+from pairnet.version import __version__
 
 _DRIVER = Path("/proc/driver/nvidia/version")
 

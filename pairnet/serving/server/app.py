@@ -19,7 +19,6 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCol
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from pairnet import __version__
 from pairnet.data.pairs import pool_and_normalise
 from pairnet.errors import DataError, RequestError
 from pairnet.serving import pictures
@@ -31,6 +30,7 @@ from pairnet.serving.server.rest import Inference, Receive, Scope, Send
 from pairnet.serving.server.rest_format import Body
 from pairnet.serving.server.served import ServedModel, find
 from pairnet.serving.server.service import Service
+from pairnet.version import __version__
 
 Name = Annotated[str, Path(description="Name of a model")]
 Version = Annotated[str, Path(description="Version of the model, 1")]

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from typing import Any
 
-from pairnet import __version__
 from pairnet.artifact.design import Port
 from pairnet.serving.joint import DATATYPES, MOST_PAIRS, PLATFORM, VERSION, configuration
 from pairnet.serving.server.protocol import EXTENSIONS
 from pairnet.serving.server.served import ServedModel
+from pairnet.version import __version__
 
 
 def server_metadata() -> dict[str, Any]:
