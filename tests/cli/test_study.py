@@ -1,6 +1,7 @@
 """`pairnet study`: a file is planned, run, continued and reported; its mistakes are one line."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,19 @@ def test_shards_that_are_merged_give_the_report_of_the_whole_study(pairnet, tmp_
     assert pairnet("report", "whole")[0] == 0
     summary = json.loads((tmp_path / "whole" / "report" / "summary.json").read_text())
     assert [row["draws"] for row in summary["tables"]["my"]["rows"]] == [2, 2, 2]
+
+
+@pytest.mark.parametrize("name", ["my", "3"])
+@pytest.mark.parametrize("options", [(), ("--pairs", 30, "--epochs", 2), ("--data", "glyphs:500")], ids=str)
+def test_the_command_on_the_page_repeats_the_study_and_computes_nothing_again(pairnet, tmp_path, name, options):
+    (tmp_path / f"{name}.toml").write_text((tmp_path / "my.toml").read_text())
+    assert pairnet("study", f"{name}.toml", *options)[0] == 0
+    before = (tmp_path / "runs" / "records.jsonl").read_bytes()
+    (tmp_path / f"{name}.toml").unlink()  # the copy that is kept with the runs says all of what was run
+    summary = json.loads(pairnet("report", "--json")[1])
+    (table,) = summary["tables"].values()
+    assert [row["draws"] for row in table["rows"]] == [2, 2, 2]
+    (command,) = summary["origins"]["commands"]
+    status, _, err = pairnet(*shlex.split(command)[1:], "--no-report")
+    assert (status, "8 of 8 runs are kept from before" in err) == (0, True)
+    assert (tmp_path / "runs" / "records.jsonl").read_bytes() == before
