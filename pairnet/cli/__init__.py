@@ -68,6 +68,7 @@ def examples(*lines: str) -> str:
 
 app.command(
     REPRODUCE,
+    short_help="Reproduce the paper's tables.",
     epilog=examples(
         "pairnet reproduce",
         "pairnet reproduce --table all --runs study",
@@ -77,6 +78,7 @@ app.command(
     ),
 )(study)
 app.command(
+    short_help="Run a study of your own from a file.",
     epilog=examples(
         "pairnet study my.toml --dry-run",
         "pairnet study my.toml --runs mine",
