@@ -83,12 +83,12 @@ app.command(
         "pairnet study my.toml --dry-run",
         "pairnet study my.toml --runs mine",
         "pairnet study my.toml --engine ray --address auto",
-    )
+    ),
 )(study)
 app.command(
     epilog=examples(
         "pairnet report",
-        "pairnet report study --open --output final.html",
+        "pairnet report study --open --output final/report.html",
         "pairnet report study-torch-2.12 study-torch-2.13",
     )
 )(report)

@@ -35,7 +35,10 @@ def report(
         Path | None, typer.Argument(help="A second folder: report what changed from RUNS to this one.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Page to write, .html.", show_default="report/report.html in the folder")
+        Path | None,
+        typer.Option(
+            help="Page to write, .html, in a folder of its own.", show_default="report/report.html in the folder"
+        ),
     ] = None,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     data: AnyData = None,

@@ -194,6 +194,8 @@ def delete_runs(
     with locked(runs):
         for folder in saved:
             remove_folder(folder)
+            if folder.exists():
+                note(f"other files stay in {folder}")
         remove(runs, {record.fingerprint for record in chosen})
         remove(runs, set(failures), failures_only=True)
     print_line(f"deleted {what}")
@@ -205,7 +207,8 @@ def _saved(folder: Path, known: "Mapping[str, tuple[Path, ...]]", runs: Path) ->
 
     parent = folder.absolute().parent.resolve()  # of the folder itself, which may be a link
     for each in (each for folders in known.values() for each in folders):
-        if (each.absolute().parent.resolve(), each.name) == (parent, folder.absolute().name):
+        there = each.absolute().parent.resolve() == parent and each.name == folder.absolute().name
+        if there or str(folder) == each.name:
             return each
     elsewhere = (folder / RECORD).exists() and parent != runs.resolve()
     remedy = f"add `runs` {parent}" if elsewhere else "`pairnet runs --long` lists them"

@@ -81,6 +81,10 @@ def study(
     With --shard, N machines or array tasks share the runs, each with a folder --runs of its own; the folds of a draw
     stay together. The table then shows what the folder holds, and `pairnet runs merge` puts the folders together.
     """
+    if file is not None and epochs is not None:
+        raise ArgumentError(
+            f"expected the numbers of `epochs` in {file}, got {epochs} beside it: write set = {{ epochs = {epochs} }}"
+        )
     table = "3" if table is None and file is None and context.info_name == REPRODUCE else table
     request = Request(
         studies=_studies(file, table),

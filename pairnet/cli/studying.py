@@ -86,13 +86,12 @@ def plan_parts(request: Request) -> list[Part]:
                 checksum=dataset.checksum,
                 pairs=sizes.pairs,
                 test_pairs=sizes.test_pairs,
-                epochs=before.epochs if request.epochs is None and before is not None else request.epochs,
             )
             every = plan(
                 study,
                 dataset.images,
                 draws=study.draws if request.draws is None else request.draws,
-                epochs=chosen.epochs,
+                epochs=request.epochs,
                 pairs=sizes.pairs,
                 test_pairs=sizes.test_pairs,
                 device=device,

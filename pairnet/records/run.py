@@ -100,6 +100,13 @@ class Run:
     measurements: int = MEASUREMENTS
 
     def __post_init__(self) -> None:
+        for name, kind, remedy in (
+            ("variant", Variant, 'find_variant("final_model")'),
+            ("images", Images, "dataset.images"),
+        ):
+            if not isinstance(getattr(self, name), kind):
+                given = type(getattr(self, name)).__name__
+                raise ArgumentError(f"expected `{name}` to be {kind.__name__}, got {given}: give {remedy}")
         _checked(self.variant)
         for name in ("pairs", "test_pairs", "measurements"):
             value = getattr(self, name)

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pairnet.models.recipes import Recipe
 from pairnet.records.record import RunRecord
@@ -85,8 +86,12 @@ def _commands(selection: Selection) -> Iterator[str]:
     """The commands that repeat the runs of the tables, and of other networks where they have a name of their own."""
     for table in selection.tables:
         study = table.study
-        what = f"reproduce --table {study.name}" if study.file is None else f"study {shlex.quote(str(study.file))}"
-        yield f"pairnet {what} --draws {_draws(table)}{_options(selection, table)}"
+        what, where = f"reproduce --table {study.name}", ""
+        if study.file is not None:
+            runs = study.file.parent.parent  # where it is kept
+            what = f"study {shlex.quote(str(study.file))}"
+            where = "" if runs == Path("runs") else f" --runs {shlex.quote(str(runs))}"
+        yield f"pairnet {what} --draws {_draws(table)}{_options(selection, table)}{where}"
     for label, records in selection.others.items():
         yield f"pairnet train {records[0].run.variant.name}, with the structure and recipe of {label} in a file"
 

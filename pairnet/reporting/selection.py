@@ -102,9 +102,8 @@ def choose(
         folds=validated[0].run.folds if validated else None,
         device=first.device,
     )
-    mine = [
-        TableRuns(study=study, rows=_rows(study, by_setting(records), context, epochs=None)) for study in distinct(own)
-    ]
+    settings = by_setting(records if not isinstance(epochs, int) else asked)
+    mine = [TableRuns(study=study, rows=_rows(study, settings, context, epochs=None)) for study in distinct(own)]
     tables = tuple(studies().values())
     lengths = _lengths(tables, kept)
     in_tables = [each for each in kept if each.fingerprint in lengths]
@@ -192,7 +191,7 @@ def _settings(study: Study, row: Row, context: _Context, epochs: int | None) -> 
                 study,
                 row,
                 images,
-                epochs=chosen.epochs if chosen else epochs,
+                epochs=epochs,
                 pairs=chosen.pairs if chosen else study.pairs or context.pairs,
                 test_pairs=chosen.test_pairs if chosen else study.test_pairs or context.test_pairs,
                 folds=context.folds if study.file is None else None,

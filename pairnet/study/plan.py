@@ -60,7 +60,6 @@ class Chosen:
     checksum: str  # of these images
     pairs: int
     test_pairs: int
-    epochs: int | None = None  # of every row; None: of its recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +95,7 @@ class Study:
             content = {
                 "label": row.label,
                 "structure": nameless(row.variant).structure,
-                "recipe": with_epochs(row.variant, chosen.epochs if chosen else None).recipe.identity(),
+                "recipe": row.variant.recipe.identity(),
                 "folds": self.folds_of(row),
                 "pairs": row.pairs or (chosen.pairs if chosen else self.pairs),
                 "test_pairs": row.test_pairs or (chosen.test_pairs if chosen else self.test_pairs),

@@ -65,7 +65,6 @@ options = st.fixed_dictionaries(
     optional={
         "pairs": st.sampled_from((10, 13)),
         "test_pairs": st.just(8),
-        "epochs": st.just(3),
         "data": st.sampled_from(SOURCES),
     },
 )

@@ -81,6 +81,7 @@ def test_a_variant_of_the_file_trains_by_itself(pairnet):
         (("study", "my.toml", "--engine", "rey"), "expected --engine to be processes, stacked or ray"),
         (("study", "my.toml", "--shard", "3/2"), "expected --shard to be I/N"),
         (("study",), "expected a study file, or --table for one of the paper, got none"),
+        (("study", "my.toml", "--epochs", 3), "expected the numbers of --epochs in my.toml, got 3 beside it"),
         (("study", "my.toml", "--table", "3"), "expected a study file or --table, got both"),
         (("reproduce", "my.toml", "--table", "1"), "expected a study file or --table, got both"),
     ],
@@ -122,7 +123,7 @@ def test_shards_that_are_merged_give_the_report_of_the_whole_study(pairnet, tmp_
 
 
 @pytest.mark.parametrize("name", ["my", "3"])
-@pytest.mark.parametrize("options", [(), ("--pairs", 30, "--epochs", 2), ("--data", "glyphs:500")], ids=str)
+@pytest.mark.parametrize("options", [(), ("--pairs", 30, "--measurements", "every"), ("--data", "glyphs:500")], ids=str)
 def test_the_command_on_the_page_repeats_the_study_and_computes_nothing_again(pairnet, tmp_path, name, options):
     (tmp_path / f"{name}.toml").write_text((tmp_path / "my.toml").read_text())
     assert pairnet("study", f"{name}.toml", *options)[0] == 0
