@@ -626,7 +626,8 @@ def test_the_command_answers_and_ranks(models, pairs, command_line):
     np.testing.assert_allclose(pooled, whole, atol=1e-6)
     for kind in ("images", "pairs"):
         assert sorted(predict("first.npy", "--rank", kind=kind)["order"]) == list(range(12))
-    assert len(predict("pairs.npy", "--rank")["order"]) == 24
+    ranking = predict("pairs.npy", "--rank")
+    assert (len(ranking["order"]), ranking["names"][-1]) == (24, "pairs.npy[11,1]")
     status, _, err = command_line("predict", models("final_model"), "first.npy")
     assert (status, "expected two files with equal numbers of images" in err) == (2, True)
 
