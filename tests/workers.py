@@ -1,5 +1,7 @@
-"""The worker processes of a study, as Linux lists them."""
+"""The processes of a study: its workers, as Linux lists them, and waiting for its records and for its end."""
 
+import subprocess
+import time
 from pathlib import Path
 
 
@@ -26,6 +28,23 @@ def is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def wait_for_lines(study: subprocess.Popen, records: Path, count: int) -> None:
+    """Waits until the file `records` has `count` lines, the study has ended, or five minutes are over."""
+    deadline = time.monotonic() + 300
+    while study.poll() is None and time.monotonic() < deadline:
+        if records.exists() and records.read_bytes().count(b"\n") >= count:
+            return
+        time.sleep(0.01)
+
+
+def all_end(pids: list[int]) -> bool:
+    """Whether all these processes end within five minutes."""
+    deadline = time.monotonic() + 300
+    while any(map(is_running, pids)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not any(map(is_running, pids))
 
 
 def _children(pid: int) -> list[int]:

@@ -9,7 +9,6 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from bench.fixture import write_null
 from pairnet.artifact import inspection
 from pairnet.artifact.inspection import EARLIER, RULES, initializers_digest, inspect, read_file
 from pairnet.errors import ModelError
@@ -125,14 +124,6 @@ def test_the_largest_files_of_pairnet_are_far_from_the_limits(models, monkeypatc
     for name in ("order_net", "fc_3"):
         for path in files_of(models(name, "images", "int8")):
             inspect(path.read_bytes(), path.name)
-
-
-def test_the_null_model_of_the_benchmarks_passes_and_answers_one_half(tmp_path):
-    write_null(tmp_path / "null.onnx")
-    model = Model(tmp_path / "null.onnx", "cpu")
-    for size in (1, 5):
-        (probability,) = model.run({"pair": np.full((size, 2, 28, 28), 255, np.uint8)})
-        assert probability.tolist() == [0.5] * size
 
 
 @pytest.mark.parametrize(

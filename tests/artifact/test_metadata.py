@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from pairnet.artifact.metadata import FileMetadata, from_text, keys
 from pairnet.errors import ModelError
-from pairnet.models.variants import VARIANTS
 from pairnet.records.run import Seeds
 from pairnet.wording import is_plain, shown
 
@@ -58,11 +57,6 @@ def test_numbers_are_restored_exactly(mean, std, accuracy, seed):
     assert (metadata.mean, metadata.std, metadata.test_accuracy) == (mean, std, accuracy)
     assert metadata.seeds == Seeds(train_draw=seed, test_draw=seed, weights=seed, order=seed)
     assert metadata.to_text() == values
-
-
-@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
-def test_structures_of_all_variants_are_accepted(variant):
-    assert from_text({**VALID, "structure": variant.structure}).structure == variant.structure
 
 
 def test_keys_of_a_newer_version_are_ignored():

@@ -90,12 +90,6 @@ def test_pooling_is_torch_average_pooling_times_four(threads: int) -> None:
     assert np.array_equal(pooled / np.float32(4), torch.nn.functional.avg_pool2d(chosen, 2).numpy())
 
 
-def test_pooled_images_are_multiplied_by_four() -> None:
-    images = np.random.default_rng(1).integers(0, 256, (20, 14, 14), dtype=np.uint8)
-    indices = _core.draw(20, 9, 2)
-    assert np.array_equal(_core.pool_pairs(images, indices), 4 * images[indices].astype(np.uint16))
-
-
 def test_pool_equals_pool_pairs() -> None:
     images = np.random.default_rng(1).integers(0, 256, (7, 28, 28), dtype=np.uint8)
     expected = _core.pool_pairs(images, np.arange(7).repeat(2).reshape(7, 2))[:, 0]
@@ -171,38 +165,18 @@ def test_warps_match_a_double_precision_reference(range_: tuple[float, ...]) -> 
         assert _core.warp(images, parameters, simd).tobytes() == result.tobytes()
 
 
-def test_elastic_warps_match_torch_grid_sample() -> None:
-    images = random_pixels(40, 14, 14)
-    parameters = _core.warps(np.arange(20), (0.0, 0.0, 0.0, 0.0, 1.5), seed=1, epoch=2).reshape(40, 38)
-    knots = torch.from_numpy(parameters[:, 6:].astype(np.float64)).reshape(40, 2, 4, 4)  # in x, in y
-    displacement = torch.nn.functional.interpolate(knots, size=14, mode="bicubic", align_corners=True)
-    same = torch.nn.functional.affine_grid(torch.eye(2, 3).double().expand(40, 2, 3), (40, 1, 14, 14), True)
-    expected = torch.nn.functional.grid_sample(
-        torch.from_numpy(images / 4.0)[:, None], same + displacement.movedim(1, -1) * 2 / 13, align_corners=True
-    )[:, 0]
-    np.testing.assert_allclose(_core.warp(images, parameters), expected.numpy(), atol=5e-3)
-
-
-def test_displacements_are_box_muller_over_philox() -> None:
-    knots = _core.warps(np.array([3]), (0.0, 0.0, 0.0, 0.0, 2.0), seed=2**40 + 7, epoch=5)[0, 1, 6:].reshape(2, 16)
-    words = philox_words(2**40 + 7, purpose=5, epoch=5, index=2 * 3 + 1)
+@given(
+    seed=st.integers(0, 2**64 - 1), epoch=st.integers(0, 2**28 - 1), index=st.integers(0, 2**30), side=st.integers(0, 1)
+)
+def test_displacements_are_box_muller_over_philox(seed: int, epoch: int, index: int, side: int) -> None:
+    warps = _core.warps(np.array([index]), (0.0, 0.0, 0.0, 0.0, 2.0), seed, epoch)  # [1,2,38]
+    words = philox_words(seed, purpose=5, epoch=epoch, index=2 * index + side)
     lengths, directions = (np.array([next(words) for _ in range(16)]) for _ in range(2))
     length = 2 * np.sqrt(-2 * np.log(((lengths >> 8) + 1) / 2**24))
     angle = directions.astype(np.uint32).astype(np.int32) / 2**32 * np.pi / 2  # from the nearest axis
     along = np.where(directions & 1, -length, length) * [np.cos(angle), np.sin(angle)]  # [2,16]
+    knots = warps[0, side, 6:].reshape(2, 16)
     np.testing.assert_allclose(knots, np.where(directions & 2, along[::-1], along), atol=1e-5)
-
-
-def test_displacements_are_normal_and_change_with_pair_side_and_epoch() -> None:
-    knots = _core.warps(np.arange(5000), (0.0, 0.0, 0.0, 0.0, 0.5), seed=1, epoch=0)[..., 6:]  # [5000,2,32]
-    assert np.std(knots) == pytest.approx(0.5, rel=0.005)
-    assert np.mean(knots) == pytest.approx(0, abs=0.003)
-    assert np.mean((knots / 0.5) ** 4) == pytest.approx(3, rel=0.02)
-    assert np.mean(np.abs(knots) < 0.5) == pytest.approx(0.6827, abs=0.003)
-    correlation = np.corrcoef(knots.reshape(5000, 64).T) - np.eye(64)
-    assert np.abs(correlation).max() < 0.07
-    assert len(np.unique(knots)) > 0.97 * knots.size
-    assert np.mean(knots == _core.warps(np.arange(5000), (0.0, 0.0, 0.0, 0.0, 0.5), seed=1, epoch=1)[..., 6:]) < 0.001
 
 
 def test_elastic_adds_to_the_same_affine_warps() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pairnet.data.drawing import choose_sizes, draw, draw_held_out
+from pairnet.data.pairs import folds
 from pairnet.errors import ArgumentError, DataError
 from pairnet.models.variants import find_variant
 from pairnet.records.run import Run
@@ -41,18 +42,16 @@ def test_pairs_are_drawn_from_training_images_and_held_out_ones_from_test_images
         assert np.array_equal(pairs.digits, images.take(pairs.indices)[1])
 
 
-def test_folds_split_the_training_draw(glyph_set, run):
-    whole, _ = draw(run, glyph_set)
-    seen = []
-    for fold in range(4):
-        training, held_out = draw(replace(run, fold=fold), glyph_set)
-        assert len(training) == 75
-        images = {tuple(pair) for pair in training.indices.tolist()} | {
-            tuple(pair) for pair in held_out.indices.tolist()
-        }
-        assert images == {tuple(pair) for pair in whole.indices.tolist()}
-        seen += held_out.indices[:, 0].tolist()
-    assert sorted(seen) == sorted(whole.indices[:, 0].tolist())
+def test_folds_split_the_training_draw_and_each_draw_in_its_own_way(glyph_set, run):
+    splits = []
+    for one in (run, replace(run, seed=1)):
+        whole, _ = draw(one, glyph_set)
+        splits.append(folds(one.pairs, 4, one.seeds.train_draw))
+        for fold, (kept, out) in enumerate(splits[-1]):
+            training, held_out = draw(replace(one, fold=fold), glyph_set)
+            assert np.array_equal(training.indices, whole.indices[kept])
+            assert np.array_equal(held_out.indices, whole.indices[out])
+    assert not np.array_equal(splits[0][0][1], splits[1][0][1])
 
 
 @pytest.mark.parametrize(

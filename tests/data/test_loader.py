@@ -295,13 +295,6 @@ except KeyboardInterrupt:
     assert run(program) == "interrupted\n"
 
 
-def test_importing_the_loader_does_not_import_torch() -> None:
-    assert (
-        run("import sys, pairnet.data.loader; print('torch' in sys.modules, 'sklearn' in sys.modules)")
-        == "False False\n"
-    )
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [

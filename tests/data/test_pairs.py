@@ -109,11 +109,6 @@ def test_moments_and_normalisation_match_torch(pairs: Pairs) -> None:
     assert (pair.dtype, target.dtype, digits.dtype) == (np.float32, np.float32, np.int64)
 
 
-def test_normalisation_uses_the_given_moments(pairs: Pairs) -> None:
-    pair, _, _ = normalise(pairs, Moments(mean=10.0, std=2.0))
-    np.testing.assert_allclose(pair, (pairs.pixels / 4.0 - 10) / 2, rtol=1e-6)
-
-
 @pytest.mark.parametrize(("count", "k"), [(20, 4), (21, 4), (5, 5)])
 def test_folds_validate_each_row_once(count: int, k: int) -> None:
     found = folds(count, k, seed=3)

@@ -7,7 +7,7 @@ from pairnet.errors import ArgumentError
 from pairnet.models import variants
 from pairnet.models.networks import TwinNetwork, build, count_parameters, stack
 from pairnet.models.notation import parse
-from pairnet.models.variants import VARIANTS, Variant, find_variant
+from pairnet.models.variants import VARIANTS, find_variant
 
 EACH = pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
 
@@ -91,12 +91,6 @@ def test_a_network_without_a_classifier_refuses_to_classify():
 def test_seeds_out_of_bounds_are_refused(seed):
     with pytest.raises(ArgumentError, match=r"expected `seed` in 0\.\.2\*\*63-1, got"):
         build(find_variant("conv_1"), seed=seed)
-
-
-@pytest.mark.parametrize("net", ["P(2) conv(2,1,7)*", "conv(2,1,3)* P(12)", "conv(2,4,3) P(2) G fc(4,1)"])
-def test_a_pooling_can_be_at_any_place(net):
-    network = build(Variant(name="pooled", net=net), seed=0).eval()
-    assert network(torch.randn(3, 2, 14, 14)).main.shape == (3,)
 
 
 def test_modules_are_named_as_in_the_paper():

@@ -16,7 +16,7 @@ from pairnet.data.idx import write_idx
 from pairnet.data.sources import load_dataset
 from pairnet.errors import DataError, PictureError
 from pairnet.serving import pictures
-from pairnet.serving.pictures import MAX_PIXELS, is_dark_on_light, read
+from pairnet.serving.pictures import MAX_PIXELS, read
 
 INVERTED = "inverted: it is dark on light"
 
@@ -268,13 +268,6 @@ def test_files_without_a_usable_picture_are_refused_in_one_line(name, message, t
     assert "\n" not in str(error.value)
     assert name in str(error.value)
     assert issubclass(PictureError, DataError)
-
-
-def test_dark_on_light_is_recognised():
-    pixels = np.zeros((28, 28), np.uint8)
-    pixels[8:20, 12:15] = 255
-    assert not is_dark_on_light(pixels)
-    assert is_dark_on_light(255 - pixels)
 
 
 def test_only_the_first_frame_is_used(tmp_path, reference):

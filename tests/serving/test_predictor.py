@@ -15,8 +15,6 @@ import pytest
 from pairnet.artifact import sessions
 from pairnet.artifact.inspection import initializers_digest
 from pairnet.artifact.recorded import measure, recorded_draw
-from pairnet.cli import app
-from pairnet.cli.common import run_app
 from pairnet.data.sources import load_dataset
 from pairnet.errors import ArgumentError, ClosedError, DataError, InputError, ModelError, ProviderError
 from pairnet.models.variants import VARIANTS
@@ -80,12 +78,14 @@ def test_the_draw_is_refused_for_other_images(final):
         recorded_draw(final.metadata, load_dataset("glyphs:500"))
 
 
-@pytest.mark.parametrize("count", [1, 2, 15, 16, 17, 64, 65, 150])
-def test_chunks_and_threads_change_nothing(count, models, pairs):
-    with Predictor(models("final_model"), threads=1, batch=1000) as whole:
-        expected = whole.probability(pairs[:count])
-    for threads, batch in ((1, 16), (3, 7), (2, 64)):
-        with Predictor(models("final_model"), threads=threads, batch=batch) as predictor:
+@pytest.mark.parametrize(("threads", "per_run", "batch"), [(1, 1, 16), (3, 1, 7), (2, 1, 64), (3, 2, 64), (3, 3, 64)])
+def test_chunks_and_threads_change_nothing(threads, per_run, batch, models, pairs):
+    with (
+        Predictor(models("final_model"), threads=1, batch=1000) as whole,
+        Predictor(models("final_model"), threads=threads, threads_per_run=per_run, batch=batch) as predictor,
+    ):
+        for count in (1, 2, 15, 16, 17, 64, 65, 150):
+            expected = whole.probability(pairs[:count])
             np.testing.assert_allclose(predictor.probability(pairs[:count]), expected, atol=1e-6)
 
 
@@ -157,11 +157,6 @@ def test_rank_agrees_with_comparing_all_pairs(name, models, pairs):
     np.testing.assert_allclose(score, ((table + 1 - table.T) / 2).mean(1), atol=1e-5)
     assert sorted(order) == list(range(30))
     assert (np.diff(score[order]) <= 0).all()
-
-
-@pytest.mark.parametrize("count", [1, 50])
-def test_equal_images_keep_their_order(count, final, pairs):
-    assert final.rank(np.stack([pairs[0, 0]] * count)).order.tolist() == list(range(count))
 
 
 def test_rank_holds_few_rows_at_once(final, pairs, monkeypatch):
@@ -316,35 +311,12 @@ def test_files_that_no_export_wrote(tmp_path, models):
         Predictor(models("fc_1").read_bytes()[:1000])
 
 
-@pytest.mark.parametrize(
-    ("metadata", "message"),
-    [
-        ({}, "expected pairnet's metadata, version 1, got none"),
-        ({"pairnet": "1", "variant": "fc_1"}, "got none for structure, parameters, part"),
-        ({"pairnet": "99"}, "got version '99'"),
-    ],
-)
-def test_files_without_the_metadata(metadata, message, models):
-    model = onnx.load(models("fc_1"))
-    del model.metadata_props[:]
-    onnx.helper.set_model_props(model, metadata)
-    with pytest.raises(ModelError, match=message):
-        Predictor(model.SerializeToString())
-
-
 def test_a_closed_predictor_raises_an_error(models):
     with Predictor(models("fc_1")) as predictor:
         pass
     with pytest.raises(ClosedError, match="got a closed one"):
         predictor.probability(GREY)
     predictor.close()
-
-
-@pytest.mark.parametrize("threads", [1, 2, 3])
-def test_threads_in_a_run_change_nothing(threads, models, final, pairs):
-    with Predictor(models("final_model"), threads=3, threads_per_run=threads) as predictor:
-        np.testing.assert_allclose(predictor.probability(pairs), final.probability(pairs), atol=1e-6)
-        assert predictor.compare(*pairs[0]) == pytest.approx(final.compare(*pairs[0]), abs=1e-6)
 
 
 @pytest.mark.parametrize("value", [0, 1.5, 10**9])
@@ -387,6 +359,7 @@ def test_equal_images_among_others_keep_their_order(models, digits5k):
     images = np.tile(digits5k.test.pixels[[100, 900, 1700]], (100, 1, 1))
     with Predictor(models("w_net")) as predictor:
         order, score = predictor.rank(images)
+        assert predictor.rank(images[:1]).order.tolist() == [0]
     assert len(set(score.tolist())) == 3
     for kind in range(3):
         assert [at for at in order.tolist() if at % 3 == kind] == list(range(kind, 300, 3))
@@ -617,53 +590,46 @@ def test_unknown_providers(models):
         assert predictor.provider == "cpu"
 
 
-def test_the_command_measures_a_file_on_its_recorded_draw(models, trained, capsys):
-    assert run_app(app, ["predict", str(models("final_model")), "--test", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
+def test_the_command_measures_a_file_on_its_recorded_draw(models, trained, command_line):
+    status, out, _ = command_line("predict", models("final_model"), "--test", "--json")
+    found = json.loads(out)
+    assert status == 0
     assert found["accuracy"] == found["recorded"] == load_record(trained("final_model")).accuracy
     model = onnx.load(models("final_model"))
     next(entry for entry in model.metadata_props if entry.key == "test_accuracy").value = "0.123"
     other = models("final_model").with_name("other.onnx")
     onnx.save(model, other)
-    assert run_app(app, ["predict", str(other), "--test"]) == 1
-    captured = capsys.readouterr()
-    assert "(recorded 0.1230)" in captured.out
-    assert "expected the recorded accuracy" in captured.err
+    status, out, err = command_line("predict", other, "--test")
+    assert status == 1
+    assert "(recorded 0.1230)" in out
+    assert "expected the recorded accuracy" in err
 
 
-def test_the_command_pools_and_normalises_pictures_for_a_file_of_pairs(models, pairs, tmp_path, capsys):
-    np.save(tmp_path / "pairs.npy", pairs[:12])
-    answers = {}
-    for kind in ("images", "pairs"):
-        assert run_app(app, ["predict", str(models("final_model", kind)), str(tmp_path / "pairs.npy"), "--json"]) == 0
-        answers[kind] = [each["probability"] for each in json.loads(capsys.readouterr().out)["pairs"]]
-    np.testing.assert_allclose(answers["pairs"], answers["images"], atol=1e-6)
-    np.save(tmp_path / "images.npy", pairs[:12, 0])
-    command = ["predict", str(models("final_model", "pairs")), str(tmp_path / "images.npy"), "--rank", "--json"]
-    assert run_app(app, command) == 0
-    assert len(json.loads(capsys.readouterr().out)["order"]) == 12
-
-
-def test_the_command_answers_and_ranks(models, pairs, tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_the_command_answers_and_ranks(models, pairs, command_line):
     for name, images in (("pairs", pairs[:12]), ("first", pairs[:12, 0]), ("second", pairs[:12, 1])):
         np.save(f"{name}.npy", images)
 
-    def predict(*arguments, status=0):
-        assert run_app(app, ["predict", str(models("final_model")), *arguments]) == status
-        return capsys.readouterr()
+    def predict(*arguments, kind="images"):
+        status, out, _ = command_line("predict", models("final_model", kind), *arguments, "--json")
+        assert status == 0
+        return json.loads(out)
 
-    whole, parts = (
-        [each["probability"] for each in json.loads(predict(*files, "--json").out)["pairs"]]
-        for files in (["pairs.npy"], ["first.npy", "second.npy"])
+    whole, parts, pooled = (
+        [each["probability"] for each in predict(*files, kind=kind)["pairs"]]
+        for files, kind in (
+            (["pairs.npy"], "images"),
+            (["first.npy", "second.npy"], "images"),
+            (["pairs.npy"], "pairs"),  # the command pools and normalises pictures for this file
+        )
     )
     assert parts == whole
-    assert len(whole) == 12
-    assert sorted(json.loads(predict("first.npy", "--rank", "--json").out)["order"]) == list(range(12))
-    for rank in ([], ["--rank"]):
-        assert "pairs.npy[11" in predict("pairs.npy", *rank).out.replace("\n", "")
-    assert "expected two files with equal numbers of images" in predict("first.npy", status=2).err
-    predict(status=2)
+    np.testing.assert_allclose(pooled, whole, atol=1e-6)
+    for kind in ("images", "pairs"):
+        assert sorted(predict("first.npy", "--rank", kind=kind)["order"]) == list(range(12))
+    ranking = predict("pairs.npy", "--rank")
+    assert (len(ranking["order"]), ranking["names"][-1]) == (24, "pairs.npy[11,1]")
+    status, _, err = command_line("predict", models("final_model"), "first.npy")
+    assert (status, "expected two files with equal numbers of images" in err) == (2, True)
 
 
 @pytest.mark.parametrize(

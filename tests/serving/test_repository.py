@@ -1,6 +1,5 @@
 """A model repository for other servers: read back with the formats' own readers."""
 
-import hashlib
 import json
 
 import onnx
@@ -9,8 +8,6 @@ import yaml
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from pairnet.cli import app
-from pairnet.cli.common import run_app
 from pairnet.errors import ArgumentError, ModelError
 from pairnet.serving.built_in import built_in_model
 from pairnet.serving.repository import write_repository
@@ -82,31 +79,18 @@ def test_it_appears_whole_or_not_at_all(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["bad.onnx"]
 
 
-def test_what_is_there_is_not_overwritten(tmp_path):
-    (tmp_path / "file").touch()
-    before = hashlib.sha256(str(sorted(tmp_path.rglob("*"))).encode()).hexdigest()
-    for output in (tmp_path, tmp_path / "file"):
-        with pytest.raises(ArgumentError, match="new or empty folder"):
-            write_repository([built_in_model()], output)
-    assert hashlib.sha256(str(sorted(tmp_path.rglob("*"))).encode()).hexdigest() == before
-    (tmp_path / "empty").mkdir()
-    assert write_repository([built_in_model()], tmp_path / "empty")
-
-
 @pytest.mark.parametrize(("option", "value"), [("max_batch", 0), ("instances", 0), ("max_wait", -1.0)])
 def test_options_have_bounds(tmp_path, option, value):
     with pytest.raises(ArgumentError, match=option):
         write_repository([built_in_model()], tmp_path / "repository", **{option: value})
 
 
-def test_the_command(capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert run_app(app, ["export-repository", str(built_in_model())]) == 0
-    assert capsys.readouterr().out.splitlines() == [
+def test_the_command(command_line, tmp_path):
+    assert command_line("export-repository", built_in_model())[1].splitlines() == [
         "repository/Containerfile",
         "repository/kserve.yaml",
         "repository/models/order_net_xs/1/model.onnx",
         "repository/models/order_net_xs/config.pbtxt",
     ]
-    assert run_app(app, ["export-repository", str(built_in_model()), "--instances", "2"]) == 0
+    assert command_line("export-repository", built_in_model(), "--instances", 2)[0] == 0
     assert "count: 2" in (tmp_path / "repository" / "models" / "order_net_xs" / "config.pbtxt").read_text()

@@ -108,12 +108,8 @@ def test_a_draw_that_just_fits_is_computed(study, clock):
 def test_a_wrong_estimate_is_corrected(study, clock):
     """Draws that take ever longer: half of the time left leaves room for the surprise."""
     _, engine = study(minutes=10, seconds=lambda seed: 15 if seed == 0 else 30, draws=100)
-    assert engine.draws[:2] == [
-        [0],
-        [*range(1, 10)],
-    ]  # nine half-minute draws were expected to fill half of 9.5 minutes
+    assert engine.draws == [[0], [*range(1, 10)]]  # nine half-minute draws were expected to fill half of 9.5 minutes
     assert clock.now <= 10 * 60
-    assert engine.draws == [[0], [*range(1, 10)]]
 
 
 def test_faster_draws_than_the_first_are_all_computed(study, clock):
@@ -190,9 +186,3 @@ def test_studies_share_the_time_left_equally(clock):
     budget.check_minutes(shares[3])  # no time is left: still a valid limit, of a single draw
     assert shares[3] < 1e-3
     assert list(budget.limits(None, 2)) == [None, None]
-
-
-def test_fingerprints_of_the_fake_records_are_those_of_their_runs(glyph_set, study):
-    result, _ = study(minutes=1)
-    runs = plan(TWO, glyph_set.images, draws=1, epochs=2, pairs=40)
-    assert [found.fingerprint for found in result.finished] == [run.fingerprint for run in runs]

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from pairnet.data.drawing import draw
-from pairnet.data.pairs import folds
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import find_variant
 from pairnet.records.run import Run
@@ -52,17 +51,3 @@ def test_the_bins_are_those_of_the_answers(executed):
     assert sum(n for n, _, _ in record.calibration) == len(targets)
     assert sum(total for _, total, _ in record.calibration) == pytest.approx(float(probability.sum()), abs=1e-3)
     assert sum(k for _, _, k in record.calibration) == int(targets.sum())
-
-
-def test_each_fold_is_held_out_once_and_each_draw_is_split_apart(glyph_set, run):
-    drawn = [draw(replace(run, fold=fold), glyph_set) for fold in range(4)]
-    whole, _ = draw(run, glyph_set)
-    split = folds(run.pairs, 4, run.seeds.train_draw)
-    for (training, held_out), (kept, out) in zip(drawn, split, strict=True):
-        assert np.array_equal(held_out.indices, whole.indices[out])
-        assert np.array_equal(training.indices, whole.indices[kept])
-    other = folds(run.pairs, 4, replace(run, seed=1).seeds.train_draw)
-    _, held_out = draw(replace(run, fold=0, seed=1), glyph_set)
-    whole, _ = draw(replace(run, seed=1), glyph_set)
-    assert np.array_equal(held_out.indices, whole.indices[other[0][1]])
-    assert not np.array_equal(other[0][1], split[0][1])

@@ -204,28 +204,22 @@ def test_a_file_is_kept_with_its_runs(tmp_path):
     assert kept_studies(tmp_path / "nowhere") == []
 
 
-def test_what_rows_are_compared_with_is_a_row_or_a_word(tmp_path):
-    path = tmp_path / "my.toml"
-    rows = '[[rows]]\nvariant = "w_net"\n[[rows]]\nvariant = "a_net"\n'
+ONE, TWO = '[[rows]]\nvariant = "w_net"\n', '[[rows]]\nvariant = "a_net"\n'
+
+
+def test_what_rows_are_compared_with_is_a_row_or_a_word(read):
     for chosen in ("a_net", "row above", "nothing"):
-        path.write_text(f'compare = "{chosen}"\n{rows}')
-        assert read_study(path).compare == chosen
-    path.write_text(f'compare = "a_nett"\n{rows}')
+        assert read(f'compare = "{chosen}"\n{ONE}{TWO}').compare == chosen
     with pytest.raises(ArgumentError, match=r"my.toml: compare: .* got 'a_nett': did you mean a_net\?"):
-        read_study(path)
+        read(f'compare = "a_nett"\n{ONE}{TWO}')
 
 
-def test_folds_are_those_of_the_row(tmp_path):
-    path = tmp_path / "my.toml"
-    path.write_text('folds = 3\n[[rows]]\nvariant = "w_net"\n[[rows]]\nvariant = "a_net"\nset = { folds = 2 }\n')
-    study = read_study(path)
+def test_folds_are_those_of_the_row(read):
+    study = read(f"folds = 3\n{ONE}{TWO}set = {{ folds = 2 }}\n")
     assert study.cross_validated
     folds = {run.label: run.folds for run in plan(study, IMAGES, draws=1)}
     assert folds == {"w_net": 3, "a_net": 2}
     assert {run.label: run.folds for run in plan(study, IMAGES, draws=1, folds=5)} == {"w_net": 5, "a_net": 2}
-
-
-ONE, TWO = '[[rows]]\nvariant = "w_net"\n', '[[rows]]\nvariant = "a_net"\n'
 
 
 def kept(tmp_path, *texts, name="my"):
@@ -272,19 +266,14 @@ def test_a_study_is_not_hidden_by_another_with_the_same_rows(tmp_path):
         'label = "mine"\n',
     ],
 )
-def test_what_a_study_measures_is_part_of_what_it_is(tmp_path, change):
-    path = tmp_path / "my.toml"
-    path.write_text(ONE)
-    before = read_study(path)
-    path.write_text(ONE + change if change.startswith(("set", "label")) else change + ONE)
-    assert (read_study(path).digest == before.digest) == (change == "")
+def test_what_a_study_measures_is_part_of_what_it_is(read, change):
+    changed = ONE + change if change.startswith(("set", "label")) else change + ONE
+    assert (read(changed).digest == read(ONE).digest) == (change == "")
 
 
-def test_a_plan_of_too_many_runs_is_refused_before_it_is_made(tmp_path):
-    path = tmp_path / "my.toml"
-    path.write_text('[[rows]]\nvariant = "w_net"\nset = { folds = 900000000 }\n')
+def test_a_plan_of_too_many_runs_is_refused_before_it_is_made(read):
     with pytest.raises(ArgumentError, match=r"expected at most 1,000,000 runs, got 9,000,000,000: use fewer rows"):
-        plan(read_study(path), IMAGES)
+        plan(read(f"{ONE}set = {{ folds = 900000000 }}\n"), IMAGES)
 
 
 def test_the_example_in_the_documents_is_the_study_whose_results_they_show():

@@ -133,16 +133,13 @@ def test_other_images_are_refused_unless_allowed(glyph_set, saved):
     assert evaluate(trained, other, any_images=True) > 0
 
 
-def test_a_folder_that_is_not_a_run_names_what_is_missing(copy, tmp_path):
+def test_a_folder_that_is_not_a_run_names_what_is_missing(tmp_path):
     with pytest.raises(RecordError, match=r"is not a saved run: expected record.json and weights.safetensors"):
         load_run(tmp_path)
-    (copy / RECORD).write_text("{")
-    with pytest.raises(RecordError, match=r"record.json: expected a record of a run"):
-        load_run(copy)
 
 
 @pytest.mark.parametrize(
-    "content", [b"\xff\xfe", b"[" * 100_000, b"", b"null"], ids=["not UTF-8", "deep", "empty", "null"]
+    "content", [b"\xff\xfe", b"[" * 100_000, b"", b"{", b"null"], ids=["not UTF-8", "deep", "empty", "cut", "null"]
 )
 def test_a_damaged_record_is_refused_in_one_line(copy, content):
     (copy / RECORD).write_bytes(content)

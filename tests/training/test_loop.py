@@ -193,12 +193,18 @@ def test_measurements_are_evenly_spaced_and_the_last_is_at_the_end(draws, epochs
     assert [number for number in range(1, epochs + 1) if is_measured(number, epochs, measurements)] == expected
 
 
-def test_epochs_between_measurements_have_training_metrics_only(draws):
+def test_each_epoch_is_reported_and_those_between_measurements_have_training_metrics_only(draws):
     recipe = Recipe(epochs=4)
     small = [pairs.subset(np.arange(50)) for pairs in draws]
+    seeds, reported = {"weight_seed": 3, "order_seed": 4}, []
     history = train_network(
-        find_variant("a_w_net"), *small, recipe=recipe, weight_seed=3, order_seed=4, measurements=2
+        *(find_variant("a_w_net"), *small),
+        recipe=recipe,
+        **seeds,
+        measurements=2,
+        on_epoch=lambda *call: reported.append(call),
     ).epochs
+    assert reported == list(enumerate(history, 1))
     assert [epoch.validation_accuracy is not None for epoch in history] == [False, True, False, True]
     assert all(epoch.train_loss > 0 and epoch.train_auxiliary_loss > 0 for epoch in history)
 
@@ -219,19 +225,6 @@ def test_a_loss_that_is_not_finite_ends_the_run(draws):
         TrainingError, match=r"fc_1: expected a finite loss, got .* in epoch 1: lower the learning rate"
     ):
         run("fc_1", draws, learning_rate=1e30)
-
-
-def test_each_epoch_is_reported(draws):
-    reported = []
-    train_network(
-        find_variant("conv_1"),
-        *draws,
-        recipe=Recipe(epochs=3),
-        weight_seed=0,
-        order_seed=0,
-        on_epoch=lambda number, last: reported.append((number, last)),
-    )
-    assert [number for number, _ in reported] == [1, 2, 3]
 
 
 def test_training_pairs_are_warped(draws):

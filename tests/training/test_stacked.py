@@ -163,21 +163,18 @@ def test_members_are_halved_when_memory_runs_out(members, monkeypatch, fail):
     assert [str(result) for result in results] == ["conv_1: the memory of cpu is too small: set `device` to cpu"] * 3
 
 
-def test_members_that_cannot_be_stacked_are_refused(members):
+def test_arguments_that_do_not_fit_are_refused(members):
     odd = replace(members[0], pairs=members[0].pairs.subset(np.arange(90)))
-    for those in ([members[0], odd], [odd]):
-        with pytest.raises(ArgumentError, match="in full batches of 25"):
-            train_stacked(find_variant("conv_1"), those, recipe=Recipe(epochs=1), device="cpu")
-
-
-def test_an_empty_list_of_members_is_refused():
-    with pytest.raises(ArgumentError, match="expected at least 1 run in `members`, got 0"):
-        train_stacked(find_variant("conv_1"), [], recipe=Recipe(epochs=1), device="cpu")
-
-
-def test_measurements_are_required(members):
-    with pytest.raises(ArgumentError, match="expected `measurements` of at least 1, got 0"):
-        train_stacked(find_variant("conv_1"), members, recipe=Recipe(epochs=1), device="cpu", measurements=0)
+    for those, measurements, message in (
+        ([members[0], odd], 5, "in full batches of 25"),
+        ([odd], 5, "in full batches of 25"),
+        ([], 5, "expected at least 1 run in `members`, got 0"),
+        (members, 0, "expected `measurements` of at least 1, got 0"),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            train_stacked(
+                find_variant("conv_1"), those, recipe=Recipe(epochs=1), device="cpu", measurements=measurements
+            )
 
 
 @pytest.mark.parametrize(("name", "recalibrate"), [("final_model_bn", True), ("order_net_fast", False)])

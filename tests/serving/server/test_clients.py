@@ -90,14 +90,6 @@ def test_http_compression(server, cases, sent, received):
             assert_same(result, expected)
 
 
-def test_http_asynchronous_requests_of_many_at_once(server, cases):
-    with http_client.InferenceServerClient(server.rest, concurrency=8) as client:
-        for _ in range(3):
-            asked = [client.async_infer(name, [tensor(http_client, pairs)]) for name, pairs, _ in cases]
-            for each, (_, _, expected) in zip(asked, cases, strict=True):
-                assert_same(each.get_result(), expected)
-
-
 @pytest.mark.parametrize(("module", "protocol"), [(http_aio, "rest"), (grpc_aio, "grpc")])
 def test_with_asyncio(module, protocol, server, cases):
     async def check():
@@ -129,21 +121,6 @@ def test_grpc(server, cases, compression):
                 )
                 assert_same(result, expected, names)
                 assert result.get_response().id == "b8"
-
-
-def test_grpc_asynchronous(server, cases):
-    answers = queue.Queue()
-    with grpc_client.InferenceServerClient(server.grpc) as client:
-        for number, (name, pairs, _) in enumerate(cases):
-            client.async_infer(
-                name,
-                [tensor(grpc_client, pairs)],
-                lambda result, error, number=number: answers.put((number, result, error)),
-            )
-        for _ in cases:
-            number, result, error = answers.get(timeout=30)
-            assert error is None
-            assert_same(result, cases[number][2])
 
 
 def test_grpc_stream(server, cases):

@@ -132,20 +132,6 @@ def test_json_that_does_not_fit_is_refused_in_one_line(ask, body, message):
     assert len(text) < 400
 
 
-def test_binary_tensors(ask):
-    head = binary()
-    status, content, _ = ask(body=head + PAIR, headers=headers(head))
-    assert status == 200
-    wanted = json.dumps(json.loads(head) | {"parameters": {"binary_data_output": True}}).encode()
-    status, raw, answer = ask(body=wanted + PAIR, headers=headers(wanted))
-    length = int(answer.getheader("Inference-Header-Content-Length"))
-    described = json.loads(raw[:length])["outputs"]
-    assert [each["parameters"]["binary_data_size"] for each in described] == [4, 80]
-    values = np.frombuffer(raw[length:], "<f4")
-    plain = json.loads(content)["outputs"]
-    assert values.tolist() == np.array(plain[0]["data"] + plain[1]["data"], np.float32).tolist()
-
-
 @pytest.mark.parametrize(
     ("head", "length", "tail", "message"),
     [

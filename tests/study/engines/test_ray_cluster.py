@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from workers import descendants_of, is_running
+from workers import all_end, descendants_of, is_running, wait_for_lines
 
 from pairnet.errors import ArgumentError, WorkerError
 from pairnet.models.variants import find_variant
@@ -192,10 +192,6 @@ def is_agent(pid):
     return b"Agent" in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
-def lines_in(path):
-    return path.read_bytes().count(b"\n") if path.exists() else 0
-
-
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
 def test_a_driver_that_is_stopped_leaves_no_process_and_resumes(tmp_path, sent):
     command = [
@@ -209,17 +205,12 @@ def test_a_driver_that_is_stopped_leaves_no_process_and_resumes(tmp_path, sent):
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 300
-    while lines_in(tmp_path / "records.jsonl") < 2 and driver.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_for_lines(driver, tmp_path / "records.jsonl", 2)
     children = [pid for pid in descendants_of(driver.pid) if sent != signal.SIGKILL or not is_agent(pid)]
     driver.send_signal(sent)
     _, errors = driver.communicate(timeout=300)
     assert len(children) >= 4
-    deadline = time.monotonic() + 60
-    while any(map(is_running, children)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(map(is_running, children))
+    assert all_end(children)
     before = read_records(tmp_path)
     assert 2 <= len(before) < 14
     if sent == signal.SIGINT:

@@ -48,22 +48,8 @@ def test_groups_do_not_depend_on_the_order_of_draws(glyph_set):
     ]
 
 
-def test_a_study_with_little_time_stacks_one_draw_and_continues_later(glyph_set, tmp_path):
-    runs = plan(SMALL, glyph_set.images, draws=2, epochs=1, pairs=100)
-    first = run_study(runs, glyph_set, tmp_path, engine=Stacked(dataset=glyph_set), minutes=1e-6)
-    assert [found.run.seed for found in first.finished] == [0, 0]
-    assert list(first.left) == runs[2:]
-    rest = run_study(runs, glyph_set, tmp_path, engine=Stacked(dataset=glyph_set), minutes=1000)
-    assert rest.records[:2] == first.records[:2]
-    assert (len(rest.finished), rest.left) == (4, ())
-
-
-def test_nothing_to_do_is_no_error(glyph_set, tmp_path):
+def test_nothing_to_do_is_no_error(glyph_set):
     assert list(Stacked(dataset=glyph_set).run([])) == []
-    runs = plan(SMALL, glyph_set.images, draws=1, epochs=1, pairs=100)[:1]
-    first = run_study(runs, glyph_set, tmp_path, engine=Stacked(dataset=glyph_set))
-    again = run_study(runs, glyph_set, tmp_path, engine=Stacked(dataset=glyph_set))
-    assert again == first
 
 
 @pytest.mark.parametrize("pairs", [100, 90], ids=["stacked", "one by one"])
