@@ -123,7 +123,7 @@ def _newest(variant: "Variant", dataset: "Dataset | None", runs: Path) -> Path |
 
 def _train(variant: "Variant", dataset: "Dataset", runs: Path) -> Path:
     """Folder of a new run with the variant's own recipe."""
-    from pairnet.cli.progress import RunDisplay
+    from pairnet.cli.progress import run_display
     from pairnet.data.drawing import choose_sizes
     from pairnet.records.run import Run
     from pairnet.study.saved import train_and_save
@@ -131,7 +131,7 @@ def _train(variant: "Variant", dataset: "Dataset", runs: Path) -> Path:
     sizes = choose_sizes(dataset)
     announce(dataset, sizes)
     run = Run(variant=variant, images=dataset.images, pairs=sizes.pairs, test_pairs=sizes.test_pairs)
-    with RunDisplay(console(stderr=True), run) as display:
+    with run_display(console(stderr=True), run) as display:
         return train_and_save(run, dataset, runs, on_epoch=display).folder
 
 
