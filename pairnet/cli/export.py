@@ -9,7 +9,7 @@ import typer
 
 from pairnet.artifact.design import DEFAULT_OPSET, NEWEST_OPSET, OLDEST_OPSET
 from pairnet.cli.common import Data, DataDir, Json, Runs, VariantFile, announce
-from pairnet.cli.output import console, note, plain_table, print_json, printable
+from pairnet.cli.output import console, note, plain_table, print_json, printable, unbroken
 from pairnet.cli.variants import choose_variant
 from pairnet.errors import ArgumentError
 from pairnet.exporting.plan import DEFAULT_MAX_DROP, plan_files
@@ -149,12 +149,11 @@ def _target(output: Path | None, variant: str, precision: str, *, every: bool) -
 
 def _table(found: "list[Exported]") -> "Table":
     table = plain_table(
+        "file",
+        *unbroken("size", "type", "accuracy", "PyTorch", "changed", "difference"),
         caption="accuracy: of the file on the run's test pairs, and of the network in PyTorch; changed: answers that "
         "differ; difference: the largest one in P(first ≤ second)",
     )
-    table.add_column("file", overflow="fold")
-    for heading in ("size", "type", "accuracy", "PyTorch", "changed", "difference"):
-        table.add_column(heading, justify="right", no_wrap=True)
     for each in found:
         figures = (
             each.precision,
