@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from pairnet.cli.common import AnyData, AnyEpochs, AnyPairs, Json, Runs
-from pairnet.cli.output import console, note, print_json, printable, writing
+from pairnet.cli.common import AnyData, AnyEpochs, AnyPairs, Json, Runs, write_figure
+from pairnet.cli.output import console, note, print_json, printable
 from pairnet.wording import counted
 
 
@@ -46,12 +46,8 @@ def calibration(
     bins = {row: pooled([record.calibration for record in records]) for row, records in found.items()}
     if output is not None:
         from pairnet.reporting.figures.calibration import reliability_diagram
-        from pairnet.reporting.figures.rendering import save
-        from pairnet.writing import one_file
 
-        with writing(output), one_file(output, force=force) as new:
-            save(reliability_diagram(bins), new)
-        note(f"wrote {output}")
+        write_figure(reliability_diagram(bins), output, force=force)
     if as_json:
         print_json(
             {

@@ -12,12 +12,16 @@ import typer
 from typer.core import TyperGroup
 
 from pairnet.cli.failures import FAILED, Invocation, explain
-from pairnet.cli.output import STANDARD_OUTPUT, NamedOutput, note, printable
-from pairnet.errors import ArgumentError
+from pairnet.cli.output import STANDARD_OUTPUT, NamedOutput, note, printable, writing
+from pairnet.errors import ArgumentError, RecordError
+from pairnet.wording import counted
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from pairnet.data.drawing import Sizes
     from pairnet.data.sources import Dataset
+    from pairnet.records.record import RunRecord
 
 INTERRUPTED = 130
 
@@ -49,6 +53,29 @@ def announce(dataset: "Dataset", sizes: "Sizes") -> None:
     note(f"data   {describe(dataset)}")
     if sizes.note:
         note(f"pairs  {sizes.note}")
+
+
+def finished_runs(runs: Path, *, strict: bool = False) -> "list[RunRecord]":
+    """The records of all finished runs in a folder; `strict` as for `collect`.  RecordError if there are none."""
+    from pairnet.records.collection import collect
+
+    found = collect(runs, strict=strict)
+    if found.records:
+        return list(found.records.values())
+    if found.failures:
+        failed = f"only {counted(len(found.failures), 'run')} that failed: `pairnet runs` names the reasons"
+        raise RecordError(f"expected finished runs in {runs}, got {failed}")
+    raise RecordError(f"expected finished runs in {runs}, got none: `pairnet reproduce` makes some")
+
+
+def write_figure(figure: "Figure", path: Path, *, force: bool) -> None:
+    """Writes a figure to the file that a command line names, and says so."""
+    from pairnet.reporting.figures.rendering import save
+    from pairnet.writing import one_file
+
+    with writing(path), one_file(path, force=force) as new:
+        save(figure, new)
+    note(f"wrote {path}")
 
 
 def number_of(measurements: str) -> int | None:

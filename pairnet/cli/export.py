@@ -9,7 +9,7 @@ import typer
 
 from pairnet.artifact.design import DEFAULT_OPSET, NEWEST_OPSET, OLDEST_OPSET
 from pairnet.cli.common import Data, DataDir, Json, Runs, VariantFile, announce
-from pairnet.cli.output import console, note, plain_table, print_json, printable
+from pairnet.cli.output import console, note, plain_table, print_json, printable, unbroken
 from pairnet.cli.variants import choose_variant
 from pairnet.errors import ArgumentError
 from pairnet.exporting.plan import DEFAULT_MAX_DROP, plan_files
@@ -123,7 +123,7 @@ def _newest(variant: "Variant", dataset: "Dataset | None", runs: Path) -> Path |
 
 def _train(variant: "Variant", dataset: "Dataset", runs: Path) -> Path:
     """Folder of a new run with the variant's own recipe."""
-    from pairnet.cli.progress import RunDisplay
+    from pairnet.cli.progress import run_display
     from pairnet.data.drawing import choose_sizes
     from pairnet.records.run import Run
     from pairnet.study.saved import train_and_save
@@ -131,7 +131,7 @@ def _train(variant: "Variant", dataset: "Dataset", runs: Path) -> Path:
     sizes = choose_sizes(dataset)
     announce(dataset, sizes)
     run = Run(variant=variant, images=dataset.images, pairs=sizes.pairs, test_pairs=sizes.test_pairs)
-    with RunDisplay(console(stderr=True), run) as display:
+    with run_display(console(stderr=True), run) as display:
         return train_and_save(run, dataset, runs, on_epoch=display).folder
 
 
@@ -149,12 +149,11 @@ def _target(output: Path | None, variant: str, precision: str, *, every: bool) -
 
 def _table(found: "list[Exported]") -> "Table":
     table = plain_table(
+        "file",
+        *unbroken("size", "type", "accuracy", "PyTorch", "changed", "difference"),
         caption="accuracy: of the file on the run's test pairs, and of the network in PyTorch; changed: answers that "
         "differ; difference: the largest one in P(first ≤ second)",
     )
-    table.add_column("file", overflow="fold")
-    for heading in ("size", "type", "accuracy", "PyTorch", "changed", "difference"):
-        table.add_column(heading, justify="right", no_wrap=True)
     for each in found:
         figures = (
             each.precision,

@@ -41,14 +41,12 @@ def explain(error: Exception, invocation: Invocation) -> tuple[str, int]:
     """One printable line for `error`, and the exit status."""
     if hasattr(error, "format_message"):  # an error of typer's: a missing argument, an unknown option
         return printable(_usage(error, error.format_message(), invocation)), NOT_UNDERSTOOD
-    if isinstance(error, ModuleNotFoundError) and not isinstance(error, PairnetError):
+    if isinstance(error, ModuleNotFoundError):
         try:
             with needed_by(invocation.name):
                 raise error
-        except ModuleNotFoundError as unknown:
-            error = unknown
-        except PairnetError as missing:
-            error = missing
+        except ImportError as named:  # the same, or a MissingExtraError
+            error = named
     if isinstance(error, PairnetError):
         message = translate(str(error), invocation.options)
         return printable(message), NOT_UNDERSTOOD if isinstance(error, ValueError) else FAILED

@@ -8,11 +8,11 @@ import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 if TYPE_CHECKING:  # rich is slow to import, and `pairnet --help` does without it
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
 WIDTH = 120
 """Columns of output that does not go to a terminal."""
@@ -53,13 +53,23 @@ def console(*, stderr: bool = False) -> "Console":
     return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
 
 
-def plain_table(*headings: str, title: str | None = None, caption: str | None = None) -> "Table":
-    """A table without a frame, which leaves room for its columns in a narrow terminal."""
+def unbroken(*headings: str, justify: Literal["left", "right"] = "right") -> "list[Column]":
+    """Columns of a table whose cells stay on one line, such as numbers."""
+    from rich.table import Column
+
+    return [Column(heading, justify=justify, no_wrap=True) for heading in headings]
+
+
+def plain_table(*columns: "str | Column", title: str | None = None, caption: str | None = None) -> "Table":
+    """A table without a frame, which leaves room for its columns in a narrow terminal.
+
+    Words that are longer than a column named by a string go on in the next line.
+    """
     from rich import box
-    from rich.table import Table
+    from rich.table import Column, Table
 
     return Table(
-        *headings,
+        *(Column(each, overflow="fold") if isinstance(each, str) else each for each in columns),
         title=title,
         title_justify="left",
         caption=caption,

@@ -3,7 +3,6 @@
 import csv
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from rich.console import Console
+    from rich.text import Text
 
     from pairnet.serving.pictures import Picture
     from pairnet.serving.predictor import Predictor
@@ -27,6 +27,9 @@ UNSURE = 0.1
 """An answer whose probability is no further than this from 0.5 is called unsure."""
 FULL_SIZE = 100
 """Columns of a terminal in which two images have room at full size."""
+
+Row = dict[str, Any]
+"""One pair with its answer, or one image of a ranking, as CSV has it."""
 
 
 def predict(
@@ -78,27 +81,19 @@ def predict(
             _test(predictor, data, data_dir, as_json=as_json)
             return
         read = [pictures.read(path) for path in inputs]
-        notes = [
-            f"{path.name}: {remark}" for path, picture in zip(inputs, read, strict=True) for remark in picture.notes
-        ]
-        if rank:
-            images = _ranked(predictor, inputs, read)
-            report = {"provider": predictor.provider, "notes": notes, **_ranking(images)}
-        else:
-            answers = _answers(predictor, inputs, read)
-            report = {"provider": predictor.provider, "notes": notes, "pairs": list(map(_answer, answers))}
+        report, rows, pixels = (_ranked if rank else _answered)(predictor, inputs, read)
+        provider = predictor.provider
+    notes = [f"{path.name}: {remark}" for path, picture in zip(inputs, read, strict=True) for remark in picture.notes]
     if built_in:
         note(f"no .onnx file is named: the built-in model, {NAME}, answers")
     for remark in [] if as_json else notes:
         note(remark)
     if as_json:
-        print_json(report)
+        print_json({"provider": provider, "notes": notes, **report})
     elif as_csv:
-        _print_csv([_place(each) for each in images] if rank else list(map(_answer, answers)))
-    elif rank:
-        _show_ranking(images)
+        _print_csv(rows)
     else:
-        _show_answers(answers)
+        (_show_ranking if rank else _show_answers)(rows, pixels)
 
 
 def _model(files: Sequence[Path]) -> tuple[Path, Sequence[Path]]:
@@ -139,67 +134,44 @@ def _test(predictor: "Predictor", data: str | None, data_dir: Path | None, *, as
         raise typer.Exit(1)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Image:
-    """One image with its name, and what the file says about it."""
-
-    name: str
-    pixels: "NDArray[np.uint8]"  # [28,28]
-    digit: int | None = None  # the most likely one, if the file has digits
-    score: float = 0.0  # of a ranking
-    number: int = 0  # in the order in which the images were given
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Pair:
-    """Two images and the answer."""
-
-    first: _Image
-    second: _Image
-    probability: float
-
-    @property
-    def sign(self) -> str:
-        """The answer: ≤ or >."""
-        return "≤" if self.probability > 0.5 else ">"
-
-    @property
-    def unsure(self) -> bool:
-        """Whether the probability is too close to 0.5 to rely on the answer."""
-        return abs(self.probability - 0.5) <= UNSURE
-
-
-def _answers(predictor: "Predictor", files: Sequence[Path], read: "Sequence[Picture]") -> list[_Pair]:
+def _answered(
+    predictor: "Predictor", files: Sequence[Path], read: "Sequence[Picture]"
+) -> "tuple[dict[str, Any], list[Row], NDArray[np.uint8]]":
+    """The answers for JSON, the same as rows of CSV, and the pairs [N,2,28,28]."""
     pairs, names = _paired(files, [picture.pixels for picture in read])
-    given = _as_input(predictor, pairs)
-    outputs = predictor.outputs(given)
-    probability = outputs["probability"]
-    digits = outputs["digits"].argmax(2).tolist() if "digits" in outputs else [[None, None]] * len(pairs)
-    return [
-        _Pair(
-            first=_Image(name=names[i][0], pixels=pairs[i, 0], digit=digits[i][0]),
-            second=_Image(name=names[i][1], pixels=pairs[i, 1], digit=digits[i][1]),
-            probability=float(probability[i]),
-        )
-        for i in range(len(pairs))
+    outputs = predictor.outputs(_as_input(predictor, pairs))
+    rows: list[Row] = [
+        {
+            "first": first,
+            "second": second,
+            "probability": probability,
+            "equal_or_less": probability > 0.5,
+            "unsure": abs(probability - 0.5) <= UNSURE,
+        }
+        for (first, second), probability in zip(names, outputs["probability"].tolist(), strict=True)
     ]
+    if "digits" in outputs:
+        for row, (first, second) in zip(rows, outputs["digits"].argmax(2).tolist(), strict=True):
+            row |= {"first_digit": first, "second_digit": second}
+    return {"pairs": rows}, rows, pairs
 
 
-def _ranked(predictor: "Predictor", files: Sequence[Path], read: "Sequence[Picture]") -> list[_Image]:
-    """The images, least digit first."""
+def _ranked(
+    predictor: "Predictor", files: Sequence[Path], read: "Sequence[Picture]"
+) -> "tuple[dict[str, Any], list[Row], NDArray[np.uint8]]":
+    """A ranking for JSON, in the order given; its rows for CSV and the images [N,28,28], least digit first."""
     import numpy as np
 
     images = np.concatenate([picture.pixels.reshape(-1, 28, 28) for picture in read])
-    names = [name for path, picture in zip(files, read, strict=True) for name in _names(path, picture.pixels)]
     given = _as_input(predictor, images)
-    order, score = predictor.rank(given)
-    digits: list[Any] = [None] * len(images)
+    order, score = (each.tolist() for each in predictor.rank(given))
+    names = [name for path, picture in zip(files, read, strict=True) for name in _names(path, picture.pixels)]
+    ranking: dict[str, Any] = {"order": order, "names": names, "score": score}
+    rows: list[Row] = [{"image": names[i], "score": score[i]} for i in order]
     if predictor.has_digits:
-        digits = predictor.digits(np.stack((given, given), axis=1))[:, 0].argmax(1).tolist()
-    return [
-        _Image(name=names[i], pixels=images[i], digit=digits[i], score=float(score[i]), number=i)
-        for i in order.tolist()
-    ]
+        ranking["digits"] = predictor.digits(np.stack((given, given), axis=1))[:, 0].argmax(1).tolist()
+        rows = [{**row, "digit": ranking["digits"][i]} for i, row in zip(order, rows, strict=True)]
+    return ranking, rows, images[order]
 
 
 def _names(path: Path, pixels: "NDArray[np.uint8]") -> list[str]:
@@ -240,64 +212,37 @@ def _as_input(predictor: "Predictor", images: "NDArray[np.uint8]") -> "NDArray[A
     return images if predictor.input_kind == "images" else pool_and_normalise(images, predictor.metadata.moments)
 
 
-def _answer(pair: _Pair) -> dict[str, Any]:
-    """One pair, for JSON and CSV."""
-    answer = {
-        "first": pair.first.name,
-        "second": pair.second.name,
-        "probability": pair.probability,
-        "equal_or_less": pair.probability > 0.5,
-        "unsure": pair.unsure,
-    }
-    if pair.first.digit is not None:
-        answer |= {"first_digit": pair.first.digit, "second_digit": pair.second.digit}
-    return answer
-
-
-def _ranking(images: Sequence[_Image]) -> dict[str, Any]:
-    """The order, and names and scores of the images in the order in which they were given, for JSON."""
-    given = sorted(images, key=lambda image: image.number)
-    ranking: dict[str, Any] = {
-        "order": [image.number for image in images],
-        "names": [image.name for image in given],
-        "score": [image.score for image in given],
-    }
-    if given and given[0].digit is not None:
-        ranking["digits"] = [image.digit for image in given]
-    return ranking
-
-
-def _place(image: _Image) -> dict[str, Any]:
-    """One image of a ranking, for CSV."""
-    return {"image": image.name, "score": image.score} | ({} if image.digit is None else {"digit": image.digit})
-
-
-def _print_csv(rows: Sequence[dict[str, Any]]) -> None:
+def _print_csv(rows: Sequence[Row]) -> None:
     writer = csv.DictWriter(sys.stdout, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
     for row in rows:
         writer.writerow({key: printable(value) if isinstance(value, str) else value for key, value in row.items()})
 
 
-def _show_answers(pairs: Sequence[_Pair]) -> None:
+def _show_answers(rows: Sequence[Row], pairs: "NDArray[np.uint8]") -> None:
     from rich.table import Table
 
     output = console()
     table = Table("first", "", "second", "P(first ≤ second)")
-    for pair in pairs[:DRAWN]:
-        probability = f"{pair.probability:.4f}" + ("\nunsure" if pair.unsure else "")
-        table.add_row(_drawn(pair.first, output), pair.sign, _drawn(pair.second, output), probability)
+    for row, (first, second) in zip(rows[:DRAWN], pairs, strict=False):
+        left = _drawn(row["first"], row.get("first_digit"), first, output)
+        right = _drawn(row["second"], row.get("second_digit"), second, output)
+        table.add_row(left, _sign(row), right, f"{row['probability']:.4f}" + ("\nunsure" if row["unsure"] else ""))
     output.print(table)
-    for pair in pairs[DRAWN : 4 * DRAWN]:
-        unsure = ", unsure" if pair.unsure else ""
-        first, second = printable(pair.first.name), printable(pair.second.name)
-        output.print(f"{first} {pair.sign} {second}: {pair.probability:.4f}{unsure}")
-    if len(pairs) > 4 * DRAWN:
-        less = sum(pair.probability > 0.5 for pair in pairs)
-        output.print(f"and {len(pairs) - 4 * DRAWN:,} more, all with --csv; {less:,} of {len(pairs):,} are ≤")
+    for row in rows[DRAWN : 4 * DRAWN]:
+        unsure = ", unsure" if row["unsure"] else ""
+        answer = f"{printable(row['first'])} {_sign(row)} {printable(row['second'])}"
+        output.print(f"{answer}: {row['probability']:.4f}{unsure}")
+    if len(rows) > 4 * DRAWN:
+        less = sum(row["equal_or_less"] for row in rows)
+        output.print(f"and {len(rows) - 4 * DRAWN:,} more, all with --csv; {less:,} of {len(rows):,} are ≤")
 
 
-def _show_ranking(images: Sequence[_Image]) -> None:
+def _sign(row: Row) -> str:
+    return "≤" if row["equal_or_less"] else ">"
+
+
+def _show_ranking(rows: Sequence[Row], images: "NDArray[np.uint8]") -> None:
     from rich.table import Table
 
     output = console()
@@ -308,19 +253,19 @@ def _show_ranking(images: Sequence[_Image]) -> None:
         caption="score: mean probability that the digit is less than the others",
         caption_justify="left",
     )
-    for place, image in enumerate(images[:DRAWN], start=1):
-        table.add_row(str(place), _drawn(image, output), f"{100 * image.score:.1f} %")
+    for place, (row, pixels) in enumerate(zip(rows[:DRAWN], images, strict=False), start=1):
+        table.add_row(str(place), _drawn(row["image"], row.get("digit"), pixels, output), f"{100 * row['score']:.1f} %")
     output.print(table)
-    for place, image in enumerate(images[DRAWN:], start=DRAWN + 1):
-        output.print(f"{place:>4}  {printable(image.name)}  {100 * image.score:.1f} %")
+    for place, row in enumerate(rows[DRAWN:], start=DRAWN + 1):
+        output.print(f"{place:>4}  {printable(row['image'])}  {100 * row['score']:.1f} %")
 
 
-def _drawn(image: _Image, output: "Console") -> Any:
+def _drawn(name: str, digit: int | None, pixels: "NDArray[np.uint8]", output: "Console") -> "Text":
     """Name, digit and picture of an image; at half size in a narrow terminal."""
     from rich.text import Text
 
     from pairnet.cli.drawing import drawn
 
-    digit = "" if image.digit is None else f"\na {image.digit}"
-    picture = drawn(image.pixels, colour=output.is_terminal, half=output.width < FULL_SIZE)
-    return Text(f"{printable(image.name)}{digit}\n", overflow="fold").append_text(picture)
+    known = "" if digit is None else f"\na {digit}"
+    picture = drawn(pixels, colour=output.is_terminal, half=output.width < FULL_SIZE)
+    return Text(f"{printable(name)}{known}\n", overflow="fold").append_text(picture)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from pairnet.cli.common import AnyData, AnyEpochs, AnyPairs, DataDir, Json
-from pairnet.cli.output import console, note, plain_table, print_json, print_line, printable, writing
+from pairnet.cli.common import AnyData, AnyEpochs, AnyPairs, DataDir, Json, finished_runs
+from pairnet.cli.output import console, note, plain_table, print_json, print_line, printable, unbroken, writing
 from pairnet.errors import ArgumentError, PairnetError, RecordError
 from pairnet.extras import needed_by
 from pairnet.reporting.equivalence import MARGIN
@@ -70,11 +70,11 @@ def report(
     if output is not None:
         check_path(output)
     # with two folders, runs of other numbers of epochs are other settings; a page has rows whose own number it is, too
-    every = _records(runs)
+    every = finished_runs(runs)
     old = _selected(every, runs, data=data, epochs=None if newer is None else epochs, pairs=pairs)
     if newer is not None:
         path = output or newer / CHANGES
-        new = _selected(_records(newer), newer, data=data, epochs=epochs, pairs=pairs)
+        new = _selected(finished_runs(newer), newer, data=data, epochs=epochs, pairs=pairs)
         summary = _write_changes(old, new, path, margin / 100, as_json=as_json)
     elif markdown is not None:
         _fill(markdown, old, kept_studies(runs), margin / 100)
@@ -138,9 +138,8 @@ def _write_changes(
     old: "Sequence[RunRecord]", new: "Sequence[RunRecord]", path: Path, margin: float, *, as_json: bool
 ) -> dict[str, Any]:
     """Writes the page about two folders -> what its summary.json holds."""
-    with needed_by("a report"):
-        from pairnet.reporting.changes import compare_folders
-        from pairnet.reporting.files import write_changes
+    from pairnet.reporting.changes import compare_folders
+    from pairnet.reporting.files import write_changes
 
     changes = compare_folders(old, new, margin=margin)
     with writing(path):
@@ -150,10 +149,8 @@ def _write_changes(
     if changes.left_out:
         note(f"left out: {counted(len(changes.left_out), 'setting')} that only one folder has, named on the page")
     if not as_json:
-        table = plain_table("row")
-        for heading in ("before", "after", "difference", "same answers"):
-            table.add_column(heading, justify="right", no_wrap=True)
-        table.add_column("verdict", no_wrap=True)
+        numbers = unbroken("before", "after", "difference", "same answers")
+        table = plain_table("row", *numbers, *unbroken("verdict", justify="left"))
         for row in changes.rows:
             figures = (f"{row.old:.4f}", f"{row.new:.4f}", f"{100 * (row.new - row.old):+.2f}")
             table.add_row(printable(row.label), *figures, f"{row.identical} of {row.draws}", row.verdict)
@@ -163,11 +160,9 @@ def _write_changes(
 
 def _fill(path: Path, records: "Sequence[RunRecord]", own: "Sequence[Study]", margin: float) -> None:
     """Writes tables into the marked blocks of a document."""
+    from pairnet.reporting.documents import fill_blocks
+    from pairnet.reporting.report import gather
     from pairnet.reporting.selection import choose
-
-    with needed_by("a report"):
-        from pairnet.reporting.documents import fill_blocks
-        from pairnet.reporting.report import gather
 
     report = gather(choose(records, own=own), margin=margin)
     with writing(path):
@@ -191,16 +186,6 @@ def _load(wanted: "Iterable[Images]", images: "Sequence[Dataset]", data_dir: Pat
             reason = str(error)
         note(f"without the pairs of {each.name} that are decided wrongly: {reason}")
     return found
-
-
-def _records(runs: Path) -> "list[RunRecord]":
-    """All finished runs in a folder.  RecordError if there are none."""
-    from pairnet.records.collection import collect
-
-    everything = list(collect(runs).records.values())
-    if not everything:
-        raise RecordError(f"expected finished runs in {runs}, got none: `pairnet reproduce` makes some")
-    return everything
 
 
 def _selected(

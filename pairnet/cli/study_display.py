@@ -1,6 +1,8 @@
-"""The table of a study while it runs, in a terminal: figures so far next to the paper's, and one bar for the whole."""
+"""A study while it runs: in a terminal its table, figures so far next to the paper's; elsewhere a line for each run."""
 
+import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 from threading import Lock
@@ -11,12 +13,13 @@ from rich import box
 from rich.cells import cell_len
 from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.live import Live
+from rich.progress import Progress
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from pairnet.cli.output import printable
-from pairnet.cli.progress import StudyDisplay, interrupt_not_echoed
+from pairnet.cli.progress import interrupt_not_echoed
 from pairnet.records.record import RunRecord
 from pairnet.records.run import Run
 from pairnet.reporting.summaries import accuracy_text, finished_draws, mean_and_std
@@ -43,11 +46,61 @@ _AROUND = 6
 """Lines that are no rows: title, headings, rule, an empty one, the whole, and the cursor's."""
 
 
-def display_of(console: Console, study: Study, runs: Sequence[Run], *, minutes: float | None = None) -> StudyDisplay:
-    """The display that suits a study: its table in a terminal if it has several rows, bars or plain lines otherwise."""
-    if console.is_terminal and not console.is_dumb_terminal and len({run.name for run in runs}) > 1:
+def display_of(console: Console, study: Study, runs: Sequence[Run], *, minutes: float | None = None) -> "StudyDisplay":
+    """The display that suits the output of a study: its table in a terminal, lines otherwise."""
+    if console.is_terminal and not console.is_dumb_terminal:
         return TableDisplay(console, study, runs, minutes=minutes)
     return StudyDisplay(console, runs)
+
+
+class StudyDisplay:
+    """A line for each run that ended: for files, pipes, and terminals whose cursor cannot be moved."""
+
+    failures_only = False
+    """Whether finished runs are shown otherwise, and need no line."""
+
+    def __init__(self, console: Console, runs: Sequence[Run]) -> None:
+        self._console = console
+        self._runs = len(runs)
+        self._ended = 0
+        self._kept = 0  # that are not reported yet
+        self._start = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._report_kept()
+
+    def __call__(self, event: Event | Kept) -> None:
+        """Shows one event of the study."""
+        if not isinstance(event, Kept):
+            self._report_kept()
+        match event:
+            case Kept():
+                self._ended += 1
+                self._kept += 1
+            case Finished(run=run, record=record):
+                self._ended += 1
+                if not self.failures_only:
+                    self._print(run, f"{record.accuracy:.4f} in {record.seconds:.1f} s")
+            case Failed(run=run, reason=reason):
+                self._ended += 1
+                self._print(run, f"failed: {reason}")
+
+    def _report_kept(self) -> None:
+        """Prints how many runs were there before."""
+        if self._kept:
+            self._console.print(f"{self._kept} of {self._runs} runs are kept from before")
+            self._kept = 0
+
+    def _print(self, run: Run, outcome: str) -> None:
+        fold = "" if run.fold is None else f" fold {run.fold + 1}/{run.folds}"
+        elapsed = time.monotonic() - self._start
+        place = f"[{self._ended}/{self._runs}] {run.name}, draw {run.seed}{fold}"
+        self._console.print(printable(f"{place}: {outcome} ({elapsed:.0f} s so far)"))
 
 
 @dataclass(kw_only=True)
@@ -57,9 +110,10 @@ class _Line:
     label: str
     paper: str
     draws: int  # wanted
+    epochs: int  # of each run
     records: list[RunRecord] = field(default_factory=list)
     failed: int = 0  # runs
-    running: dict[str, tuple[int, int]] = field(default_factory=dict)  # epochs done and wanted, by fingerprint
+    running: dict[str, int] = field(default_factory=dict)  # epochs done, by fingerprint
     measured: str = ""
     finished: int = 0  # draws
     current: bool = True  # whether `measured` and `finished` are those of `records`
@@ -79,17 +133,18 @@ class TableDisplay(StudyDisplay):
     A thread draws it, a few times a second, so that the clock runs on between two events.
     """
 
+    failures_only = True
+
     def __init__(self, console: Console, study: Study, runs: Sequence[Run], *, minutes: float | None = None) -> None:
         super().__init__(console, runs)
-        self._progress.speed_estimate_period = SPEED_OVER
         self._study = study
         self._limit = None if minutes is None else 60 * minutes
         self._lock = Lock()  # guards the lines: held to change them, and while a picture is made; never while printing
-        seeds: dict[str, set[int]] = {}
-        for run in runs:
-            seeds.setdefault(run.name, set()).add(run.seed)
-        self._lines = {row.label: _line(row, len(seeds[row.label])) for row in study.rows if row.label in seeds}
+        self._lines = {row.label: _line(row, runs) for row in study.rows if any(row.label == run.name for run in runs)}
+        self._progress = Progress(console=console, speed_estimate_period=SPEED_OVER)  # counts epochs, is never drawn
+        self._whole = self._progress.add_task("starting", total=sum(run.recipe.epochs for run in runs))
         self._live = Live(console=console, get_renderable=self.picture, refresh_per_second=REFRESHES)
+        self._terminal = ExitStack()
 
     def __enter__(self) -> Self:
         self._terminal.enter_context(interrupt_not_echoed())
@@ -109,22 +164,29 @@ class TableDisplay(StudyDisplay):
 
     def __call__(self, event: Event | Kept) -> None:
         """Shows one event of the study."""
+        super().__call__(event)
         run, fingerprint = event.run, event.run.fingerprint
         with self._lock:
             line = self._lines[run.name]
+            before, done = line.running.pop(fingerprint, 0), run.recipe.epochs
             match event:
                 case Started():
-                    line.running[fingerprint] = (0, run.recipe.epochs)
+                    self._progress.update(self._whole, description="all")
+                    done = line.running[fingerprint] = 0
                 case EpochDone(number=number):
-                    line.running[fingerprint] = (number, run.recipe.epochs)
+                    done = line.running[fingerprint] = number
                 case Finished(record=record) | Kept(record=record):
-                    line.running.pop(fingerprint, None)
                     line.records.append(record)
                     line.current = False
                 case Failed():
-                    line.running.pop(fingerprint, None)
                     line.failed += 1
-        super().__call__(event)
+            self._progress.advance(self._whole, done - before)
+
+    def _report_kept(self) -> None:
+        """Prints how many runs were there before, and leaves them out of the speed that gives the time left."""
+        if self._kept:
+            self._progress.reset(self._whole, completed=int(self._progress.tasks[self._whole].completed))
+        super()._report_kept()
 
     def picture(self) -> RenderableType:
         """Title, table and the bar of the whole, as they are now."""
@@ -195,17 +257,18 @@ def _fitted(columns: dict[str, int], width: int) -> dict[str, int]:
     return fitted
 
 
-def _line(row: Row, draws: int) -> _Line:
+def _line(row: Row, runs: Sequence[Run]) -> _Line:
     paper = "" if row.paper is None else accuracy_text(row.paper.mean, row.paper.std, places=3)
-    return _Line(label=printable(row.label), paper=paper, draws=draws)
+    own = [run for run in runs if run.name == row.label]
+    draws = len({run.seed for run in own})
+    return _Line(label=printable(row.label), paper=paper, draws=draws, epochs=own[0].recipe.epochs)
 
 
 def _cells(line: _Line) -> tuple[RenderableType, ...]:
     """Label, measured, paper, draws, and a bar while the row is being computed."""
     sign: RenderableType = Text(f"{line.failed} failed", style="red") if line.failed else ""
     if line.running:
-        done, wanted = map(sum, zip(*line.running.values(), strict=True))
-        sign = ProgressBar(total=wanted, completed=done, width=_BAR)
+        sign = ProgressBar(total=line.epochs * len(line.running), completed=sum(line.running.values()), width=_BAR)
     return (
         Text(line.label, style="bold" if line.running else "", no_wrap=True, overflow="ellipsis"),
         Text(line.measured, style="cyan"),

@@ -65,10 +65,10 @@ def train(
         measurements=measured or chosen.recipe.epochs,
     )
     announce(dataset, sizes)
-    from pairnet.cli.progress import RunDisplay
+    from pairnet.cli.progress import run_display
     from pairnet.study.saved import train_and_save  # imports torch, which takes seconds: after everything was checked
 
-    with RunDisplay(console(stderr=True), run) as display:
+    with run_display(console(stderr=True), run) as display:
         saved = train_and_save(run, dataset, runs, force=force, on_epoch=display)
     if not saved.fresh:
         note(f"{saved.folder} holds this run already; --force trains it again")

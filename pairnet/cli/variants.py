@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pairnet.cli.common import Json, VariantFile
-from pairnet.cli.output import console, note, plain_table, print_json, printable, writing
+from pairnet.cli.common import Json, VariantFile, write_figure
+from pairnet.cli.output import console, plain_table, print_json, printable, unbroken
 from pairnet.errors import ArgumentError
 from pairnet.extras import needed_by
 
@@ -29,19 +29,6 @@ def choose_variant(name: str, file: Path | None) -> "Variant":
     if name not in found:
         raise ArgumentError(f'`file` {file}: expected one of its variants ({", ".join(found)}), got "{name}"')
     return found[name]
-
-
-def write_diagram(variant: "Variant", output: Path | None, *, force: bool) -> None:
-    """Writes the diagram of a variant to `output`, by default NAME.svg in the current folder."""
-    with needed_by("drawing a network"):
-        from pairnet.reporting.figures.architecture import architecture
-        from pairnet.reporting.figures.rendering import save
-    from pairnet.writing import one_file
-
-    path = Path(f"{variant.name}.svg") if output is None else output
-    with writing(path), one_file(path, force=force) as new:
-        save(architecture(variant), new)
-    note(f"wrote {path}")
 
 
 NAMES = """Names: fc: fully connected. conv, cnn: convolutional. w: both images share their weights; no_w: each has its
@@ -69,7 +56,10 @@ def variants(
     if draw is not None:
         if as_json:
             raise ArgumentError("expected `draw` or `as_json`, got both: a diagram is no JSON")
-        write_diagram(choose_variant(draw, file), output, force=force)
+        variant = choose_variant(draw, file)
+        with needed_by("drawing a network"):
+            from pairnet.reporting.figures.architecture import architecture
+        write_figure(architecture(variant), output or Path(f"{variant.name}.svg"), force=force)
         return
     if output is not None:
         raise ArgumentError(f"expected the name of a variant for `output` {output}, got none: add `draw` NAME")
@@ -101,18 +91,14 @@ def variants(
     terminal = console()
     wide = terminal.width >= FITS
     caption = " ".join(NAMES.split()) + ("" if wide or long else " --long shows structures.")
-    table = plain_table("variant", title="Variants", caption=caption)
-    for heading in ("parameters", "paper", "multiply-adds"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("shared", no_wrap=True)
-    table.add_column("auxiliary", no_wrap=True)
-    if wide:
-        table.add_column("structure")
+    numbers, marks = unbroken("parameters", "paper", "multiply-adds"), unbroken("shared", "auxiliary", justify="left")
+    structure = ["structure"] if wide else []
+    table = plain_table("variant", *numbers, *marks, *structure, title="Variants", caption=caption)
     for row in rows:
         counts = (row["parameters"], row["paper_parameters"], row["multiply_adds"])
-        marks = ("yes" if row[key] else "" for key in ("shares_weights", "auxiliary_loss"))
-        structure = [printable(row["structure"])] if wide else []
-        table.add_row(printable(row["name"]), *("" if n is None else f"{n:,}" for n in counts), *marks, *structure)
+        yes = ("yes" if row[key] else "" for key in ("shares_weights", "auxiliary_loss"))
+        notation = [printable(row["structure"])] if wide else []
+        table.add_row(printable(row["name"]), *("" if n is None else f"{n:,}" for n in counts), *yes, *notation)
     terminal.print(table)
     if long and not wide:
         for row in rows:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pairnet.cli.common import DataDir, Json
-from pairnet.cli.output import console, note, plain_table, print_json, print_line, printable
+from pairnet.cli.common import DataDir, Json, finished_runs
+from pairnet.cli.output import console, note, plain_table, print_json, print_line, printable, unbroken
 from pairnet.cli.runs import AnyRow
-from pairnet.errors import RecordError
 from pairnet.wording import counted
 
 if TYPE_CHECKING:
@@ -75,19 +74,10 @@ def verify(
 
 def _records(runs: Path, row: str | None) -> "list[RunRecord]":
     """The records of the finished runs in a folder, of this row only.  RecordError if there are none."""
-    from pairnet.records.collection import collect, not_found
+    from pairnet.records.collection import not_found
     from pairnet.records.settings import select
 
-    collected = collect(runs, strict=True)
-    known = list(collected.records.values())
-    if not known:
-        failed = len(collected.failures)
-        if failed:
-            raise RecordError(
-                f"expected finished runs in {runs}, got only {counted(failed, 'run')} that failed: `pairnet runs` "
-                "names the reasons"
-            )
-        raise RecordError(f"expected finished runs in {runs}, got none: `pairnet reproduce` makes some")
+    known = finished_runs(runs, strict=True)
     selected = select(known, row=row)
     if row is not None and not selected:
         raise not_found(row, known, runs)
@@ -96,11 +86,8 @@ def _records(runs: Path, row: str | None) -> "list[RunRecord]":
 
 def _print_table(repetitions: "Sequence[Repetition]") -> None:
     folded = any(result.recorded.run.fold is not None for result in repetitions)
-    table = plain_table()
-    table.add_column("row", overflow="fold")
-    for heading in ("draw", *(["fold"] if folded else []), "recorded", "repeated"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
+    numbers = unbroken("draw", *(["fold"] if folded else []), "recorded", "repeated")
+    table = plain_table("row", *numbers, *unbroken("verdict", justify="left"))
     for result in repetitions:
         record, repeated = result.recorded, result.repeated
         run = record.run

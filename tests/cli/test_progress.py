@@ -14,7 +14,7 @@ from pairnet.cli import progress
 def test_no_bar_is_left_of_a_run_that_did_not_begin():
     output = io.StringIO()
     console = Console(file=output, force_terminal=True, width=80, no_color=True)
-    with progress.RunDisplay(console, record().run):
+    with progress.run_display(console, record().run):
         pass
     assert "fc_1" not in output.getvalue().rpartition("\x1b[2K")[2]
 

@@ -95,7 +95,7 @@ def test_images_that_are_gone_are_a_note_and_no_error(command_line, tmp_path):
     [
         (("report", "nowhere"), 2, "to be a folder, got nowhere"),
         (("report", "empty"), 2, "expected finished runs in empty, got none: `pairnet reproduce` makes some"),
-        (("report", "failed"), 2, "expected finished runs in failed, got none"),
+        (("report", "failed"), 2, "expected finished runs in failed, got only 1 run that failed: `pairnet runs`"),
         (("report", "runs", "empty"), 2, "expected finished runs in empty, got none"),
         (("report", "--output", "mine.pdf"), 2, 'expected --output to end in .html, got "mine.pdf"'),
         (("report", "--margin", "0"), 2, "expected --margin above 0 and below 100 points, got 0"),

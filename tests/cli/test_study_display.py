@@ -9,8 +9,7 @@ from record_examples import EPOCH, IMAGES, record
 from rich.cells import cell_len
 from rich.console import Console
 
-from pairnet.cli.progress import StudyDisplay
-from pairnet.cli.study_display import TableDisplay, display_of
+from pairnet.cli.study_display import display_of
 from pairnet.models.paper import Printed
 from pairnet.models.variants import find_variant
 from pairnet.study.events import EpochDone, Failed, Finished, Started
@@ -59,8 +58,8 @@ class Screen:
     def end(self, label, draw, accuracy, fold=None, *, event=Finished):
         self.display(event(run=self.run(label, draw, fold), record=record(draw, accuracy=accuracy, fold=fold)))
 
-    def fail(self, label, draw):
-        self.display(Failed(run=self.run(label, draw), reason="the loss is nan"))
+    def fail(self, label, draw, fold=None):
+        self.display(Failed(run=self.run(label, draw, fold), reason="the loss is nan"))
 
     def lines(self):
         """The picture as it is now."""
@@ -110,8 +109,9 @@ def test_figures_so_far_stand_beside_the_papers():
 
 
 def test_a_table_without_figures_of_the_paper_has_no_column_for_them():
-    screen = Screen(replace(STUDY, rows=(STUDY.rows[1], replace(STUDY.rows[0], paper=None))))
+    screen = Screen(replace(STUDY, rows=STUDY.rows[1:]))
     assert screen.lines()[1].split() == ["row", "test", "draws"]
+    assert screen.row("conv_1") == "conv_1 0/3"
 
 
 def test_a_draw_counts_when_all_its_folds_are_there():
@@ -245,15 +245,21 @@ def test_one_table_is_left_of_a_study_that_is_interrupted():
     assert " ".join(shown[5].split()) == "conv_1 0/3"  # and no bar: nothing is being computed
 
 
-def test_bars_are_for_a_single_row_and_lines_for_files():
-    one = replace(STUDY, rows=STUDY.rows[:1])
-    assert type(Screen(one).display) is StudyDisplay
-    assert type(Screen().display) is TableDisplay
-    for console in (
-        Console(file=io.StringIO()),
-        Console(file=io.StringIO(), force_terminal=True, _environ={"TERM": "dumb"}),
-    ):
-        assert type(display_of(console, STUDY, plan(STUDY, IMAGES))) is StudyDisplay
+@pytest.mark.parametrize("terminal", [{}, {"force_terminal": True, "_environ": {"TERM": "dumb"}}], ids=["file", "dumb"])
+def test_lines_are_for_files_and_dumb_terminals(terminal):
+    screen = Screen(replace(STUDY, rows=STUDY.rows[:1], cross_validated=True), draws=1)
+    screen.console = Console(file=screen.output, width=80, **terminal)
+    screen.display = display_of(screen.console, STUDY, screen.runs)
+    with screen.display:
+        screen.end("fc_1", 0, 0.6, 0, event=Kept)
+        screen.start("fc_1", 0, 1, epochs=4)
+        screen.end("fc_1", 0, 0.7, 1)
+        screen.fail("fc_1", 0, 2)
+    assert screen.output.getvalue().splitlines() == [
+        "1 of 4 runs are kept from before",
+        "[2/4] fc_1, draw 0 fold 2/4: 0.7000 in 1.5 s (0 s so far)",
+        "[3/4] fc_1, draw 0 fold 3/4: failed: the loss is nan (0 s so far)",
+    ]
 
 
 def test_a_label_cannot_control_the_terminal():
