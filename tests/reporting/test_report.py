@@ -236,17 +236,17 @@ def test_a_grid_of_ones_own_gets_a_curve_for_each_combination_of_the_others(tmp_
     figures = {drawing.name: drawing for drawing in drawings(report) if drawing.section == "settings"}
     assert list(figures) == ["learning-rate"]
     assert figures["learning-rate"].caption == "Rates."
-    adam, sgd = lines(figures["learning-rate"].figure)
+    adam, sgd = lines(figures["learning-rate"].draw())
     assert adam == [[at, pytest.approx(mean)] for at, mean in accuracy.items()]
     assert sgd == [[at, pytest.approx(mean - 0.1)] for at, mean in accuracy.items()]
-    axes = figures["learning-rate"].figure.axes[0]
+    axes = figures["learning-rate"].draw().axes[0]
     assert axes.get_xscale() == "log"
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["final_model, adam", "final_model, sgd"]
 
 
 def test_figures_show_the_numbers_of_the_records():
     report = made(MANY)
-    figures = {drawing.name: drawing.figure for drawing in drawings(report)}
+    figures = {drawing.name: drawing.draw() for drawing in drawings(report)}
     ratios = lines(figures["loss-ratio"])[0]
     assert ratios == [[0.5, pytest.approx(0.9)], [1.0, pytest.approx(0.9)], [2.0, pytest.approx(0.9)]]
     band = figures["loss-ratio"].axes[0].collections[0].get_paths()[0].vertices
@@ -254,9 +254,10 @@ def test_figures_show_the_numbers_of_the_records():
     training, held_out = lines(figures["a_w_net-loss"])
     assert training[0] == [1, pytest.approx(0.7)]
     assert held_out[-1] == [25, pytest.approx(0.6)]
-    best = max(report.points, key=lambda point: point.mean)
+    best = max(report.tested, key=lambda each: each.mean)
     assert best.label == "final_model"
-    assert {point.cost for point in report.points} != {point.cost for point in report.multiply_adds}
+    costs = [figures[f"accuracy-{name}"].axes[0].get_xlim() for name in ("parameters", "multiply-adds")]
+    assert costs[0] != costs[1]
     front = [line for line in lines(figures["accuracy-parameters"]) if len(line) > 1]
     assert any(point[1] == pytest.approx(best.mean) for line in front for point in line)
     calibration = figures["calibration-w_net"].axes
@@ -337,7 +338,7 @@ def grid_report(tmp_path, *grids):
 
 
 def legend_of(drawing):
-    return drawing.figure.axes[0].get_legend().get_texts()
+    return drawing.draw().axes[0].get_legend().get_texts()
 
 
 def test_two_grids_of_one_label_are_two_curves(tmp_path):
@@ -380,4 +381,4 @@ def test_labels_of_curves_are_text_and_none_is_hidden(tmp_path):
     ((_, labels),) = figures
     assert labels == ["fc $\\frac$ 1", "\u200b_mine"]
     for each in drawings(gather(choose(rows("3", {"w_net": (0.8, 0.9)})))):
-        each.figure.canvas.draw()
+        each.draw().canvas.draw()

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from html import escape
 from typing import Any, Literal
 
 import matplotlib
@@ -91,7 +92,7 @@ def legend(axes: Axes, *, place: Literal["best", "lower right"] = "best") -> Non
         text.set_parse_math(False)
 
 
-def inline_svg(svg: str, *, name: str, description: str) -> str:
+def inline_svg(svg: str, name: str, description: str) -> str:
     """The text of an SVG file as an <svg> element for a page: as wide as its place, in the colours of the page.
 
     `name` distinguishes its parts from those of other figures on the page; programs for the blind read `description`.
@@ -104,9 +105,4 @@ def inline_svg(svg: str, *, name: str, description: str) -> str:
     svg = svg.replace(INK, "currentColor").replace(FAINT, "var(--faint)").replace("fill: #ffffff", "fill: none")
     head, _, body = svg.partition(">")
     head = re.sub(r'\s(width|height)="[^"]*"', "", head)  # the view box keeps the proportions
-    return f'{head} role="img" aria-label="{_attribute(description)}">{body}'
-
-
-def _attribute(text: str) -> str:
-    """`text` as the value of an attribute."""
-    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    return f'{head} role="img" aria-label="{escape(description)}">{body}'
