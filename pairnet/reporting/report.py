@@ -22,9 +22,6 @@ from pairnet.reporting.summaries import Summary, interval_text, summarise, unlik
 from pairnet.study.plan import Row, Study
 from pairnet.wording import capitalised, counted
 
-NOTHING = "There is no figure of the paper to compare with."
-SINGLE = "A single draw has no spread, so there is no verdict on the paper's figures: more draws give one."
-
 CLAIMS = {
     "weight sharing, without auxiliary loss": "weight sharing by itself",
     "auxiliary loss, own towers": "the auxiliary loss by itself",
@@ -99,12 +96,16 @@ class Report:
     @property
     def title(self) -> str:
         """What was measured, in a few words."""
-        return _title(self.tables, self.others)
+        if self.others:
+            named = _listed([each.label for each in self.others]) if len(self.others) <= 3 else "Networks of your own"
+            return f"{named}, measured"
+        whole = "Weight sharing and auxiliary losses, measured"
+        return self.tables[0].study.title if len(self.tables) == 1 else whole
 
     @property
     def sentences(self) -> tuple[str, str, str]:
         """What was asked, what came out, what differs."""
-        return _asked(self), _came_out(self), _differs(self.tables)
+        return _asked(self), _came_out(self), _differs(self)
 
 
 def gather(selection: Selection, *, margin: float = MARGIN, images: Sequence[Dataset] = ()) -> Report:
@@ -211,13 +212,6 @@ def _interval_of_error(runs: Sequence[Sequence[Bin]]) -> tuple[float | None, flo
 # Sentences
 
 
-def _title(tables: Sequence[Table], others: Sequence[Summary]) -> str:
-    if others:
-        named = len(others) <= 3
-        return f"{_listed([each.label for each in others]) if named else 'Networks of your own'}, measured"
-    return tables[0].study.title if len(tables) == 1 else "Weight sharing and auxiliary losses, measured"
-
-
 def _asked(report: Report) -> str:
     rows = {each.label: each.draws for each in report.summaries}
     draws = sorted(set(rows.values()))
@@ -261,25 +255,25 @@ def _shown(effect: Effect) -> str:
     return f"{100 * found.difference:+.1f} points{interval}{chance}"
 
 
-def _differs(tables: Sequence[Table]) -> str:
-    remarks = {table.remark: None for table in tables if table.remark}
-    if remarks:
+def _differs(report: Report) -> str:
+    if remarks := {table.remark: None for table in report.tables if table.remark}:
         return f"{capitalised('; '.join(remarks))}."
     reasons: dict[str, dict[str, None]] = {}
-    for each in (each for table in tables for each in table.summaries):
+    for each in report.summaries:
         if each.verdict and each.verdict.name == "differs":
             moved = f"{each.label} by {100 * each.verdict.difference:+.1f} points"
             reasons.setdefault(each.explained, {})[moved] = None
     if reasons:
         parts = (f"{_listed(list(rows))}{f' ({reason})' if reason else ''}" for reason, rows in reasons.items())
         return f"What differs from the paper: {'; '.join(parts)}."
-    judged = [each.verdict.name for table in tables for each in table.summaries if each.verdict]
+    judged = [each.verdict.name for each in report.summaries if each.verdict]
     if "undecided" in judged:
         return "Nothing is shown to differ from the paper; what is undecided could."
     if judged:
         return "Nothing differs from the paper by more than the margin."
-    compared = any(each.paper_mean is not None for table in tables for each in table.summaries)
-    return SINGLE if compared else NOTHING
+    if any(each.paper_mean is not None for each in report.summaries):
+        return "A single draw has no spread, so there is no verdict on the paper's figures: more draws give one."
+    return "There is no figure of the paper to compare with."
 
 
 def _listed(names: Sequence[str], last: str = "and") -> str:

@@ -207,41 +207,42 @@ def lines(figure):
     return [line.get_xydata().tolist() for line in figure.axes[0].lines if len(line.get_xydata()) > 1]
 
 
-def test_a_grid_of_ones_own_gets_a_curve_for_each_combination_of_the_others(tmp_path):
-    path = tmp_path / "rates.toml"
-    path.write_text(
-        """title = "Rates"
-        [[rows]]
-        variant = "final_model"
-        grid = { optimiser = ["adam", "sgd"], learning_rate = [1e-4, 1e-3, 3e-3] }
-        [[rows]]
-        variant = "w_net"
-        """
-    )
+def drawn_of_grids(tmp_path, *grids, accuracy_of=lambda row: 0.8):
+    """The curves of a report on a study file with these [[rows]]."""
+    path = tmp_path / "grid.toml"
+    path.write_text('title = "Rates"\n' + "".join(f"[[rows]]\n{grid}\n" for grid in grids))
     study = read_study(path)
-    accuracy = {0.0001: 0.7, 0.001: 0.9, 0.003: 0.8}
+    shared = {"images": MNIST, "epochs": epochs(25, 0.7)}
     own = [
-        record(
-            draw,
-            variant=row.variant,
-            label=row.label,
-            images=MNIST,
-            accuracy=accuracy[row.variant.recipe.learning_rate] - (0.1 if "sgd" in row.label else 0.0),
-            epochs=epochs(25, 0.7),
-        )
+        record(draw, variant=row.variant, label=row.label, accuracy=accuracy_of(row), **shared)
         for row in study.rows
         for draw in range(2)
     ]
-    report = gather(choose(own, own=[study]))
-    figures = {drawing.name: drawing for drawing in drawings(report) if drawing.section == "settings"}
-    assert list(figures) == ["learning-rate"]
-    assert figures["learning-rate"].caption == "Rates."
-    adam, sgd = lines(figures["learning-rate"].draw())
+    return [each for each in drawings(gather(choose(own, own=[study]))) if each.section == "settings"]
+
+
+def legend_of(drawing):
+    return [text.get_text() for text in drawing.draw().axes[0].get_legend().get_texts()]
+
+
+def legends(tmp_path, *grids):
+    return [(each.name, legend_of(each)) for each in drawn_of_grids(tmp_path, *grids)]
+
+
+def test_a_grid_of_ones_own_gets_a_curve_for_each_combination_of_the_others(tmp_path):
+    accuracy = {0.0001: 0.7, 0.001: 0.9, 0.003: 0.8}
+    (drawing,) = drawn_of_grids(
+        tmp_path,
+        'variant = "final_model"\ngrid = { optimiser = ["adam", "sgd"], learning_rate = [1e-4, 1e-3, 3e-3] }',
+        'variant = "w_net"',
+        accuracy_of=lambda row: accuracy[row.variant.recipe.learning_rate] - (0.1 if "sgd" in row.label else 0.0),
+    )
+    assert (drawing.name, drawing.caption) == ("learning-rate", "Rates.")
+    adam, sgd = lines(drawing.draw())
     assert adam == [[at, pytest.approx(mean)] for at, mean in accuracy.items()]
     assert sgd == [[at, pytest.approx(mean - 0.1)] for at, mean in accuracy.items()]
-    axes = figures["learning-rate"].draw().axes[0]
-    assert axes.get_xscale() == "log"
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["final_model, adam", "final_model, sgd"]
+    assert drawing.draw().axes[0].get_xscale() == "log"
+    assert legend_of(drawing) == ["final_model, adam", "final_model, sgd"]
 
 
 def test_figures_show_the_numbers_of_the_records():
@@ -323,26 +324,8 @@ def test_an_axis_of_less_than_a_decade_has_numbers():
     assert sum(low <= at <= high for at in figure.axes[0].get_xticks()) >= 1
 
 
-def grid_report(tmp_path, *grids):
-    """A report on a study file with these [[rows]], whose accuracies follow from the settings."""
-    path = tmp_path / "grid.toml"
-    path.write_text("".join(f"[[rows]]\n{grid}\n" for grid in grids))
-    study = read_study(path)
-    own = [
-        record(draw, variant=row.variant, label=row.label, images=MNIST, accuracy=0.8, epochs=epochs(25, 0.7))
-        for row in study.rows
-        for draw in range(2)
-    ]
-    drawn = drawings(gather(choose(own, own=[study])))
-    return [(each.name, [text.get_text() for text in legend_of(each)]) for each in drawn if each.section == "settings"]
-
-
-def legend_of(drawing):
-    return drawing.draw().axes[0].get_legend().get_texts()
-
-
 def test_two_grids_of_one_label_are_two_curves(tmp_path):
-    figures = grid_report(
+    figures = legends(
         tmp_path,
         'variant = "w_net"\nset = { optimiser = "sgd" }\ngrid = { learning_rate = [0.1, 0.3] }',
         'variant = "w_net"\ngrid = { learning_rate = [0.001, 0.003] }',
@@ -351,7 +334,7 @@ def test_two_grids_of_one_label_are_two_curves(tmp_path):
 
 
 def test_each_swept_number_has_a_figure_and_switches_have_none(tmp_path):
-    figures = grid_report(
+    figures = legends(
         tmp_path,
         'variant = "w_net"\n'
         "grid = { learning_rate = [0.001, 0.003, 0.01], batch = [25, 50], recalibrate = [true, false] }",
@@ -362,7 +345,7 @@ def test_each_swept_number_has_a_figure_and_switches_have_none(tmp_path):
 
 
 def test_more_curves_than_colours_are_several_figures(tmp_path):
-    figures = grid_report(
+    figures = legends(
         tmp_path, 'variant = "w_net"\ngrid = { learning_rate = [0.001, 0.003], loss_ratio = [1, 2, 3, 4, 5, 6, 7] }'
     )
     assert [(name, len(labels)) for name, labels in figures] == [
@@ -373,7 +356,7 @@ def test_more_curves_than_colours_are_several_figures(tmp_path):
 
 
 def test_labels_of_curves_are_text_and_none_is_hidden(tmp_path):
-    figures = grid_report(
+    figures = legends(
         tmp_path,
         'variant = "w_net"\nlabel = "fc $\\\\frac$ 1"\ngrid = { learning_rate = [0.001, 0.003] }',
         'variant = "a_net"\nlabel = "_mine"\ngrid = { learning_rate = [0.001, 0.003] }',

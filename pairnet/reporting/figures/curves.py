@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from pairnet.reporting.figures.drawing import INK, SERIES, band, legend, panel, series_name, style
+from pairnet.reporting.figures.drawing import INK, SERIES, band, legend, panel, style
 from pairnet.reporting.summaries import Summary
 
 MOST_TICKS = 6
@@ -26,7 +26,7 @@ def curves(lines: Mapping[str, Sequence[tuple[float, Summary]]], *, setting: str
         for (name, unsorted), colour in zip(lines.items(), SERIES, strict=False):
             line = sorted(unsorted, key=lambda value: value[0])
             points = [(value, row.mean, row.std or 0) for value, row in line]
-            label = series_name(name) if len(lines) > 1 else "measured, mean ± std over draws"
+            label = name if len(lines) > 1 else "measured, mean ± std over draws"
             band(axes, points, colour=colour, label=label, size=4)
         values = [value for line in lines.values() for value in line]
         printed = {value: row for value, row in values if row.paper_mean is not None}
