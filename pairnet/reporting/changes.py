@@ -1,7 +1,7 @@
 """What changed between two folders of records, draw by draw: a new torch, another machine, another revision."""
 
 import statistics
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -70,12 +70,8 @@ def compare_folders(old: Sequence[RunRecord], new: Sequence[RunRecord], *, margi
         raise RecordError(
             "expected two folders with rows, settings and draws in common, got none: run the same study in both"
         )
-    values = [each.comparison.p_value if each.comparison else None for each in found]
-    corrected = holm([1.0 if value is None else value for value in values])  # all rows count
-    rows = tuple(
-        each if value is None else replace(each, p_holm=p_value)
-        for each, value, p_value in zip(found, values, corrected, strict=True)
-    )
+    corrected = holm([each.comparison.p_value if each.comparison else None for each in found])
+    rows = tuple(replace(each, p_holm=p_value) for each, p_value in zip(found, corrected, strict=True))
     return Changes(
         title="What changed",
         sentences=_sentences(rows),
@@ -88,15 +84,11 @@ def compare_folders(old: Sequence[RunRecord], new: Sequence[RunRecord], *, margi
 
 def _by_setting(records: Sequence[RunRecord]) -> dict[Run, list[RunRecord]]:
     """Records by setting, whatever device computed them; of a run on two devices the CPU's counts."""
-    found: dict[Run, list[RunRecord]] = {}
-    seen = set[Hashable]()
+    found: dict[Run, dict[tuple[int, int | None], RunRecord]] = {}
     for record in sorted(records, key=lambda record: record.run.device != "cpu"):
-        setting = replace(record.run.setting, device="cpu")
-        key = (setting, record.run.seed, record.run.fold)
-        if key not in seen:
-            seen.add(key)
-            found.setdefault(setting, []).append(record)
-    return found
+        own = found.setdefault(replace(record.run.setting, device="cpu"), {})
+        own.setdefault((record.run.seed, record.run.fold), record)
+    return {setting: list(own.values()) for setting, own in found.items()}
 
 
 def _change(before: Sequence[RunRecord], after: Sequence[RunRecord], setting: str, margin: float) -> Change | None:
@@ -163,23 +155,20 @@ def _sentences(rows: Sequence[Change]) -> tuple[str, str]:
 
 def _environment(old: Sequence[RunRecord], new: Sequence[RunRecord]) -> tuple[tuple[str, str, str], ...]:
     """What the runs of each folder were computed with: (what it is, old values, new values)."""
-    found = []
     packages = sorted({name for record in (*old, *new) for name in record.environment.versions})
-    for name in packages:
-        values = [{record.environment.versions.get(name, "none") for record in records} for records in (old, new)]
-        old_values, new_values = (", ".join(sorted(each)) for each in values)
-        found.append((name, old_values, new_values))
-    for name in ("hardware", "kernels", "device", "revision", "engine"):
-        values = [
-            {
-                str(getattr(record.run if name == "device" else record.environment, name)) or "unknown"
-                for record in records
-            }
-            for records in (old, new)
-        ]
-        old_values, new_values = (", ".join(sorted(each)) for each in values)
-        found.append((name, old_values, new_values))
-    return tuple(found)
+
+    def values(name: str, records: Sequence[RunRecord]) -> str:
+        return ", ".join(sorted({_facts(record).get(name, "none") or "unknown" for record in records}))
+
+    names = (*packages, "hardware", "kernels", "device", "revision", "engine")
+    return tuple((name, values(name, old), values(name, new)) for name in names)
+
+
+def _facts(record: RunRecord) -> dict[str, str]:
+    """What a run was computed with; empty where an old record does not say."""
+    place = record.environment
+    facts = {"hardware": place.hardware, "kernels": place.kernels, "revision": place.revision, "engine": place.engine}
+    return {**place.versions, **facts, "device": record.run.device}
 
 
 def _alone(one: Mapping[Run, Sequence[RunRecord]], other: Mapping[Run, Sequence[RunRecord]], where: str) -> list[str]:

@@ -14,7 +14,6 @@ CONFIDENCE = 0.95
 ROUNDING = 1e-9
 """Differences of accuracies that are closer are equal: an accuracy is a number of pairs divided by another."""
 
-
 EXACT = 14
 """Number of draws up to which the signed-rank test tries every choice of signs."""
 
@@ -105,21 +104,16 @@ def signed_rank(differences: Sequence[float]) -> float:
     return float(min(1.0, 2 * min((sums >= found - 1e-9).mean(), (sums <= found + 1e-9).mean())))
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values adjusted for the size of their family, in the same order.
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """p-values adjusted for the size of their family, in the same order; None, without variation, counts and stays.
 
     S. Holm: A Simple Sequentially Rejective Multiple Test Procedure, Scandinavian Journal of Statistics 6 (1979). The
     smallest is multiplied by their number, the next by one less, and so on; none may fall below the one before it.
     """
-    adjusted = [0.0] * len(p_values)
+    adjusted: list[float | None] = [None] * len(p_values)
     largest = 0.0
-    order = sorted(range(len(p_values)), key=lambda at: p_values[at])
-    for rank, at in enumerate(order):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[at]))
-        adjusted[at] = largest
+    in_order = sorted((1.0 if value is None else value, at) for at, value in enumerate(p_values))
+    for rank, (value, at) in enumerate(in_order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * value))
+        adjusted[at] = None if p_values[at] is None else largest
     return adjusted
-
-
-def interval_text(found: Comparison) -> str:
-    """The 95 % interval of the difference in points, "-0.71 to +1.88"; empty if there is none."""
-    return "" if found.low is None or found.high is None else f"{100 * found.low:+.2f} to {100 * found.high:+.2f}"

@@ -1,8 +1,6 @@
 """Documents with marked blocks, which are written from records, so that nobody types a figure by hand."""
 
 import re
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from pairnet.errors import RecordError
@@ -27,12 +25,9 @@ def fill_blocks(path: Path, report: Report) -> str:
     A block names what belongs into it: "table 3", "effects ablation". Blocks of rows that the report does not have stay
     as they are. RecordError if the document has no block that the report can fill.
     """
-    contents: dict[str, Callable[[], str]] = {}
-    for table in report.tables:
-        contents[f"table {table.study.name}"] = partial(_table, table)
+    contents = {f"table {table.study.name}": _table(table) for table in report.tables}
     for family in report.families:
-        name = "3" if family.name == "effects" else family.name
-        contents[f"effects {name}"] = partial(markdown_effects, family)
+        contents[f"effects {'3' if family.name == 'effects' else family.name}"] = markdown_effects(family)
     if not path.is_file():
         raise RecordError(f"expected {path}, a document with marked blocks, to be there: create it first")
     text = path.read_bytes().decode("utf-8", "surrogateescape")  # what is outside the blocks stays, byte for byte
@@ -44,7 +39,7 @@ def fill_blocks(path: Path, report: Report) -> str:
             kept.append(block[2])
             return block[0]
         filled.append(block[2])
-        lines = f"\n{contents[block[2]]()}\n\n"
+        lines = f"\n{contents[block[2]]}\n\n"
         if block[1].endswith("\r\n"):
             lines = lines.replace("\n", "\r\n")
         return f"{block[1]}{lines}{block[3]}"

@@ -8,14 +8,15 @@ from itertools import islice
 
 from matplotlib.figure import Figure
 
-from pairnet.reporting.figures.accuracy import accuracy_against
+from pairnet.reporting.figures.accuracy import Point, accuracy_against
 from pairnet.reporting.figures.architecture import architecture
 from pairnet.reporting.figures.calibration import reliability_diagram
-from pairnet.reporting.figures.curves import Value, curves
+from pairnet.reporting.figures.curves import curves
 from pairnet.reporting.figures.drawing import SERIES
 from pairnet.reporting.figures.errors import errors_by_difference
 from pairnet.reporting.figures.history import history
 from pairnet.reporting.report import Report, Table
+from pairnet.reporting.summaries import Summary, interval_text
 from pairnet.study.files import setting_text
 
 LONGEST_NAME = 60
@@ -34,15 +35,10 @@ class Drawing:
 
     name: str  # of its files and of its elements on the page
     section: str  # where on the page it stands
-    group: str  # drawings of one group stand together under this heading; empty for none
-    caption: str
+    group: str = ""  # drawings of one group stand together under this heading; empty for none
+    caption: str = ""
     description: str  # for those who cannot see it
-    draw: Callable[[], Figure]
-
-    @property
-    def figure(self) -> Figure:
-        """The figure, drawn each time: a report holds one at a time."""
-        return self.draw()
+    draw: Callable[[], Figure]  # each time anew: a report holds one at a time
 
 
 def drawings(report: Report) -> list[Drawing]:
@@ -58,17 +54,20 @@ def drawings(report: Report) -> list[Drawing]:
 
 
 def _accuracies(report: Report) -> Iterator[Drawing]:
-    if len(report.points) < 2:
+    if len(report.tested) < 2:
         return
-    best = max(report.points, key=lambda point: point.mean)
-    for points, name, cost in (
-        (report.points, "parameters", "parameters"),
-        (report.multiply_adds, "multiply-adds", "multiply-adds for one pair"),
+    best = max(report.tested, key=lambda each: each.mean)
+    for name, cost, costs in (
+        ("parameters", "parameters", [each.parameters for each in report.tested]),
+        ("multiply-adds", "multiply-adds for one pair", [each.multiply_adds for each in report.tested]),
     ):
+        points = [
+            Point(label=each.label, cost=at, mean=each.mean, std=each.std, paper=each.paper_mean)
+            for each, at in zip(report.tested, costs, strict=True)
+        ]
         yield Drawing(
             name=f"accuracy-{name}",
             section="size",
-            group="",
             caption=f"Accuracy against {cost}.",
             description=f"Accuracy of {len(points)} rows against {cost}; the best is {best.label}, {best.mean:.4f}.",
             draw=partial(accuracy_against, points, cost=cost),
@@ -81,15 +80,15 @@ def _curves(report: Report) -> Iterator[Drawing]:
             setting = {"dropout": "dropout rate"}.get(key, key.replace("_", " "))
             swept = [row for row in table.study.rows if key in dict(row.swept)]
             manner = ", cross-validated" if all(table.study.folds_of(row) for row in swept) else ""
-            for part in _parts(_lines(table, key)):
-                best = max((value for values in part.values() for value in values), key=lambda value: value.mean)
+            lines = iter(_lines(table, key).items())
+            while part := dict(islice(lines, len(SERIES))):  # no more than there are colours
+                at, best = max((value for line in part.values() for value in line), key=lambda value: value[1].mean)
                 yield Drawing(
                     name=_file_name(setting.replace(" ", "-")),
                     section="settings",
-                    group="",
                     caption=f"{table.study.title}{manner}.",
                     description=f"Accuracy against the {setting}: {', '.join(part)}. "
-                    f"The highest mean is {best.mean:.4f}, at {best.at:g}.",
+                    f"The highest mean is {best.mean:.4f}, at {at:g}.",
                     draw=partial(curves, part, setting=setting, measure=f"accuracy{manner}"),
                 )
 
@@ -105,18 +104,17 @@ def _swept(table: Table) -> list[str]:
     return [key for key, values in numbers.items() if len(values) >= LEAST_VALUES]
 
 
-def _lines(table: Table, key: str) -> dict[str, list[Value]]:
+def _lines(table: Table, key: str) -> dict[str, list[tuple[float, Summary]]]:
     """The curves over one setting: for each grid, one for each combination of its other settings, which name it."""
     summaries = {each.label: each for each in table.summaries}
-    found: dict[tuple[int, str], list[Value]] = {}
+    found: dict[tuple[int, str], list[tuple[float, Summary]]] = {}
     for row in table.study.rows:
         each, others = summaries.get(row.label), dict(row.swept)
         at = _number(others.pop(key, None))
         if each is None or at is None:
             continue
         name = ", ".join([row.base, *(_named(*other) for other in others.items())])
-        paper = {"paper_mean": each.paper_mean, "paper_std": each.paper_std}
-        found.setdefault((row.grid, name), []).append(Value(at=at, mean=each.mean, std=each.std, **paper))
+        found.setdefault((row.grid, name), []).append((at, each))
     names = Counter(name for _, name in found)
     return {name if names[name] == 1 else f"{name} (rows {grid})": line for (grid, name), line in found.items()}
 
@@ -131,13 +129,6 @@ def _named(key: str, value: object) -> str:
     return value if isinstance(value, str) else setting_text(key, value)
 
 
-def _parts(lines: dict[str, list[Value]]) -> Iterator[dict[str, list[Value]]]:
-    """The curves of one figure after the other: no more than there are colours."""
-    items = iter(lines.items())
-    while part := dict(islice(items, len(SERIES))):
-        yield part
-
-
 def _courses(report: Report) -> Iterator[Drawing]:
     rows = {course.label: course for course in report.courses}
     for label in [*(label for label in COURSES if label in rows), *(label for label in rows if label not in COURSES)]:
@@ -147,7 +138,6 @@ def _courses(report: Report) -> Iterator[Drawing]:
                 name=f"{_file_name(label)}-{name}",
                 section="courses",
                 group=label,
-                caption="",
                 description=f"{metric} of {label} over {rows[label].epochs} epochs, training and held-out pairs.",
                 draw=draw,
             )
@@ -159,7 +149,6 @@ def _networks(report: Report) -> Iterator[Drawing]:
             name=f"network-{_file_name(variant.name)}",
             section="networks",
             group=variant.name,
-            caption="",
             description=f"Structure of {variant.name}: {variant.structure}.",
             draw=partial(architecture, variant),
         )
@@ -170,17 +159,15 @@ def _mistakes(report: Report) -> Iterator[Drawing]:
         yield Drawing(
             name="errors-by-difference",
             section="mistakes",
-            group="",
             caption="Errors by the difference of the digits: mean over draws with its 95 % interval.",
             description="Share of pairs decided wrongly against second digit minus first.",
             draw=partial(errors_by_difference, report.mistakes.by_difference),
         )
     for each in report.calibrations:
-        interval = "" if each.low is None or each.high is None else f" ({100 * each.low:.2f} to {100 * each.high:.2f})"
+        interval = "" if each.low is None else f" ({interval_text(each.low, each.high, '.2f')})"
         yield Drawing(
             name=f"calibration-{_file_name(each.label)}",
             section="mistakes",
-            group="",
             caption=f"Calibration of {each.label}: expected calibration error {100 * each.error:.2f} %{interval}.",
             description=f"Fraction of pairs in order against the probability that {each.label} gives them.",
             draw=partial(reliability_diagram, {each.label: each.bins}, width=3.6),

@@ -1,6 +1,7 @@
 """The effects that the paper claims, as paired differences over common draws, each family corrected as a whole."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -96,15 +97,16 @@ def _family_of(table: TableRuns, draws: Mapping[str, Draws]) -> Family:
 
 def _claims(draws: Mapping[str, Draws]) -> Family:
     """The paper's claims, and whether sharing brings as much with the auxiliary loss as without."""
-    both, other = _minus(draws, SQUARE.both, SQUARE.auxiliary), _minus(draws, SQUARE.shared, SQUARE.plain)
-    interaction = {"sharing with auxiliary loss": both, "sharing without": other}
+    interaction = {
+        "sharing with auxiliary loss": _minus(draws, SQUARE.both, SQUARE.auxiliary),
+        "sharing without": _minus(draws, SQUARE.shared, SQUARE.plain),
+    }
     with_auxiliary, without = interaction
-    steps = [*_CLAIMS, ("interaction: sharing with minus without auxiliary loss", with_auxiliary, without)]
     return _family(
         "effects",
         "What weight sharing, the auxiliary loss and dropout bring",
         "All four networks of the square have batch normalisation; the printed a_w_net alone goes without.",
-        steps,
+        [*_CLAIMS, ("interaction: sharing with minus without auxiliary loss", with_auxiliary, without)],
         {**draws, **interaction},
     )
 
@@ -123,21 +125,14 @@ def _against(draws: Mapping[str, Draws], labels: Sequence[str], chosen: str, nam
 def _family(
     name: str, title: str, note: str, steps: Sequence[tuple[str, str, str]], draws: Mapping[str, Draws]
 ) -> Family:
-    found = []
-    for text, first, second in steps:
-        try:
-            found.append((text, first, second, compare_draws(draws.get(first, {}), draws.get(second, {}))))
-        except RecordError:  # fewer than two common draws
-            continue
-    corrected = holm([1.0 if each.p_value is None else each.p_value for *_, each in found])  # all of them count
+    found = {}
+    for step in steps:
+        with suppress(RecordError):  # fewer than two common draws
+            found[step] = compare_draws(*(draws.get(label, {}) for label in step[1:]))
     effects = tuple(
-        Effect(
-            name=text,
-            first=first,
-            second=second,
-            comparison=comparison,
-            p_holm=None if comparison.p_value is None else p_value,
+        Effect(name=text, first=first, second=second, comparison=comparison, p_holm=p_value)
+        for ((text, first, second), comparison), p_value in zip(
+            found.items(), holm([each.p_value for each in found.values()]), strict=True
         )
-        for (text, first, second, comparison), p_value in zip(found, corrected, strict=True)
     )
     return Family(name=name, title=title, note=note, effects=effects)

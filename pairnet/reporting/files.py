@@ -36,7 +36,7 @@ def write_report(report: Report, path: Path) -> None:
     """
     check_path(path)
     drawn = drawings(report)
-    images = {drawing.name: render(drawing.figure, name=drawing.name) for drawing in drawn}
+    images = {drawing.name: render(drawing.draw(), name=drawing.name) for drawing in drawn}
     page = report_page(report, drawn, {name: svg for name, (svg, _) in images.items()})
     with folder_of_files(path.parent, content=CONTENT, older=_older(path)) as folder:
         (folder / FIGURES).mkdir()

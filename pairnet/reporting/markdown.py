@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from pairnet.reporting.comparison import interval_text
 from pairnet.reporting.effects import Family
-from pairnet.reporting.summaries import NOT_NUMBERS, Summary, cells, reasons
+from pairnet.reporting.summaries import NOT_NUMBERS, Summary, cells, interval_text, reasons
 
 
 def markdown_table(summaries: Sequence[Summary]) -> str:
@@ -26,7 +25,7 @@ def markdown_effects(family: Family) -> str:
             each.name,
             f"{each.first} − {each.second}",
             f"{100 * found.difference:+.2f}",
-            interval_text(found),
+            interval_text(found.low, found.high),
             p_value,
             str(found.draws),
         )

@@ -1,17 +1,16 @@
 """Pages: values and figures -> HTML that needs no other file, from the templates next to this module."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pairnet.extras import needed_by
 from pairnet.reporting.changes import Changes
-from pairnet.reporting.comparison import Comparison, interval_text
+from pairnet.reporting.comparison import Comparison
 from pairnet.reporting.drawings import COURSES, Drawing
 from pairnet.reporting.figures.drawing import inline_svg
 from pairnet.reporting.report import Report
-from pairnet.reporting.summaries import Summary, accuracy_text, difference_text, duration, undecided_text
+from pairnet.reporting.summaries import accuracy_text, difference_text, duration, interval_text, undecided_text
 from pairnet.version import __version__
 from pairnet.wording import capitalised
 
@@ -25,28 +24,16 @@ SECTIONS = ("size", "settings", "courses", "networks", "mistakes")
 """Parts of the page that have figures."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Placed:
-    """A drawing as it stands on the page."""
-
-    name: str
-    group: str
-    caption: str
-    svg: Markup
-
-
 def report_page(report: Report, drawn: Sequence[Drawing], svgs: Mapping[str, str]) -> str:
     """The page of a report with its figures; `svgs` are the texts of their files, by name."""
-    sections: Mapping[str, list[Placed]] = {name: [] for name in SECTIONS}
-    for each in drawn:
-        sections[each.section].append(_placed(each, svgs[each.name]))
     rows = [course.label for course in report.courses]
     shown = [label for label in rows if label in COURSES] or rows[:1]
     return render(
         "report.jinja",
         title=report.title,
         report=report,
-        sections=sections,
+        sections={name: [each for each in drawn if each.section == name] for name in SECTIONS},
+        svgs={each.name: Markup(inline_svg(svgs[each.name], each.name, each.description)) for each in drawn},
         open_courses=shown,
         compared=any(each.paper_mean is not None for each in report.summaries),
         few=any(each.draws == 2 for each in report.summaries),
@@ -73,8 +60,7 @@ def render(template: str, **content: Any) -> str:
         capitalised=capitalised,
         difference=difference_text,
         duration=duration,
-        interval=_interval,
-        interval_of_difference=interval_text,
+        interval=interval_text,
         p=_p_value,
         seeds=_seeds,
         undecided=undecided_text,
@@ -83,16 +69,7 @@ def render(template: str, **content: Any) -> str:
     return environment.get_template(template).render(css=css, version=__version__, **content)
 
 
-def _placed(drawing: Drawing, svg: str) -> Placed:
-    element = inline_svg(svg, name=drawing.name, description=drawing.description)
-    return Placed(name=drawing.name, group=drawing.group, caption=drawing.caption, svg=Markup(element))
-
-
 # Text of values
-
-
-def _interval(summary: Summary) -> str:
-    return "" if summary.low is None or summary.high is None else f"{summary.low:.4f} to {summary.high:.4f}"
 
 
 def _p_value(value: float | None) -> str:
@@ -102,10 +79,10 @@ def _p_value(value: float | None) -> str:
 
 
 def _better(found: Comparison) -> str:
-    if found.better is None or found.better_low is None or found.better_high is None:
+    if found.better is None:
         return "all equal"
     equal = f", {found.equal} equal" if found.equal else ""
-    return f"{100 * found.better:.0f} % ({100 * found.better_low:.0f} to {100 * found.better_high:.0f}){equal}"
+    return f"{100 * found.better:.0f} % ({interval_text(found.better_low, found.better_high, '.0f')}){equal}"
 
 
 def _seeds(draws: Sequence[int]) -> str:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,17 +14,20 @@ from pairnet.records.record import RunRecord
 from pairnet.records.run import nameless
 from pairnet.reporting.effects import SQUARE, Effect, Family, families
 from pairnet.reporting.equivalence import LEVEL, MARGIN
-from pairnet.reporting.figures.accuracy import Point
 from pairnet.reporting.figures.history import ENOUGH
 from pairnet.reporting.mistakes import Mistakes, find_mistakes
 from pairnet.reporting.origins import Origins, origins_of
 from pairnet.reporting.selection import Selection, TableRuns
-from pairnet.reporting.summaries import Summary, summarise, unlike_the_paper
+from pairnet.reporting.summaries import Summary, interval_text, summarise, unlike_the_paper
 from pairnet.study.plan import Row, Study
 from pairnet.wording import capitalised, counted
 
-NOTHING = "There is no figure of the paper to compare with."
-SINGLE = "A single draw has no spread, so there is no verdict on the paper's figures: more draws give one."
+CLAIMS = {
+    "weight sharing, without auxiliary loss": "weight sharing by itself",
+    "auxiliary loss, own towers": "the auxiliary loss by itself",
+    "dropout": "dropout",
+}
+"""Effects that a report states at its head, in the order of the page, and their words there."""
 
 RESAMPLES = 9999
 """Bootstrap samples of draws behind an interval."""
@@ -72,15 +75,12 @@ class Course:
 class Report:
     """Everything on one page."""
 
-    title: str
-    sentences: tuple[str, str, str]  # what was asked, what came out, what differs
     selection: Selection
     tables: tuple[Table, ...]
     others: tuple[Summary, ...]  # networks of no table
     families: tuple[Family, ...]
-    square: dict[str, Summary]  # the four networks of the paper's two ideas; empty unless all are there
-    points: tuple[Point, ...]  # accuracy of every row tested, by parameters
-    multiply_adds: tuple[Point, ...]
+    square: tuple[Summary, ...]  # the four networks of the paper's two ideas (SQUARE); empty unless all are there
+    tested: tuple[Summary, ...]  # every row that was tested on test pairs, once
     courses: tuple[Course, ...]
     networks: tuple[Variant, ...]  # that have a diagram
     calibrations: tuple[Calibration, ...]
@@ -91,7 +91,21 @@ class Report:
     @property
     def summaries(self) -> list[Summary]:
         """Every row of the page, in its order; a row of two tables is there twice."""
-        return _summaries(self.tables, self.others)
+        return [*(each for table in self.tables for each in table.summaries), *self.others]
+
+    @property
+    def title(self) -> str:
+        """What was measured, in a few words."""
+        if self.others:
+            named = _listed([each.label for each in self.others]) if len(self.others) <= 3 else "Networks of your own"
+            return f"{named}, measured"
+        whole = "Weight sharing and auxiliary losses, measured"
+        return self.tables[0].study.title if len(self.tables) == 1 else whole
+
+    @property
+    def sentences(self) -> tuple[str, str, str]:
+        """What was asked, what came out, what differs."""
+        return _asked(self), _came_out(self), _differs(self)
 
 
 def gather(selection: Selection, *, margin: float = MARGIN, images: Sequence[Dataset] = ()) -> Report:
@@ -101,19 +115,16 @@ def gather(selection: Selection, *, margin: float = MARGIN, images: Sequence[Dat
     """
     tables = tuple(_table(table, margin) for table in selection.tables)
     others = _others(selection, margin)
-    effects = families(selection)
-    tested = {summary.label: summary for summary in _tested(selection, tables, others)}
+    rows = {each.label: each for each in (*others, *(each for table in tables[::-1] for each in table.summaries))}
+    tested = tuple(rows[label] for label in selection.tested if label in rows)  # as the first table has it
     chosen = _chosen(tested)
     return Report(
-        title=_title(tables, others),
-        sentences=(_asked(selection, tables, others), _came_out(tables, tested, effects), _differs(tables)),
         selection=selection,
         tables=tables,
         others=others,
-        families=effects,
+        families=families(selection),
         square=_square(tables),
-        points=tuple(_point(each, each.parameters) for each in tested.values()),
-        multiply_adds=tuple(_point(each, each.multiply_adds) for each in tested.values()),
+        tested=tested,
         courses=tuple(_course(label, records) for label, records in selection.tested.items()),
         networks=tuple(_networks(selection)),
         calibrations=tuple(_calibrations(selection, chosen)),
@@ -139,32 +150,17 @@ def _others(selection: Selection, margin: float) -> tuple[Summary, ...]:
     return tuple(summarise(Study(name="others", title="Other networks", rows=rows), selection.others, margin=margin))
 
 
-def _summaries(tables: Sequence[Table], others: Sequence[Summary]) -> list[Summary]:
-    """Every row of a page, in its order; a row of two tables is there twice."""
-    return [*(each for table in tables for each in table.summaries), *others]
+def _chosen(tested: Sequence[Summary]) -> list[str]:
+    """Labels of rows for details: the paper's first and best networks where they are, and the best of all."""
+    there = {each.label for each in tested}
+    best = [max(tested, key=lambda each: each.mean).label] if tested else []
+    return [label for label in dict.fromkeys(("cnn_base", "w_net", "final_model", *best)) if label in there]
 
 
-def _tested(selection: Selection, tables: Sequence[Table], others: Sequence[Summary]) -> list[Summary]:
-    """One summary for each row that was tested on test pairs, in the order of the page."""
-    found = {each.label: each for each in reversed(_summaries(tables, others))}
-    return [found[label] for label in selection.tested if label in found]
-
-
-def _chosen(tested: dict[str, Summary]) -> list[str]:
-    """Rows for details: the paper's first and best networks where they are, and the best of all."""
-    best = max(tested.values(), key=lambda each: each.mean, default=None)
-    wanted = ["cnn_base", "w_net", "final_model", *([best.label] if best else [])]
-    return [label for label in dict.fromkeys(wanted) if label in tested] or list(tested)[:3]
-
-
-def _point(summary: Summary, cost: int) -> Point:
-    return Point(label=summary.label, cost=cost, mean=summary.mean, std=summary.std, paper=summary.paper_mean)
-
-
-def _square(tables: Sequence[Table]) -> dict[str, Summary]:
-    labels = (SQUARE.plain, SQUARE.shared, SQUARE.auxiliary, SQUARE.both)
+def _square(tables: Sequence[Table]) -> tuple[Summary, ...]:
     found = {each.label: each for table in tables if table.study.name == "3" for each in table.summaries}
-    return {label: found[label] for label in labels} if all(label in found for label in labels) else {}
+    square = tuple(found[label] for label in astuple(SQUARE) if label in found)
+    return square if len(square) == len(astuple(SQUARE)) else ()
 
 
 def _course(label: str, records: Sequence[RunRecord]) -> Course:
@@ -186,15 +182,12 @@ def _networks(selection: Selection) -> list[Variant]:
 
 
 def _calibrations(selection: Selection, labels: Sequence[str]) -> list[Calibration]:
-    found = []
+    found, tested = [], selection.tested
     for label in labels:
-        runs = [record.calibration for record in selection.tested[label] if record.calibration]
-        if runs:
-            bins = pooled(runs)
-            low, high = _interval_of_error(runs)
-            found.append(
-                Calibration(label=label, bins=bins, error=expected_calibration_error(bins), low=low, high=high)
-            )
+        if runs := [record.calibration for record in tested[label] if record.calibration]:
+            bins, (low, high) = pooled(runs), _interval_of_error(runs)
+            error = expected_calibration_error(bins)
+            found.append(Calibration(label=label, bins=bins, error=error, low=low, high=high))
     return found
 
 
@@ -204,7 +197,7 @@ def _interval_of_error(runs: Sequence[Sequence[Bin]]) -> tuple[float | None, flo
         return None, None
     bins = np.asarray(runs, float)  # [draws,bins,3]
 
-    def error(drawn: "NDArray[np.int64]") -> "NDArray[np.float64]":
+    def error(drawn: NDArray[np.int64]) -> NDArray[np.float64]:
         """[...,draws] numbers of draws -> [...] errors."""
         sums = bins[drawn].sum(-3)  # [...,bins,3]
         return np.asarray(np.abs(sums[..., 1] - sums[..., 2]).sum(-1) / sums[..., 0].sum(-1))
@@ -219,23 +212,16 @@ def _interval_of_error(runs: Sequence[Sequence[Bin]]) -> tuple[float | None, flo
 # Sentences
 
 
-def _title(tables: Sequence[Table], others: Sequence[Summary]) -> str:
-    if others:
-        named = len(others) <= 3
-        return f"{_listed([each.label for each in others]) if named else 'Networks of your own'}, measured"
-    return tables[0].study.title if len(tables) == 1 else "Weight sharing and auxiliary losses, measured"
-
-
-def _asked(selection: Selection, tables: Sequence[Table], others: Sequence[Summary]) -> str:
-    summaries = list({each.label: each for each in _summaries(tables, others)}.values())
-    draws = sorted({each.draws for each in summaries})
-    times = f"{counted(draws[0], 'draw')}" if len(draws) == 1 else f"{draws[0]} to {draws[-1]} draws"
-    names = [table.study.title.partition(":")[0] for table in tables] + (["networks of your own"] if others else [])
+def _asked(report: Report) -> str:
+    rows = {each.label: each.draws for each in report.summaries}
+    draws = sorted(set(rows.values()))
+    times = counted(draws[0], "draw") if len(draws) == 1 else f"{draws[0]} to {draws[-1]} draws"
+    names = [table.study.title.partition(":")[0] for table in report.tables]
+    names += ["networks of your own"] if report.others else []
     return (
         "From two handwritten digits, is the first equal to or less than the second? "
-        f"{capitalised(_listed(names))}: "
-        f"{counted(len(summaries), 'row')}, each trained on {_trained_on(selection)}, with {times} of pairs and "
-        "initial weights."
+        f"{capitalised(_listed(names))}: {counted(len(rows), 'row')}, each trained on {_trained_on(report.selection)}, "
+        f"with {times} of pairs and initial weights."
     )
 
 
@@ -247,24 +233,16 @@ def _trained_on(selection: Selection) -> str:
     return f"{_listed(pairs, 'or')} pairs of {_listed(names, 'or')}"
 
 
-def _came_out(tables: Sequence[Table], tested: dict[str, Summary], effects: Sequence[Family]) -> str:
+def _came_out(report: Report) -> str:
     parts = []
-    judged = {each.label: each.verdict.name for table in tables for each in table.summaries if each.verdict}
-    if judged:
+    if judged := {each.label: each.verdict.name for each in report.summaries if each.verdict}:
         words = {"replicated": "replicated", "differs": "different", "undecided": "undecided"}
         counts = {word: sum(each == name for each in judged.values()) for name, word in words.items()}
         named = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
         parts.append(f"of {counted(len(judged), 'row')} with a figure of the paper: {named}")
-    claims = next((family for family in effects if family.name == "effects"), None)
-    for effect in claims.effects if claims else ():
-        name = {
-            "weight sharing, without auxiliary loss": "weight sharing by itself",
-            "auxiliary loss, own towers": "the auxiliary loss by itself",
-            "dropout": "dropout",
-        }.get(effect.name)
-        if name:
-            parts.append(f"{name} brings {_shown(effect)}")
-    if best := max(tested.values(), key=lambda each: each.mean, default=None):
+    claims = {each.name: each for family in report.families if family.name == "effects" for each in family.effects}
+    parts += [f"{what} brings {_shown(claims[name])}" for name, what in CLAIMS.items() if name in claims]
+    if best := max(report.tested, key=lambda each: each.mean, default=None):
         parts.append(f"the best network is {best.label} with {best.mean:.4f}")
     return f"{capitalised('; '.join(parts) or 'no draw is complete yet')}."
 
@@ -272,35 +250,30 @@ def _came_out(tables: Sequence[Table], tested: dict[str, Summary], effects: Sequ
 def _shown(effect: Effect) -> str:
     """An effect in points with its 95 % interval, and whether it is more than chance."""
     found = effect.comparison
-    interval = "" if found.low is None or found.high is None else f" ({points(found.low)} to {points(found.high)})"
+    interval = "" if found.low is None else f" ({interval_text(found.low, found.high, '+.1f')})"
     chance = "" if effect.p_holm is not None and effect.p_holm < LEVEL else ", which chance may explain"
-    return f"{points(found.difference)} points{interval}{chance}"
+    return f"{100 * found.difference:+.1f} points{interval}{chance}"
 
 
-def _differs(tables: Sequence[Table]) -> str:
-    remarks = {table.remark: None for table in tables if table.remark}
-    if remarks:
+def _differs(report: Report) -> str:
+    if remarks := {table.remark: None for table in report.tables if table.remark}:
         return f"{capitalised('; '.join(remarks))}."
     reasons: dict[str, dict[str, None]] = {}
-    for each in (each for table in tables for each in table.summaries):
+    for each in report.summaries:
         if each.verdict and each.verdict.name == "differs":
-            moved = f"{each.label} by {points(each.verdict.difference)} points"
+            moved = f"{each.label} by {100 * each.verdict.difference:+.1f} points"
             reasons.setdefault(each.explained, {})[moved] = None
     if reasons:
         parts = (f"{_listed(list(rows))}{f' ({reason})' if reason else ''}" for reason, rows in reasons.items())
         return f"What differs from the paper: {'; '.join(parts)}."
-    judged = [each.verdict.name for table in tables for each in table.summaries if each.verdict]
+    judged = [each.verdict.name for each in report.summaries if each.verdict]
     if "undecided" in judged:
         return "Nothing is shown to differ from the paper; what is undecided could."
     if judged:
         return "Nothing differs from the paper by more than the margin."
-    compared = any(each.paper_mean is not None for table in tables for each in table.summaries)
-    return SINGLE if compared else NOTHING
-
-
-def points(difference: float) -> str:
-    """A difference of accuracies in points, with its sign."""
-    return f"{100 * difference:+.1f}"
+    if any(each.paper_mean is not None for each in report.summaries):
+        return "A single draw has no spread, so there is no verdict on the paper's figures: more draws give one."
+    return "There is no figure of the paper to compare with."
 
 
 def _listed(names: Sequence[str], last: str = "and") -> str:

@@ -69,21 +69,16 @@ def summarise(study: Study, rows: dict[str, list[RunRecord]], *, margin: float =
     ]
 
 
-def by_draw(records: Sequence[RunRecord]) -> dict[int, list[float]]:
-    """Accuracies of each draw by its seed: one, or those of its folds."""
-    accuracies = defaultdict(list)
-    for record in records:
-        accuracies[record.run.seed].append(record.accuracy)
-    return dict(accuracies)
-
-
 def finished_draws(records: Sequence[RunRecord]) -> dict[int, float]:
     """Accuracy of each draw by its seed, for records of one setting.
 
     A cross-validated draw has the mean of its folds; one that lacks folds is left out.
     """
+    draws = defaultdict(list)
+    for record in records:
+        draws[record.run.seed].append(record.accuracy)
     needed = {1 if record.run.fold is None else record.run.folds for record in records}
-    return {seed: statistics.fmean(folds) for seed, folds in by_draw(records).items() if {len(folds)} == needed}
+    return {seed: statistics.fmean(folds) for seed, folds in draws.items() if {len(folds)} == needed}
 
 
 def mean_and_std(accuracies: Sequence[float]) -> tuple[float, float | None]:
@@ -245,6 +240,11 @@ def accuracy_text(mean: float | None, std: float | None, places: int = 4) -> str
     if mean is None:
         return ""
     return f"{mean:.{places}f}" if std is None else f"{mean:.{places}f} ± {std:.{places}f}"
+
+
+def interval_text(low: float | None, high: float | None, form: str = "+.2f", *, scale: int = 100) -> str:
+    """An interval in points, "-0.71 to +1.88"; empty if there is none.  form: of each end, times `scale`."""
+    return "" if low is None or high is None else f"{scale * low:{form}} to {scale * high:{form}}"
 
 
 def duration(seconds: float) -> str:

@@ -15,7 +15,7 @@ from matplotlib.text import Text
 from pairnet.errors import NotationError
 from pairnet.models.notation import BatchNorm, Conv, Dropout, GlobalPool, Linear, Order, Pool, Softmax, shapes
 from pairnet.models.variants import IMAGE, PAIR, VARIANTS, Variant, count_parameters, find_variant
-from pairnet.reporting.figures.architecture import AUXILIARY, BOTH, FIRST, SECOND, architecture
+from pairnet.reporting.figures.architecture import AUXILIARY, BOTH, FIRST, SECOND, architecture, describe
 from pairnet.reporting.figures.drawing import FAINT, INK, SERIES, inline_svg
 from pairnet.reporting.figures.rendering import FORMATS, render, save
 
@@ -47,25 +47,22 @@ def texts_of(figure):
     return [element.text for element in ElementTree.fromstring(svg).iter() if element.tag.endswith("text")]
 
 
-def text_of(layer):
-    match layer:
-        case Conv(_, outputs, kernel, padded, stride):
-            star = "" if padded else "*"
-            return f"conv{star} {kernel}×{kernel}, {outputs}" + (f", stride {stride}" if stride > 1 else "")
-        case Linear(_, outputs):
-            return f"fc {outputs}"
-        case BatchNorm():
-            return "BN"
-        case Pool(size):
-            return f"max-pool {size}"
-        case Dropout(probability):
-            return f"dropout {probability}"
-        case GlobalPool():
-            return "mean of each channel"
-        case Softmax():
-            return "softmax"
-        case Order():
-            return "order(10)"
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        (Conv(1, 24, 4, padded=False, stride=2), "conv* 4×4, 24, stride 2"),
+        (Conv(1, 32, 3), "conv 3×3, 32"),
+        (Linear(90, 10), "fc 10"),
+        (BatchNorm(), "BN"),
+        (Pool(2), "max-pool 2"),
+        (Dropout(0.25), "dropout 0.25"),
+        (GlobalPool(), "mean of each channel"),
+        (Softmax(), "softmax"),
+        (Order(10), "order(10)"),
+    ],
+)
+def test_layers_in_words(layer, words):
+    assert describe(layer) == words
 
 
 def parts_of(variant):
@@ -84,8 +81,8 @@ def test_every_layer_shape_and_count_is_in_the_diagram(variant):
     together = " ".join(texts)
     for layers, before, times in parts_of(variant):
         for layer in layers:
-            alike = sum(text_of(each) == text_of(layer) for each in layers)
-            assert len(re.findall(rf"{re.escape(text_of(layer))}(?![0-9])", together)) >= alike * times, layer
+            alike = sum(describe(each) == describe(layer) for each in layers)
+            assert len(re.findall(rf"{re.escape(describe(layer))}(?![0-9])", together)) >= alike * times, layer
         for shape in shapes(layers, before)[1:]:
             assert "×".join(map(str, shape)) in texts
         count = sum(layer.parameters(shape) for layer, shape in zip(layers, shapes(layers, before), strict=False))
@@ -174,10 +171,8 @@ def test_what_is_used_in_training_only_is_dashed():
 
 
 def test_the_order_head_compares_the_probabilities_of_the_digits():
-    texts = texts_of(architecture(find_variant("order_net_xs")))
-    assert {"first: 10 probabilities", "second: 10 probabilities", "softmax", "order(10)", "no parameters"} <= set(
-        texts
-    )
+    texts = set(texts_of(architecture(find_variant("order_net_xs"))))
+    assert {"first: 10 probabilities", "second: 10 probabilities", "order(10)", "no parameters"} <= texts
 
 
 def test_layers_that_belong_together_are_one_box():

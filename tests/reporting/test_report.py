@@ -135,15 +135,6 @@ def test_the_same_records_make_the_same_page(tmp_path):
     assert one.read_text() == other.read_text()
 
 
-def test_a_report_replaces_an_older_one_whole(tmp_path):
-    path = tmp_path / "report.html"
-    write_report(made(rows("3", {"a_net": (0.91, 0.92)})), path)
-    assert (tmp_path / "figures" / "a_net-loss.svg").exists()
-    write_report(made(rows("3", {"w_net": (0.87, 0.88)})), path)
-    assert not (tmp_path / "figures" / "a_net-loss.svg").exists()
-    assert len((tmp_path / "results.csv").read_text().splitlines()) == 3
-
-
 def test_files_of_something_else_are_not_overwritten(tmp_path):
     (tmp_path / "results.csv").write_text("mine")
     with pytest.raises(ArgumentError, match=r"new or empty folder for a report, .* with results\.csv"):
@@ -153,7 +144,7 @@ def test_files_of_something_else_are_not_overwritten(tmp_path):
         write_report(made(rows("3", {"w_net": (0.87, 0.88)})), tmp_path / "report.pdf")
 
 
-def test_pages_and_figures_of_something_else_are_never_removed(tmp_path):
+def test_a_report_replaces_an_older_one_whole_and_nothing_else(tmp_path):
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "photo.png").write_text("mine")
     (tmp_path / "index.html").write_text("mine")
@@ -167,7 +158,8 @@ def test_pages_and_figures_of_something_else_are_never_removed(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["figures", "folder.html", "index.html"]
     write_report(report, tmp_path / "own" / "report.html")
     (tmp_path / "own" / "figures" / "photo.png").write_text("mine")
-    write_report(made(rows("3", {"a_net": (0.91, 0.92)})), tmp_path / "own" / "report.html")
+    write_report(made(rows("3", {"a_net": (0.91, 0.92, 0.93)})), tmp_path / "own" / "report.html")
+    assert len((tmp_path / "own" / "results.csv").read_text().splitlines()) == 4
     names = {path.name for path in (tmp_path / "own" / "figures").iterdir()}
     assert {"photo.png", "a_net-loss.svg"} <= names
     assert "w_net-loss.svg" not in names
@@ -207,46 +199,47 @@ def lines(figure):
     return [line.get_xydata().tolist() for line in figure.axes[0].lines if len(line.get_xydata()) > 1]
 
 
-def test_a_grid_of_ones_own_gets_a_curve_for_each_combination_of_the_others(tmp_path):
-    path = tmp_path / "rates.toml"
-    path.write_text(
-        """title = "Rates"
-        [[rows]]
-        variant = "final_model"
-        grid = { optimiser = ["adam", "sgd"], learning_rate = [1e-4, 1e-3, 3e-3] }
-        [[rows]]
-        variant = "w_net"
-        """
-    )
+def drawn_of_grids(tmp_path, *grids, accuracy_of=lambda row: 0.8):
+    """The curves of a report on a study file with these [[rows]]."""
+    path = tmp_path / "grid.toml"
+    path.write_text('title = "Rates"\n' + "".join(f"[[rows]]\n{grid}\n" for grid in grids))
     study = read_study(path)
-    accuracy = {0.0001: 0.7, 0.001: 0.9, 0.003: 0.8}
+    shared = {"images": MNIST, "epochs": epochs(25, 0.7)}
     own = [
-        record(
-            draw,
-            variant=row.variant,
-            label=row.label,
-            images=MNIST,
-            accuracy=accuracy[row.variant.recipe.learning_rate] - (0.1 if "sgd" in row.label else 0.0),
-            epochs=epochs(25, 0.7),
-        )
+        record(draw, variant=row.variant, label=row.label, accuracy=accuracy_of(row), **shared)
         for row in study.rows
         for draw in range(2)
     ]
-    report = gather(choose(own, own=[study]))
-    figures = {drawing.name: drawing for drawing in drawings(report) if drawing.section == "settings"}
-    assert list(figures) == ["learning-rate"]
-    assert figures["learning-rate"].caption == "Rates."
-    adam, sgd = lines(figures["learning-rate"].figure)
+    return [each for each in drawings(gather(choose(own, own=[study]))) if each.section == "settings"]
+
+
+def legend_of(drawing):
+    return [text.get_text() for text in drawing.draw().axes[0].get_legend().get_texts()]
+
+
+def legends(tmp_path, *grids):
+    return [(each.name, legend_of(each)) for each in drawn_of_grids(tmp_path, *grids)]
+
+
+def test_a_grid_of_ones_own_gets_a_curve_for_each_combination_of_the_others(tmp_path):
+    accuracy = {0.0001: 0.7, 0.001: 0.9, 0.003: 0.8}
+    (drawing,) = drawn_of_grids(
+        tmp_path,
+        'variant = "final_model"\ngrid = { optimiser = ["adam", "sgd"], learning_rate = [1e-4, 1e-3, 3e-3] }',
+        'variant = "w_net"',
+        accuracy_of=lambda row: accuracy[row.variant.recipe.learning_rate] - (0.1 if "sgd" in row.label else 0.0),
+    )
+    assert (drawing.name, drawing.caption) == ("learning-rate", "Rates.")
+    adam, sgd = lines(drawing.draw())
     assert adam == [[at, pytest.approx(mean)] for at, mean in accuracy.items()]
     assert sgd == [[at, pytest.approx(mean - 0.1)] for at, mean in accuracy.items()]
-    axes = figures["learning-rate"].figure.axes[0]
-    assert axes.get_xscale() == "log"
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["final_model, adam", "final_model, sgd"]
+    assert drawing.draw().axes[0].get_xscale() == "log"
+    assert legend_of(drawing) == ["final_model, adam", "final_model, sgd"]
 
 
 def test_figures_show_the_numbers_of_the_records():
     report = made(MANY)
-    figures = {drawing.name: drawing.figure for drawing in drawings(report)}
+    figures = {drawing.name: drawing.draw() for drawing in drawings(report)}
     ratios = lines(figures["loss-ratio"])[0]
     assert ratios == [[0.5, pytest.approx(0.9)], [1.0, pytest.approx(0.9)], [2.0, pytest.approx(0.9)]]
     band = figures["loss-ratio"].axes[0].collections[0].get_paths()[0].vertices
@@ -254,9 +247,10 @@ def test_figures_show_the_numbers_of_the_records():
     training, held_out = lines(figures["a_w_net-loss"])
     assert training[0] == [1, pytest.approx(0.7)]
     assert held_out[-1] == [25, pytest.approx(0.6)]
-    best = max(report.points, key=lambda point: point.mean)
+    best = max(report.tested, key=lambda each: each.mean)
     assert best.label == "final_model"
-    assert {point.cost for point in report.points} != {point.cost for point in report.multiply_adds}
+    costs = [figures[f"accuracy-{name}"].axes[0].get_xlim() for name in ("parameters", "multiply-adds")]
+    assert costs[0] != costs[1]
     front = [line for line in lines(figures["accuracy-parameters"]) if len(line) > 1]
     assert any(point[1] == pytest.approx(best.mean) for line in front for point in line)
     calibration = figures["calibration-w_net"].axes
@@ -322,26 +316,8 @@ def test_an_axis_of_less_than_a_decade_has_numbers():
     assert sum(low <= at <= high for at in figure.axes[0].get_xticks()) >= 1
 
 
-def grid_report(tmp_path, *grids):
-    """A report on a study file with these [[rows]], whose accuracies follow from the settings."""
-    path = tmp_path / "grid.toml"
-    path.write_text("".join(f"[[rows]]\n{grid}\n" for grid in grids))
-    study = read_study(path)
-    own = [
-        record(draw, variant=row.variant, label=row.label, images=MNIST, accuracy=0.8, epochs=epochs(25, 0.7))
-        for row in study.rows
-        for draw in range(2)
-    ]
-    drawn = drawings(gather(choose(own, own=[study])))
-    return [(each.name, [text.get_text() for text in legend_of(each)]) for each in drawn if each.section == "settings"]
-
-
-def legend_of(drawing):
-    return drawing.figure.axes[0].get_legend().get_texts()
-
-
 def test_two_grids_of_one_label_are_two_curves(tmp_path):
-    figures = grid_report(
+    figures = legends(
         tmp_path,
         'variant = "w_net"\nset = { optimiser = "sgd" }\ngrid = { learning_rate = [0.1, 0.3] }',
         'variant = "w_net"\ngrid = { learning_rate = [0.001, 0.003] }',
@@ -350,7 +326,7 @@ def test_two_grids_of_one_label_are_two_curves(tmp_path):
 
 
 def test_each_swept_number_has_a_figure_and_switches_have_none(tmp_path):
-    figures = grid_report(
+    figures = legends(
         tmp_path,
         'variant = "w_net"\n'
         "grid = { learning_rate = [0.001, 0.003, 0.01], batch = [25, 50], recalibrate = [true, false] }",
@@ -361,7 +337,7 @@ def test_each_swept_number_has_a_figure_and_switches_have_none(tmp_path):
 
 
 def test_more_curves_than_colours_are_several_figures(tmp_path):
-    figures = grid_report(
+    figures = legends(
         tmp_path, 'variant = "w_net"\ngrid = { learning_rate = [0.001, 0.003], loss_ratio = [1, 2, 3, 4, 5, 6, 7] }'
     )
     assert [(name, len(labels)) for name, labels in figures] == [
@@ -372,7 +348,7 @@ def test_more_curves_than_colours_are_several_figures(tmp_path):
 
 
 def test_labels_of_curves_are_text_and_none_is_hidden(tmp_path):
-    figures = grid_report(
+    figures = legends(
         tmp_path,
         'variant = "w_net"\nlabel = "fc $\\\\frac$ 1"\ngrid = { learning_rate = [0.001, 0.003] }',
         'variant = "a_net"\nlabel = "_mine"\ngrid = { learning_rate = [0.001, 0.003] }',
@@ -380,4 +356,4 @@ def test_labels_of_curves_are_text_and_none_is_hidden(tmp_path):
     ((_, labels),) = figures
     assert labels == ["fc $\\frac$ 1", "\u200b_mine"]
     for each in drawings(gather(choose(rows("3", {"w_net": (0.8, 0.9)})))):
-        each.figure.canvas.draw()
+        each.draw().canvas.draw()

@@ -88,21 +88,21 @@ def test_records_are_assigned_by_the_run_and_not_by_their_own_label():
     assert rows == {"fc_1": [second], "fc_2": [first]}
 
 
-def printed(width=120):
+def printed(study=STUDY, summaries=SUMMARIES, *, width=80):
     console = Console(width=width, record=True, file=io.StringIO())
-    console.print(study_table(STUDY, SUMMARIES))
+    console.print(study_table(study, summaries))
     return console.export_text()
 
 
 @pytest.mark.parametrize("width", [120, 80])
 def test_the_table_marks_rows_that_disagree_and_gives_the_reason(width):
-    lines = {line.split()[0]: line for line in printed(width).splitlines() if line.strip()}
+    lines = {line.split()[0]: line for line in printed(width=width).splitlines() if line.strip()}
     assert "0.740 ± 0.057" in lines["fc_1"]
     assert "undecided" in lines["fc_1"]
     assert "DIFFERS" in lines["fc_2"]
     assert "differs*" in lines["fc_3"]
-    assert "* fc_3: for a reason" in printed(width)
-    assert "…" not in printed(width)
+    assert "* fc_3: for a reason" in printed(width=width)
+    assert "…" not in printed(width=width)
 
 
 def test_a_reason_is_given_only_for_what_it_explains():
@@ -113,9 +113,7 @@ def test_a_reason_is_given_only_for_what_it_explains():
 
 def test_a_label_is_never_markup():
     study = replace(STUDY, rows=(replace(STUDY.rows[3], label="[red]mine[/]"),))
-    console = Console(width=80, record=True, file=io.StringIO())
-    console.print(study_table(study, summarise(study, {"[red]mine[/]": records_of(0.9)})))
-    assert "[red]mine[/]" in console.export_text()
+    assert "[red]mine[/]" in printed(study, summarise(study, {"[red]mine[/]": records_of(0.9)}))
 
 
 def test_markdown_has_the_same_figures():

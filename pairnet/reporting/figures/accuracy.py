@@ -48,11 +48,9 @@ def accuracy_against(points: Sequence[Point], *, cost: str) -> Figure:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
         axes.xaxis.set_minor_formatter(NullFormatter())
-        decades = math.log10(max(point.cost for point in points) / min(point.cost for point in points)) or 1
-        axes.set_xlim(
-            right=max(point.cost for point in points) * 10 ** (decades * 0.35),
-            left=min(point.cost for point in points) / 10 ** (decades * 0.06),
-        )
+        costs = [point.cost for point in points]
+        decades = math.log10(max(costs) / min(costs)) or 1
+        axes.set_xlim(right=max(costs) * 10 ** (decades * 0.35), left=min(costs) / 10 ** (decades * 0.06))
         if decades < FEW_DECADES:
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.set_xlabel(f"{cost} (logarithmic)")

@@ -85,18 +85,14 @@ def describe(layer: Layer) -> str:
             return f"{text}, stride {stride}" if stride > 1 else text
         case Linear(_, outputs):
             return f"fc {outputs}"
-        case BatchNorm():
-            return "BN"
         case Pool(size):
             return f"max-pool {size}"
         case Dropout():
             return f"dropout {str(layer)[2:-1]}"
         case GlobalPool():
             return "mean of each channel"
-        case Softmax():
-            return "softmax"
-        case Order(classes):
-            return f"order({classes})"
+        case BatchNorm() | Softmax() | Order():
+            return str(layer)
 
 
 def architecture(variant: Variant) -> Figure:

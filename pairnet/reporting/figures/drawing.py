@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from html import escape
 from typing import Any, Literal
 
 import matplotlib
@@ -51,11 +52,12 @@ def style(*, salt: str | None = None) -> Iterator[None]:
         yield
 
 
-def panel(*, width: float = 4.4, height: float = 3.3) -> tuple[Figure, Axes]:
-    """A figure of one diagram, in inches: narrow enough to be read on a phone. Call it in a `style` block.
+def panel(*, height: float = 3.3) -> tuple[Figure, Axes]:
+    """A figure of one diagram, its height in inches: narrow enough to be read on a phone. Call it in a `style` block.
 
     Its margins are fixed and have room for labels of one line: matplotlib's layouts draw each figure twice more.
     """
+    width = 4.4
     figure = Figure(figsize=(width, height))
     axes = figure.add_axes((0.68 / width, 0.48 / height, 1 - 0.8 / width, 1 - 0.6 / height))
     axes.xaxis.set_label_coords(0.5, -0.28 / (height - 0.6))
@@ -73,16 +75,12 @@ def band(
     limits: tuple[float, float] = (-math.inf, math.inf),
 ) -> None:
     """A line through the means of `points` (x, mean, half the width of the band), and its band, within `limits`."""
+    label = f"\u200b{label}" if label.startswith("_") else label  # matplotlib would hide it in a legend
     xs, means = [x for x, _, _ in points], [mean for _, mean, _ in points]
     low = [max(limits[0], mean - half) for _, mean, half in points]
     high = [min(limits[1], mean + half) for _, mean, half in points]
     axes.fill_between(xs, low, high, color=colour, alpha=0.2, linewidth=0)
     axes.plot(xs, means, marks, color=colour, markersize=size, linewidth=1.4, label=label)
-
-
-def series_name(label: str) -> str:
-    """A label for a legend as it is: matplotlib would hide one that starts with an underscore."""
-    return f"\u200b{label}" if label.startswith("_") else label
 
 
 def legend(axes: Axes, *, place: Literal["best", "lower right"] = "best") -> None:
@@ -91,7 +89,7 @@ def legend(axes: Axes, *, place: Literal["best", "lower right"] = "best") -> Non
         text.set_parse_math(False)
 
 
-def inline_svg(svg: str, *, name: str, description: str) -> str:
+def inline_svg(svg: str, name: str, description: str) -> str:
     """The text of an SVG file as an <svg> element for a page: as wide as its place, in the colours of the page.
 
     `name` distinguishes its parts from those of other figures on the page; programs for the blind read `description`.
@@ -104,9 +102,4 @@ def inline_svg(svg: str, *, name: str, description: str) -> str:
     svg = svg.replace(INK, "currentColor").replace(FAINT, "var(--faint)").replace("fill: #ffffff", "fill: none")
     head, _, body = svg.partition(">")
     head = re.sub(r'\s(width|height)="[^"]*"', "", head)  # the view box keeps the proportions
-    return f'{head} role="img" aria-label="{_attribute(description)}">{body}'
-
-
-def _attribute(text: str) -> str:
-    """`text` as the value of an attribute."""
-    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    return f'{head} role="img" aria-label="{escape(description)}">{body}'

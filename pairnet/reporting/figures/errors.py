@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from pairnet.reporting.figures.drawing import SERIES, band, legend, panel, series_name, style
+from pairnet.reporting.figures.drawing import SERIES, band, legend, panel, style
 
 
 def errors_by_difference(rates: Mapping[str, Sequence[tuple[int, float, float]]]) -> Figure:
@@ -13,7 +13,7 @@ def errors_by_difference(rates: Mapping[str, Sequence[tuple[int, float, float]]]
         figure, axes = panel()
         for colour, (label, line) in zip(SERIES, rates.items(), strict=False):
             points = [(difference, 100 * mean, 100 * half) for difference, mean, half in line]
-            band(axes, points, colour=colour, label=series_name(label), limits=(0, 100))
+            band(axes, points, colour=colour, label=label, limits=(0, 100))
         axes.set_xlabel("second digit minus first")
         axes.set_ylabel("pairs decided wrongly, %")
         axes.set_ylim(bottom=0)

@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from pairnet.records.record import Epoch, RunRecord
 from pairnet.reporting.figures.drawing import SERIES, band, legend, panel, style
+from pairnet.reporting.summaries import mean_and_std
 
 Metric = Callable[[Epoch], float | None]
 
@@ -62,8 +63,8 @@ def course(records: Sequence[RunRecord], metric: Metric) -> list[tuple[int, floa
             if value is not None:
                 draws.setdefault(record.run.seed, []).append(value)
         if sum(map(len, draws.values())) == len(records):
-            means = [statistics.fmean(folds) for folds in draws.values()]
-            found.append((at + 1, statistics.fmean(means), statistics.stdev(means) if len(means) > 1 else 0.0))
+            mean, std = mean_and_std([statistics.fmean(folds) for folds in draws.values()])
+            found.append((at + 1, mean, std or 0.0))
     return found
 
 

@@ -91,34 +91,19 @@ class _Both(RendererBase):
     def get_text_width_height_descent(self, s: str, prop: FontProperties, ismath: Any) -> tuple[float, float, float]:
         return size_of(s, prop, ismath)
 
-    def draw_path(self, gc: GraphicsContextBase, path: Any, transform: Any, rgbFace: Any = None) -> None:
+    def draw_path(self, gc: Any, path: Any, transform: Any, rgbFace: Any = None) -> None:
         self.svg.draw_path(gc, path, transform, rgbFace)
         self.agg.draw_path(self._larger(gc), path, transform + self.scale, rgbFace)
 
     def draw_markers(
-        self,
-        gc: GraphicsContextBase,
-        marker_path: Any,
-        marker_trans: Any,
-        path: Any,
-        trans: Any,
-        rgbFace: Any = None,
+        self, gc: Any, marker_path: Any, marker_trans: Any, path: Any, trans: Any, rgbFace: Any = None
     ) -> None:
         self.svg.draw_markers(gc, marker_path, marker_trans, path, trans, rgbFace)
-        self.agg.draw_markers(
-            self._larger(gc), marker_path, marker_trans + self.scale, path, trans + self.scale, rgbFace
-        )
+        larger, at = marker_trans + self.scale, trans + self.scale
+        self.agg.draw_markers(self._larger(gc), marker_path, larger, path, at, rgbFace)
 
     def draw_text(
-        self,
-        gc: GraphicsContextBase,
-        x: float,
-        y: float,
-        s: str,
-        prop: FontProperties,
-        angle: float,
-        ismath: Any = False,
-        mtext: Any = None,
+        self, gc: Any, x: float, y: float, s: str, prop: Any, angle: float, ismath: Any = False, mtext: Any = None
     ) -> None:
         self.svg.draw_text(gc, x, y, s, prop, angle, ismath, mtext)
         x, y = self.scale.transform((x, y))
