@@ -73,7 +73,7 @@ def list_runs(
             table.add_column(heading, justify="right", no_wrap=True)
         for label, setting, grouped in _grouped(records):
             accuracies = list(finished_draws(grouped).values())
-            incomplete += len({record.run.seed for record in grouped}) - len(accuracies)
+            incomplete += len({record.run.draw for record in grouped}) - len(accuracies)
             shown = accuracy_text(*mean_and_std(accuracies)) if accuracies else ""
             table.add_row(printable(label), printable(setting), str(len(accuracies)), shown)
     console().print(table)

@@ -31,6 +31,9 @@ _KNOWN = 4096
 
 Name = Annotated[str, Meta(min_length=1)]
 
+Draw = tuple[int, ...]
+"""The number of a draw, followed by seeds that do not follow from it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Images:
@@ -148,6 +151,16 @@ class Run:
     def seeds(self) -> Seeds:
         """Every seed of the run."""
         return self.own_seeds or seeds_of_draw(self.seed)
+
+    @property
+    def draw(self) -> Draw:
+        """What tells the repetitions of a row apart: runs of one draw are the folds of it, or compared with each other.
+
+        The number of the draw, and the seeds that were chosen apart from it: other weights on the same pairs are another
+        repetition.
+        """
+        own = self.own_seeds
+        return (self.seed,) if own is None else (self.seed, *own.identity().values())
 
     @property
     def tested(self) -> int:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pairnet.errors import RecordError
 from pairnet.records.record import RunRecord
-from pairnet.records.run import Run
+from pairnet.records.run import Draw, Run
 from pairnet.records.settings import describe
 from pairnet.reporting.comparison import ROUNDING, Comparison, compare_draws, holm
 from pairnet.reporting.equivalence import MARGIN
@@ -87,7 +87,7 @@ def _by_setting(records: Sequence[RunRecord]) -> dict[Run, list[RunRecord]]:
     found: dict[Run, dict[tuple[int, int | None], RunRecord]] = {}
     for record in sorted(records, key=lambda record: record.run.device != "cpu"):
         own = found.setdefault(replace(record.run.setting, device="cpu"), {})
-        own.setdefault((record.run.seed, record.run.fold), record)
+        own.setdefault((record.run.draw, record.run.fold), record)
     return {setting: list(own.values()) for setting, own in found.items()}
 
 
@@ -115,11 +115,11 @@ def _change(before: Sequence[RunRecord], after: Sequence[RunRecord], setting: st
     )
 
 
-def _answers(records: Sequence[RunRecord]) -> Mapping[int, dict[int | None, str]]:
+def _answers(records: Sequence[RunRecord]) -> Mapping[Draw, dict[int | None, str]]:
     """Digests of the answers by draw and fold; empty where an old record has none."""
-    found: dict[int, dict[int | None, str]] = {}
+    found: dict[Draw, dict[int | None, str]] = {}
     for record in records:
-        found.setdefault(record.run.seed, {})[record.run.fold] = record.answers_sha256
+        found.setdefault(record.run.draw, {})[record.run.fold] = record.answers_sha256
     return found
 
 
@@ -176,7 +176,7 @@ def _alone(one: Mapping[Run, Sequence[RunRecord]], other: Mapping[Run, Sequence[
     names = dict(zip(one, describe(list(one)), strict=True))
     found = []
     for setting, records in one.items():
-        own = {record.run.seed for record in records}
+        own = {record.run.draw for record in records}
         common = set(finished_draws(records)) & set(finished_draws(other.get(setting, [])))
         if missing := len(own - common):
             found.append(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pairnet.errors import RecordError
 from pairnet.records.record import RunRecord
+from pairnet.records.run import Draw
 from pairnet.reporting.student import paired_test, wilson
 from pairnet.reporting.summaries import finished_draws
 
@@ -51,7 +52,7 @@ def compare(first: Sequence[RunRecord], second: Sequence[RunRecord]) -> Comparis
     return compare_draws(finished_draws(first), finished_draws(second))
 
 
-def compare_draws(first: Mapping[int, float], second: Mapping[int, float]) -> Comparison:
+def compare_draws(first: Mapping[Draw, float], second: Mapping[Draw, float]) -> Comparison:
     """Two rows by the accuracy of each draw, over the draws that both have; see `compare`."""
     draws = sorted(seed for seed in first if seed in second)
     if len(draws) < 2:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from pairnet.errors import RecordError
+from pairnet.records.run import Draw
 from pairnet.reporting.comparison import Comparison, compare_draws, holm
 from pairnet.reporting.selection import Selection, TableRuns
 from pairnet.reporting.summaries import finished_draws
 from pairnet.study.plan import ABOVE, NOTHING, PAPERS_SQUARE
 
-Draws = Mapping[int, float]
-"""Accuracy of each draw by its seed."""
+Draws = Mapping[Draw, float]
+"""The accuracy of each draw."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +112,7 @@ def _claims(draws: Mapping[str, Draws]) -> Family:
     )
 
 
-def _minus(draws: Mapping[str, Draws], first: str, second: str) -> dict[int, float]:
+def _minus(draws: Mapping[str, Draws], first: str, second: str) -> dict[Draw, float]:
     one, other = draws.get(first, {}), draws.get(second, {})
     return {seed: one[seed] - other[seed] for seed in one if seed in other}
 

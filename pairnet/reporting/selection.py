@@ -51,7 +51,7 @@ class Selection:
         found: dict[str, RunRecord] = {}
         for _, each in self.labelled:
             finished = finished_draws(each)
-            found |= {record.fingerprint: record for record in each if record.run.seed in finished}
+            found |= {record.fingerprint: record for record in each if record.run.draw in finished}
         return list(found.values())
 
     @property

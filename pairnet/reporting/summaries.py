@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pairnet.models import paper
 from pairnet.models.variants import count_multiply_adds, count_parameters
 from pairnet.records.record import RunRecord
-from pairnet.records.run import PAPER_FOLDS, PAPER_PAIRS
+from pairnet.records.run import PAPER_FOLDS, PAPER_PAIRS, Draw
 from pairnet.reporting.equivalence import MARGIN, MOST_DRAWS, Verdict, judge
 from pairnet.reporting.student import quantile
 from pairnet.study.plan import Row, Study
@@ -69,14 +69,14 @@ def summarise(study: Study, rows: dict[str, list[RunRecord]], *, margin: float =
     ]
 
 
-def finished_draws(records: Sequence[RunRecord]) -> dict[int, float]:
+def finished_draws(records: Sequence[RunRecord]) -> dict[Draw, float]:
     """Accuracy of each draw by its seed, for records of one setting.
 
     A cross-validated draw has the mean of its folds; one that lacks folds is left out.
     """
     draws = defaultdict(list)
     for record in records:
-        draws[record.run.seed].append(record.accuracy)
+        draws[record.run.draw].append(record.accuracy)
     needed = {1 if record.run.fold is None else record.run.folds for record in records}
     return {seed: statistics.fmean(folds) for seed, folds in draws.items() if {len(folds)} == needed}
 

@@ -116,6 +116,8 @@ def test_seeds_that_are_chosen_apart_make_another_run_and_one_value_for_each_run
     apart = [replace(RUN, seed=3, own_seeds=replace(ours, **{name: 9})) for name in ("weights", "order", "masks")]
     assert len({run.fingerprint for run in (*apart, replace(RUN, seed=3))}) == 4
     assert len({run.setting for run in apart}) == 1
+    assert len({run.draw for run in (*apart, replace(RUN, seed=3))}) == 4  # each is a repetition of its own
+    assert replace(RUN, seed=3, fold=1).draw == replace(RUN, seed=3, fold=2).draw == (3,)
     assert [run.seeds.weights for run in apart] == [9, 3, 3]
 
 

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pairnet.records.record import Epoch, RunRecord
+from pairnet.records.run import Draw
 from pairnet.reporting.figures.drawing import SERIES, band, legend, panel, style
 from pairnet.reporting.summaries import mean_and_std
 
@@ -57,11 +58,11 @@ def course(records: Sequence[RunRecord], metric: Metric) -> list[tuple[int, floa
     """
     found = []
     for at in range(min(len(record.epochs) for record in records)):
-        draws: dict[int, list[float]] = {}
+        draws: dict[Draw, list[float]] = {}
         for record in records:
             value = metric(record.epochs[at])
             if value is not None:
-                draws.setdefault(record.run.seed, []).append(value)
+                draws.setdefault(record.run.draw, []).append(value)
         if sum(map(len, draws.values())) == len(records):
             mean, std = mean_and_std([statistics.fmean(folds) for folds in draws.values()])
             found.append((at + 1, mean, std or 0.0))
