@@ -154,7 +154,7 @@ class Run:
 
     @property
     def draw(self) -> Draw:
-        """What tells the repetitions of a row apart: runs of one draw are the folds of it, or compared with each other.
+        """What tells the repetitions of a row apart: of one row, runs of one draw are its folds.
 
         The number of the draw, and the seeds that were chosen apart from it: other weights on the same pairs are another
         repetition.

@@ -84,7 +84,7 @@ def compare_folders(old: Sequence[RunRecord], new: Sequence[RunRecord], *, margi
 
 def _by_setting(records: Sequence[RunRecord]) -> dict[Run, list[RunRecord]]:
     """Records by setting, whatever device computed them; of a run on two devices the CPU's counts."""
-    found: dict[Run, dict[tuple[int, int | None], RunRecord]] = {}
+    found: dict[Run, dict[tuple[Draw, int | None], RunRecord]] = {}
     for record in sorted(records, key=lambda record: record.run.device != "cpu"):
         own = found.setdefault(replace(record.run.setting, device="cpu"), {})
         own.setdefault((record.run.draw, record.run.fold), record)
