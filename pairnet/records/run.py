@@ -156,8 +156,8 @@ class Run:
     def draw(self) -> Draw:
         """What tells the repetitions of a row apart: of one row, runs of one draw are its folds.
 
-        The number of the draw, and the seeds that were chosen apart from it: other weights on the same pairs are another
-        repetition.
+        The number of the draw, and the seeds that were chosen apart from it: other weights on the same pairs are
+        another repetition.
         """
         own = self.own_seeds
         return (self.seed,) if own is None else (self.seed, *own.identity().values())
