@@ -188,7 +188,10 @@ def _owned(folder: Path, older: Collection[str]) -> dict[str, set[str]]:
 def _is_within(folder: Path, name: str) -> bool:
     """Whether `name` is a regular file in `folder`, and no link or behind one."""
     path = folder / name
-    return path.is_file() and Path(os.path.realpath(path)) == Path(os.path.realpath(folder)) / name
+    try:
+        return path.is_file() and Path(os.path.realpath(path)) == Path(os.path.realpath(folder)) / name
+    except OSError:  # a name that no file can have
+        return False
 
 
 def _is_one_of(folder: Path, name: str, digests: Collection[str]) -> bool:

@@ -85,6 +85,7 @@ def report(
         summary = write_page(
             old,
             path,
+            runs=runs,
             every=every,
             own=own,
             epochs="most" if epochs is None else epochs,
@@ -104,6 +105,7 @@ def write_page(
     records: "Sequence[RunRecord]",
     path: Path,
     *,
+    runs: Path,
     every: "Sequence[RunRecord]",
     own: "Sequence[Study]" = (),
     epochs: int | Literal["own", "most"] = "most",
@@ -115,8 +117,8 @@ def write_page(
 ) -> dict[str, Any]:
     """Writes the page about those of `records` that belong together -> what its summary.json holds.
 
-    What is left out of `every`, all records of the folder, is noted. The images are loaded again, those of full MNIST
-    from `data_dir`, unless they are among `images`.
+    What is left out of `every`, all records of the folder `runs`, is noted. The images are loaded again, those of full
+    MNIST from `data_dir`, unless they are among `images`.
     """
     from pairnet.reporting.selection import choose
 
@@ -124,7 +126,7 @@ def write_page(
         from pairnet.reporting.files import summary_of, write_report
         from pairnet.reporting.report import gather
 
-    selection = choose(records, every=every, own=own, epochs=epochs, pairs=pairs, test_pairs=test_pairs)
+    selection = choose(records, every=every, own=own, epochs=epochs, pairs=pairs, test_pairs=test_pairs, folder=runs)
     for line in selection.left_out:
         note(f"left out of the report: {line}")
     wanted = dict.fromkeys(records[0].run.images for records in selection.tested.values())

@@ -1,7 +1,7 @@
 """`pairnet runs`: the records in a folder, listed, compared and deleted. Works without torch."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -170,7 +170,7 @@ def delete_runs(
     found = collect(runs)
     failures = found.failures if failed or every else {}
     chosen: list[RunRecord] = []
-    saved = [_saved(folder, found.folders, runs) for folder in dict.fromkeys(folders or ())]
+    saved = list(dict.fromkeys(_saved(folder, runs) for folder in folders or ()))
     if filtered or every:
         chosen = select(list(found.records.values()), row=row, data=data, epochs=epochs, pairs=pairs)
         saved = [folder for record in chosen for folder in found.folders.get(record.fingerprint, ())]
@@ -196,17 +196,16 @@ def delete_runs(
             remove_folder(folder)
             if folder.exists():
                 note(f"other files stay in {folder}")
-        remove(runs, {record.fingerprint for record in chosen})
-        remove(runs, set(failures), failures_only=True)
+        remove(runs, {record.fingerprint for record in chosen}, failed=set(failures))
     print_line(f"deleted {what}")
 
 
-def _saved(folder: Path, known: "Mapping[str, tuple[Path, ...]]", runs: Path) -> Path:
+def _saved(folder: Path, runs: Path) -> Path:
     """The folder of a saved network in `runs` that `folder` names.  ArgumentError if it is none."""
-    from pairnet.records.folders import RECORD
+    from pairnet.records.folders import RECORD, saved_folders
 
     parent = folder.absolute().parent.resolve()  # of the folder itself, which may be a link
-    for each in (each for folders in known.values() for each in folders):
+    for each in saved_folders(runs):  # a damaged one, too
         there = each.absolute().parent.resolve() == parent and each.name == folder.absolute().name
         if there or str(folder) == each.name:
             return each

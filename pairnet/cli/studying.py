@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pairnet.cli.common import announce
 from pairnet.cli.output import console, note, print_json, print_text, printable
-from pairnet.errors import ArgumentError, MissingExtraError, TrainingError
+from pairnet.errors import ArgumentError, MissingExtraError, RecordError, TrainingError
 from pairnet.wording import capitalised
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Part:
 
 def plan_parts(request: Request) -> list[Part]:
     """What a request takes, with its images loaded and announced; everything is checked, nothing is run."""
-    from pairnet.data.drawing import Sizes, check_images, choose_sizes
+    from pairnet.data.drawing import Sizes, check_images, choose_sizes, require_same_images
     from pairnet.data.sources import Dataset, load_dataset
     from pairnet.study.budget import check_minutes
     from pairnet.study.plan import Chosen, plan
@@ -73,8 +73,11 @@ def plan_parts(request: Request) -> list[Part]:
     for study in request.studies:
         for source in study.sources:
             before = study.choice(source)  # of a file that was kept with its runs
-            name = source or request.data or (before or study).data
+            asked = request.data if source is None else None
+            name = asked or (before.data if before else source or study.data)
             dataset = datasets.setdefault(name, datasets.get(name) or load_dataset(name, data_dir=request.data_dir))
+            if before is not None and asked is None and request.data_dir is None:
+                require_same_images(dataset, owner=study.name, name=before.data, checksum=before.checksum)
             sizes = choose_sizes(
                 dataset,
                 pairs=(before or study).pairs if request.pairs is None else request.pairs,
@@ -130,20 +133,23 @@ def compute(request: Request) -> None:
     from pairnet.study.running import choose_engine, recorded, run_study
 
     parts = plan_parts(request)
-    for study in as_run(request, parts):
+    engines = [
+        choose_engine(request.engine, part.planned, part.dataset, workers=request.jobs, address=request.address)
+        for part in parts
+    ]
+    for study in as_run(request, parts):  # everything is checked
         keep_file(study, request.runs)
     failures: list[FailedRun] = []
     results: dict[str, Any] = {}
     remaining = limits(request.minutes, sum(bool(part.planned) for part in parts))
     for study in request.studies:
         rows: dict[str, list[RunRecord]] = {}
-        for part in (part for part in parts if part.study is study):
+        for part, engine in (
+            (part, engine) for part, engine in zip(parts, engines, strict=True) if part.study is study
+        ):
             answers: Sequence[RunRecord | None] = ()
             count, of = len(part.planned), f"shard {request.shard}, " if request.shard else ""
             if part.planned:
-                engine = choose_engine(
-                    request.engine, part.planned, part.dataset, workers=request.jobs, address=request.address
-                )
                 how = f"{engine.manner} on {part.planned[0].device}"
                 whole = f" of {len(part.every)}" if request.shard else ""
                 note(f"{study.title}: {of}{count}{whole} runs, {how}, records in {request.runs / RECORDS}")
@@ -216,7 +222,7 @@ def _report(request: Request, parts: Sequence[Part]) -> None:
     """Writes the page about all runs in the folder that have the setting of these; notes its path, or why not."""
     from pairnet.cli.report import PAGE, write_page
     from pairnet.records.collection import collect
-    from pairnet.study.files import kept_studies
+    from pairnet.study.files import kept_files
 
     every = list(collect(request.runs).records.values())
     first = next((part.every[0] for part in parts if part.every), None)
@@ -225,21 +231,22 @@ def _report(request: Request, parts: Sequence[Part]) -> None:
     sums = {part.dataset.checksum for part in parts}
     records = [each for each in every if each.run.images.checksum in sums and each.run.device == first.device]
     path = request.runs / PAGE
-    asked = {study.digest for study in as_run(request, parts) if study.file is not None}
+    asked = {(study.name, study.digest) for study in as_run(request, parts) if study.file is not None}
     try:
         with console(stderr=True).status("writing the report"):
             write_page(
                 records,
                 path,
                 every=every,
-                own=[study for study in kept_studies(request.runs) if study.digest in asked],
+                own=[study for study in kept_files(request.runs) if (study.name, study.digest) in asked],
                 pairs=parts[0].chosen.pairs,
                 test_pairs=parts[0].chosen.test_pairs,
                 epochs="own" if request.epochs is None else request.epochs,
                 images=[part.dataset for part in parts],
+                runs=request.runs,
                 data_dir=request.data_dir,
             )
-    except (MissingExtraError, ArgumentError) as error:  # the latter: the folder of the report is something else's
+    except (MissingExtraError, ArgumentError, RecordError) as error:  # the folder is something else's, no draw is done
         note(f"no report: {error}")
         return
     note(f"report  {path}")

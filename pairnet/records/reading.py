@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from pairnet.errors import NotationError, RecordError, one_line
+from pairnet.errors import ArgumentError, NotationError, RecordError, one_line
 from pairnet.records.calibration import BINS
 from pairnet.records.older import read_older
 from pairnet.records.record import SCHEMA, FailedRun, RunRecord
@@ -39,7 +39,7 @@ def read_record(line: bytes | str) -> RunRecord | FailedRun:
     """
     try:
         record = _decode(line)
-    except (msgspec.MsgspecError, NotationError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.MsgspecError, ArgumentError, NotationError, UnicodeDecodeError, RecursionError) as error:
         raise RecordError(f"expected a record of a run, got something else: {one_line(error)}") from None
     if record.run is None:
         return record

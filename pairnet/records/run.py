@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import operator
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property, lru_cache
 from typing import Annotated, Any
@@ -37,9 +38,9 @@ Draw = tuple[int, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Images:
-    """The images that a run draws its pairs from. Equal if name and checksum are, wherever they were found."""
+    """The images that a run draws its pairs from. Equal if the checksum is, whatever they are called and wherever."""
 
-    name: str  # "mnist", "mnist5k", "glyphs" or "idx:<name of the folder>"
+    name: str = field(compare=False)  # "mnist", "mnist5k", "glyphs" or "idx:<name of the folder>"
     source: str = field(compare=False)  # what load_dataset takes to find them again
     origin: str = field(compare=False)  # for people
     checksum: Name  # SHA-256 of both pools
@@ -111,6 +112,15 @@ class Run:
                 given = type(getattr(self, name)).__name__
                 raise ArgumentError(f"expected `{name}` to be {kind.__name__}, got {given}: give {remedy}")
         _checked(self.variant)
+        for name in ("pairs", "test_pairs", "seed", "fold", "folds", "measurements"):
+            value = getattr(self, name)
+            if type(value) is not int and value is not None:  # NumPy's numbers are as good
+                try:
+                    object.__setattr__(self, name, operator.index(value))
+                except TypeError:
+                    raise ArgumentError(f"expected `{name}` to be a whole number, got {value!r}: give one") from None
+        if not self.device:
+            raise ArgumentError('expected `device` to be "cpu" or "cuda", got an empty text: name one')
         for name in ("pairs", "test_pairs", "measurements"):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +88,8 @@ def _whole_lines(path: Path) -> Iterator[bytes]:
         for line in file:
             if line.endswith(b"\n"):
                 yield line[:-1]
+            else:
+                _check_unfinished(line, path)
 
 
 def agree(one: RunRecord, other: RunRecord) -> bool:
@@ -103,7 +105,7 @@ def append(folder: Path, record: RunRecord | FailedRun) -> None:
     """
     path = folder / RECORDS
     with _named(path), path.open("ab+") as file:
-        _remove_unfinished_line(file.fileno())
+        _remove_unfinished_line(file.fileno(), path)
         file.write(record.to_json().encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
@@ -118,7 +120,17 @@ def _named(path: Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, str(path)) from None
 
 
-def _remove_unfinished_line(descriptor: int) -> None:
+BEGINNINGS = (b'{"schema": ', b'{"fingerprint": ')
+"""How the lines begin that pairnet writes, and has written."""
+
+
+def _check_unfinished(text: bytes, path: Path) -> None:
+    """RecordError for the end of a file that is no line of pairnet's, begun and not finished."""
+    if not any(text.startswith(each[: len(text)]) for each in BEGINNINGS):
+        raise RecordError(f"expected {path} to end in a record, got something else: name another folder")
+
+
+def _remove_unfinished_line(descriptor: int, path: Path) -> None:
     end = os.fstat(descriptor).st_size
     kept = end
     while kept > 0:
@@ -129,11 +141,12 @@ def _remove_unfinished_line(descriptor: int) -> None:
             break
         kept = start
     if kept < end:
+        _check_unfinished(os.pread(descriptor, 100, kept), path)
         os.ftruncate(descriptor, kept)
 
 
-def remove(folder: Path, fingerprints: set[str], *, failures_only: bool = False) -> int:
-    """Removes the lines of these runs, of records and of failures or of failures only -> number of lines removed.
+def remove(folder: Path, fingerprints: Set[str], *, failed: Set[str] = frozenset()) -> int:
+    """Removes all lines of some runs, and the failures of those that `failed` names -> number of lines removed.
 
     The file is replaced whole: a kill at any moment leaves the old one or the new one. Call it while holding `locked`.
     OSError names the file.
@@ -141,7 +154,8 @@ def remove(folder: Path, fingerprints: set[str], *, failures_only: bool = False)
 
     def goes(text: bytes) -> bool:
         record = read_record(text)
-        return record.fingerprint in fingerprints and (isinstance(record, FailedRun) or not failures_only)
+        of_failure = isinstance(record, FailedRun) and record.fingerprint in failed
+        return of_failure or record.fingerprint in fingerprints
 
     lines = list(_whole_lines(folder / RECORDS))
     kept = [line for line in lines if not goes(line)]

@@ -84,13 +84,10 @@ def _setting(value: object) -> str:
 
 def _commands(selection: Selection) -> Iterator[str]:
     """The commands that repeat the runs of the tables, and of other networks where they have a name of their own."""
+    where = "" if selection.folder == Path("runs") else f" --runs {shlex.quote(str(selection.folder))}"
     for table in selection.tables:
         study = table.study
-        what, where = f"reproduce --table {study.name}", ""
-        if study.file is not None:
-            runs = study.file.parent.parent  # where it is kept
-            what = f"study {shlex.quote(str(study.file))}"
-            where = "" if runs == Path("runs") else f" --runs {shlex.quote(str(runs))}"
+        what = f"reproduce --table {study.name}" if study.file is None else f"study {shlex.quote(str(study.file))}"
         yield f"pairnet {what} --draws {_draws(table)}{_options(selection, table)}{where}"
     for label, records in selection.others.items():
         yield f"pairnet train {records[0].run.variant.name}, with the structure and recipe of {label} in a file"
@@ -103,19 +100,19 @@ def _draws(table: TableRuns) -> int:
 
 def _options(selection: Selection, table: TableRuns) -> str:
     """The options of a study that are not what the study itself says: a kept file says what was chosen for it."""
-    records = [record for rows in table.rows.values() for record in rows]
-    measured = max(record.measurements for record in records)
-    longest = max(record.run.recipe.epochs for record in records)
-    tested = {record.run.tested for record in records if record.run.fold is None} - {selection.pairs}
+    runs = [record.run for rows in table.rows.values() for record in rows]
+    tested = {run.tested for run in runs if run.fold is None} - {selection.pairs}
     chosen = [
         f"--data {shlex.quote(selection.data.source)}",
-        f"--epochs {selection.epochs}" if selection.epochs is not None else "",
+        f"--epochs {selection.epochs}" if selection.epochs is not None and table.study.file is None else "",
         f"--pairs {selection.pairs}" if selection.pairs != PAPER_PAIRS else "",
         *(f"--test-pairs {number}" for number in sorted(tested)),
     ]
+    measured = max(run.measurements for run in runs)
+    every = all(run.measurements >= run.recipe.epochs for run in runs)
     parts = [
         *(() if table.study.chosen else chosen),
-        "--measurements every" if measured == longest > MEASUREMENTS else "",
+        "" if measured <= MEASUREMENTS else f"--measurements {'every' if every else measured}",
         f"--device {selection.device}" if selection.device != "cpu" else "",
     ]
     return "".join(f" {part}" for part in parts if part)

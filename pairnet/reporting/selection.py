@@ -3,6 +3,7 @@
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from pairnet.errors import ArgumentError, RecordError
@@ -39,6 +40,7 @@ class Selection:
     device: str
     epochs: int | None  # of every row of the paper's tables; None: each row's own
     left_out: tuple[str, ...]  # one line for each kind of run that does not belong here
+    folder: Path  # of the records, for the commands that repeat them
 
     @property
     def labelled(self) -> list[tuple[str, list[RunRecord]]]:
@@ -75,6 +77,7 @@ def choose(
     epochs: int | Literal["own", "most"] = "most",
     pairs: int | None = None,
     test_pairs: int | None = None,
+    folder: Path = Path("runs"),
 ) -> Selection:
     """The runs of `records` that belong together: the data set, number of pairs and setting with the most runs.
 
@@ -82,6 +85,7 @@ def choose(
     own: studies of one's own, whose rows may have numbers of pairs, folds and images of their own.
     epochs: of the rows of the tables, a number or each row's "own", or what most runs have.
     pairs, test_pairs: those of the page, if it is not to be what most runs have.
+    folder: that of the records.
     RecordError if there is no such record.
     """
     if not records:
@@ -129,6 +133,7 @@ def choose(
         device=context.device,
         epochs=length,
         left_out=(),
+        folder=folder,
     )
     shown = {record.fingerprint for record in selection.records}
     if not shown:

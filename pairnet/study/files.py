@@ -82,7 +82,12 @@ def read_study(path: Path) -> Study:
         _choose(head["compare"], {row.label: row for row in rows} | special, f"{path}: compare", "row")
     chosen = _typed(document.get("as_run", []), tuple[Chosen, ...], f"{path}: as_run")
     study = Study(name=path.stem, rows=tuple(rows), chosen=chosen, file=path, **head)
-    return replace(study, name=path.stem.removesuffix(f"-{study.digest}"))
+    if chosen and sorted(map(str, study.sources)) != sorted(str(each.rows) for each in chosen):
+        raise ArgumentError(
+            f"{path}: as_run: expected one for each source of images of the rows, got others: remove all"
+        )
+    name = path.stem.removesuffix(f"-{study.digest}")  # of a file that was kept beside another one of its name
+    return replace(study, name=name, title=document.get("title", name))
 
 
 def keep_file(study: Study, runs: Path) -> bool:
@@ -90,31 +95,43 @@ def keep_file(study: Study, runs: Path) -> bool:
 
     What was chosen for it is added at the end, so that the copy says all of what was run. It has the name of the file,
     or NAME-DIGEST.toml if a study that measures something else has that name there. One that measures the same replaces
-    the file that was kept before: its title or its number of draws has changed.
+    the file that was kept before: its title or its number of draws has changed, or an earlier version kept it without
+    what was chosen. ArgumentError if the file has [[as_run]] tables of its own.
     """
     if study.file is None:
         return False
     text = study.file.read_text(encoding="utf-8-sig").partition(_AS_RUN)[0] + _as_run(study.chosen)
-    for name in (f"{study.name}.toml", f"{study.name}-{study.digest}.toml"):
-        kept = runs / KEPT / name
-        if not kept.exists() or _digest_of(kept) == study.digest:
-            break
+    same = {study.digest, replace(study, chosen=()).digest}
+    names = [f"{study.name}-{study.digest}.toml", f"{study.name}.toml"]
+    kept = next((runs / KEPT / name for name in names if _digest_of(runs / KEPT / name) in same), None)
+    if kept is None:
+        kept = next((path for name in names[::-1] if not (path := runs / KEPT / name).exists()), runs / KEPT / names[0])
     if kept.exists() and kept.read_text(encoding="utf-8") == text:
         return False
     kept.parent.mkdir(parents=True, exist_ok=True)
     new = kept.with_name(f".{kept.name}.new")
     new.write_text(text, encoding="utf-8")
+    if _digest_of(new) != study.digest:
+        new.unlink()
+        raise ArgumentError(
+            f"{study.file}: expected no [[as_run]], which pairnet adds to its copies, got one: remove it"
+        )
     new.replace(kept)
     return True
 
 
 def _as_run(chosen: Collection[Chosen]) -> str:
-    """The [[as_run]] tables of a kept file; strings of JSON are strings of TOML."""
+    """The [[as_run]] tables of a kept file."""
     tables = (
-        "".join(f"{key} = {json.dumps(value)}\n" for key, value in asdict(each).items() if value is not None)
+        "".join(f"{key} = {_toml(value)}\n" for key, value in asdict(each).items() if value is not None)
         for each in chosen
     )
     return _AS_RUN * bool(chosen) + "".join(f"[[as_run]]\n{table}" for table in tables)
+
+
+def _toml(value: str | int) -> str:
+    """A string or a number in TOML: as in JSON, but for the character that only TOML escapes."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
 
 
 def _digest_of(path: Path) -> str:
@@ -126,14 +143,16 @@ def _digest_of(path: Path) -> str:
 
 
 def kept_files(runs: Path) -> list[Study]:
-    """The studies whose files are in a folder of runs; one that is damaged is skipped with a warning."""
-    found = []
+    """The studies whose files are in a folder of runs, each once; a damaged one is skipped with a warning."""
+    found: dict[tuple[str, str], Study] = {}
     for path in sorted((runs / KEPT).glob("[!.]*")):
         try:
-            found.append(read_study(path))
+            study = read_study(path)
         except (ArgumentError, NotationError) as error:
             warnings.warn(f"skipped {error}", stacklevel=2)
-    return found
+        else:
+            found.setdefault((study.name, study.digest), study)
+    return list(found.values())
 
 
 def kept_studies(runs: Path) -> list[Study]:

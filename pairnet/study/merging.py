@@ -7,12 +7,13 @@ from pathlib import Path
 import msgspec
 
 from pairnet.errors import RecordError
+from pairnet.records.collection import collect
 from pairnet.records.folders import RECORD, saved_folders
 from pairnet.records.reading import read_record
 from pairnet.records.record import RunRecord
 from pairnet.records.run import name_of
 from pairnet.records.store import RECORDS, Line, agree, extend, locked, read_stored
-from pairnet.study.files import keep_file, kept_files
+from pairnet.study.files import KEPT, keep_file, kept_files
 from pairnet.writing import current_file
 
 
@@ -52,7 +53,7 @@ def merge(folders: Sequence[Path], into: Path) -> Merged:
     for folder in folders:
         sources.setdefault(folder.resolve(), folder)
     sources.pop(into.resolve(), None)
-    if into.is_dir() and any(into.iterdir()) and not (saved_folders(into) or (into / RECORDS).exists()):
+    if into.is_dir() and _is_foreign(into):
         raise RecordError(
             f"expected `runs` to be a new folder, an empty one, or one with runs, got {into}, which holds other files: "
             "choose another folder"
@@ -89,6 +90,13 @@ def merge(folders: Sequence[Path], into: Path) -> Merged:
         networks=networks,
         studies=len(added_studies),
     )
+
+
+def _is_foreign(folder: Path) -> bool:
+    """Whether a folder holds something, but no runs, nor what a study leaves before its first one."""
+    ours = {".lock", KEPT, RECORDS, f".{RECORDS}.new"}
+    others = [path for path in folder.iterdir() if path.name not in ours]
+    return bool(others) and not collect(folder).records
 
 
 def _read(folder: Path) -> tuple[dict[str, _Entry], dict[str, bytes]]:

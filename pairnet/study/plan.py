@@ -10,7 +10,8 @@ from typing import Literal
 from pairnet.errors import ArgumentError
 from pairnet.models.paper import Printed
 from pairnet.models.variants import Variant, with_epochs
-from pairnet.records.run import MEASUREMENTS, PAPER_FOLDS, PAPER_PAIRS, Images, Run, nameless
+from pairnet.records.record import Count
+from pairnet.records.run import MEASUREMENTS, PAPER_FOLDS, PAPER_PAIRS, Images, Name, Run, nameless
 
 ABOVE, PAPERS_SQUARE, NOTHING = "row above", "square", "nothing"
 """What a study's rows can be compared with, apart from one of them: the row above, the paper's 2x2, nothing."""
@@ -57,9 +58,9 @@ class Chosen:
 
     rows: str | None = None  # one of `Study.sources`
     data: str  # source of the images, as load_dataset takes it
-    checksum: str  # of these images
-    pairs: int
-    test_pairs: int
+    checksum: Name  # of these images
+    pairs: Count
+    test_pairs: Count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +99,9 @@ class Study:
                 "recipe": row.variant.recipe.identity(),
                 "folds": self.folds_of(row),
                 "pairs": row.pairs or (chosen.pairs if chosen else self.pairs),
-                "test_pairs": row.test_pairs or (chosen.test_pairs if chosen else self.test_pairs),
+                "test_pairs": None
+                if self.folds_of(row)
+                else row.test_pairs or (chosen.test_pairs if chosen else self.test_pairs),
                 "data": chosen.checksum if chosen else row.data or self.data,
             }
             found.append(json.dumps(content, sort_keys=True))
@@ -106,8 +109,8 @@ class Study:
 
     @cached_property
     def digest(self) -> str:
-        """8 hexadecimal digits over what the study measures, and over the row that others are compared with."""
-        return hashlib.sha256("\n".join([*self.measures, self.compare]).encode()).hexdigest()[:8]
+        """8 hexadecimal digits over what the study measures."""
+        return hashlib.sha256("\n".join(self.measures).encode()).hexdigest()[:8]
 
     def folds_of(self, row: Row) -> int | None:
         """Number of folds that each draw of a row is split into; None: it is tested on test pairs."""

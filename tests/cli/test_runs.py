@@ -244,3 +244,12 @@ def test_nothing_is_deleted_without_a_selection_or_consent(pairnet, tmp_path):
     assert (tmp_path / "runs" / RECORDS).read_bytes() == before
     assert pairnet("runs", "delete", "--all", "--yes")[0] == 0
     assert read_records(tmp_path / "runs") == []
+
+
+def test_a_damaged_network_is_deleted_by_its_name_and_once(pairnet, tmp_path):
+    folder = tmp_path / "runs" / "fc_3-1"
+    save(folder, record(variant=find_variant("fc_3")))
+    (folder / "record.json").write_text("{}")
+    status, out, err = pairnet("runs", "delete", "fc_3-1", folder, "--yes")
+    assert (status, out, "saved network: runs/fc_3-1" in err) == (0, "deleted 1 saved network\n", True)
+    assert not folder.exists()

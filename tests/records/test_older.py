@@ -1,6 +1,7 @@
 """Records that schemas 1 and 2 wrote: read whole, matched by what they ran, and never run again."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -43,9 +44,27 @@ def test_every_old_record_is_read_with_its_whole_run(old):
         assert (run.pairs, run.own_seeds, record.measurements, run.device) == (40, None, 1, "cpu")
 
 
-def test_fingerprints_of_schema_2_are_those_of_today():
+def test_records_of_schema_2_are_those_of_today_with_all_that_they_hold():
     for line in FOLDERS[2].read_text().splitlines():
-        assert read_record(line).fingerprint == json.loads(line)["fingerprint"]
+        old, record = json.loads(line), json.loads(json.dumps(asdict(read_record(line))))
+        assert record["fingerprint"] == old["fingerprint"]
+        if "failure" not in old:
+            for key in ("wrong", "answers_sha256", "weights_sha256", "calibration", "epochs", "mean", "std", "seconds"):
+                assert record[key] == old[key]
+            assert record["run"]["images"] == old["data"]
+            assert {**record["environment"], "device": "cpu"} == old["environment"]
+
+
+def test_the_card_of_an_old_record_is_kept():
+    old = json.loads(FOLDERS[2].read_text().splitlines()[0])
+    old["environment"]["gpu"] = {"name": "a card", "driver": "1", "cuda": "2"}
+    assert read_record(json.dumps(old)).environment.gpu.name == "a card"
+
+
+@pytest.mark.parametrize("change", [{"fold": 7}, {"pairs": 1, "fold": 0}, {"seeds": {"weights": -1}}], ids=str)
+def test_an_old_record_of_no_run_is_refused_in_one_line(change):
+    with pytest.raises(RecordError, match="expected a record of a run, got something else"):
+        read_record(json.dumps({**json.loads(FOLDERS[2].read_text().splitlines()[0]), **change}))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import msgspec
+import numpy as np
 import pytest
 from record_examples import IMAGES, record
 
@@ -148,3 +149,30 @@ def test_a_run_from_json_is_the_same_and_as_bounded():
         assert msgspec.json.decode(text, type=Run) == run
         with pytest.raises(msgspec.ValidationError, match="expected `pairs` of at least 1, got 0"):
             msgspec.json.decode(text.replace(b'"pairs":100', b'"pairs":0'), type=Run)
+
+
+def test_numbers_of_numpy_are_whole_numbers_and_others_are_refused():
+    assert replace(RUN, seed=np.int64(1), pairs=np.int32(100)).fingerprint == replace(RUN, seed=1).fingerprint
+    for wrong in (20.0, float("nan"), "20"):
+        with pytest.raises(ArgumentError, match="expected `pairs` to be a whole number"):
+            replace(RUN, pairs=wrong)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"variant": "w_net"}, "`variant` to be Variant, got str: give find_variant"),
+        ({"images": "mnist"}, "`images` to be Images, got str: give dataset.images"),
+        ({"device": ""}, "`device`"),
+    ],
+)
+def test_values_of_another_kind_are_refused_with_what_to_give(change, reason):
+    with pytest.raises(ArgumentError, match=reason):
+        replace(RUN, **change)
+
+
+def test_runs_of_one_setting_do_not_differ_in_what_does_not_count():
+    tested = [replace(RUN, folds=folds, test_pairs=pairs) for folds, pairs in ((4, 100), (7, None))]
+    assert len({run.setting for run in tested}) == 1
+    elsewhere = replace(RUN, images=replace(IMAGES, name="another name", source="elsewhere"))
+    assert elsewhere.setting == RUN.setting

@@ -36,7 +36,9 @@ def test_records_are_read_in_their_order(tmp_path):
 def test_a_half_written_last_line_is_ignored_and_removed_by_the_next_write(tmp_path, lost):
     append(tmp_path, record(0))
     path = tmp_path / RECORDS
-    path.write_bytes(path.read_bytes() + record(1).to_json().encode()[:-lost] + b"x" * (lost > 1000) * 70_000)
+    path.write_bytes(
+        path.read_bytes() + record(1).to_json().encode()[:-lost] + (b'{"schema": ' + b"x" * 70_000) * (lost > 1000)
+    )
     assert read_records(tmp_path) == [record(0)]
     append(tmp_path, record(2))
     assert read_records(tmp_path) == [record(0), record(2)]
@@ -145,3 +147,21 @@ def test_a_full_disk_names_the_file_and_loses_no_earlier_record(tmp_path, monkey
             append(tmp_path, record(1))
     assert error.value.filename == str(tmp_path / RECORDS)
     assert record(0) in read_records(tmp_path)
+
+
+@pytest.mark.parametrize("text", ['{"my": "data"}', "thesis", '{"schemas": 3'])
+def test_the_end_of_somebody_elses_file_is_not_removed(tmp_path, text):
+    (tmp_path / RECORDS).write_text(text)
+    for step in (lambda: append(tmp_path, record(0)), lambda: read_records(tmp_path)):
+        with pytest.raises(RecordError, match=r"records\.jsonl to end in a record, got something else"):
+            step()
+    assert (tmp_path / RECORDS).read_text() == text
+
+
+def test_failures_are_removed_apart_from_records(tmp_path):
+    append(tmp_path, failed(record(0)))
+    append(tmp_path, record(0))
+    append(tmp_path, failed(record(1)))
+    assert remove(tmp_path, set(), failed={record(0).fingerprint, record(1).fingerprint}) == 2
+    assert read_records(tmp_path) == [record(0)]
+    assert remove(tmp_path, {record(0).fingerprint}) == 1

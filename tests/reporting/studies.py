@@ -52,6 +52,7 @@ def rows(
                     "images": MNIST,
                     "fold": fold,
                     "folds": folds,
+                    "measurements": row.variant.recipe.epochs,
                     "accuracy": round(shifted, 6),
                     "epochs": epochs(row.variant.recipe.epochs, round(shifted, 6)),
                     "calibration": bins(1000 if fold is None else 1000 // folds),

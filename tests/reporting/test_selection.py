@@ -10,6 +10,7 @@ from reporting.studies import MNIST, epochs, relabelled, rows
 from pairnet.errors import RecordError
 from pairnet.models.variants import find_variant, with_epochs
 from pairnet.reporting.selection import choose
+from pairnet.study.files import read_study
 
 NAMES = ("cnn_base", "no_w_net", "w_net", "a_net", "a_w_net", "final_model", "a_w_net_bn", "final_model_bn")
 THREE = dict.fromkeys(NAMES, (0.8, 0.81, 0.82))
@@ -147,3 +148,26 @@ def test_a_number_of_epochs_that_was_asked_for_chooses_the_pairs_too():
     records = [*(trained(3, 300, seed) for seed in range(4)), trained(50, 1000, 0)]
     assert choose(records).pairs == 300
     assert choose(records, epochs=50).pairs == 1000
+
+
+@pytest.mark.parametrize("name", ["3", "order", "mine"])
+def test_a_study_of_ones_own_never_has_the_name_of_a_table(tmp_path, name):
+    path = tmp_path / f"{name}.toml"
+    path.write_text('title = "Own"\n[[rows]]\nvariant = "w_net"\nset = { epochs = 7 }\n')
+    own = read_study(path)
+    short = with_epochs(find_variant("w_net"), 7)
+    mine = [record(draw, variant=short, label="w_net", images=MNIST, epochs=epochs(7, 0.7)) for draw in range(3)]
+    selection = choose([*rows("3", THREE), *mine], own=[own])
+    names = [table.study.name for table in selection.tables]
+    assert names == [name if name == "mine" else f"{name}-{own.digest}", "3"]
+    assert [len(each) for table in selection.tables[:1] for each in table.rows.values()] == [3]
+    assert list(selection.tables[1].rows) == list(THREE)
+    labels = [label for label, _ in selection.labelled]
+    assert len(labels) == len(set(labels))  # a label stands for one setting
+
+
+def test_rows_without_images_of_their_own_take_those_of_the_page(tmp_path):
+    (tmp_path / "mine.toml").write_text('[[rows]]\nvariant = "fc_1"\n')
+    other = [record(draw, images=replace(MNIST, checksum="e" * 64), label="fc_1") for draw in range(2)]
+    selection = choose([*rows("3", THREE), *other], own=[read_study(tmp_path / "mine.toml")])
+    assert [table.study.name for table in selection.tables] == ["3"]

@@ -1,6 +1,7 @@
 """Study files: rows, settings and grids are expanded; each mistake is one line with the key's path and a remedy."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from pairnet.models import paper
 from pairnet.models.recipes import Warp
 from pairnet.models.variants import find_variant
 from pairnet.study.files import KEPT, keep_file, kept_studies, read_study
-from pairnet.study.plan import plan
+from pairnet.study.plan import Chosen, plan
 from pairnet.study.tables import NAMES
 
 EXAMPLE = """
@@ -237,7 +238,7 @@ def test_two_different_studies_of_one_name_are_both_kept(tmp_path):
     assert sorted(kept(tmp_path, ONE, TWO, ONE)) == [["a_net"], ["w_net"]]
 
 
-@pytest.mark.parametrize("change", ['title = "another"\n', "draws = 3\n", "# a comment\n"])
+@pytest.mark.parametrize("change", ['title = "another"\n', "draws = 3\n", 'compare = "nothing"\n', "# a comment\n"])
 def test_a_study_that_measures_the_same_replaces_its_file(tmp_path, change):
     assert kept(tmp_path, ONE, change + ONE) == [["w_net"]]
     assert (tmp_path / "runs" / KEPT / "my.toml").read_text() == change + ONE
@@ -260,7 +261,6 @@ def test_a_study_is_not_hidden_by_another_with_the_same_rows(tmp_path):
         "test_pairs = 20\n",
         "folds = 2\n",
         'data = "glyphs"\n',
-        'compare = "nothing"\n',
         "",
         "set = { epochs = 3 }\n",
         'label = "mine"\n',
@@ -282,3 +282,62 @@ def test_the_example_in_the_documents_is_the_study_whose_results_they_show():
     assert len(plan(study, IMAGES, draws=study.draws)) == 168
     results = (Path(__file__).parents[2] / "docs" / "results.md").read_text()
     assert all(f"| {row.label} |" in results for row in study.rows)
+
+
+def chosen(**changes):
+    usual = {"data": "glyphs:20:0", "checksum": "c", "pairs": 10, "test_pairs": 9}
+    return Chosen(**{**usual, **changes})
+
+
+def test_the_kept_file_says_what_was_chosen_and_is_read_as_it_was_run(tmp_path):
+    path, runs = tmp_path / "my.toml", tmp_path / "runs"
+    path.write_text("\ufeff" + ONE, encoding="utf-8")
+    for data in ("glyphs:20:0", 'idx:/home/me/em\U0001f600\x7f " x'):
+        study = replace(read_study(path), chosen=(chosen(data=data, checksum=data),))
+        assert keep_file(study, runs)
+        assert not keep_file(study, runs)
+        assert study in [replace(kept, file=None) for kept in kept_studies(runs)]
+    again = kept_studies(runs)[0]
+    assert not keep_file(again, runs)  # the copy itself is run
+
+
+def test_a_file_that_an_earlier_version_kept_is_replaced_by_what_was_chosen(tmp_path):
+    path, runs = tmp_path / "my.toml", tmp_path / "runs"
+    path.write_text(ONE)
+    keep_file(read_study(path), runs)
+    keep_file(replace(read_study(path), chosen=(chosen(),)), runs)
+    (kept,) = kept_studies(runs)
+    assert kept.chosen == (chosen(),)
+    keep_file(replace(read_study(path), chosen=(chosen(pairs=4),)), runs)
+    assert sorted(study.chosen[0].pairs for study in kept_studies(runs)) == [4, 10]
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        ('data = "x"\nchecksum = "c"\npairs = -3\ntest_pairs = 1\n', "as_run"),
+        ('data = "x"\nchecksum = ""\npairs = 3\ntest_pairs = 1\n', "as_run"),
+        ('rows = "zz"\ndata = "x"\nchecksum = "c"\npairs = 3\ntest_pairs = 1\n', "one for each source of images"),
+    ],
+)
+def test_what_was_chosen_is_checked_when_it_is_read(tmp_path, table, reason):
+    path = tmp_path / "my.toml"
+    path.write_text(f"{ONE}[[as_run]]\n{table}")
+    with pytest.raises(ArgumentError, match=reason):
+        read_study(path)
+
+
+def test_as_run_in_a_file_of_ones_own_is_refused_and_nothing_is_kept(tmp_path):
+    path = tmp_path / "my.toml"
+    path.write_text(f'{ONE}[[as_run]]\ndata = "x"\nchecksum = "c"\npairs = 3\ntest_pairs = 1\n')
+    with pytest.raises(ArgumentError, match="which pairnet adds to its copies"):
+        keep_file(replace(read_study(path), chosen=(chosen(),)), tmp_path / "runs")
+    assert list((tmp_path / "runs" / KEPT).iterdir()) == []
+
+
+def test_pairs_for_testing_are_no_part_of_a_cross_validated_study(tmp_path):
+    path = tmp_path / "my.toml"
+    path.write_text(f"folds = 2\n{ONE}")
+    study = read_study(path)
+    assert replace(study, chosen=(chosen(),)).digest == replace(study, chosen=(chosen(test_pairs=2),)).digest
+    assert replace(study, chosen=(chosen(),)).digest != replace(study, chosen=(chosen(checksum="d"),)).digest

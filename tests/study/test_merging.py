@@ -274,3 +274,13 @@ def test_a_folder_of_other_files_is_refused_and_left_as_it_is(folder, tmp_path, 
     with pytest.raises(RecordError, match=r"one with runs, got .*mine, which holds other files: choose another"):
         merge([folder("one", record(0))], tmp_path / "mine")
     assert [(path.name, path.read_text()) for path in (tmp_path / "mine").iterdir()] == [(name, "mine")]
+
+
+def test_what_a_study_leaves_before_its_first_run_is_a_folder_of_runs(folder, tmp_path):
+    (tmp_path / "begun" / KEPT).mkdir(parents=True)
+    (tmp_path / "begun" / ".lock").touch()
+    assert merge([folder("one", record(0))], tmp_path / "begun").added == 1
+    (tmp_path / "other" / "sub").mkdir(parents=True)
+    (tmp_path / "other" / "sub" / RECORD).write_text("{}")
+    with pytest.warns(UserWarning, match="skipped"), pytest.raises(RecordError, match="which holds other files"):
+        merge([tmp_path / "one"], tmp_path / "other")
