@@ -6,7 +6,6 @@ whose names begin with Charted.
 """
 
 import ctypes
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -80,7 +79,7 @@ def with_progress(steps: Sequence[Step], description: str) -> Iterable[Step]:
 def has_gpu_driver() -> bool:
     """Whether an NVIDIA driver is installed; fast enough to check while asv imports the suite."""
     try:
-        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        ctypes.CDLL("libcuda.so.1")
     except OSError:
         return False
     return True

@@ -19,11 +19,8 @@ if TYPE_CHECKING:
 @contextmanager
 def interrupt_not_echoed() -> Iterator[None]:
     """Keeps a terminal from showing ^C, which would move the rows of a display by a line."""
-    try:
-        import termios
-    except ImportError:  # Windows
-        yield
-        return
+    import termios
+
     try:
         before = termios.tcgetattr(sys.stdin.fileno())
     except (termios.error, OSError, ValueError):  # standard input is no terminal

@@ -38,7 +38,7 @@ class Drawing:
     group: str = ""  # drawings of one group stand together under this heading; empty for none
     caption: str = ""
     description: str  # for those who cannot see it
-    draw: Callable[[], Figure]  # each time anew: a report holds one at a time
+    draw: Callable[[], Figure]  # draws it again each time: a report holds one figure at once
 
 
 def drawings(report: Report) -> list[Drawing]:

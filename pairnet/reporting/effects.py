@@ -8,7 +8,7 @@ from itertools import pairwise
 from pairnet.errors import RecordError
 from pairnet.records.run import Draw
 from pairnet.reporting.comparison import Comparison, compare_draws, holm
-from pairnet.reporting.selection import Selection, TableRuns
+from pairnet.reporting.selection import Selection, StudyRuns
 from pairnet.reporting.summaries import finished_draws
 from pairnet.study.plan import ABOVE, NOTHING, PAPERS_SQUARE
 
@@ -79,7 +79,7 @@ def families(selection: Selection) -> tuple[Family, ...]:
     return tuple(family for family in found if family.effects)
 
 
-def _family_of(table: TableRuns, draws: Mapping[str, Draws]) -> Family:
+def _family_of(table: StudyRuns, draws: Mapping[str, Draws]) -> Family:
     """The comparisons that a study asks for; rows on other pairs than the one to compare with are left out."""
     study, labels = table.study, [row.label for row in table.study.rows]
     if study.compare == NOTHING:

@@ -8,7 +8,7 @@ from pathlib import Path
 from pairnet.models.recipes import Recipe
 from pairnet.records.record import RunRecord
 from pairnet.records.run import MEASUREMENTS, PAPER_PAIRS
-from pairnet.reporting.selection import Selection, TableRuns
+from pairnet.reporting.selection import Selection, StudyRuns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,12 +93,12 @@ def _commands(selection: Selection) -> Iterator[str]:
         yield f"pairnet train {records[0].run.variant.name}, with the structure and recipe of {label} in a file"
 
 
-def _draws(table: TableRuns) -> int:
+def _draws(table: StudyRuns) -> int:
     """Number of draws that holds every draw of a table: its largest seed, and one."""
     return 1 + max(record.run.seed for records in table.rows.values() for record in records)
 
 
-def _options(selection: Selection, table: TableRuns) -> str:
+def _options(selection: Selection, table: StudyRuns) -> str:
     """The options of a study that are not what the study itself says: a kept file says what was chosen for it."""
     runs = [record.run for rows in table.rows.values() for record in rows]
     tested = {run.tested for run in runs if run.fold is None} - {selection.pairs}

@@ -17,7 +17,7 @@ from pairnet.reporting.equivalence import LEVEL, MARGIN
 from pairnet.reporting.figures.history import ENOUGH
 from pairnet.reporting.mistakes import Mistakes, find_mistakes
 from pairnet.reporting.origins import Origins, origins_of
-from pairnet.reporting.selection import Selection, TableRuns
+from pairnet.reporting.selection import Selection, StudyRuns
 from pairnet.reporting.summaries import Summary, interval_text, summarise, unlike_the_paper
 from pairnet.study.plan import Row, Study
 from pairnet.wording import capitalised, counted
@@ -136,7 +136,7 @@ def gather(selection: Selection, *, margin: float = MARGIN, images: Sequence[Dat
     )
 
 
-def _table(table: TableRuns, margin: float) -> Table:
+def _table(table: StudyRuns, margin: float) -> Table:
     return Table(
         study=table.study,
         summaries=tuple(summarise(table.study, table.rows, margin=margin)),

@@ -18,7 +18,7 @@ from pairnet.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)
-class TableRuns:
+class StudyRuns:
     """A study that is shown, with the records of those of its rows that have any."""
 
     study: Study  # its name is that of no other one on the page
@@ -33,7 +33,7 @@ class Selection:
     study of one's own may have images and numbers of pairs of its own.
     """
 
-    tables: tuple[TableRuns, ...]
+    tables: tuple[StudyRuns, ...]
     others: dict[str, list[RunRecord]]  # networks of no table, by label; each label has one setting
     data: Images  # of every row that does not state its own
     pairs: int
@@ -107,7 +107,7 @@ def choose(
         device=first.device,
     )
     settings = by_setting(records if not isinstance(epochs, int) else asked)
-    mine = [TableRuns(study=study, rows=_rows(study, settings, context, epochs=None)) for study in distinct(own)]
+    mine = [StudyRuns(study=study, rows=_rows(study, settings, context, epochs=None)) for study in distinct(own)]
     tables = tuple(studies().values())
     lengths = _lengths(tables, kept)
     in_tables = [each for each in kept if each.fingerprint in lengths]
@@ -121,7 +121,7 @@ def choose(
         for record in in_tables
         if lengths[record.fingerprint] == length or (length is not None and record.run.recipe.epochs == length)
     ]
-    filled = [TableRuns(study=each, rows=_rows(each, by_setting(in_tables), context, epochs=length)) for each in tables]
+    filled = [StudyRuns(study=each, rows=_rows(each, by_setting(in_tables), context, epochs=length)) for each in tables]
     shown_tables = _unmixed([table for table in mine if table.rows], list(_fullest(mine, filled)))
     in_mine = {record.fingerprint for table in mine for rows in table.rows.values() for record in rows}
     foreign = [each for each in kept if each.fingerprint not in {*lengths, *in_mine}]
@@ -232,7 +232,7 @@ def _lengths(tables: Sequence[Study], records: Sequence[RunRecord]) -> dict[str,
     return found
 
 
-def _fullest(own: Sequence[TableRuns], tables: Sequence[TableRuns]) -> Iterator[TableRuns]:
+def _fullest(own: Sequence[StudyRuns], tables: Sequence[StudyRuns]) -> Iterator[StudyRuns]:
     """Tables that have a row which no fuller one shows: runs of Table III alone do not begin the ablation table.
 
     A study of one's own is always shown, and a table all of whose runs it has is not.
@@ -249,7 +249,7 @@ def _fullest(own: Sequence[TableRuns], tables: Sequence[TableRuns]) -> Iterator[
     return (table for table in tables if table.study.name in shown)
 
 
-def _unmixed(own: Sequence[TableRuns], tables: Sequence[TableRuns]) -> tuple[TableRuns, ...]:
+def _unmixed(own: Sequence[StudyRuns], tables: Sequence[StudyRuns]) -> tuple[StudyRuns, ...]:
     """The studies of a page, so that a label stands for the same runs in each of them.
 
     A row of a study of one's own whose label another study has for something else gets the name of its study too.
@@ -269,7 +269,7 @@ def _unmixed(own: Sequence[TableRuns], tables: Sequence[TableRuns]) -> tuple[Tab
             rows=tuple(replace(row, label=names.get(row.label, row.label)) for row in table.study.rows),
             compare=names.get(table.study.compare, table.study.compare),
         )
-        found.append(TableRuns(study=study, rows={names.get(label, label): rows for label, rows in table.rows.items()}))
+        found.append(StudyRuns(study=study, rows={names.get(label, label): rows for label, rows in table.rows.items()}))
     return (*found, *tables)
 
 

@@ -86,7 +86,7 @@ def read_study(path: Path) -> Study:
         raise ArgumentError(
             f"{path}: as_run: expected one for each source of images of the rows, got others: remove all"
         )
-    name = path.stem.removesuffix(f"-{study.digest}")  # of a file that was kept beside another one of its name
+    name = path.stem.removesuffix(f"-{study.digest}")  # of a file that was kept next to another one of its name
     return replace(study, name=name, title=document.get("title", name))
 
 

@@ -81,7 +81,7 @@ def test_a_variant_of_the_file_trains_by_itself(pairnet):
         (("study", "my.toml", "--engine", "rey"), "expected --engine to be processes, stacked or ray"),
         (("study", "my.toml", "--shard", "3/2"), "expected --shard to be I/N"),
         (("study",), "expected a study file, or --table for one of the paper, got none"),
-        (("study", "my.toml", "--epochs", 3), "expected the numbers of --epochs in my.toml, got 3 beside it"),
+        (("study", "my.toml", "--epochs", 3), "expected the numbers of --epochs in my.toml, got 3 as an option"),
         (("study", "my.toml", "--table", "3"), "expected a study file or --table, got both"),
         (("reproduce", "my.toml", "--table", "1"), "expected a study file or --table, got both"),
     ],
