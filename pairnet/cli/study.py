@@ -83,7 +83,7 @@ def study(
     """
     if file is not None and epochs is not None:
         raise ArgumentError(
-            f"expected the numbers of `epochs` in {file}, got {epochs} as an option: write set = {{ epochs = {epochs} }}"
+            f"expected the numbers of `epochs` in {file}, got {epochs}: write set = {{ epochs = {epochs} }}"
         )
     table = "3" if table is None and file is None and context.info_name == REPRODUCE else table
     request = Request(

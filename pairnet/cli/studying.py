@@ -1,7 +1,7 @@
 """Computes studies and shows their tables: what `pairnet reproduce` and `pairnet study` share."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from pairnet.data.sources import Dataset
     from pairnet.records.record import FailedRun, RunRecord
     from pairnet.records.run import Run
+    from pairnet.records.store import Stored
     from pairnet.reporting.summaries import Summary
+    from pairnet.study.events import Engine
     from pairnet.study.plan import Chosen, Study
 
 
@@ -125,70 +127,81 @@ def compute(request: Request) -> None:
 
     TrainingError, at the end, if runs failed.
     """
-    from pairnet.cli.study_display import display_of
-    from pairnet.records.store import RECORDS
-    from pairnet.reporting.summaries import by_row, summarise, unlike_the_paper
+    from pairnet.records.store import opened
+    from pairnet.reporting.summaries import summarise, unlike_the_paper
     from pairnet.study.budget import limits
     from pairnet.study.files import keep_file
-    from pairnet.study.running import choose_engine, recorded, run_study
+    from pairnet.study.running import choose_engine
 
     parts = plan_parts(request)
     engines = [
         choose_engine(request.engine, part.planned, part.dataset, workers=request.jobs, address=request.address)
         for part in parts
     ]
-    for study in as_run(request, parts):  # everything is checked
-        keep_file(study, request.runs)
     failures: list[FailedRun] = []
     results: dict[str, Any] = {}
-    remaining = limits(request.minutes, sum(bool(part.planned) for part in parts))
-    for study in request.studies:
-        rows: dict[str, list[RunRecord]] = {}
-        for part, engine in (
-            (part, engine) for part, engine in zip(parts, engines, strict=True) if part.study is study
-        ):
-            answers: Sequence[RunRecord | None] = ()
-            count, of = len(part.planned), f"shard {request.shard}, " if request.shard else ""
-            if part.planned:
-                how = f"{engine.manner} on {part.planned[0].device}"
-                whole = f" of {len(part.every)}" if request.shard else ""
-                note(f"{study.title}: {of}{count}{whole} runs, {how}, records in {request.runs / RECORDS}")
-                begun, limit = time.monotonic(), next(remaining)
-                with display_of(console(stderr=True), study, part.planned, minutes=limit) as display:
-                    result = run_study(
-                        part.planned,
-                        part.dataset,
-                        request.runs,
-                        engine=engine,
-                        retry_failed=request.retry_failed,
-                        minutes=limit,
-                        on_event=display,
-                    )
-                if result.left:
-                    ours, left = ({run.seed for run in some} for some in (part.planned, result.left))
-                    took = f"{(time.monotonic() - begun) / 60:.1f} minutes"
-                    note(f"draws done: {len(ours - left)} of {len(ours)}, after {took}; the same command continues")
-                failures += result.failures
-                answers = result.records
-            else:
-                note(f"{study.title}: {of}none of {len(part.every)} runs")
-            if request.shard:
-                answers = recorded(part.every, request.runs)
-            rows.update(by_row(study, [run.name for run in part.every], answers))
-        summaries = summarise(study, rows)
-        results[study.name] = [asdict(summary) for summary in summaries]
-        if not request.as_json and summaries:
-            _print(study, summaries, rows, unlike_the_paper(study, rows), markdown=request.markdown)
-    if request.as_json:
-        print_json(results)
-    if request.report:
-        _report(request, parts)
+    with opened(request.runs) as stored:  # everything is checked, and the records are read once
+        for study in as_run(request, parts):
+            keep_file(study, request.runs)
+        remaining = limits(request.minutes, sum(bool(part.planned) for part in parts))
+        for study in request.studies:
+            rows: dict[str, list[RunRecord]] = {}
+            for part, engine in zip(parts, engines, strict=True):
+                if part.study is study:
+                    found, failed = _compute_part(request, part, engine, stored, remaining)
+                    rows |= found
+                    failures += failed
+            summaries = summarise(study, rows)
+            results[study.name] = [asdict(summary) for summary in summaries]
+            if not request.as_json and summaries:
+                _print(study, summaries, rows, unlike_the_paper(study, rows), markdown=request.markdown)
+        if request.as_json:
+            print_json(results)
+        if request.report:
+            _report(request, parts, stored)
     if failures:
         raise TrainingError(
             f"{len(failures)} of {sum(len(part.planned) for part in parts)} runs failed, the first: "
             f"{failures[0].label}: {failures[0].error}; the finished runs are kept, `retry_failed` runs the failed "
             "ones again"
         )
+
+
+def _compute_part(
+    request: Request, part: Part, engine: "Engine", stored: "Stored", remaining: "Iterator[float | None]"
+) -> "tuple[dict[str, list[RunRecord]], Sequence[FailedRun]]":
+    """Computes the runs of one part -> the records of its rows, and the runs that failed."""
+    from pairnet.cli.study_display import display_of
+    from pairnet.records.store import RECORDS
+    from pairnet.reporting.summaries import by_row
+    from pairnet.study.running import recorded, run_study
+
+    study, labels = part.study, [run.name for run in part.every]
+    count, of = len(part.planned), f"shard {request.shard}, " if request.shard else ""
+    if not part.planned:
+        note(f"{study.title}: {of}none of {len(part.every)} runs")
+        return by_row(study, labels, recorded(part.every, stored)), ()
+    how = f"{engine.manner} on {part.planned[0].device}"
+    whole = f" of {len(part.every)}" if request.shard else ""
+    note(f"{study.title}: {of}{count}{whole} runs, {how}, records in {request.runs / RECORDS}")
+    begun, limit = time.monotonic(), next(remaining)
+    with display_of(console(stderr=True), study, part.planned, minutes=limit) as display:
+        result = run_study(
+            part.planned,
+            part.dataset,
+            request.runs,
+            engine=engine,
+            retry_failed=request.retry_failed,
+            minutes=limit,
+            on_event=display,
+            stored=stored,
+        )
+    if result.left:
+        ours, left = ({run.seed for run in some} for some in (part.planned, result.left))
+        took = f"{(time.monotonic() - begun) / 60:.1f} minutes"
+        note(f"draws done: {len(ours - left)} of {len(ours)}, after {took}; the same command continues")
+    answers = recorded(part.every, stored) if request.shard else result.records
+    return by_row(study, labels, answers), result.failures
 
 
 def _print(
@@ -218,13 +231,13 @@ def _print(
     printed.print()
 
 
-def _report(request: Request, parts: Sequence[Part]) -> None:
+def _report(request: Request, parts: Sequence[Part], stored: "Stored") -> None:
     """Writes the page about all runs in the folder that have the setting of these; notes its path, or why not."""
     from pairnet.cli.report import PAGE, write_page
     from pairnet.records.collection import collect
     from pairnet.study.files import kept_files
 
-    every = list(collect(request.runs).records.values())
+    every = list(collect(request.runs, stored=stored).records.values())
     first = next((part.every[0] for part in parts if part.every), None)
     if first is None or not every:
         return

@@ -11,7 +11,7 @@ from pairnet.records.folders import RECORD, saved_folders
 from pairnet.records.reading import read_record
 from pairnet.records.record import FailedRun, RunRecord
 from pairnet.records.settings import by_setting, describe
-from pairnet.records.store import read_stored
+from pairnet.records.store import Stored, read_stored
 from pairnet.writing import current_file
 
 SHOWN = 3
@@ -25,20 +25,19 @@ class Collected:
     records: dict[str, RunRecord]
     failures: dict[str, FailedRun]  # runs that failed and did not succeed later
     folders: dict[str, tuple[Path, ...]]  # that hold the network of a run, where it was saved
-    studied: frozenset[str]  # runs with a line among the records, not only with a folder
 
 
-def collect(runs: Path, *, strict: bool = False) -> Collected:
+def collect(runs: Path, *, strict: bool = False, stored: Stored | None = None) -> Collected:
     """The runs in `runs`. The damaged record of a saved network is skipped with a warning.
 
-    RecordError if `runs` is no folder, or for an invalid line among its records; if `strict`, also for what would be
-    skipped.
+    stored: what the folder's file of records holds, if it has been read. RecordError if `runs` is no folder, or for an
+    invalid line among its records; if `strict`, also for what would be skipped.
     """
     if not runs.is_dir():
         raise RecordError(
             f"expected `runs` to be a folder, got {runs}: `pairnet train` and `pairnet reproduce` make it"
         )
-    stored = read_stored(runs)
+    stored = stored or read_stored(runs)
     records, folders = dict(stored.records), dict[str, tuple[Path, ...]]()
     for folder in saved_folders(runs):
         path = current_file(folder, RECORD)
@@ -52,7 +51,7 @@ def collect(runs: Path, *, strict: bool = False) -> Collected:
         if isinstance(record, RunRecord):
             records.setdefault(record.fingerprint, record)
             folders[record.fingerprint] = (*folders.get(record.fingerprint, ()), folder)
-    return Collected(records=records, failures=stored.failures, folders=folders, studied=frozenset(stored.records))
+    return Collected(records=records, failures=stored.failures, folders=folders)
 
 
 def not_found(row: str, records: Sequence[RunRecord], runs: Path) -> RecordError:

@@ -184,6 +184,13 @@ def _replace(path: Path, lines: Iterable[bytes]) -> None:
 
 
 @contextmanager
+def opened(folder: Path) -> Iterator[Stored]:
+    """Holds `folder` as `locked` does -> what it holds, read once for everything that is done with it."""
+    with locked(folder):
+        yield read_stored(folder)
+
+
+@contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Holds `folder` (created if missing) for one writer at a time.  RecordError if another program holds it."""
     folder.mkdir(parents=True, exist_ok=True)

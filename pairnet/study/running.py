@@ -1,7 +1,7 @@
 """Runs a study: everything that its folder does not hold yet, on an engine, resumable at any moment."""
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +52,7 @@ def run_study(
     retry_failed: bool = False,
     minutes: float | None = None,
     on_event: Callable[[Event | Kept], None] | None = None,
+    stored: store.Stored | None = None,
 ) -> StudyResult:
     """Computes those of `runs` that `folder` holds no record of, and returns the records of all.
 
@@ -63,6 +64,9 @@ def run_study(
     With `minutes`, as many whole draws (all runs of one seed) are computed as are expected to end in that time, and at
     least one; `left` of the result names the other runs. The same call computes them later.
 
+    `stored` is what `store.opened(folder)` yields, for several studies in a folder that is read once; new records are
+    added to it.
+
     RecordError if `folder` is in use or holds an invalid line, before anything runs. WorkerError if a worker process
     dies. DataError for a run of other images than those of `dataset` or of the engine. ArgumentError for a run that
     they are too few for, and for `minutes` that are not finite or not above 0.
@@ -73,8 +77,7 @@ def run_study(
         check_images(run, dataset)
     engine = engine or default_engine(runs, dataset)
     report = on_event or (lambda event: None)
-    with store.locked(folder):
-        stored = store.read_stored(folder)
+    with nullcontext(stored) if stored is not None else store.opened(folder) as stored:
         records, failures = dict(stored.records), {} if retry_failed else dict(stored.failures)
         missing: dict[str, Run] = {}
         for run in runs:
@@ -87,10 +90,12 @@ def run_study(
                 if isinstance(event, Finished):
                     store.append(folder, event.record)
                     records[event.record.fingerprint] = event.record
+                    stored.records[event.record.fingerprint] = event.record
+                    stored.failures.pop(event.record.fingerprint, None)
                 elif isinstance(event, Failed):
                     failure = _failure(event, engine)
                     store.append(folder, failure)
-                    failures[failure.fingerprint] = failure
+                    failures[failure.fingerprint] = stored.failures[failure.fingerprint] = failure
                 report(event)
         for run in runs:  # the same run under several labels is computed once
             again = run is not missing.get(run.fingerprint, run)
@@ -106,13 +111,9 @@ def run_study(
     )
 
 
-def recorded(runs: Sequence[Run], folder: Path | str) -> tuple[RunRecord | None, ...]:
-    """The record of each run, measured as often as the run asks; None for one that `folder` holds no such record of.
-
-    RecordError if `folder` holds an invalid line.
-    """
-    records = store.read_stored(Path(folder)).records
-    return tuple(_answer(run, records) for run in runs)
+def recorded(runs: Sequence[Run], stored: store.Stored) -> tuple[RunRecord | None, ...]:
+    """The record of each run, measured as often as the run asks; None for one that a folder holds no such record of."""
+    return tuple(_answer(run, stored.records) for run in runs)
 
 
 def _answer(run: Run, records: Mapping[str, RunRecord]) -> RunRecord | None:

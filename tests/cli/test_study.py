@@ -2,10 +2,12 @@
 
 import json
 import shlex
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from pairnet.records import store
 from pairnet.records.store import read_records
 
 FILE = """
@@ -81,7 +83,7 @@ def test_a_variant_of_the_file_trains_by_itself(pairnet):
         (("study", "my.toml", "--engine", "rey"), "expected --engine to be processes, stacked or ray"),
         (("study", "my.toml", "--shard", "3/2"), "expected --shard to be I/N"),
         (("study",), "expected a study file, or --table for one of the paper, got none"),
-        (("study", "my.toml", "--epochs", 3), "expected the numbers of --epochs in my.toml, got 3 as an option"),
+        (("study", "my.toml", "--epochs", 3), "expected the numbers of --epochs in my.toml, got 3: write set"),
         (("study", "my.toml", "--table", "3"), "expected a study file or --table, got both"),
         (("reproduce", "my.toml", "--table", "1"), "expected a study file or --table, got both"),
     ],
@@ -136,3 +138,21 @@ def test_the_command_on_the_page_repeats_the_study_and_computes_nothing_again(pa
     status, _, err = pairnet(*shlex.split(command)[1:], "--no-report")
     assert (status, "8 of 8 runs are kept from before" in err) == (0, True)
     assert (tmp_path / "runs" / "records.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("study", "my.toml"), ("runs",), ("report",), ("runs", "compare", "conv_1", "conv_1"), ("calibration", "conv_1")],
+)
+def test_each_record_is_read_once(pairnet, monkeypatch, arguments):
+    assert pairnet("study", "my.toml", "--no-report")[0] == 0
+    read, read_record = Counter(), store.read_record
+
+    def counting(line):
+        read[line] += 1
+        return read_record(line)
+
+    monkeypatch.setattr(store, "read_record", counting)
+    pairnet(*arguments)
+    assert set(read.values()) == {1}
+    assert len(read) == 8
