@@ -65,7 +65,7 @@ def report(
     with needed_by("a report"):
         from pairnet.reporting.files import check_path
 
-    from pairnet.study.files import kept_studies
+    from pairnet.study.kept import kept_studies
 
     if output is not None:
         check_path(output)

@@ -130,7 +130,7 @@ def compute(request: Request) -> None:
     from pairnet.records.store import opened
     from pairnet.reporting.summaries import summarise, unlike_the_paper
     from pairnet.study.budget import limits
-    from pairnet.study.files import keep_file
+    from pairnet.study.kept import keep_file
     from pairnet.study.running import choose_engine
 
     parts = plan_parts(request)
@@ -235,7 +235,7 @@ def _report(request: Request, parts: Sequence[Part], stored: "Stored") -> None:
     """Writes the page about all runs in the folder that have the setting of these; notes its path, or why not."""
     from pairnet.cli.report import PAGE, write_page
     from pairnet.records.collection import collect
-    from pairnet.study.files import kept_files
+    from pairnet.study.kept import kept_files
 
     every = list(collect(request.runs, stored=stored).records.values())
     first = next((part.every[0] for part in parts if part.every), None)

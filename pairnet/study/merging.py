@@ -13,7 +13,7 @@ from pairnet.records.reading import read_record
 from pairnet.records.record import RunRecord
 from pairnet.records.run import name_of
 from pairnet.records.store import RECORDS, Line, agree, extend, locked, read_stored
-from pairnet.study.files import KEPT, keep_file, kept_files
+from pairnet.study.kept import KEPT, keep_file, kept_files
 from pairnet.writing import current_file
 
 

@@ -28,7 +28,8 @@ from pairnet.errors import ArgumentError
 from pairnet.records.store import append, read_records
 from pairnet.reporting.report import gather
 from pairnet.reporting.selection import choose
-from pairnet.study.files import keep_file, kept_studies, read_study
+from pairnet.study.files import read_study
+from pairnet.study.kept import keep_file, kept_studies
 from pairnet.study.repetition import verify_runs
 
 EXAMPLES = 200 if os.environ.get("PAIRNET_ATTACK") == "long" else 15

@@ -11,7 +11,8 @@ from pairnet.errors import ArgumentError, NotationError
 from pairnet.models import paper
 from pairnet.models.recipes import Warp
 from pairnet.models.variants import find_variant
-from pairnet.study.files import KEPT, keep_file, kept_studies, read_study
+from pairnet.study.files import read_study
+from pairnet.study.kept import KEPT, keep_file, kept_studies
 from pairnet.study.plan import Chosen, plan
 from pairnet.study.tables import NAMES
 

@@ -14,7 +14,8 @@ from pairnet.records.collection import collect
 from pairnet.records.folders import RECORD
 from pairnet.records.record import FailedRun
 from pairnet.records.store import RECORDS, append, locked, read_records, read_stored
-from pairnet.study.files import KEPT, keep_file, read_study
+from pairnet.study.files import read_study
+from pairnet.study.kept import KEPT, keep_file
 from pairnet.study.merging import Merged, merge
 
 FEW = record(0, epochs=(replace(EPOCH, validation_loss=None, validation_accuracy=None), EPOCH))

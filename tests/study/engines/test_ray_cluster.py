@@ -87,8 +87,9 @@ def kill_workers():
     killed = set()
     while len(killed) < 4:
         for pid in workers(doing=".compute"):
-            os.kill(pid, signal.SIGKILL)
-            killed.add(pid)
+            with suppress(ProcessLookupError):  # the one before, which has just ended
+                os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
         time.sleep(0.05)
 
 

@@ -1,0 +1,93 @@
+"""Study files kept in the folder of their runs (`runs/studies/`): a report finds the rows of a study there."""
+
+import json
+import warnings
+from collections.abc import Collection
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from pairnet.errors import ArgumentError, NotationError
+from pairnet.study.files import read_study
+from pairnet.study.plan import Chosen, Study
+
+KEPT = "studies"
+"""Folder of the study files in a folder of runs."""
+
+_AS_RUN = "\n# Added by pairnet: what was chosen for rows that leave it open.\n"
+"""Stands in kept files before their [[as_run]] tables."""
+
+
+def keep_file(study: Study, runs: Path) -> bool:
+    """Copies the file of a study into the folder of its runs, so that a report finds its rows there -> whether it did.
+
+    What was chosen for it is added at the end, so that the copy says all of what was run. It has the name of the file,
+    or NAME-DIGEST.toml if a study that measures something else has that name there. One that measures the same replaces
+    the file that was kept before: its title or its number of draws has changed, or an earlier version kept it without
+    what was chosen. ArgumentError if the file has [[as_run]] tables of its own.
+    """
+    if study.file is None:
+        return False
+    text = study.file.read_text(encoding="utf-8-sig").partition(_AS_RUN)[0] + _as_run(study.chosen)
+    same = {study.digest, replace(study, chosen=()).digest}
+    names = [f"{study.name}-{study.digest}.toml", f"{study.name}.toml"]
+    kept = next((runs / KEPT / name for name in names if _digest_of(runs / KEPT / name) in same), None)
+    if kept is None:
+        kept = next((path for name in names[::-1] if not (path := runs / KEPT / name).exists()), runs / KEPT / names[0])
+    if kept.exists() and kept.read_text(encoding="utf-8") == text:
+        return False
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    new = kept.with_name(f".{kept.name}.new")
+    new.write_text(text, encoding="utf-8")
+    if _digest_of(new) != study.digest:
+        new.unlink()
+        raise ArgumentError(
+            f"{study.file}: expected no [[as_run]], which pairnet adds to its copies, got one: remove it"
+        )
+    new.replace(kept)
+    return True
+
+
+def _as_run(chosen: Collection[Chosen]) -> str:
+    """The [[as_run]] tables of a kept file."""
+    tables = (
+        "".join(f"{key} = {_toml(value)}\n" for key, value in asdict(each).items() if value is not None)
+        for each in chosen
+    )
+    return _AS_RUN * bool(chosen) + "".join(f"[[as_run]]\n{table}" for table in tables)
+
+
+def _toml(value: str | int) -> str:
+    """A string or a number in TOML: as in JSON, but for the character that only TOML escapes."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
+
+
+def _digest_of(path: Path) -> str:
+    """What the study in a file measures; empty for a file that holds none."""
+    try:
+        return read_study(path).digest
+    except (ArgumentError, NotationError):
+        return ""
+
+
+def kept_files(runs: Path) -> list[Study]:
+    """The studies whose files are in a folder of runs, each once; a damaged one is skipped with a warning."""
+    found: dict[tuple[str, str], Study] = {}
+    for path in sorted((runs / KEPT).glob("[!.]*")):
+        try:
+            study = read_study(path)
+        except (ArgumentError, NotationError) as error:
+            warnings.warn(f"skipped {error}", stacklevel=2)
+        else:
+            found.setdefault((study.name, study.digest), study)
+    return list(found.values())
+
+
+def kept_studies(runs: Path) -> list[Study]:
+    """The same without earlier states of a study, to which rows were added since."""
+    found = kept_files(runs)
+    return [study for study in found if not any(_extends(other, study) for other in found)]
+
+
+def _extends(one: Study, other: Study) -> bool:
+    """Whether `one` is `other` with more rows."""
+    return one.name == other.name and {*one.measures} > {*other.measures}
