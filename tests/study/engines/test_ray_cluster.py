@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 from workers import all_end, descendants_of, is_running, wait_for_lines
@@ -82,15 +82,12 @@ def workers(doing=""):
     return list(filter(is_running, found))
 
 
-def kill_workers():
-    """Kills each worker as soon as it computes, until four have been."""
-    killed = set()
-    while len(killed) < 4:
+def kill_workers(over):
+    """Kills each worker as soon as it computes, until the event `over` is set."""
+    while not over.wait(0.05):
         for pid in workers(doing=".compute"):
             with suppress(ProcessLookupError):  # the one before, which has just ended
                 os.kill(pid, signal.SIGKILL)
-                killed.add(pid)
-        time.sleep(0.05)
 
 
 def test_records_are_those_of_processes_and_a_run_that_fails_is_a_result(engine, second_node, glyph_set):
@@ -124,9 +121,16 @@ def test_a_node_that_is_lost_costs_no_run_and_repeats_none(engine, cluster, seco
 
 
 def test_a_run_that_is_lost_with_each_worker_ends_the_study_with_one_line(engine, glyph_set):
-    Thread(target=kill_workers, daemon=True).start()
-    with pytest.raises(WorkerError, match=r"4 workers on the Ray cluster were lost while they computed conv_1, .*kept"):
-        list(engine.run(runs_of(glyph_set, 1, epochs=10_000)))
+    over = Event()
+    killer = Thread(target=kill_workers, args=[over])
+    killer.start()
+    lost = r"4 workers on the Ray cluster were lost while they computed conv_1, .*kept"
+    try:
+        with pytest.raises(WorkerError, match=lost):
+            list(engine.run(runs_of(glyph_set, 1, epochs=10_000)))
+    finally:
+        over.set()
+        killer.join()
 
 
 def test_closing_the_events_ends_the_workers_and_leaves_the_cluster(engine, cluster, glyph_set):
