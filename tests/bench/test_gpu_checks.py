@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -172,6 +174,15 @@ def test_without_a_card_nothing_is_run(steps, monkeypatch, capsys):
     assert sorted(path.name for path in steps.iterdir()) == ["environment.json"]
 
 
+def grandchildren():
+    """The command lines of processes that the step below has started."""
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended
+            lines.append(path.read_bytes())
+    return [line for line in lines if b"grandchild" in line and b"sleep(60)" in line and b"subprocess" not in line]
+
+
 def test_a_step_that_is_out_of_time_leaves_no_process(steps, monkeypatch):
     code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)', 'grandchild'])"
     monkeypatch.setattr(
@@ -179,8 +190,10 @@ def test_a_step_that_is_out_of_time_leaves_no_process(steps, monkeypatch):
     )
     assert start(monkeypatch, "--out", steps, "--minutes", 0.05) == 1
     assert json.loads((steps / "slow.status").read_text())["state"] == "out of time"
-    lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
-    assert not [line for line in lines if b"grandchild" in line and b"sleep(60)" in line and b"subprocess" not in line]
+    deadline = time.monotonic() + 20  # the signal is sent; its work may take a moment
+    while (left := grandchildren()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert left == []
 
 
 def test_images_that_this_machine_has(monkeypatch):

@@ -41,6 +41,7 @@ class Screen:
             no_color=True,
             highlight=False,
             get_time=lambda: self.now,
+            _environ={"TERM": "xterm"},  # whatever starts the tests
         )
         self.runs = plan(study, IMAGES, draws=draws, epochs=4, pairs=40, **changes)
         self.display = display_of(self.console, study, self.runs, minutes=minutes)
