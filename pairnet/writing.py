@@ -15,7 +15,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path, PurePosixPath
 
 from pairnet.errors import ArgumentError
@@ -38,7 +38,7 @@ def folder_of_files(folder: Path, *, content: str, older: Collection[str] = ()) 
     with _created(folder), _hidden(folder) as new:
         yield new
         with _locked(folder):
-            check_folder(folder, content=content, older=older)  # again: the block may have taken its time
+            _check_folder(folder, content=content, older=older)  # again: the block may have taken its time
             _finish(folder)
             files = {path.relative_to(new).as_posix(): _digest(path) for path in new.rglob("*") if path.is_file()}
             _check_places(folder, files, owned := _owned(folder, older))
@@ -59,6 +59,12 @@ def check_folder(folder: Path, *, content: str, older: Collection[str] = (), nam
     A new folder, an empty one, or one with the mark of the same content; `older` as there. In it, the files `names`
     must be missing, or as they were written.
     """
+    with _locked(folder) if folder.is_dir() else nullcontext():  # not while another writer's files take their places
+        _check_folder(folder, content=content, older=older, names=names)
+
+
+def _check_folder(folder: Path, *, content: str, older: Collection[str] = (), names: Collection[str] = ()) -> None:
+    """The same, for a writer that holds the folder."""
     if not os.path.lexists(folder):
         return
     others = [mark[0] for mark in _marks(folder) if mark[0] != content]
