@@ -15,8 +15,9 @@ from PIL import Image, ImageDraw
 from pairnet.data.idx import write_idx
 from pairnet.data.sources import load_dataset
 from pairnet.errors import DataError, PictureError
-from pairnet.serving import pictures
-from pairnet.serving.pictures import MAX_PIXELS, read
+from pairnet.serving import decoding
+from pairnet.serving.decoding import MAX_PIXELS
+from pairnet.serving.pictures import read
 
 INVERTED = "inverted: it is dark on light"
 
@@ -383,13 +384,13 @@ def test_deep_grey_levels_are_scaled_over_the_whole_picture(tmp_path):
     path = tmp_path / "deep.png"
     Image.fromarray(image).save(path)
     levels = np.rint((image.astype(float) - image.min()) * 255 / (image.max() - image.min())).astype(np.uint8)
-    assert np.array_equal(pictures._decoded("deep", path), levels)
+    assert np.array_equal(decoding.decoded("deep", path), levels)
 
 
 @pytest.mark.parametrize("value", ["6", b"6", 6.0, None, 0, 9, -1], ids=repr)
 def test_an_orientation_that_is_no_orientation_means_upright(value):
     pixels = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    assert np.array_equal(pictures._upright(pixels, value), pixels)
+    assert np.array_equal(decoding._upright(pixels, value), pixels)
 
 
 @pytest.mark.parametrize("size", [(16_000_000, 1), (1, 16_000_000)], ids=["wide", "tall"])

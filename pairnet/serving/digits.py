@@ -1,0 +1,133 @@
+"""Owns what makes the digit of a picture one of MNIST's: found, alone, light on dark, scaled and centred in 28x28."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pairnet.errors import PictureError
+
+SIDE = 28
+DIGIT_SIDE = 20  # MNIST's digits were scaled to 20x20, then centred by their centre of mass in 28x28
+CONTRAST = 0.15  # of the range from black to white; a digit with less is invisible
+UNEVEN = 0.2  # of the contrast; a background that changes more across the picture would count as part of the digit
+
+
+def as_mnist(name: str, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """The digit in a picture [H,W] -> [28,28], light on dark, and notes on the changes made, for people.
+
+    A picture of 28x28 is at most inverted. PictureError, in one line that opens with `name`, if there is no digit, more
+    than one, or an uneven background.
+    """
+    notes = list[str]()
+    if _is_dark_on_light(pixels):
+        pixels, notes = 255 - pixels, ["inverted: it is dark on light"]
+    background = _background(pixels)
+    if pixels.max() - background < CONTRAST * 255:
+        raise PictureError(f"{name}: expected a digit that differs from its background, got none: raise the contrast")
+    if pixels.shape != (SIDE, SIDE):
+        _check_background(name, pixels, background)
+        levels = _stretched(pixels, background)
+        digit = (levels > CONTRAST * 255)[pixels]  # [H,W]
+        _check_alone(name, digit)
+        notes.append(f"{pixels.shape[1]}x{pixels.shape[0]}: cropped to the digit, scaled and centred as in MNIST")
+        pixels = _fitted(pixels, digit, levels)
+        if pixels.max() < CONTRAST * 255:
+            raise PictureError(f"{name}: expected a digit visible in 20x20 pixels, got thin lines: crop the picture")
+    return pixels, tuple(notes)
+
+
+def _is_dark_on_light(pixels: NDArray[np.uint8]) -> bool:
+    """Whether the background of an image [H,W] is lighter than the middle of its grey levels."""
+    return _background(pixels) > (int(pixels.min()) + int(pixels.max())) / 2
+
+
+def _background(pixels: NDArray[np.uint8]) -> float:
+    """The median grey level of the border."""
+    return float(np.median(_border(pixels)))
+
+
+def _border(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.concatenate((pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]))
+
+
+def _check_background(name: str, pixels: NDArray[np.uint8], background: float) -> None:
+    """PictureError for a background that changes across the picture, as in photographs.
+
+    Compared are the darkest pixels of the picture's 3x3 parts, where a digit leaves some background, and the pixels of
+    its border, which may be cut by a digit in a few places.
+    """
+    parts = [part for rows in np.array_split(pixels, 3) for part in np.array_split(rows, 3, axis=1) if part.size]
+    levels = [float(np.quantile(part, 0.02)) for part in parts]
+    border = _border(pixels)
+    change = min(max(levels) - min(levels), float(np.quantile(border, 0.9) - np.quantile(border, 0.1)))
+    if change > UNEVEN * (float(pixels.max()) - background):
+        raise PictureError(
+            f"{name}: expected an even background, got one that changes by {change:.0f} of 255 grey levels: take the "
+            "picture in even light, or crop it to the digit"
+        )
+
+
+def _stretched(pixels: NDArray[np.uint8], background: float) -> NDArray[np.float32]:
+    """The new level of each grey level [256]: 0 up to the background, 255 for the lightest pixel."""
+    levels: NDArray[np.float32] = np.clip(np.arange(256, dtype=np.float32) - background, 0, None)
+    levels *= 255 / levels[pixels.max()]
+    return levels
+
+
+def _check_alone(name: str, digit: NDArray[np.bool_]) -> None:
+    """PictureError if `digit` [H,W] is several digits, side by side or one above the other.
+
+    Side by side: tall parts with empty columns between them. One above the other: parts with empty rows between them,
+    each with the proportions of a digit, which neither the bar of a broken 5 nor the halves of a broken 1 have.
+    """
+    _check_not_stacked(name, digit)
+    rows, columns = np.flatnonzero(digit.any(1)), digit.sum(0)
+    height = int(rows[-1] - rows[0] + 1)
+    tall = [
+        (start, end)
+        for start, end in _parts(columns, 5)
+        if np.ptp(np.flatnonzero(digit[:, start:end].any(1))) + 1 > height / 2
+    ]
+    if len(tall) > 1 and tall[-1][1] - tall[0][0] >= height:  # a single digit in two parts is narrower
+        raise PictureError(f"{name}: expected one digit, got {len(tall)} side by side: crop the picture to one of them")
+
+
+def _parts(ink: NDArray[np.int64], share: int) -> list[tuple[int, int]]:
+    """Ranges of rows or columns with ink between empty ones, those with more than 1/`share` of all ink."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], ink > 0, [0])).astype(np.int8))).reshape(-1, 2)
+    before = np.concatenate(([0], np.cumsum(ink)))
+    sums = before[edges[:, 1]] - before[edges[:, 0]]
+    return [(int(start), int(end)) for start, end in edges[sums > before[-1] / share]]
+
+
+def _check_not_stacked(name: str, digit: NDArray[np.bool_]) -> None:
+    count, least = 0, np.ptp(np.flatnonzero(digit.any(1))) / 4
+    for start, end in _parts(digit.sum(1), 4):
+        width, height = np.ptp(np.flatnonzero(digit[start:end].any(0))) + 1, end - start
+        count += bool(height > least and 0.4 * height < width < 1.6 * height)
+    if count > 1:
+        raise PictureError(
+            f"{name}: expected one digit, got {count} one above the other: crop the picture to one of them"
+        )
+
+
+def _fitted(pixels: NDArray[np.uint8], digit: NDArray[np.bool_], levels: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """The pixels [H,W] around those of `digit`, with new `levels`, scaled and centred -> [28,28]."""
+    from PIL import Image
+
+    rows, columns = (np.flatnonzero(digit.any(axis)) for axis in (1, 0))
+    region = pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    crop = Image.fromarray(np.minimum(levels, 255).astype(np.uint8)[region])
+    scale = DIGIT_SIDE / max(crop.size)
+    width, height = (max(1, round(size * scale)) for size in crop.size)
+    small = np.asarray(crop.resize((width, height), Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC))
+    mass = small.astype(np.float64)
+    if not mass.any():
+        return np.zeros((SIDE, SIDE), np.uint8)
+    y, x = (float((np.indices(small.shape)[axis] * mass).sum() / mass.sum()) for axis in (0, 1))
+    top, left = (
+        int(np.clip(round((SIDE - 1) / 2 - centre), 0, SIDE - size))
+        for centre, size in ((y, small.shape[0]), (x, small.shape[1]))
+    )
+    fitted = np.zeros((SIDE, SIDE), np.uint8)
+    fitted[top : top + small.shape[0], left : left + small.shape[1]] = small
+    return fitted
