@@ -19,10 +19,15 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path, PurePosixPath
 
 from pairnet.errors import ArgumentError
+from pairnet.opening import open_file, read_file
 
 MARK = ".pairnet.json"
 NEXT = ".pairnet-next"
 NEW = ".pairnet-new-"
+
+LARGEST_MARK = 1 << 24
+LARGEST_WRITTEN = 1 << 31
+"""Bytes of a mark, and of a file that it lists."""
 
 
 @contextmanager
@@ -157,8 +162,8 @@ Mark = tuple[str, dict[str, str]]
 def _read_mark(path: Path) -> Mark | None:
     """A mark that pairnet wrote, otherwise None: names lead nowhere but into its folder."""
     try:
-        mark = None if path.is_symlink() else json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        mark = None if path.is_symlink() else json.loads(_content(path))
+    except (ValueError, RecursionError):  # an ArgumentError, too
         return None
     match mark:
         case {"content": str(content), "files": dict(files)} if all(
@@ -167,6 +172,10 @@ def _read_mark(path: Path) -> Mark | None:
         ):
             return content, files
     return None
+
+
+def _content(path: Path) -> bytes:
+    return read_file(path, what="a mark of pairnet", largest=LARGEST_MARK, error=ArgumentError)
 
 
 def _write_mark(folder: Path, content: str, files: Mapping[str, str]) -> None:
@@ -202,7 +211,9 @@ def _is_within(folder: Path, name: str) -> bool:
 
 def _is_one_of(folder: Path, name: str, digests: Collection[str]) -> bool:
     """Whether `name` is a regular file in `folder` with one of these SHA-256."""
-    return _is_within(folder, name) and _digest(folder / name) in digests
+    with suppress(ArgumentError):  # it is larger than what pairnet writes
+        return bool(digests) and _is_within(folder, name) and _digest(folder / name) in digests
+    return False
 
 
 def _check_places(folder: Path, names: Collection[str], owned: Mapping[str, Collection[str]]) -> None:
@@ -299,7 +310,7 @@ def _locked(path: Path, *, wait: bool = True) -> Iterator[None]:
 
 def _lock(path: Path, *, wait: bool = True) -> int:
     """A descriptor of the folder `path` that holds its lock until it is closed."""
-    lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -310,7 +321,7 @@ def _lock(path: Path, *, wait: bool = True) -> int:
 
 
 def _digest(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_file(path, what="a file that pairnet wrote", largest=LARGEST_WRITTEN, error=ArgumentError) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

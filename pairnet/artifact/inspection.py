@@ -17,6 +17,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from pairnet import opening
 from pairnet.artifact.design import NEWEST_OPSET, OLDEST_OPSET, SIDE, Port, input_ports, output_ports
 from pairnet.artifact.metadata import FileMetadata, from_text
 from pairnet.errors import ModelError
@@ -71,14 +72,7 @@ def read_file(path: Path) -> bytes:
     if not path.is_file():
         got = "a folder" if path.is_dir() else "no such file"
         raise ModelError(f"{path}: expected an ONNX file, got {got}: `pairnet export` writes one")
-    try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST_FILE + 1)
-    except OSError as error:
-        raise ModelError(f"{path}: expected a readable file, got: {error.strerror}") from None
-    if len(content) > LARGEST_FILE:
-        raise ModelError(f"{path}: expected an ONNX file of at most {LARGEST_FILE / 2**20:.0f} MiB, got a larger file")
-    return content
+    return opening.read_file(path, what="an ONNX file", largest=LARGEST_FILE, error=ModelError)
 
 
 def inspect(content: bytes, name: str) -> FileMetadata:

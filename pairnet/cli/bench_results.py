@@ -13,9 +13,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pairnet.errors import ArgumentError, ResultsError
+from pairnet.opening import read_file
 
 KEYS = ("env_name", "date", "commit_hash", "result_columns", "results")
 """Keys of a result file that are read here."""
+
+LARGEST_FILE = 1 << 26
+"""Bytes of one of them."""
 
 REMEDY = "run `make bench` or `asv run`"
 
@@ -114,11 +118,10 @@ def _choose_machine(folder: Path, machine: str | None) -> str:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
+    text = read_file(path, what="a file of asv", largest=LARGEST_FILE, error=ResultsError)
     try:
-        found = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise ResultsError(f"expected {path}, which does not exist: {REMEDY}") from None
-    except ValueError as error:  # not JSON, or not text
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:  # not JSON, or not text
         raise ResultsError(f"{path}: expected a file of asv: {error}") from None
     if not isinstance(found, dict):
         raise ResultsError(f"{path}: expected a file of asv, got JSON that is no object")

@@ -13,6 +13,7 @@ from pairnet.data.idx import header, read_idx
 from pairnet.data.pools import sha256
 from pairnet.errors import DataError
 from pairnet.extras import needed_by
+from pairnet.opening import create_file, open_to_append
 
 if TYPE_CHECKING:
     import requests
@@ -63,7 +64,8 @@ def fetch_mnist(
         try:
             if _verified(folder / name, name) is None:
                 pixels = _fetch(name, mirrors, part, progress)
-                part.write_bytes(header(pixels.shape) + pixels.tobytes())
+                with create_file(part) as file:
+                    file.write(header(pixels.shape) + pixels.tobytes())
                 part.replace(folder / name)
         except OSError as error:
             with suppress(OSError):
@@ -114,7 +116,8 @@ def _receive(url: str, part: Path, progress: Progress | None) -> None:
         total = done + int(length) if length.isdecimal() else 0
         part.parent.mkdir(parents=True, exist_ok=True)
         for chunk in response.iter_content(CHUNK):
-            with part.open("ab" if done else "wb") as file:
+            appended = open_to_append(part, what="a part of an archive", error=DataError)
+            with appended if done else create_file(part) as file:
                 done += file.write(chunk)
             if progress:
                 progress(part.name.removesuffix(".part"), done, total)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairnet.errors import IdxError
+from pairnet.opening import open_file
 
 OTHER_TYPES = {0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
 GZIP_MAGIC = b"\x1f\x8b"
@@ -41,7 +42,7 @@ def read_idx(path: Path | str, *, max_bytes: int = MAX_BYTES) -> NDArray[np.uint
     """
     path = Path(path)
     try:
-        with path.open("rb") as file:
+        with open_file(path, what="an IDX file", largest=max_bytes, error=IdxError) as file:
             if file.peek(2)[:2] != GZIP_MAGIC:
                 return _read(file, path, compressed=None, max_bytes=max_bytes)
             with gzip.open(file) as stream:
@@ -50,7 +51,7 @@ def read_idx(path: Path | str, *, max_bytes: int = MAX_BYTES) -> NDArray[np.uint
         raise
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise IdxError(f"{path}: truncated or corrupt gzip data ({error}): {COPY_AGAIN}") from None
-    except (OSError, MemoryError, ValueError) as error:  # open() raises ValueError for a null character in the name
+    except (OSError, MemoryError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error) or "not enough memory"
         raise IdxError(f"{path}: expected an IDX file, cannot read it: {reason}: check the name") from None
 

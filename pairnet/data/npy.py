@@ -3,7 +3,7 @@
 import math
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from io import BufferedReader, BytesIO, FileIO
 from pathlib import Path
 from reprlib import repr as shortened
@@ -14,11 +14,13 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from pairnet.errors import DataError, one_line
+from pairnet.opening import open_file
 
 NPY_MAGIC = b"\x93NUMPY"
 MAX_HEADER = 4096  # bytes of the text that describes an array; NumPy writes 128
 MAX_READ = 1 << 17  # bytes that zipfile may read at once: bounds the list of members
 CHUNK = 1 << 16  # bytes read at a time
+LARGEST_FILE = 1 << 32  # bytes; of an .npz file, other arrays than the ones that are read
 
 
 def read_npy(path: Path, *, max_bytes: int) -> NDArray[np.uint8]:
@@ -26,7 +28,7 @@ def read_npy(path: Path, *, max_bytes: int) -> NDArray[np.uint8]:
 
     DataError if the file is damaged, has another type, or claims more than `max_bytes` or its own size.
     """
-    with _named(path, "an .npy file"), path.open("rb") as file:
+    with _named(path, "an .npy file"), _opened(path, "an .npy file") as file:
         return _array(file, str(path), max_bytes)
 
 
@@ -37,7 +39,12 @@ def read_npz(path: Path, names: tuple[str, ...], *, max_bytes: int) -> dict[str,
     other types, or if the arrays claim more than `max_bytes` in total.
     """
     arrays: dict[str, NDArray[np.uint8]] = {}
-    with _named(path, "an .npz file"), _ShortReads(FileIO(path)) as file, zipfile.ZipFile(file) as archive:
+    with (
+        _named(path, "an .npz file"),
+        _opened(path, "an .npz file") as opened,
+        _ShortReads(FileIO(opened.fileno(), closefd=False)) as file,
+        zipfile.ZipFile(file) as archive,
+    ):
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         if not set(names) <= members.keys():
             if len(members) != 1:
@@ -51,6 +58,10 @@ def read_npz(path: Path, names: tuple[str, ...], *, max_bytes: int) -> dict[str,
             with archive.open(members[name]) as stream:
                 arrays[name] = _array(stream, where, max_bytes - sum(array.nbytes for array in arrays.values()))
     return arrays
+
+
+def _opened(path: Path, what: str) -> AbstractContextManager[BufferedReader]:
+    return open_file(path, what=what, largest=LARGEST_FILE, error=DataError)
 
 
 class _ShortReads(BufferedReader):

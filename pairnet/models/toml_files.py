@@ -11,6 +11,7 @@ import msgspec
 
 from pairnet.errors import ArgumentError
 from pairnet.models.recipes import Optimiser, Schedule
+from pairnet.opening import read_file
 from pairnet.wording import shown
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
@@ -27,24 +28,25 @@ def read_document(path: Path, *, content: str) -> dict[str, Any]:
 
     content: what the file should hold, for messages: "variants", "a study". ArgumentError if it cannot be read.
     """
-    if path.exists() and not path.is_file():
-        raise ArgumentError(f"expected a TOML file with {content}, got {path}, which is no file: check the path")
-    if path.is_file() and path.stat().st_size > LARGEST_FILE:
-        raise ArgumentError(f"expected a TOML file of at most {LARGEST_FILE:,} bytes, got {path}: check the path")
+    text = read_text(path, content=content)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise ArgumentError(f"expected a TOML file with {content}, but {path} does not exist: check the path") from None
-    except OSError as error:
-        raise ArgumentError(f"expected a readable TOML file, got {path}: {error.strerror}: check the path") from None
-    except UnicodeDecodeError as error:
-        raise ArgumentError(f"expected a TOML file, got {path}: no UTF-8 (byte {error.start}): save it again") from None
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ArgumentError(f"expected a TOML file, got {path}: {error}: correct the syntax there") from None
     except ValueError as error:  # a number of thousands of digits
         raise ArgumentError(f"expected a TOML file, got {path}: {error}: use a smaller number") from None
     except RecursionError:
         raise ArgumentError(f"expected a TOML file, got {path}: too many levels: use fewer") from None
+
+
+def read_text(path: Path, *, content: str) -> str:
+    """The text of a TOML file, without a byte order mark.  ArgumentError as of `read_document`."""
+    try:
+        return read_file(path, what=f"a TOML file with {content}", largest=LARGEST_FILE, error=ArgumentError).decode(
+            "utf-8-sig"
+        )
+    except UnicodeDecodeError as error:
+        raise ArgumentError(f"expected a TOML file, got {path}: no UTF-8 (byte {error.start}): save it again") from None
 
 
 def check_keys(table: Mapping[str, Any], known: Collection[str], place: str) -> None:

@@ -7,8 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from pairnet.errors import RecordError
-from pairnet.records.folders import RECORD, saved_folders
-from pairnet.records.reading import read_record
+from pairnet.records.folders import RECORD, read_saved, saved_folders
 from pairnet.records.record import FailedRun, RunRecord
 from pairnet.records.settings import by_setting, describe
 from pairnet.records.store import Stored, read_stored
@@ -42,11 +41,11 @@ def collect(runs: Path, *, strict: bool = False, stored: Stored | None = None) -
     for folder in saved_folders(runs):
         path = current_file(folder, RECORD)
         try:
-            record = read_record(path.read_bytes())
+            record = read_saved(path)
         except RecordError as error:
             if strict:
-                raise RecordError(f"{path}: {error}") from None
-            warnings.warn(f"skipped {path}: {error}", stacklevel=2)
+                raise
+            warnings.warn(f"skipped {error}", stacklevel=2)
             continue
         if isinstance(record, RunRecord):
             records.setdefault(record.fingerprint, record)

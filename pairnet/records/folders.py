@@ -1,5 +1,6 @@
 """Folders of saved networks: their names, their records, and how they are found and removed. No torch."""
 
+import os
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from pairnet.errors import RecordError
 from pairnet.models.variants import Variant
-from pairnet.records.reading import read_record
+from pairnet.records.reading import read_record, read_text
 from pairnet.records.record import FailedRun, RunRecord
 from pairnet.writing import MARK, NEXT, current_file
 
@@ -28,13 +29,19 @@ def load_record(folder: Path | str) -> RunRecord:
         raise RecordError(
             f"{folder} is not a saved run: expected {RECORD} and {WEIGHTS} in it; `pairnet train` writes them"
         )
-    try:
-        record = read_record(path.read_bytes())
-    except RecordError as error:
-        raise RecordError(f"{path}: {error}") from None
+    record = read_saved(path)
     if isinstance(record, FailedRun):
         raise RecordError(f"{path}: expected a finished run, got one that failed: {record.error}")
     return record
+
+
+def read_saved(path: Path) -> RunRecord | FailedRun:
+    """The record in a file of its own.  RecordError, with the path, if it cannot be read or is none."""
+    text = read_text(path)
+    try:
+        return read_record(text)
+    except RecordError as error:
+        raise RecordError(f"{path}: {error}") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,10 +92,12 @@ def saved_runs(runs: Path, variant: str) -> Iterator[tuple[Path, RunRecord]]:
 
 
 def saved_folders(runs: Path) -> list[Path]:
-    """The folders in `runs` that hold the record of a saved network, by name."""
+    """The folders in `runs` that hold the record of a saved network, by name; it may be one that cannot be read."""
     if not runs.is_dir():
         return []
-    return [folder for folder in sorted(runs.glob("[!.]*")) if current_file(folder, RECORD).is_file()]
+    with os.scandir(runs) as entries:  # which knows a folder without asking for each of a million files
+        names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
+    return [runs / name for name in names if os.path.lexists(current_file(runs / name, RECORD))]
 
 
 def remove_folder(folder: Path) -> None:

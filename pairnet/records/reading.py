@@ -1,14 +1,19 @@
 """Reads one record of a run from JSON, whatever its schema, and validates it whole."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
 from pairnet.errors import ArgumentError, NotationError, RecordError, one_line
+from pairnet.opening import read_file
 from pairnet.records.calibration import BINS
 from pairnet.records.older import read_older
 from pairnet.records.record import SCHEMA, FailedRun, RunRecord
 from pairnet.records.run import name_of
+
+LARGEST_RECORD = 1 << 24
+"""Bytes of a record: one of 1,000 pairs has 15,000, of a million pairs that are all wrong about as many as this."""
 
 ROUNDING = 1e-3
 """Largest error of a stored sum of probabilities."""
@@ -29,6 +34,11 @@ class _Kind:
 _decode_kind = msgspec.json.Decoder(_Kind).decode
 _decode_finished = msgspec.json.Decoder(RunRecord).decode
 _decode_failed = msgspec.json.Decoder(FailedRun).decode
+
+
+def read_text(path: Path) -> bytes:
+    """The text of a record that has a file of its own.  RecordError if it cannot be read or is too large."""
+    return read_file(path, what="the record of a run", largest=LARGEST_RECORD, error=RecordError)
 
 
 def read_record(line: bytes | str) -> RunRecord | FailedRun:

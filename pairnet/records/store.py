@@ -1,6 +1,7 @@
 """The records of a folder: one JSON Lines file that survives kills, one writer at a time."""
 
 import fcntl
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import contextmanager
@@ -8,10 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pairnet.errors import RecordError
-from pairnet.records.reading import read_record
+from pairnet.opening import create_file, open_file, open_to_append
+from pairnet.records.reading import LARGEST_RECORD, read_record
 from pairnet.records.record import FailedRun, RunRecord
 
 RECORDS = "records.jsonl"
+
+LARGEST_FILE = 1 << 32
+"""Bytes of a file of records: some 300,000 runs of 1,000 pairs."""
+
+WHAT = "a file of records"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,12 +87,17 @@ def _lines(path: Path) -> Iterator[Line]:
 
 def _whole_lines(path: Path) -> Iterator[bytes]:
     """The lines of a file without their line breaks, and without a last one that is unfinished."""
-    if not path.exists():
+    if not os.path.lexists(path):
         return
-    if not path.is_file():
-        raise RecordError(f"expected {path} to be a file, got something else: remove it or name another folder")
-    with path.open("rb") as file:
-        for line in file:
+    with open_file(path, what=WHAT, largest=LARGEST_FILE, error=RecordError) as file:
+        for number in itertools.count(1):
+            if not (line := file.readline(LARGEST_RECORD + 1)):
+                return
+            if len(line) > LARGEST_RECORD:
+                raise RecordError(
+                    f"{path}, line {number}: expected a record of at most {LARGEST_RECORD:,} bytes, got more: remove "
+                    "this line"
+                )
             if line.endswith(b"\n"):
                 yield line[:-1]
             else:
@@ -104,7 +116,7 @@ def append(folder: Path, record: RunRecord | FailedRun) -> None:
     OSError names the file.
     """
     path = folder / RECORDS
-    with _named(path), path.open("ab+") as file:
+    with _named(path), open_to_append(path, what=WHAT, error=RecordError) as file:
         _remove_unfinished_line(file.fileno(), path)
         file.write(record.to_json().encode() + b"\n")
         file.flush()
@@ -176,7 +188,7 @@ def extend(folder: Path, lines: Iterable[bytes]) -> None:
 def _replace(path: Path, lines: Iterable[bytes]) -> None:
     """Writes the lines into a new file that then takes the place of `path`."""
     new = path.with_name(f".{path.name}.new")
-    with _named(new), new.open("wb") as file:
+    with _named(new), create_file(new) as file:
         file.writelines(line + b"\n" for line in lines)
         file.flush()
         os.fsync(file.fileno())
@@ -194,7 +206,7 @@ def opened(folder: Path) -> Iterator[Stored]:
 def locked(folder: Path) -> Iterator[None]:
     """Holds `folder` (created if missing) for one writer at a time.  RecordError if another program holds it."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
+    with open_to_append(folder / ".lock", what="the lock of a folder", error=RecordError, follow=False) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from pairnet.errors import RecordError
+from pairnet.opening import read_file
 from pairnet.reporting.markdown import markdown_effects, markdown_table
 from pairnet.reporting.report import Report, Table
 from pairnet.wording import capitalised
@@ -11,6 +12,10 @@ from pairnet.writing import one_file
 
 BLOCK = re.compile(r"(<!-- pairnet report: ([a-z0-9]+ [\w-]+) -->\r?\n).*?(<!-- end -->)", re.DOTALL)
 """A block of a document: `<!-- pairnet report: table 3 -->`, its content, `<!-- end -->`."""
+
+
+LARGEST_DOCUMENT = 1 << 24
+"""Bytes of such a document."""
 
 
 def _table(table: Table) -> str:
@@ -28,9 +33,8 @@ def fill_blocks(path: Path, report: Report) -> str:
     contents = {f"table {table.study.name}": _table(table) for table in report.tables}
     for family in report.families:
         contents[f"effects {'3' if family.name == 'effects' else family.name}"] = markdown_effects(family)
-    if not path.is_file():
-        raise RecordError(f"expected {path}, a document with marked blocks, to be there: create it first")
-    text = path.read_bytes().decode("utf-8", "surrogateescape")  # what is outside the blocks stays, byte for byte
+    content = read_file(path, what="a document with marked blocks", largest=LARGEST_DOCUMENT, error=RecordError)
+    text = content.decode("utf-8", "surrogateescape")  # what is outside the blocks stays, byte for byte
     filled: list[str] = []
     kept: list[str] = []
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from pairnet.errors import ArgumentError
 from pairnet.models.variants import count_multiply_adds
+from pairnet.opening import read_file
 from pairnet.records.record import RunRecord
 from pairnet.reporting.changes import Changes
 from pairnet.reporting.drawings import drawings
@@ -21,6 +22,9 @@ FIGURES = "figures"
 RESULTS = "results.csv"
 SUMMARY = "summary.json"
 ENDINGS = (".svg", ".png")
+
+LARGEST_FILE = 1 << 28
+"""Bytes of a page or a summary that is read again."""
 
 CONTENT = "a report"
 """What the mark of the folder says."""
@@ -72,14 +76,18 @@ def check_path(path: Path) -> None:
 
 def _older(path: Path) -> list[str]:
     """The files of the report `path` of a version without marks, by its summary; none if it is no page of pairnet."""
-    if not path.is_file() or GENERATOR not in path.read_text(encoding="utf-8", errors="replace")[:1000]:
+    if not path.is_file() or GENERATOR.encode() not in _read(path)[:1000]:
         return []
     try:
-        listed = json.loads((path.parent / SUMMARY).read_bytes()).get("figures", [])
-    except (OSError, ValueError, AttributeError):
+        listed = json.loads(_read(path.parent / SUMMARY)).get("figures", [])
+    except (ValueError, AttributeError, RecursionError):
         listed = []
     figures = [f"{FIGURES}/{Path(str(name)).name}{ending}" for name in listed for ending in ENDINGS]
     return [path.name, RESULTS, SUMMARY, *figures]
+
+
+def _read(path: Path) -> bytes:
+    return read_file(path, what="a file of a report", largest=LARGEST_FILE, error=ArgumentError)
 
 
 def _write_summary(folder: Path, summary: Mapping[str, Any]) -> None:

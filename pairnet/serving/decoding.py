@@ -2,9 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
-from io import BytesIO
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +19,7 @@ STRIP = 1 << 18  # pixels that are converted at once
 ORIENTATION = 0x0112  # tag in EXIF metadata
 
 
-def decoded(name: str, source: Path | BytesIO, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+def decoded(name: str, source: BinaryIO, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """The grey levels [H,W] of a picture.  PictureError if it is damaged, too large, or of another format."""
     from PIL import Image, UnidentifiedImageError
 

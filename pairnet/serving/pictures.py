@@ -1,8 +1,10 @@
 """Owns the reading of images from files: pictures, .npy, .npz or IDX -> uint8 28x28, light digits on dark."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from io import BytesIO
+from io import BufferedReader, BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +12,12 @@ from numpy.typing import NDArray
 from pairnet.data.idx import GZIP_MAGIC, is_idx, read_idx
 from pairnet.data.npy import NPY_MAGIC, read_npy, read_npz
 from pairnet.errors import PictureError
+from pairnet.opening import open_file
 from pairnet.serving.decoding import MAX_PIXELS, decoded
 from pairnet.serving.digits import SIDE, as_mnist
 
 MAX_BYTES = 1 << 26  # of arrays in a file: 85,000 images
+LARGEST_FILE = 1 << 28  # bytes
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,18 +39,20 @@ def read(path: Path) -> Picture:
         raise PictureError(f"{path}: expected a picture, .npy, .npz or IDX file, got a folder: name files in it")
     if "\0" in str(path) or not path.is_file():
         raise PictureError(f"{path}: expected a picture, .npy, .npz or IDX file, got no such file: check the name")
-    try:
-        with path.open("rb") as file:
-            magic = file.read(6)
-    except OSError as error:
-        raise PictureError(f"{path}: cannot be read: {error.strerror or error}") from None
+    with _opened(path) as file:
+        magic = file.read(6)
     if is_idx(magic) or magic[:2] == GZIP_MAGIC:
         return _array(path, read_idx(path, max_bytes=MAX_BYTES))
     if magic == NPY_MAGIC or path.suffix == ".npy":
         return _array(path, read_npy(path, max_bytes=MAX_BYTES))
     if path.suffix == ".npz":
         return _archive(path)
-    return _picture(str(path), path)
+    with _opened(path) as file:
+        return _picture(str(path), file)
+
+
+def _opened(path: Path) -> AbstractContextManager[BufferedReader]:
+    return open_file(path, what="a picture, .npy, .npz or IDX file", largest=LARGEST_FILE, error=PictureError)
 
 
 def decode(content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -80,7 +86,7 @@ def _array(path: Path, values: NDArray[np.uint8]) -> Picture:
     return Picture(pixels=values[None] if values.ndim == 2 else values, notes=())
 
 
-def _picture(name: str, source: Path | BytesIO, max_pixels: int = MAX_PIXELS) -> Picture:
+def _picture(name: str, source: BinaryIO, max_pixels: int = MAX_PIXELS) -> Picture:
     """The first frame of a picture -> [1,28,28], light on dark."""
     pixels, notes = as_mnist(name, decoded(name, source, max_pixels))
     return Picture(pixels=pixels[None], notes=notes)

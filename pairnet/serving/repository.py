@@ -1,10 +1,10 @@
 """Exported files for other servers: a model repository for Triton, a manifest for KServe, a Containerfile."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from pairnet.artifact.inspection import read_file
 from pairnet.errors import ArgumentError
 from pairnet.extras import needed_by
 from pairnet.serving.joint import MOST_PAIRS, VERSION, JointModel, configuration, open_joint
@@ -76,7 +76,7 @@ def write_repository(
         for path, (name, model) in zip(files, models.items(), strict=True):
             target = folder / "models" / name / VERSION / "model.onnx"
             target.parent.mkdir(parents=True)
-            shutil.copyfile(path, target)
+            target.write_bytes(read_file(path))
             text = configuration_text(model, max_batch, max_wait=max_wait, instances=instances, kind=kind)
             (folder / "models" / name / "config.pbtxt").write_text(text)
         gpu = ', nvidia.com/gpu: "1"' if kind == "gpu" else ""

@@ -7,6 +7,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from pairnet.errors import ArgumentError, NotationError
+from pairnet.models.toml_files import read_text
+from pairnet.opening import create_file
 from pairnet.study.files import read_study
 from pairnet.study.plan import Chosen, Study
 
@@ -27,17 +29,18 @@ def keep_file(study: Study, runs: Path) -> bool:
     """
     if study.file is None:
         return False
-    text = study.file.read_text(encoding="utf-8-sig").partition(_AS_RUN)[0] + _as_run(study.chosen)
+    text = _text(study.file).partition(_AS_RUN)[0] + _as_run(study.chosen)
     same = {study.digest, replace(study, chosen=()).digest}
     names = [f"{study.name}-{study.digest}.toml", f"{study.name}.toml"]
     kept = next((runs / KEPT / name for name in names if _digest_of(runs / KEPT / name) in same), None)
     if kept is None:
         kept = next((path for name in names[::-1] if not (path := runs / KEPT / name).exists()), runs / KEPT / names[0])
-    if kept.exists() and kept.read_text(encoding="utf-8") == text:
+    if kept.exists() and _text(kept) == text:
         return False
     kept.parent.mkdir(parents=True, exist_ok=True)
     new = kept.with_name(f".{kept.name}.new")
-    new.write_text(text, encoding="utf-8")
+    with create_file(new) as file:
+        file.write(text.encode())
     if _digest_of(new) != study.digest:
         new.unlink()
         raise ArgumentError(
@@ -45,6 +48,11 @@ def keep_file(study: Study, runs: Path) -> bool:
         )
     new.replace(kept)
     return True
+
+
+def _text(path: Path) -> str:
+    """The text of a study file, which `read_study` has read."""
+    return read_text(path, content="a study")
 
 
 def _as_run(chosen: Collection[Chosen]) -> str:

@@ -16,7 +16,10 @@ from pairnet.data.pairs import Moments, accuracy
 from pairnet.data.sources import Dataset
 from pairnet.errors import RecordError, one_line
 from pairnet.models.networks import JointNetwork, TwinNetwork, build
+from pairnet.models.variants import count_parameters
+from pairnet.opening import read_file
 from pairnet.records.folders import CONTENT, RECORD, WEIGHTS, load_record, saved_runs
+from pairnet.records.reading import read_text
 from pairnet.records.record import Epoch, RunRecord
 from pairnet.records.run import Run
 from pairnet.study.environment import environment
@@ -105,16 +108,18 @@ def load_run(folder: Path | str) -> TrainedRun:
 
     RecordError if the folder is not one, if the weights are not those of the record, or if either was changed.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
+    from safetensors.torch import load
 
     folder = Path(folder)
     record = load_record(folder)
     path = current_file(folder, WEIGHTS)
+    largest = 16 * count_parameters(record.run.variant) + (1 << 20)  # statistics and the header of the file included
+    content = read_file(path, what="the weights of this network", largest=largest, error=RecordError)
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, RuntimeError) as error:
+        weights = load(content)
+        metadata = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__", {})
+    except (SafetensorError, ValueError, RuntimeError, KeyError, TypeError, AssertionError) as error:
         raise RecordError(f"{path}: expected the weights of a network, got something else: {one_line(error)}") from None
     _check_pair(folder, record, metadata, weights)
     network = build(record.run.variant)
@@ -164,7 +169,7 @@ def _write(folder: Path, trained: TrainedRun) -> None:
 def _check_pair(folder: Path, record: RunRecord, metadata: Mapping[str, str], weights: Mapping[str, Tensor]) -> None:
     """RecordError unless record and weights were written together and neither was changed since."""
     if record.schema == 1:  # which wrote fewer digests
-        found = json.loads(current_file(folder, RECORD).read_bytes())["fingerprint"]
+        found = json.loads(read_text(current_file(folder, RECORD)))["fingerprint"]
         if metadata.get("fingerprint", found) != found:
             raise RecordError(f"{folder}: {WEIGHTS} belongs to another run than {RECORD}: train it again")
         return
@@ -175,7 +180,7 @@ def _check_pair(folder: Path, record: RunRecord, metadata: Mapping[str, str], we
             f"{folder}: expected weights of SHA-256 {record.weights_sha256[:12]}, as in {RECORD}, got {digest[:12]}: "
             "they were changed; train the run again"
         )
-    if hashlib.sha256(current_file(folder, RECORD).read_bytes()).hexdigest() != metadata.get("record_sha256"):
+    if hashlib.sha256(read_text(current_file(folder, RECORD))).hexdigest() != metadata.get("record_sha256"):
         raise RecordError(f"{folder}: {RECORD} was edited after training, {WEIGHTS} names another: train it again")
 
 

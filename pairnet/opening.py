@@ -1,0 +1,114 @@
+"""How a file that anybody may have made is opened: a regular one only, without waiting, no larger than the caller says.
+
+A named pipe would wait for its writer for ever, a device may never end, and opening one can change it. So what a path
+leads to is looked at before it is opened, and again afterwards: it may have been replaced in between. A link to a
+regular file is as good as the file. Every module opens files here; `tests/test_opening.py` lists the exceptions.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedRandom, BufferedReader, BufferedWriter
+from pathlib import Path
+
+from pairnet.errors import PairnetError
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFLNK: "a link",
+}
+_FLAGS = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_REASONS = {errno.ENOENT: "no such file", errno.ENOTDIR: "no such file", errno.ELOOP: "a link that leads to no file"}
+
+
+@contextmanager
+def open_file(path: Path, *, what: str, largest: int, error: type[PairnetError]) -> Iterator[BufferedReader]:
+    """A file opened for reading, at its start.
+
+    what: its content, with an article, for the message. largest: its size in bytes at most; the file may grow later, so
+    who reads to its end counts. `error` if it cannot be opened, is no regular file, or is larger.
+    """
+    with _opened(path, os.O_RDONLY, what, error) as descriptor:
+        if (size := os.fstat(descriptor).st_size) > largest:
+            raise error(_too_large(path, what, largest, f"{size:,} bytes"))
+        with open(descriptor, "rb", closefd=False) as file:
+            yield file
+
+
+def read_file(path: Path, *, what: str, largest: int, error: type[PairnetError]) -> bytes:
+    """The bytes of a file, read once; see `open_file`.  `error` also for a file that cannot be read."""
+    with open_file(path, what=what, largest=largest, error=error) as file:
+        try:
+            content = file.read(largest + 1)
+        except OSError as failure:
+            raise error(_unreadable(path, what, failure)) from None
+    if len(content) > largest:
+        raise error(_too_large(path, what, largest, "more"))
+    return content
+
+
+@contextmanager
+def open_to_append(
+    path: Path, *, what: str, error: type[PairnetError], follow: bool = True
+) -> Iterator[BufferedRandom]:
+    """A file opened for reading and for writing at its end; created if it is missing, never emptied.
+
+    follow: whether it may be a link. `error` if it is no regular file, OSError if it cannot be opened otherwise.
+    """
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | (0 if follow else os.O_NOFOLLOW)
+    with _opened(path, flags, what, error) as descriptor, open(descriptor, "ab+", closefd=False) as file:
+        yield file
+
+
+@contextmanager
+def create_file(path: Path) -> Iterator[BufferedWriter]:
+    """A new file opened for writing, in place of what a killed writer left there under this name.
+
+    A link there is removed, and what it leads to stays. OSError if a folder is in the way.
+    """
+    path.unlink(missing_ok=True)
+    with path.open("xb") as file:
+        yield file
+
+
+@contextmanager
+def _opened(path: Path, flags: int, what: str, error: type[PairnetError]) -> Iterator[int]:
+    """A descriptor of a regular file."""
+    creates = bool(flags & os.O_CREAT)
+    try:
+        if not creates or os.path.lexists(path):
+            _check_kind(path, path.stat(follow_symlinks=not flags & os.O_NOFOLLOW).st_mode, what, error)
+        descriptor = os.open(path, flags | _FLAGS, 0o666)
+    except OSError as failure:
+        if creates and failure.errno != errno.ELOOP:
+            raise
+        raise error(_unreadable(path, what, failure)) from None
+    except ValueError:  # a null character in the name, or one that the file system cannot have
+        raise error(f"{str(path)!r}: expected {what}, got a name that no file can have: check the name") from None
+    try:
+        _check_kind(path, os.fstat(descriptor).st_mode, what, error)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _check_kind(path: Path, mode: int, what: str, error: type[PairnetError]) -> None:
+    if not stat.S_ISREG(mode):
+        kind = _KINDS.get(stat.S_IFMT(mode), "something else")
+        raise error(f"{path}: expected {what}, got {kind}: remove it, or name another file")
+
+
+def _unreadable(path: Path, what: str, failure: OSError) -> str:
+    if reason := _REASONS.get(failure.errno or 0):
+        return f"{path}: expected {what}, got {reason}: check the name"
+    return f"{path}: expected {what}, which cannot be read: {failure.strerror or failure}: check its permissions"
+
+
+def _too_large(path: Path, what: str, largest: int, got: str) -> str:
+    return f"{path}: expected {what} of at most {largest:,} bytes, got {got}: name another file, or make it smaller"
