@@ -80,11 +80,11 @@ def create_file(path: Path) -> Iterator[BufferedWriter]:
 @contextmanager
 def _opened(path: Path, flags: int, what: str, error: type[PairnetError]) -> Iterator[int]:
     """A descriptor of a regular file."""
-    creates = bool(flags & os.O_CREAT)
+    creates, follow = bool(flags & os.O_CREAT), not flags & os.O_NOFOLLOW
     try:
-        if not creates or os.path.lexists(path):
-            _check_kind(path, path.stat(follow_symlinks=not flags & os.O_NOFOLLOW).st_mode, what, error)
-        descriptor = os.open(path, flags | _FLAGS, 0o666)
+        there = not creates or os.path.lexists(path)
+        kind = _other_kind(path.stat(follow_symlinks=follow).st_mode) if there else ""
+        descriptor = -1 if kind else os.open(path, flags | _FLAGS, 0o666)
     except OSError as failure:
         if creates and failure.errno != errno.ELOOP:
             raise
@@ -92,16 +92,18 @@ def _opened(path: Path, flags: int, what: str, error: type[PairnetError]) -> Ite
     except ValueError:  # a null character in the name, or one that the file system cannot have
         raise error(f"{str(path)!r}: expected {what}, got a name that no file can have: check the name") from None
     try:
-        _check_kind(path, os.fstat(descriptor).st_mode, what, error)
+        kind = kind or _other_kind(os.fstat(descriptor).st_mode)
+        if kind:
+            raise error(f"{path}: expected {what}, got {kind}: remove it, or name another file")
         yield descriptor
     finally:
-        os.close(descriptor)
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
-def _check_kind(path: Path, mode: int, what: str, error: type[PairnetError]) -> None:
-    if not stat.S_ISREG(mode):
-        kind = _KINDS.get(stat.S_IFMT(mode), "something else")
-        raise error(f"{path}: expected {what}, got {kind}: remove it, or name another file")
+def _other_kind(mode: int) -> str:
+    """What something is that is no regular file; empty for one."""
+    return "" if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "something else")
 
 
 def _unreadable(path: Path, what: str, failure: OSError) -> str:

@@ -6,6 +6,15 @@ from typing import Any, Literal, get_args
 
 from pairnet.errors import ArgumentError
 
+MOST_EPOCHS = 100_000
+"""Epochs of a run: its record lists each of them."""
+
+MOST_PAIRS = 1_000_000
+"""Pairs of a run: in memory they take a gigabyte. No batch is larger."""
+
+LARGEST = 1e6
+"""Largest learning rate, weight of a loss, decay, and magnitude of a warp: larger ones are typing errors."""
+
 Optimiser = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["constant", "cosine", "linear"]
 
@@ -25,7 +34,7 @@ class Warp:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            _require(math.isfinite(value) and value >= 0, name, "finite and at least 0", value)
+            _check_size(name, value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +66,14 @@ class Recipe:
     recalibrate: bool = False  # at the end, compute BN's statistics again from all training pairs, without warps
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch"):
+        for name, most in (("epochs", MOST_EPOCHS), ("batch", MOST_PAIRS)):
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+            _require(getattr(self, name) <= most, name, f"at most {most:,}", getattr(self, name))
         rate = self.learning_rate
         _require(math.isfinite(rate) and rate > 0, "learning_rate", "finite and above 0", rate)
         for name in ("loss_ratio", "weight_decay"):
-            value = getattr(self, name)
-            _require(math.isfinite(value) and value >= 0, name, "finite and at least 0", value)
+            _check_size(name, getattr(self, name))
+        _check_size("learning_rate", rate)
         betas = self.betas
         _require(len(betas) == 2 and all(0 <= beta < 1 for beta in betas), "betas", "two values in [0, 1)", betas)
         _require(0 <= self.momentum < 1, "momentum", "a value in [0, 1)", self.momentum)
@@ -95,6 +105,11 @@ class Recipe:
         usual = Recipe().to_dict()
         always = ("epochs", "batch", "learning_rate", "loss_ratio")
         return {name: value for name, value in self.to_dict().items() if name in always or value != usual[name]}
+
+
+def _check_size(name: str, value: float) -> None:
+    _require(math.isfinite(value) and value >= 0, name, "finite and at least 0", value)
+    _require(value <= LARGEST, name, f"at most {LARGEST:,.0f}", value)
 
 
 def _require(valid: bool, name: str, expected: str, given: object) -> None:

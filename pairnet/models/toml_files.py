@@ -28,7 +28,7 @@ def read_document(path: Path, *, content: str) -> dict[str, Any]:
 
     content: what the file should hold, for messages: "variants", "a study". ArgumentError if it cannot be read.
     """
-    text = read_text(path, content=content)
+    text = document_text(path, content=content)
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -39,7 +39,7 @@ def read_document(path: Path, *, content: str) -> dict[str, Any]:
         raise ArgumentError(f"expected a TOML file, got {path}: too many levels: use fewer") from None
 
 
-def read_text(path: Path, *, content: str) -> str:
+def document_text(path: Path, *, content: str) -> str:
     """The text of a TOML file, without a byte order mark.  ArgumentError as of `read_document`."""
     try:
         return read_file(path, what=f"a TOML file with {content}", largest=LARGEST_FILE, error=ArgumentError).decode(

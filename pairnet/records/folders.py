@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pairnet.errors import RecordError
 from pairnet.models.variants import Variant
-from pairnet.records.reading import read_record, read_text
+from pairnet.records.reading import read_record, record_text
 from pairnet.records.record import FailedRun, RunRecord
 from pairnet.writing import MARK, NEXT, current_file
 
@@ -37,7 +37,7 @@ def load_record(folder: Path | str) -> RunRecord:
 
 def read_saved(path: Path) -> RunRecord | FailedRun:
     """The record in a file of its own.  RecordError, with the path, if it cannot be read or is none."""
-    text = read_text(path)
+    text = record_text(path)
     try:
         return read_record(text)
     except RecordError as error:

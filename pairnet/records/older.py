@@ -10,8 +10,20 @@ from msgspec import Meta
 from pairnet.errors import RecordError
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import Variant
-from pairnet.records.record import Count, Environment, Epoch, FailedRun, Fraction, RunRecord, WrongPair
-from pairnet.records.run import Images, Name, Run, Seeds
+from pairnet.records.record import (
+    Bins,
+    Count,
+    Digest,
+    Environment,
+    Epochs,
+    FailedRun,
+    Fraction,
+    Parameters,
+    RunRecord,
+    Seconds,
+    WrongPairs,
+)
+from pairnet.records.run import Images, Name, Run, Seeds, Text
 
 _STRUCTURE = re.compile(
     r"(?P<sharing>both images|each image its own): \[(?P<tower>[^\]]+)\] \| head: (?P<head>[^|]+?)"
@@ -23,7 +35,7 @@ _STRUCTURE = re.compile(
 class _Environment(Environment):
     """Both schemas kept the device here."""
 
-    device: str = "cpu"
+    device: Text = "cpu"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,57 +43,57 @@ class _Results:
     """What both schemas kept of a run and its results, side by side."""
 
     fingerprint: Name
-    parameters: Annotated[int, Meta(ge=0)]
+    parameters: Parameters
     pairs: Count
     seeds: Seeds
     fold: Annotated[int, Meta(ge=0)] | None
     folds: Annotated[int, Meta(ge=2)]
     mean: Annotated[float, Meta(ge=0, le=255)]
     std: Annotated[float, Meta(gt=0, le=255)]
-    epochs: Annotated[tuple[Epoch, ...], Meta(min_length=1)]
+    epochs: Epochs
     accuracy: Fraction
-    seconds: Annotated[float, Meta(ge=0, le=1e9)]
+    seconds: Seconds
     environment: _Environment
-    calibration: tuple[tuple[int, float, int], ...] = ()
+    calibration: Bins = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Data:
     """The images of schema 1."""
 
-    name: str
-    origin: str
+    name: Text
+    origin: Text
     checksum: Name
-    source: str = ""
-    classes: Annotated[int, Meta(ge=2)] = 10
+    source: Text = ""
+    classes: Annotated[int, Meta(ge=2, le=256)] = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Schema1(_Results):
-    row: str
-    variant: str
-    structure: str
+    row: Text
+    variant: Text
+    structure: Text
     recipe: Recipe
     data: _Data
-    note: str = ""
+    note: Text = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Schema2(_Results):
-    label: str
+    label: Text
     variant: Variant
     data: Images
     test_pairs: Count
     measurements: Count
-    wrong: tuple[WrongPair, ...] | None = None
-    answers_sha256: str = ""
-    weights_sha256: str = ""
+    wrong: WrongPairs | None = None
+    answers_sha256: Digest = ""
+    weights_sha256: Digest = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Failure2:
     fingerprint: Name
-    label: str
+    label: Text
     failure: Name
     environment: _Environment
 

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from pairnet.errors import ArgumentError, NotationError, RecordError, one_line
 from pairnet.opening import read_file
@@ -12,8 +14,11 @@ from pairnet.records.older import read_older
 from pairnet.records.record import SCHEMA, FailedRun, RunRecord
 from pairnet.records.run import name_of
 
-LARGEST_RECORD = 1 << 24
-"""Bytes of a record: one of 1,000 pairs has 15,000, of a million pairs that are all wrong about as many as this."""
+LARGEST_RECORD = 1 << 25
+"""Bytes of a record on one line: the most epochs and wrong pairs that a run can have take 31 million."""
+
+MOST_VALUES = 2_000_000
+"""Values of a record, counted by their commas before it is read: small ones take much more memory than their text."""
 
 ROUNDING = 1e-3
 """Largest error of a stored sum of probabilities."""
@@ -26,7 +31,7 @@ SLACK = 0.05
 class _Kind:
     """The fields that tell how to read a line."""
 
-    schema: int = 1
+    schema: Annotated[int, Meta(ge=1)] = 1
     error: str | None = None  # of a run that failed
     failure: str | None = None  # the same, up to schema 2
 
@@ -36,9 +41,12 @@ _decode_finished = msgspec.json.Decoder(RunRecord).decode
 _decode_failed = msgspec.json.Decoder(FailedRun).decode
 
 
-def read_text(path: Path) -> bytes:
-    """The text of a record that has a file of its own.  RecordError if it cannot be read or is too large."""
-    return read_file(path, what="the record of a run", largest=LARGEST_RECORD, error=RecordError)
+def record_text(path: Path) -> bytes:
+    """The text of a record that has a file of its own, where it may be indented.
+
+    RecordError if it cannot be read or is too large.
+    """
+    return read_file(path, what="the record of a run", largest=2 * LARGEST_RECORD, error=RecordError)
 
 
 def read_record(line: bytes | str) -> RunRecord | FailedRun:
@@ -47,9 +55,14 @@ def read_record(line: bytes | str) -> RunRecord | FailedRun:
     Everything is checked: types, bounds, and that the fingerprint is the one that the run has. A run whose settings or
     results contradict each other is named in the message.
     """
+    commas = line.count(",") if isinstance(line, str) else line.count(b",")
+    if commas > MOST_VALUES:
+        raise RecordError(f"expected a record of at most {MOST_VALUES:,} values, got {commas:,}: no run has so many")
     try:
         record = _decode(line)
-    except (msgspec.MsgspecError, ArgumentError, NotationError, UnicodeDecodeError, RecursionError) as error:
+    except RecursionError:
+        raise RecordError("expected a record of a run, got one of hundreds of levels: no version writes such") from None
+    except (msgspec.MsgspecError, ArgumentError, NotationError, UnicodeDecodeError) as error:
         raise RecordError(f"expected a record of a run, got something else: {one_line(error)}") from None
     if record.run is None:
         return record

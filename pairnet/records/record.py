@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from pairnet.records.calibration import Bin
-from pairnet.records.run import Name, Run
+from pairnet.models.recipes import MOST_EPOCHS
+from pairnet.records.calibration import BINS, Bin
+from pairnet.records.run import MOST_TEST_PAIRS, Name, Run, Text
 
 SCHEMA = 3
 """Raised when the meaning of a record changes. Records of schemas 1 and 2 are still read; see older.py.
@@ -18,6 +19,12 @@ What can be added without raising it: fields of a run, a recipe or a result whos
 
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=1)]
+Loss = Annotated[float, Meta(ge=0, le=3.4028234663852886e38)]
+"""A loss is computed in float32, and a run that diverges further has no record."""
+Parameters = Annotated[int, Meta(ge=0, le=2**40)]
+Seconds = Annotated[float, Meta(ge=0, le=1e9)]
+Digest = Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")]
+Version = Annotated[int, Meta(ge=1, le=SCHEMA)]
 WrongPair = tuple[int, float]
 """Index of a held-out pair that was decided wrongly, and its probability."""
 
@@ -32,13 +39,13 @@ class Epoch:
     that does not classify digits.
     """
 
-    train_loss: float
-    train_auxiliary_loss: float | None
-    train_accuracy: float
-    validation_loss: float | None
-    validation_auxiliary_loss: float | None
-    validation_accuracy: float | None
-    validation_digit_accuracy: float | None
+    train_loss: Loss
+    train_auxiliary_loss: Loss | None
+    train_accuracy: Fraction
+    validation_loss: Loss | None
+    validation_auxiliary_loss: Loss | None
+    validation_accuracy: Fraction | None
+    validation_digit_accuracy: Fraction | None
 
     @property
     def measured(self) -> bool:
@@ -46,46 +53,51 @@ class Epoch:
         return self.validation_accuracy is not None
 
 
+Epochs = Annotated[tuple[Epoch, ...], Meta(min_length=1, max_length=MOST_EPOCHS)]
+Bins = Annotated[tuple[Bin, ...], Meta(max_length=BINS)]
+WrongPairs = Annotated[tuple[WrongPair, ...], Meta(max_length=MOST_TEST_PAIRS)]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Gpu:
     """A card, without which no time measured on it can be compared."""
 
-    name: str  # e.g. "NVIDIA H100 80GB HBM3"
-    driver: str  # version of the driver
-    cuda: str  # version of CUDA that torch was built with
+    name: Text  # e.g. "NVIDIA H100 80GB HBM3"
+    driver: Text  # version of the driver
+    cuda: Text  # version of CUDA that torch was built with
 
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
     """Where and with what a run was computed. None of it is chosen for the run, all of it is recorded."""
 
-    versions: dict[str, str]  # of Python and the packages that compute
-    hardware: str  # CPU and cores
-    revision: str  # git revision of pairnet
+    versions: Annotated[dict[Text, Text], Meta(max_length=100)]  # of Python and the packages that compute
+    hardware: Text  # CPU and cores
+    revision: Text  # git revision of pairnet
     gpu: Gpu | None = None
-    node: str = ""  # name of the machine
-    engine: str = ""  # "processes", "stacked", "ray" or "single"
-    kernels: str = ""  # instruction set of torch's kernels, such as "AVX2": another one rounds differently
+    node: Text = ""  # name of the machine
+    engine: Text = ""  # "processes", "stacked", "ray" or "single"
+    kernels: Text = ""  # instruction set of torch's kernels, such as "AVX2": another one rounds differently
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
     """One finished run. It holds the whole run, so it does not depend on the present state of the table of variants."""
 
-    schema: int = SCHEMA  # that it was read from
+    schema: Version = SCHEMA  # that it was read from
     fingerprint: Name  # of `run`
     run: Run
     environment: Environment
-    parameters: Annotated[int, Meta(ge=0)]  # trainable values of the network
+    parameters: Parameters  # trainable values of the network
     mean: Annotated[float, Meta(ge=0, le=255)]  # of the training pairs' pixels, in grey levels 0..255
     std: Annotated[float, Meta(gt=0, le=255)]
-    epochs: Annotated[tuple[Epoch, ...], Meta(min_length=1)]
+    epochs: Epochs
     accuracy: Fraction  # on the held-out pairs after the last epoch
-    seconds: Annotated[float, Meta(ge=0, le=1e9)]  # wall time; of stacked runs, each one's share
-    calibration: tuple[Bin, ...] = ()  # reliability bins on the held-out pairs; see calibration.py
-    wrong: tuple[WrongPair, ...] | None = None  # held-out pairs decided wrongly; None: not recorded (schema 1)
-    answers_sha256: str = ""  # of the float32 probabilities of all held-out pairs
-    weights_sha256: str = ""  # of the weights, where they were saved
+    seconds: Seconds  # wall time; of stacked runs, each one's share
+    calibration: Bins = ()  # reliability bins on the held-out pairs; see calibration.py
+    wrong: WrongPairs | None = None  # held-out pairs decided wrongly; None: not recorded (schema 1)
+    answers_sha256: Digest = ""  # of the float32 probabilities of all held-out pairs
+    weights_sha256: Digest = ""  # of the weights, where they were saved
 
     @property
     def measurements(self) -> int:
@@ -109,10 +121,10 @@ class RunRecord:
 class FailedRun:
     """One run that ended with an error of its own, such as a loss that stopped being finite."""
 
-    schema: int = SCHEMA
+    schema: Version = SCHEMA
     fingerprint: Name
     run: Run | None  # None: schemas 1 and 2 recorded its label only
-    label: str  # display name of the run
+    label: Text  # display name of the run
     error: Name  # one line
     environment: Environment
 

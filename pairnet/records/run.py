@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from pairnet.errors import ArgumentError
 from pairnet.models.notation import show
-from pairnet.models.recipes import Recipe
+from pairnet.models.recipes import MOST_PAIRS, Recipe
 from pairnet.models.variants import Variant, check, in_standard_notation
 
 PAPER_PAIRS = 1000
@@ -23,6 +23,15 @@ PAPER_FOLDS = 4
 MEASUREMENTS = 5
 """Number of epochs of a run after which its held-out pairs are evaluated, unless asked otherwise."""
 
+MOST_TEST_PAIRS = 500_000
+"""Pairs that a run is evaluated on: its record lists those that were decided wrongly."""
+
+MOST_MEASUREMENTS = 10**9
+"""More than any run has epochs: it stands for a measurement after each of them."""
+
+LONGEST_TEXT = 10_000
+"""Characters of a text in a record, such as a structure, a label or the path of a folder."""
+
 LARGEST_SEED = 2**62 - 1
 LARGEST_FOLD_SEED = 2**31 - 1
 """Of a cross-validated run: scikit-learn takes seeds of 32 bits, and the one of the training draw is twice as large."""
@@ -30,7 +39,8 @@ LARGEST_FOLD_SEED = 2**31 - 1
 _KNOWN = 4096
 """Number of networks whose derived values are kept in memory."""
 
-Name = Annotated[str, Meta(min_length=1)]
+Text = Annotated[str, Meta(max_length=LONGEST_TEXT)]
+Name = Annotated[str, Meta(min_length=1, max_length=LONGEST_TEXT)]
 
 Draw = tuple[int, ...]
 """The number of a draw, followed by seeds that do not follow from it."""
@@ -40,11 +50,11 @@ Draw = tuple[int, ...]
 class Images:
     """The images that a run draws its pairs from. Equal if the checksum is, whatever they are called and wherever."""
 
-    name: str = field(compare=False)  # "mnist", "mnist5k", "glyphs" or "idx:<name of the folder>"
-    source: str = field(compare=False)  # what load_dataset takes to find them again
-    origin: str = field(compare=False)  # for people
+    name: Text = field(compare=False)  # "mnist", "mnist5k", "glyphs" or "idx:<name of the folder>"
+    source: Text = field(compare=False)  # what load_dataset takes to find them again
+    origin: Text = field(compare=False)  # for people
     checksum: Name  # SHA-256 of both pools
-    classes: Annotated[int, Meta(ge=2)] = field(compare=False)
+    classes: Annotated[int, Meta(ge=2, le=256)] = field(compare=False)
 
     def are_called(self, data: str) -> bool:
         """Whether `data` names these images: by the name of their source, or as it is given to `load_dataset`."""
@@ -121,10 +131,26 @@ class Run:
                     raise ArgumentError(f"expected `{name}` to be a whole number, got {value!r}: give one") from None
         if not self.device:
             raise ArgumentError('expected `device` to be "cpu" or "cuda", got an empty text: name one')
-        for name in ("pairs", "test_pairs", "measurements"):
+        for name, most in (
+            ("pairs", MOST_PAIRS),
+            ("test_pairs", MOST_TEST_PAIRS),
+            ("measurements", MOST_MEASUREMENTS),
+            ("folds", MOST_PAIRS),
+        ):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ArgumentError(f"expected `{name}` of at least 1, got {value}: choose a larger number")
+            if value is not None and value > most:
+                raise ArgumentError(f"expected `{name}` of at most {most:,}, got {value}: choose a smaller number")
+        if self.fold is None and self.tested > MOST_TEST_PAIRS:
+            raise ArgumentError(
+                f"expected `test_pairs` of at most {MOST_TEST_PAIRS:,}, got {self.tested:,}, as many as for training: "
+                "choose a smaller number"
+            )
+        for what in ("name", "net", "tower", "head", "auxiliary", "note"):
+            _check_length(what, getattr(self.variant, what))
+        for what in ("label", "device"):
+            _check_length(what, getattr(self, what))
         if self.folds < 2 or (self.fold is not None and not 0 <= self.fold < self.folds):
             raise ArgumentError(
                 f"expected `fold` in 0..folds-1 and 2 `folds` or more, got {self.fold} of {self.folds}: choose others"
@@ -225,6 +251,12 @@ class Run:
         """What decides, with the seed, which pairs a run draws: runs that agree in it compare draw by draw."""
         setting = self.setting
         return setting.images.checksum, setting.pairs, setting.test_pairs, setting.fold, setting.folds
+
+
+def _check_length(what: str, text: str) -> None:
+    """ArgumentError for a text that a record could not hold."""
+    if len(text) > LONGEST_TEXT:
+        raise ArgumentError(f"expected `{what}` of at most {LONGEST_TEXT:,} characters, got {len(text):,}: shorten it")
 
 
 def name_of(run: Run) -> str:

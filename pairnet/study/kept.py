@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from pairnet.errors import ArgumentError, NotationError
-from pairnet.models.toml_files import read_text
+from pairnet.models.toml_files import document_text
 from pairnet.opening import create_file
 from pairnet.study.files import read_study
 from pairnet.study.plan import Chosen, Study
@@ -52,7 +52,7 @@ def keep_file(study: Study, runs: Path) -> bool:
 
 def _text(path: Path) -> str:
     """The text of a study file, which `read_study` has read."""
-    return read_text(path, content="a study")
+    return document_text(path, content="a study")
 
 
 def _as_run(chosen: Collection[Chosen]) -> str:

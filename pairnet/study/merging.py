@@ -9,7 +9,7 @@ import msgspec
 from pairnet.errors import RecordError
 from pairnet.records.collection import collect
 from pairnet.records.folders import RECORD, saved_folders
-from pairnet.records.reading import read_record, read_text
+from pairnet.records.reading import read_record, record_text
 from pairnet.records.record import RunRecord
 from pairnet.records.run import name_of
 from pairnet.records.store import RECORDS, Line, agree, extend, locked, read_stored
@@ -129,7 +129,7 @@ def _runs_in(folder: Path) -> tuple[list[_Entry], dict[str, bytes], int]:
     networks = 0
     for saved in saved_folders(folder):
         path = current_file(saved, RECORD)
-        text = read_text(path)
+        text = record_text(path)
         try:
             record = read_record(text)
         except RecordError as error:

@@ -19,7 +19,7 @@ from pairnet.models.networks import JointNetwork, TwinNetwork, build
 from pairnet.models.variants import count_parameters
 from pairnet.opening import read_file
 from pairnet.records.folders import CONTENT, RECORD, WEIGHTS, load_record, saved_runs
-from pairnet.records.reading import read_text
+from pairnet.records.reading import record_text
 from pairnet.records.record import Epoch, RunRecord
 from pairnet.records.run import Run
 from pairnet.study.environment import environment
@@ -169,7 +169,7 @@ def _write(folder: Path, trained: TrainedRun) -> None:
 def _check_pair(folder: Path, record: RunRecord, metadata: Mapping[str, str], weights: Mapping[str, Tensor]) -> None:
     """RecordError unless record and weights were written together and neither was changed since."""
     if record.schema == 1:  # which wrote fewer digests
-        found = json.loads(read_text(current_file(folder, RECORD)))["fingerprint"]
+        found = json.loads(record_text(current_file(folder, RECORD)))["fingerprint"]
         if metadata.get("fingerprint", found) != found:
             raise RecordError(f"{folder}: {WEIGHTS} belongs to another run than {RECORD}: train it again")
         return
@@ -180,7 +180,7 @@ def _check_pair(folder: Path, record: RunRecord, metadata: Mapping[str, str], we
             f"{folder}: expected weights of SHA-256 {record.weights_sha256[:12]}, as in {RECORD}, got {digest[:12]}: "
             "they were changed; train the run again"
         )
-    if hashlib.sha256(read_text(current_file(folder, RECORD))).hexdigest() != metadata.get("record_sha256"):
+    if hashlib.sha256(record_text(current_file(folder, RECORD))).hexdigest() != metadata.get("record_sha256"):
         raise RecordError(f"{folder}: {RECORD} was edited after training, {WEIGHTS} names another: train it again")
 
 

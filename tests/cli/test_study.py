@@ -78,7 +78,7 @@ def test_a_variant_of_the_file_trains_by_itself(pairnet):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("study", "gone.toml"), "expected a TOML file with a study, but gone.toml does not exist"),
+        (("study", "gone.toml"), "gone.toml: expected a TOML file with a study, got no such file"),
         (("study", "my.toml", "--draws", 0), "expected --draws in 1..10,000, got 0"),
         (("study", "my.toml", "--engine", "rey"), "expected --engine to be processes, stacked or ray"),
         (("study", "my.toml", "--shard", "3/2"), "expected --shard to be I/N"),

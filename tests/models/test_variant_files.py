@@ -59,7 +59,7 @@ def test_a_byte_order_mark_is_no_syntax_error(write):
     [
         (f"[variants.a]\nnet = 'fc(392,1)'\nparameters = {'9' * 5000}", "use a smaller number"),
         ("[variants.a]\nnet = 'fc(３９２,1)'", "fc("),
-        ("#" * 1_100_000, "expected a TOML file of at most 1,048,576 bytes"),
+        ("#" * 1_100_000, "expected a TOML file with variants of at most 1,048,576 bytes, got 1,100,000"),
     ],
     ids=["thousands of digits", "full-width digits", "too large"],
 )
@@ -70,7 +70,7 @@ def test_odd_files_are_refused(write, text, reason):
 
 def test_a_pipe_is_refused_and_not_read(tmp_path):
     os.mkfifo(tmp_path / "pipe.toml")
-    with pytest.raises(ArgumentError, match="which is no file"):
+    with pytest.raises(ArgumentError, match="expected a TOML file with variants, got a named pipe"):
         read_variants(tmp_path / "pipe.toml")
 
 
@@ -175,8 +175,8 @@ def test_spaces_do_not_distinguish_variants(write):
 
 
 def test_missing_files_and_folders_are_reported(tmp_path):
-    assert "does not exist: check the path" in error_of(tmp_path / "none.toml")
-    assert "which is no file: check the path" in error_of(tmp_path)
+    assert "expected a TOML file with variants, got no such file: check the name" in error_of(tmp_path / "none.toml")
+    assert "expected a TOML file with variants, got a folder: " in error_of(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def test_what_is_left_after_a_removal_is_on_the_disk_before_it_has_its_name(tmp_
 
 def test_records_that_are_no_file_are_refused(tmp_path):
     os.mkfifo(tmp_path / RECORDS)
-    with pytest.raises(RecordError, match="to be a file, got something else"):
+    with pytest.raises(RecordError, match="expected a file of records, got a named pipe"):
         read_records(tmp_path)
 
 
