@@ -13,9 +13,10 @@ from pairnet.records.calibration import BINS
 from pairnet.records.older import read_older
 from pairnet.records.record import SCHEMA, FailedRun, RunRecord
 from pairnet.records.run import name_of
+from pairnet.wording import shown
 
-LARGEST_RECORD = 1 << 25
-"""Bytes of a record on one line: the most epochs and wrong pairs that a run can have take 31 million."""
+LARGEST_RECORD = 3 << 24
+"""Bytes of a record on one line: the most epochs and wrong pairs that a run can have take 45 million."""
 
 MOST_VALUES = 2_000_000
 """Values of a record, counted by their commas before it is read: small ones take much more memory than their text."""
@@ -69,8 +70,8 @@ def read_record(line: bytes | str) -> RunRecord | FailedRun:
     try:
         if record.fingerprint != record.run.fingerprint:
             raise RecordError(
-                f"expected fingerprint {record.run.fingerprint}, which its settings have, got {record.fingerprint}: "
-                "it was edited, or a newer pairnet wrote it"
+                f"expected fingerprint {record.run.fingerprint}, which its settings have, got "
+                f"{shown(record.fingerprint)}: it was edited, or a newer pairnet wrote it"
             )
         if isinstance(record, RunRecord):
             _check(record)

@@ -99,7 +99,7 @@ def test_images_that_are_gone_are_a_note_and_no_error(command_line, tmp_path):
         (("report", "runs", "empty"), 2, "expected finished runs in empty, got none"),
         (("report", "--output", "mine.pdf"), 2, 'expected --output to end in .html, got "mine.pdf"'),
         (("report", "--margin", "0"), 2, "expected --margin above 0 and below 100 points, got 0"),
-        (("report", "--markdown", "gone.md"), 2, "expected gone.md, a document with marked blocks, to be there"),
+        (("report", "--markdown", "gone.md"), 2, "gone.md: expected a document with marked blocks, got no such file"),
         (("report", "--markdown", "a.md", "--json"), 2, "expected --markdown with one folder and without a page"),
     ],
 )

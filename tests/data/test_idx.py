@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from pairnet.data import idx
 from pairnet.data.idx import header, read_idx, write_idx
 from pairnet.errors import DataError, IdxError
 
@@ -165,12 +166,12 @@ def test_impossible_shapes(tmp_path: Path) -> None:
 
 
 def test_paths_that_are_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "expected an IDX file, cannot read it: No such file or directory: " in refusal(tmp_path / "missing")
-    assert "cannot read it: Is a directory" in refusal(tmp_path)
-    assert "null" in refusal(tmp_path / "a\0b")
+    assert "expected an IDX file, got no such file: " in refusal(tmp_path / "missing")
+    assert "expected an IDX file, got a folder: " in refusal(tmp_path)
+    assert "a name that no file can have" in refusal(tmp_path / "a\0b")
     path = put(tmp_path, THREE)
     for error in (OSError(errno.EIO, "Input/output error"), MemoryError("not enough memory")):
-        monkeypatch.setattr(Path, "open", Mock(side_effect=error))
+        monkeypatch.setattr(idx, "open_file", Mock(side_effect=error))
         assert f"cannot read it: {error.args[-1]}: check" in refusal(path)
 
 
@@ -199,6 +200,6 @@ def test_arrays_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_the_largest_size_can_be_chosen(tmp_path: Path) -> None:
-    with pytest.raises(IdxError, match="expected at most 10 bytes, got a header for 11"):
+    with pytest.raises(IdxError, match="expected an IDX file of at most 10 bytes, got 11 bytes"):
         read_idx(put(tmp_path, THREE), max_bytes=10)
     assert read_idx(put(tmp_path, THREE), max_bytes=11).tolist() == [7, 8, 9]
