@@ -90,7 +90,7 @@ def _opened(path: Path, flags: int, what: str, error: type[PairnetError]) -> Ite
             raise
         raise error(_unreadable(path, what, failure)) from None
     except ValueError:  # a null character in the name, or one that the file system cannot have
-        raise error(f"{str(path)!r}: expected {what}, got a name that no file can have: check the name") from None
+        raise error(f"{path}: expected {what}, got a name that no file can have: check the name") from None
     try:
         kind = kind or _other_kind(os.fstat(descriptor).st_mode)
         if kind:

@@ -13,7 +13,6 @@ from pairnet.models.variants import Variant
 from pairnet.records.record import (
     Bins,
     Count,
-    Digest,
     Environment,
     Epochs,
     FailedRun,
@@ -86,8 +85,8 @@ class _Schema2(_Results):
     test_pairs: Count
     measurements: Count
     wrong: WrongPairs | None = None
-    answers_sha256: Digest = ""
-    weights_sha256: Digest = ""
+    answers_sha256: Text = ""
+    weights_sha256: Text = ""
 
 
 @dataclass(frozen=True, kw_only=True)

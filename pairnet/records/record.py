@@ -23,7 +23,6 @@ Loss = Annotated[float, Meta(ge=0, le=3.4028234663852886e38)]
 """A loss is computed in float32, and a run that diverges further has no record."""
 Parameters = Annotated[int, Meta(ge=0, le=2**40)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
-Digest = Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")]
 Version = Annotated[int, Meta(ge=1, le=SCHEMA)]
 WrongPair = tuple[int, float]
 """Index of a held-out pair that was decided wrongly, and its probability."""
@@ -96,8 +95,8 @@ class RunRecord:
     seconds: Seconds  # wall time; of stacked runs, each one's share
     calibration: Bins = ()  # reliability bins on the held-out pairs; see calibration.py
     wrong: WrongPairs | None = None  # held-out pairs decided wrongly; None: not recorded (schema 1)
-    answers_sha256: Digest = ""  # of the float32 probabilities of all held-out pairs
-    weights_sha256: Digest = ""  # of the weights, where they were saved
+    answers_sha256: Text = ""  # of the float32 probabilities of all held-out pairs
+    weights_sha256: Text = ""  # of the weights, where they were saved
 
     @property
     def measurements(self) -> int:

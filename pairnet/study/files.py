@@ -63,11 +63,14 @@ def read_study(path: Path) -> Study:
     if not isinstance(tables, list) or not tables:
         raise ArgumentError(f'{path}: expected a [[rows]] table, got none: add one, such as variant = "final_model"')
     known = {**{variant.name: variant for variant in VARIANTS}, **own}
-    rows = [
+    expanded = (
         replace(row, grid=number)
         for number, table in enumerate(tables, 1)
         for row in _rows(table, f"{path}: row {number}", known, reasons)
-    ]
+    )
+    rows = list(itertools.islice(expanded, MOST_ROWS + 1))
+    if len(rows) > MOST_ROWS:
+        raise ArgumentError(f"{path}: expected at most {MOST_ROWS:,} rows, got more: use smaller grids, or two files")
     _check_labels(rows, path)
     special = {word: word for word in (ABOVE, PAPERS_SQUARE, NOTHING)}
     if "compare" in head:

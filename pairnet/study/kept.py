@@ -1,5 +1,6 @@
 """Study files kept in the folder of their runs (`runs/studies/`): a report finds the rows of a study there."""
 
+import itertools
 import json
 import warnings
 from collections.abc import Collection
@@ -14,6 +15,9 @@ from pairnet.study.plan import Chosen, Study
 
 KEPT = "studies"
 """Folder of the study files in a folder of runs."""
+
+MOST_FILES, KEPT_ROWS = 1_000, 20_000
+"""Files of studies in one folder that are read, and rows of all of them: 10,000 take two seconds."""
 
 _AS_RUN = "\n# Added by pairnet: what was chosen for rows that leave it open.\n"
 """Stands in kept files before their [[as_run]] tables."""
@@ -80,12 +84,18 @@ def _digest_of(path: Path) -> str:
 def kept_files(runs: Path) -> list[Study]:
     """The studies whose files are in a folder of runs, each once; a damaged one is skipped with a warning."""
     found: dict[tuple[str, str], Study] = {}
-    for path in sorted((runs / KEPT).glob("[!.]*")):
+    rows = 0
+    for number, path in enumerate(sorted(itertools.islice((runs / KEPT).glob("[!.]*"), MOST_FILES + 1))):
+        if number == MOST_FILES or rows > KEPT_ROWS:
+            most = f"{MOST_FILES:,} studies with {KEPT_ROWS:,} rows"
+            warnings.warn(f"skipped {path} and what follows: expected at most {most}, got more", stacklevel=2)
+            break
         try:
             study = read_study(path)
         except (ArgumentError, NotationError) as error:
             warnings.warn(f"skipped {error}", stacklevel=2)
         else:
+            rows += len(study.rows)
             found.setdefault((study.name, study.digest), study)
     return list(found.values())
 

@@ -1,5 +1,6 @@
 """Merges the records of several folders into one. No torch."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,10 +50,10 @@ def merge(folders: Sequence[Path], into: Path) -> Merged:
     one run (CPUs of different kinds may round differently), and if `into` is in use or holds something else; then
     nothing is written. Study files are kept as `files.keep_file` has it: two different ones of one name are both there.
     """
-    sources: dict[Path, Path] = {}
+    sources: dict[str, Path] = {}
     for folder in folders:
-        sources.setdefault(folder.resolve(), folder)
-    sources.pop(into.resolve(), None)
+        sources.setdefault(os.path.realpath(folder), folder)  # unlike Path.resolve, it takes a loop of links
+    sources.pop(os.path.realpath(into), None)
     if into.is_dir() and _is_foreign(into):
         raise RecordError(
             f"expected `runs` to be a new folder, an empty one, or one with runs, got {into}, which holds other files: "
@@ -95,8 +96,7 @@ def merge(folders: Sequence[Path], into: Path) -> Merged:
 def _is_foreign(folder: Path) -> bool:
     """Whether a folder holds something, but no runs, nor what a study leaves before its first one."""
     ours = {".lock", KEPT, RECORDS, f".{RECORDS}.new"}
-    others = [path for path in folder.iterdir() if path.name not in ours]
-    return bool(others) and not collect(folder).records
+    return any(path.name not in ours for path in folder.iterdir()) and not collect(folder).records
 
 
 def _read(folder: Path) -> tuple[dict[str, _Entry], dict[str, bytes]]:
