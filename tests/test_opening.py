@@ -22,9 +22,8 @@ def odd_files(folder: Path) -> dict[str, Path]:
     links = {"zero": "/dev/zero", "random": "/dev/urandom", "full": "/dev/full", "loop": "loop", "gone": "nowhere"}
     for name, target in {**links, "to-pipe": "pipe", "to-folder": "folder"}.items():
         (folder / name).symlink_to(target)
-    with socket.socket(socket.AF_UNIX) as listening:
-        with contextlib.chdir(folder):  # the address of a socket has 108 characters at most
-            listening.bind("socket")
+    with socket.socket(socket.AF_UNIX) as listening, contextlib.chdir(folder):  # an address has 108 characters at most
+        listening.bind("socket")
     (folder / "file").touch()
     return {
         "a named pipe": folder / "pipe",

@@ -12,8 +12,8 @@ MOST_EPOCHS = 100_000
 MOST_PAIRS = 1_000_000
 """Pairs of a run: in memory they take a gigabyte. No batch is larger."""
 
-LARGEST = 1e6
-"""Largest learning rate, weight of a loss, decay, and magnitude of a warp: larger ones are typing errors."""
+LARGEST = 1e30
+"""Largest learning rate, weight of a loss, decay, and magnitude of a warp: float32 has room for more."""
 
 Optimiser = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["constant", "cosine", "linear"]

@@ -21,6 +21,8 @@ LARGEST_RECORD = 3 << 24
 MOST_VALUES = 2_000_000
 """Values of a record, counted by their commas before it is read: small ones take much more memory than their text."""
 
+LONGEST_REASON = 200
+
 ROUNDING = 1e-3
 """Largest error of a stored sum of probabilities."""
 
@@ -64,7 +66,7 @@ def read_record(line: bytes | str) -> RunRecord | FailedRun:
     except RecursionError:
         raise RecordError("expected a record of a run, got one of hundreds of levels: no version writes such") from None
     except (msgspec.MsgspecError, ArgumentError, NotationError, UnicodeDecodeError) as error:
-        raise RecordError(f"expected a record of a run, got something else: {one_line(error)}") from None
+        raise RecordError(f"expected a record of a run, got something else: {_reason(error)}") from None
     if record.run is None:
         return record
     try:
@@ -78,6 +80,12 @@ def read_record(line: bytes | str) -> RunRecord | FailedRun:
     except RecordError as error:
         raise RecordError(f"{name_of(record.run)}: {error}") from None
     return record
+
+
+def _reason(error: Exception) -> str:
+    """msgspec's reason and place; a hostile value that it quotes is shortened, the place stays."""
+    text, at, place = str(error).rpartition(" - at ")
+    return f"{shown(text)[1:-1]}{at}{place}" if at and len(text) > LONGEST_REASON else one_line(error)
 
 
 def _decode(line: bytes | str) -> RunRecord | FailedRun:

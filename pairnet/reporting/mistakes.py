@@ -14,6 +14,7 @@ from PIL import Image
 from pairnet.data.drawing import draw_held_out
 from pairnet.data.pairs import Pairs
 from pairnet.data.sources import Dataset
+from pairnet.errors import ArgumentError, DataError
 from pairnet.records.record import RunRecord
 from pairnet.records.run import Run
 from pairnet.reporting.selection import Selection
@@ -48,7 +49,7 @@ class Mistakes:
 
     hardest: tuple[HardPair, ...]
     by_difference: dict[str, tuple[tuple[int, float, float], ...]]
-    left_out: tuple[str, ...]  # rows whose images are not at hand
+    left_out: tuple[str, ...]  # rows whose images are not at hand, or do not have their pairs
 
 
 Draw = tuple[str, int, int]
@@ -63,15 +64,18 @@ def draw_of(run: Run) -> Draw:
 def find_mistakes(selection: Selection, images: Mapping[str, Dataset], *, rows: Sequence[str]) -> Mistakes:
     """The hardest test pairs over all rows that were tested, and the errors of `rows` by difference of the digits.
 
-    images: by checksum. Rows on others are left out, and named.
+    images: by checksum. Rows on others are left out, and named, and so are rows that state more pairs than these have.
     """
     listed = {label: _listing(records) for label, records in selection.tested.items()}
     tested = {label: each for label, each in listed.items() if all(r.run.images.checksum in images for r in each)}
     drawn: dict[Draw, Pairs] = {}
-    for records in tested.values():
-        for run in (record.run for record in records):
-            if draw_of(run) not in drawn:
-                drawn[draw_of(run)] = draw_held_out(run, images[run.images.checksum])
+    for label, records in list(tested.items()):
+        try:
+            for run in (record.run for record in records):
+                if draw_of(run) not in drawn:
+                    drawn[draw_of(run)] = draw_held_out(run, images[run.images.checksum])
+        except (ArgumentError, DataError):  # the record states pairs that these images do not have
+            del tested[label]
     return Mistakes(
         hardest=tuple(_hardest([record for records in tested.values() for record in records], drawn, images)),
         by_difference={label: _by_difference(tested[label], drawn) for label in rows if tested.get(label)},
