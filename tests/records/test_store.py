@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import pytest
 from record_examples import EPOCH, record
 
 from pairnet.errors import RecordError
+from pairnet.records.reading import LARGEST_RECORD
 from pairnet.records.record import FailedRun
-from pairnet.records.store import RECORDS, append, locked, read_records, read_stored, remove
+from pairnet.records.store import LARGEST_FILE, RECORDS, append, locked, read_records, read_stored, remove
 from pairnet.study.environment import environment
 
 
@@ -131,6 +133,49 @@ def test_what_is_left_after_a_removal_is_on_the_disk_before_it_has_its_name(tmp_
 def test_records_that_are_no_file_are_refused(tmp_path):
     os.mkfifo(tmp_path / RECORDS)
     with pytest.raises(RecordError, match="expected a file of records, got a named pipe"):
+        read_records(tmp_path)
+
+
+@pytest.mark.parametrize("made", ["pipe", "folder", "device", "link"])
+def test_a_lock_that_is_no_file_is_refused_at_once(tmp_path, made):
+    lock, theirs = tmp_path / ".lock", tmp_path / "theirs"
+    theirs.write_text("theirs")
+    match made:
+        case "pipe":
+            os.mkfifo(lock)
+        case "folder":
+            lock.mkdir()
+        case "device":
+            lock.symlink_to("/dev/zero")
+        case "link":
+            lock.symlink_to(theirs)
+    with pytest.raises(RecordError, match="expected the lock of a folder, got a"), locked(tmp_path):
+        pass
+    assert theirs.read_text() == "theirs"
+
+
+def test_what_was_left_of_a_replacement_is_never_written_through(tmp_path):
+    append(tmp_path, record(0))
+    append(tmp_path, record(1))
+    theirs = tmp_path / "theirs"
+    theirs.write_text("theirs")
+    (tmp_path / f".{RECORDS}.new").symlink_to(theirs)
+    with locked(tmp_path):
+        assert remove(tmp_path, {record(0).fingerprint}) == 1
+    assert theirs.read_text() == "theirs"
+    assert read_records(tmp_path) == [record(1)]
+
+
+def test_a_line_without_an_end_is_refused_before_it_fills_the_memory(tmp_path):
+    append(tmp_path, record(0))
+    os.truncate(tmp_path / RECORDS, 3 << 30)  # the rest is a hole
+    tracemalloc.start()
+    with pytest.raises(RecordError, match=r"records\.jsonl, line 2: expected a record of at most .* bytes, got more"):
+        read_records(tmp_path)
+    assert tracemalloc.get_traced_memory()[1] < 4 * LARGEST_RECORD
+    tracemalloc.stop()
+    os.truncate(tmp_path / RECORDS, LARGEST_FILE + 1)
+    with pytest.raises(RecordError, match=r"expected a file of records of at most 4,294,967,296 bytes"):
         read_records(tmp_path)
 
 
