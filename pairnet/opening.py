@@ -10,10 +10,17 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BufferedRandom, BufferedReader, BufferedWriter
+from io import BufferedRandom, BufferedReader, BufferedWriter, FileIO
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pairnet.errors import PairnetError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer as Buffer
+
+BUFFER = 1 << 16
+"""Bytes that are read at once."""
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -37,8 +44,20 @@ def open_file(path: Path, *, what: str, largest: int, error: type[PairnetError])
     with _opened(path, os.O_RDONLY, what, error) as descriptor:
         if (size := os.fstat(descriptor).st_size) > largest:
             raise error(_too_large(path, what, largest, f"{size:,} bytes"))
-        with open(descriptor, "rb", closefd=False) as file:
+        stream: Any = _ReadyFile(descriptor, closefd=False)
+        with BufferedReader(stream, BUFFER) as file:
             yield file
+
+
+class _ReadyFile(FileIO):
+    """A file that fails where its next bytes are not there yet, as of some in /proc that the system calls regular."""
+
+    def readinto(self, buffer: "Buffer", /) -> int:
+        """Number of bytes read.  OSError if it would have to wait."""
+        count: int | None = super().readinto(buffer)
+        if count is None:
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return count
 
 
 def read_file(path: Path, *, what: str, largest: int, error: type[PairnetError]) -> bytes:

@@ -95,6 +95,18 @@ def test_a_file_that_was_replaced_after_the_look_is_refused(tmp_path, monkeypatc
         read_file(path, what="a list", largest=10, error=DataError)
 
 
+def test_a_file_whose_bytes_are_not_there_yet_fails_and_does_not_wait(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    found = (tmp_path / "file").stat()
+    reading, writing = os.pipe2(os.O_NONBLOCK)  # stands for a file such as /proc/kmsg
+    with monkeypatch.context() as changed:
+        changed.setattr(os, "open", lambda *arguments: reading)
+        changed.setattr(os, "fstat", lambda descriptor: found)
+        with pytest.raises(DataError, match="which cannot be read: Resource temporarily unavailable"):
+            read_file(tmp_path / "file", what="a list", largest=10, error=DataError)
+    os.close(writing)
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_without_permission_is_refused(tmp_path):
     (tmp_path / "file").touch(mode=0)

@@ -110,6 +110,8 @@ def remove_folder(folder: Path) -> None:
         return
     shutil.rmtree(folder / NEXT, ignore_errors=True)
     for name in (RECORD, WEIGHTS, MARK):
-        (folder / name).unlink(missing_ok=True)
+        path = folder / name
+        if path.is_symlink() or not path.is_dir():  # a folder of this name is somebody else's
+            path.unlink(missing_ok=True)
     with suppress(OSError):  # other files are in it
         folder.rmdir()
