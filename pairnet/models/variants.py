@@ -4,6 +4,9 @@ import difflib
 import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Annotated
+
+from msgspec import Meta
 
 from pairnet.errors import ArgumentError, NotationError
 from pairnet.models import notation
@@ -13,6 +16,9 @@ from pairnet.models.recipes import Recipe, Warp
 PAIR = (2, 14, 14)
 IMAGE = (1, 14, 14)
 CLASSES = 10
+
+MOST_PARAMETERS = 2**40
+"""Trainable values that a variant can state: far more than any memory holds."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -29,7 +35,7 @@ class Variant:
     """
 
     name: str
-    parameters: int | None = None
+    parameters: Annotated[int, Meta(ge=0, le=MOST_PARAMETERS)] | None = None
     net: str = ""
     tower: str = ""
     head: str = ""

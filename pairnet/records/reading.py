@@ -34,7 +34,7 @@ SLACK = 0.05
 class _Kind:
     """The fields that tell how to read a line."""
 
-    schema: Annotated[int, Meta(ge=1)] = 1
+    schema: Annotated[int, Meta(ge=1, le=10**6)] = 1
     error: str | None = None  # of a run that failed
     failure: str | None = None  # the same, up to schema 2
 

@@ -8,7 +8,8 @@ import msgspec
 from msgspec import Meta
 
 from pairnet.models.recipes import MOST_EPOCHS
-from pairnet.records.calibration import BINS, Bin
+from pairnet.models.variants import MOST_PARAMETERS
+from pairnet.records.calibration import BINS
 from pairnet.records.run import MOST_TEST_PAIRS, Name, Run, Text
 
 SCHEMA = 3
@@ -21,10 +22,11 @@ Fraction = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=1)]
 Loss = Annotated[float, Meta(ge=0, le=3.4028234663852886e38)]
 """A loss is computed in float32, and a run that diverges further has no record."""
-Parameters = Annotated[int, Meta(ge=0, le=2**40)]
+Parameters = Annotated[int, Meta(ge=0, le=MOST_PARAMETERS)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 Version = Annotated[int, Meta(ge=1, le=SCHEMA)]
-WrongPair = tuple[int, float]
+Place = Annotated[int, Meta(le=MOST_TEST_PAIRS)]
+WrongPair = tuple[Place, float]
 """Index of a held-out pair that was decided wrongly, and its probability."""
 
 
@@ -53,7 +55,7 @@ class Epoch:
 
 
 Epochs = Annotated[tuple[Epoch, ...], Meta(min_length=1, max_length=MOST_EPOCHS)]
-Bins = Annotated[tuple[Bin, ...], Meta(max_length=BINS)]
+Bins = Annotated[tuple[tuple[Place, float, Place], ...], Meta(max_length=BINS)]
 WrongPairs = Annotated[tuple[WrongPair, ...], Meta(max_length=MOST_TEST_PAIRS)]
 
 
