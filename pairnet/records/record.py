@@ -21,11 +21,12 @@ What can be added without raising it: fields of a run, a recipe or a result whos
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=1)]
 Loss = Annotated[float, Meta(ge=0, le=3.4028234663852886e38)]
-"""A loss is computed in float32, and a run that diverges further has no record."""
+"""A loss is computed in float32, and one that is not finite there fails the run."""
 Parameters = Annotated[int, Meta(ge=0, le=MOST_PARAMETERS)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 Version = Annotated[int, Meta(ge=1, le=SCHEMA)]
 Place = Annotated[int, Meta(le=MOST_TEST_PAIRS)]
+"""Index or number of held-out pairs; that none is negative is checked with what belongs together."""
 WrongPair = tuple[Place, float]
 """Index of a held-out pair that was decided wrongly, and its probability."""
 
