@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from pairnet.artifact.design import InputKind, Part, Precision
+from pairnet.data.appearance import LIGHT_ON_DARK, Polarity
 from pairnet.data.pairs import Moments
 from pairnet.errors import ModelError, NotationError
 from pairnet.models import notation
@@ -66,6 +67,9 @@ class FileMetadata:
     mean: Annotated[Mean, "mean of the training pairs' pixels, in grey levels 0..255"]
     std: Annotated[Deviation, "standard deviation of the training pairs' pixels, in grey levels"]
     recipe: Annotated[Settings, "JSON: the settings of the training"]
+    polarity: Annotated[
+        Polarity, "light on dark or dark on light, as the training images are; light on dark in a file without this key"
+    ] = LIGHT_ON_DARK
     run: Annotated[Text, "fingerprint of the run: files with the same fingerprint belong together"]
     run_accuracy: Annotated[Fraction, "accuracy of the trained network on the recorded test draw, as a fraction"]
     test_accuracy: Annotated[
@@ -123,6 +127,7 @@ def from_text(values: Mapping[str, str]) -> FileMetadata:
         raise ModelError(
             f"expected pairnet's metadata, version {FORMAT}, got {got}: export the run with `pairnet export`"
         )
+    values = {"polarity": LIGHT_ON_DARK, **values}  # keys that older files lack
     if "pairs" in values:
         values = {"test_pairs": values["pairs"], **values}
     if missing := [key for key in keys() if key not in values]:
@@ -140,7 +145,7 @@ def _field(key: str) -> str:
 def _value(text: str, kind: Any) -> Any:
     """The value that a text holds; the text itself, which FileMetadata then refuses, if it holds no such value."""
     if (
-        get_args(kind)[0] not in (str, Part, InputKind, Precision)
+        get_args(kind)[0] not in (str, Part, InputKind, Precision, Polarity)
         and len(text) <= LONGEST_TEXT
         and text == text.strip()
     ):

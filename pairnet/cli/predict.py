@@ -80,7 +80,7 @@ def predict(
         if test:
             _test(predictor, data, data_dir, as_json=as_json)
             return
-        read = [pictures.read(path) for path in inputs]
+        read = [pictures.suited(pictures.read(path), predictor.metadata.polarity) for path in inputs]
         report, rows, pixels = (_ranked if rank else _answered)(predictor, inputs, read)
         provider = predictor.provider
     notes = [f"{path.name}: {remark}" for path, picture in zip(inputs, read, strict=True) for remark in picture.notes]

@@ -20,6 +20,7 @@ from pairnet.artifact.inspection import initializers_digest, inspect
 from pairnet.artifact.metadata import PRIVATE_SOURCE, FileMetadata
 from pairnet.artifact.recorded import as_input, measure
 from pairnet.artifact.sessions import open_session
+from pairnet.data.appearance import Polarity
 from pairnet.data.drawing import draw
 from pairnet.data.pairs import Moments, pool_and_normalise
 from pairnet.data.sources import Dataset, load_dataset
@@ -70,6 +71,7 @@ class Prepared:
     testing: NDArray[Any]
     targets: NDArray[np.bool_]  # of testing [n]
     probability: NDArray[np.float32]  # PyTorch's, of testing [n]
+    polarity: Polarity  # of the images
 
     @property
     def moments(self) -> Moments:
@@ -148,6 +150,7 @@ def prepare(saved: TrainedRun, name: str, dataset: Dataset, input_kind: InputKin
         testing=as_input(testing, dataset.test, moments, input_kind),
         targets=targets,
         probability=probability,
+        polarity=dataset.polarity,
     )
 
 
@@ -162,7 +165,7 @@ def _check_recorded(name: str, record: RunRecord, accuracy: float) -> None:
 
 
 def metadata_of(
-    design: Design, record: RunRecord, precision: Precision, model: onnx.ModelProto, accuracy: float
+    design: Design, record: RunRecord, precision: Precision, model: onnx.ModelProto, accuracy: float, polarity: Polarity
 ) -> FileMetadata:
     """The metadata of a file; artifact.metadata.METADATA explains each key."""
     exporters = ("pairnet", "numpy", "onnx", "torch")
@@ -185,6 +188,7 @@ def metadata_of(
         seeds=run.seeds,
         mean=record.mean,
         std=record.std,
+        polarity=polarity,
         recipe=run.recipe.to_dict(),
         run=record.fingerprint,
         run_accuracy=record.accuracy,
@@ -230,7 +234,7 @@ def _write(
     paths, differences = [], []
     tolerance, rms_tolerance = TOLERANCES[precision]
     for design, model, original in zip(designs, models, exact, strict=True):
-        metadata = metadata_of(design, trained.record, precision, model, accuracy)
+        metadata = metadata_of(design, trained.record, precision, model, accuracy, trained.polarity)
         onnx.helper.set_model_props(model, metadata.to_text())
         path = path_of(design, output)
         path.write_bytes(model.SerializeToString(deterministic=True))

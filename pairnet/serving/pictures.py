@@ -1,12 +1,13 @@
-"""Owns the reading of images from files: pictures, .npy, .npz or IDX -> uint8 28x28, light digits on dark."""
+"""Owns the reading of images from files: pictures, .npy, .npz or IDX -> uint8 28x28, as a network takes them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pairnet.data.appearance import LIGHT_ON_DARK, Polarity, polarity
 from pairnet.data.idx import GZIP_MAGIC, is_idx, read_idx
 from pairnet.data.npy import NPY_MAGIC, read_npy, read_npz
 from pairnet.errors import PictureError
@@ -18,10 +19,11 @@ MAX_BYTES = 1 << 26  # of arrays in a file: 85,000 images
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Picture:
-    """The images in one file: light digits on dark, as in MNIST."""
+    """The images in one file: arrays as they are, a picture light on dark, as in MNIST."""
 
     pixels: NDArray[np.uint8]  # [N,28,28] images or [N,2,28,28] pairs; a single image: [1,28,28]
     notes: tuple[str, ...]  # changes made to the image, for people
+    is_array: bool = False
 
 
 def read(path: Path) -> Picture:
@@ -47,6 +49,25 @@ def read(path: Path) -> Picture:
     if path.suffix == ".npz":
         return _archive(path)
     return _picture(str(path), path)
+
+
+def suited(picture: Picture, wanted: Polarity) -> Picture:
+    """An image for a network whose training images are `wanted`.
+
+    A picture is inverted if they are dark on light. Arrays stay as they are, with a note if they are clearly otherwise.
+    """
+    if picture.is_array:
+        found = polarity(picture.pixels.reshape(-1, SIDE, SIDE))
+        if found in (None, wanted):
+            return picture
+        note = f"{found}, and the network was trained on {wanted}: its answers are right for 255 - images only"
+        return replace(picture, notes=(*picture.notes, note))
+    if wanted == LIGHT_ON_DARK:
+        return picture
+    others = tuple(note for note in picture.notes if not note.startswith("inverted"))
+    if len(others) == len(picture.notes):
+        others = (*others, f"inverted: the network was trained on digits that are {wanted}")
+    return replace(picture, pixels=255 - picture.pixels, notes=others)
 
 
 def decode(content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -77,7 +98,7 @@ def _array(path: Path, values: NDArray[np.uint8]) -> Picture:
         )
     if not values.size:
         raise PictureError(f"{path}: expected at least one image, got {shape}")
-    return Picture(pixels=values[None] if values.ndim == 2 else values, notes=())
+    return Picture(pixels=values[None] if values.ndim == 2 else values, notes=(), is_array=True)
 
 
 def _picture(name: str, source: Path | BytesIO, max_pixels: int = MAX_PIXELS) -> Picture:

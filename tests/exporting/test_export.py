@@ -253,7 +253,8 @@ def test_the_path_of_a_users_folder_is_not_in_the_file(trained, digits5k):
     images = replace(record.run.images, name="idx:mi[n]e", source="idx:/home/me/mine")
     record = replace(record, run=replace(record.run, images=images))
     model = onnx.helper.make_model(onnx.helper.make_graph([], "none", [], []))
-    about = exporting.metadata_of(Design(variant=find_variant("fc_1")), record, "fp32", model, 0.5).to_text()
+    design = Design(variant=find_variant("fc_1"))
+    about = exporting.metadata_of(design, record, "fp32", model, 0.5, "dark on light").to_text()
     assert about["data"] == "idx:mi_n_e"
     assert "/home" not in json.dumps({key: about[key] for key in about if not key.startswith("versions")})
 

@@ -213,9 +213,10 @@ def _add_decode(app: FastAPI, service: Service) -> None:
                 picture = await asyncio.to_thread(pictures.decode, bytes(content), "picture", MOST_PIXELS)
         except DataError as error:
             raise RequestError(str(error)) from None
+        predictor = chosen.predictor
+        picture = pictures.suited(picture, predictor.metadata.polarity)
         pixels = picture.pixels[0]
         pooled = pixels.reshape(14, 2, 14, 2).mean((1, 3))
-        predictor = chosen.predictor
         given = pixels if predictor.input_kind == "images" else pool_and_normalise(pixels, predictor.metadata.moments)
         return {
             "pixels": pixels.ravel().tolist(),
