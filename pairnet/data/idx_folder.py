@@ -65,6 +65,8 @@ def read_folder(folder: Path, checksums: Mapping[str, str]) -> tuple[LoadedImage
         raise DataError(
             f"{folder}: expected test images of {side}x{side}, as in training, got {other}x{other}: resize one"
         )
+    for images, path in ((train, paths[0]), (test, paths[2])):
+        _check_levels(images.pixels, path)
     return train, test
 
 
@@ -91,13 +93,18 @@ def _checked(
         fewer = least > 0 and int(labels.max()) - least <= 9
         remedy = f"write labels - {least}, labels begin at 0" if fewer else "use at most 10 classes"
         raise DataError(f"{labels_path}: expected labels in 0..9, got {labels[at]} for image {at}: {remedy}")
-    low, high = int(pixels.min()), int(pixels.max())
-    if high - low < LEAST_RANGE:
-        factor = 255 // max(high - low, 1)
-        stretch = f"write (images - {low}) * {factor}" if low else f"write images * {factor}"
-        remedy = stretch if high > low else "check how they were written"
-        raise DataError(f"{pixels_path}: expected grey levels 0..255, got {low}..{high} in all images: {remedy}")
     return LoadedImages(pixels=pixels, labels=labels)
+
+
+def _check_levels(pixels: NDArray[np.uint8], path: Path) -> None:
+    """DataError for images in which nothing is visible: a network would learn them, but no picture looks like them."""
+    low, high = int(pixels.min()), int(pixels.max())
+    if high - low >= LEAST_RANGE:
+        return
+    remedy = "check how they were written"
+    if high > low:
+        remedy = f"write {f'(images - {low})' if low else 'images'} * {255 // (high - low)}"
+    raise DataError(f"{path}: expected grey levels 0..255, got {low}..{high} in all images: {remedy}")
 
 
 def _reshaping(pixels: NDArray[np.uint8]) -> str:

@@ -28,6 +28,7 @@ VALID = {
     "seeds": '{"train_draw": 0, "test_draw": 1, "weights": 0, "order": 0}',
     "mean": "33.31842145",
     "std": "78.5",
+    "polarity": "light on dark",
     "recipe": '{"epochs": 25, "betas": [0.9, 0.999], "warp": null}',
     "run": "0123456789abcdef01234567",
     "run_accuracy": "0.957",
@@ -63,6 +64,11 @@ def test_keys_of_a_newer_version_are_ignored():
     assert from_text({**VALID, "colour": "\x1b[31m"}) == from_text(VALID)
 
 
+def test_images_of_an_older_file_are_light_on_dark():
+    assert from_text({key: value for key, value in VALID.items() if key != "polarity"}) == from_text(VALID)
+    assert from_text({**VALID, "polarity": "dark on light"}).to_text()["polarity"] == "dark on light"
+
+
 SEEDS = '{"train_draw": %s, "test_draw": 1, "weights": 0, "order": 0}'
 REFUSED = {
     "input": ["foo"],
@@ -73,6 +79,7 @@ REFUSED = {
     "pairs": ["0", "٣", "9" * 5000],
     "test_pairs": ["0", "true"],
     "parameters": ["-1", "1.0"],
+    "polarity": ["dark", "", "[red]dark on light"],
     "run_accuracy": ["1.1"],
     "test_accuracy": ["-0.1"],
     "seeds": ["[]", "{}", SEEDS % -1, SEEDS % 0.5, SEEDS % "true", SEEDS % 2**63],
