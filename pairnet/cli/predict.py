@@ -106,17 +106,11 @@ def _model(files: Sequence[Path]) -> tuple[Path, Sequence[Path]]:
 
 
 def _test(predictor: "Predictor", data: str | None, data_dir: Path | None, *, as_json: bool) -> None:
-    from pairnet.artifact.metadata import PRIVATE_SOURCE
-    from pairnet.artifact.recorded import measure, recorded_draw
+    from pairnet.artifact.recorded import measure, recorded_draw, recorded_source
     from pairnet.data.sources import load_dataset
 
     about = predictor.metadata
-    if data is None and about.data_source == PRIVATE_SOURCE:
-        raise ArgumentError(
-            f"expected `data`: the network was trained on images of its owner, {about.data}, and the file does not "
-            "say where they are: add `data` idx:PATH"
-        )
-    dataset = load_dataset(data or about.data_source, data_dir=data_dir)
+    dataset = load_dataset(recorded_source(about) if data is None else data, data_dir=data_dir)
     accuracy, recorded = measure(predictor.probability, recorded_draw(about, dataset)), about.test_accuracy
     if as_json:
         print_json({"accuracy": accuracy, "recorded": recorded, "pairs": about.test_pairs})
