@@ -176,7 +176,8 @@ def _check_fields(message: Any) -> None:
             continue
         many = not isinstance(value, str | int) and not hasattr(value, "ListFields")
         if name in COUNTS and len(value) > COUNTS[name]:
-            raise ModelError(f"expected at most {COUNTS[name]} {name}s in {kind}, got {len(value):,}")
+            plural = name if name.endswith("s") else f"{name}s"
+            raise ModelError(f"expected at most {COUNTS[name]} {plural} in {kind}, got {len(value):,}")
         if field.cpp_type == field.CPPTYPE_MESSAGE:
             for each in value if many else [value]:
                 _check_fields(each)
@@ -205,7 +206,11 @@ def _check_graph(model: onnx.ModelProto) -> None:
     graph, opsets = model.graph, [(each.domain, each.version) for each in model.opset_import]
     if len(opsets) != 1 or opsets[0][0] not in ("", "ai.onnx") or not OLDEST_OPSET <= opsets[0][1] <= NEWEST_OPSET:
         raise ModelError(f"expected ONNX's own operators, opset {OLDEST_OPSET} to {NEWEST_OPSET}, got {shown(opsets)}")
-    constants = {tensor.name for tensor in _small(graph.initializer)}
+    constants = {
+        tensor.name
+        for tensor in _small(graph.initializer)
+        if tensor.data_type == TensorProto.INT64 and len(tensor.dims) == 1
+    }
     for node in graph.node:
         rule, name = RULES.get(node.op_type), f"node {shown(node.name)}"
         if rule is None:
@@ -215,6 +220,8 @@ def _check_graph(model: onnx.ModelProto) -> None:
             raise ModelError(
                 f"{name}: expected all inputs of {node.op_type}, got {len(list(filter(None, node.input)))}"
             )
+        if "" in node.output or not node.output:
+            raise ModelError(f"{name}: expected outputs with names, got {shown(list(node.output))}")
         known = len(values) == len(node.attribute) and values.keys() <= rule.keys()
         if not known or not all(values.get(key) in allowed for key, allowed in rule.items()):
             raise ModelError(f"{name}: expected attributes that `pairnet export` writes, got {shown(values)}")

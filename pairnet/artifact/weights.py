@@ -31,6 +31,7 @@ STORED: Mapping[int, str] = {
 }
 """The types of an initializer, and the field that holds its numbers where `raw_data` does not."""
 
+AGAIN = "train and export the run again"
 SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
 
 
@@ -82,7 +83,9 @@ def check_values(model: onnx.ModelProto, metadata: FileMetadata) -> None:
     pixels = {"pixel.mean": metadata.mean, "pixel.inverse_std": 1 / metadata.std}
     for name, wanted in pixels.items():
         if name in arrays and not np.array_equal(arrays[name], np.float32(wanted)):
-            raise ModelError(f"{name}: expected {wanted:g}, as in the metadata, got {shown(arrays[name].tolist())}")
+            raise ModelError(
+                f"{name}: expected {wanted:g}, as in the metadata, got {shown(arrays[name].tolist())}: {AGAIN}"
+            )
     variances = {node.input[4] for node in model.graph.node if node.op_type == "BatchNormalization"}
     for name, array in arrays.items():
         if array.dtype.kind == "f" and name not in pixels:
@@ -97,30 +100,32 @@ def _check_range(name: str, array: Numbers, low: float, high: float) -> None:
     """All values are within low..high, and not all of them vanish in products: a constant answer, and a slow one."""
     least, most = float(array.min()), float(array.max())  # nan if any value is nan
     if not (low <= least and most <= high):
-        raise ModelError(f"{shown(name)}: expected values from {low:g} to {high:g}, got {least:g} to {most:g}")
+        raise ModelError(f"{shown(name)}: expected values from {low:g} to {high:g}, got {least:g} to {most:g}: {AGAIN}")
     if 0 < max(-least, most) < SMALLEST_NORMAL:
-        raise ModelError(f"{shown(name)}: expected values of {SMALLEST_NORMAL:.2g} or more, got {most:g} at most")
+        raise ModelError(
+            f"{shown(name)}: expected values of {SMALLEST_NORMAL:.2g} or more, got {most:g} at most: {AGAIN}"
+        )
 
 
 def _check_scale(node: onnx.NodeProto, arrays: Mapping[str, Numbers]) -> None:
     """Scale and zero point are constants in range, and so is a weight in 8 bits or a bias in 32 that they scale."""
     name, scale, zero = node.input[0], arrays.get(node.input[1]), arrays.get(node.input[2])
     if scale is None or zero is None or scale.dtype.kind != "f" or scale.shape != zero.shape or scale.ndim > 1:
-        raise ModelError(f"{shown(node.name)}: expected a constant scale and zero point of one shape, got others")
+        raise ModelError(
+            f"{shown(node.name)}: expected a constant scale and zero point of one shape, got others: {AGAIN}"
+        )
     if not scale.min() >= SMALLEST_NORMAL:
-        raise ModelError(f"{shown(node.input[1])}: expected scales above 0, got {scale.min():g}")
+        raise ModelError(f"{shown(node.input[1])}: expected scales above 0, got {scale.min():g}: {AGAIN}")
     if zero.dtype != np.uint8 and zero.any():
-        raise ModelError(f"{shown(node.input[2])}: expected a zero point of 0 for {zero.dtype}, got another")
+        raise ModelError(f"{shown(node.input[2])}: expected a zero point of 0 for {zero.dtype}, got another: {AGAIN}")
     if name not in arrays:
         return
     stored = arrays[name]
     if scale.ndim and (not stored.ndim or len(scale) not in (1, len(stored))):
-        raise ModelError(f"{shown(name)}: expected a scale for each of its rows, got {len(scale)}")
-    rows = (-1, *[1] * (stored.ndim - 1)) if scale.ndim else ()
-    values = (stored.astype(np.float64) - zero.astype(np.float64).reshape(rows)) * scale.astype(np.float64).reshape(
-        rows
-    )
-    _check_range(name, values, -LARGEST_WEIGHT, LARGEST_WEIGHT)
+        raise ModelError(f"{shown(name)}: expected a scale for each of its rows, got {len(scale)}: {AGAIN}")
+    rows = stored.reshape(scale.size, -1)
+    ends = np.stack((rows.min(1), rows.max(1)), axis=1).astype(np.float64) - zero.reshape(-1, 1)  # [rows,2]
+    _check_range(name, ends * scale.reshape(-1, 1), -LARGEST_WEIGHT, LARGEST_WEIGHT)
 
 
 def _as_stored(array: Numbers) -> Numbers:
