@@ -59,6 +59,8 @@ def _outline(content: bytes, start: int, end: int, path: tuple[int, ...]) -> Ite
 
 def _varint(content: bytes, start: int, end: int) -> tuple[int, int]:
     """A number of 7 bits in each byte, least first, and the place after it."""
+    if start < end and content[start] < 128:  # almost every one
+        return content[start], start + 1
     value = 0
     for place in range(start, min(end, start + _LONGEST_VARINT)):
         value |= (content[place] & 127) << 7 * (place - start)
