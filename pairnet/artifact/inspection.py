@@ -28,6 +28,7 @@ from pairnet.artifact.limits import (
     MOST_ELEMENTS,
     MOST_METADATA,
     MOST_MULTIPLY_ADDS,
+    SAMPLE,
 )
 from pairnet.artifact.metadata import FileMetadata, from_text
 from pairnet.artifact.structure import read_structure
@@ -255,19 +256,24 @@ def _check_sizes(model: onnx.ModelProto) -> None:
     for name, axes in shapes.items():
         if min(axes, default=1) < 0 or 0 in axes[1:] or _elements(axes) > LARGEST_VALUE:
             raise ModelError(f"{shown(name)}: expected at most {LARGEST_VALUE} elements, got {shown(axes)}")
-    for value in list(outline.graph.input)[: len(graph.input)]:  # one pair: a free axis may be many times its number
-        value.type.tensor_type.shape.dim[0].dim_value = 1
+    for value in list(outline.graph.input)[: len(graph.input)]:  # a free axis may be many times the number of pairs
+        value.type.tensor_type.shape.dim[0].dim_value = SAMPLE
     del outline.graph.value_info[:]
-    single = _shapes(outline, weights)
-    for name, axes in single.items():
-        if 0 in axes or _elements(axes) > LARGEST_VALUE:
-            raise ModelError(f"{shown(name)}: expected at most {LARGEST_VALUE} elements for a pair, got {shown(axes)}")
-    elements = sum(_elements(axes) // (BATCH if all(shapes[name]) else 1) for name, axes in single.items())
+    sampled = _shapes(outline, weights)
+    sizes = {name: _elements(axes) / (1 if all(shapes[name]) else SAMPLE) for name, axes in sampled.items()}
+    for name, size in sizes.items():
+        if 0 in sampled[name] or size > LARGEST_VALUE:
+            raise ModelError(
+                f"{shown(name)}: expected at most {LARGEST_VALUE} elements for a pair, got {shown(sampled[name])} for "
+                f"{SAMPLE}"
+            )
+    elements = sum(size / (BATCH if all(shapes[name]) else 1) for name, size in sizes.items())
     if elements > MOST_ELEMENTS:
-        raise ModelError(f"expected at most {MOST_ELEMENTS:,} elements in all values of a pair, got {elements:,}")
-    work = sum(_multiply_adds(node, single) for node in graph.node if node.op_type in ("Conv", "Gemm", "MatMul"))
+        raise ModelError(f"expected at most {MOST_ELEMENTS:,} elements in all values of a pair, got {elements:,.0f}")
+    products = [node for node in graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
+    work = sum(sizes[node.output[0]] * _products(node, sampled) for node in products)
     if work > MOST_MULTIPLY_ADDS:
-        raise ModelError(f"expected at most {MOST_MULTIPLY_ADDS:,} multiply-adds for a pair, got {work:,}")
+        raise ModelError(f"expected at most {MOST_MULTIPLY_ADDS:,} multiply-adds for a pair, got {work:,.0f}")
 
 
 def _shapes(outline: onnx.ModelProto, weights: Mapping[str, list[int]]) -> dict[str, list[int]]:
@@ -286,14 +292,14 @@ def _shapes(outline: onnx.ModelProto, weights: Mapping[str, list[int]]) -> dict[
 
 
 def _elements(axes: Iterable[int]) -> int:
-    """Elements for one pair."""
+    """Elements of a value; a free axis counts as 1."""
     return math.prod(max(1, size) for size in axes)
 
 
-def _multiply_adds(node: onnx.NodeProto, shapes: Mapping[str, list[int]]) -> int:
-    """Multiply-adds of a convolution or product for one pair: each result sums over a column of the weights."""
+def _products(node: onnx.NodeProto, shapes: Mapping[str, list[int]]) -> int:
+    """Multiply-adds for one result of a convolution or product: a sum over a column of the weights."""
     weights = shapes.get(node.input[1], [])
-    return _elements(shapes[node.output[0]]) * _elements(weights[:-1] if node.op_type == "MatMul" else weights[1:])
+    return _elements(weights[:-1] if node.op_type == "MatMul" else weights[1:])
 
 
 def _small(tensors: Iterable[TensorProto]) -> list[TensorProto]:

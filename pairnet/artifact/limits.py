@@ -38,6 +38,8 @@ MOST_ELEMENTS = 2**21
 """Elements of all values together, for one pair; the largest file of pairnet has a tenth."""
 BATCH = 32
 """Pairs in one run, among which values without a batch axis, weights, are counted."""
+SAMPLE = 31
+"""Pairs with which sizes are computed: a prime that no layer of the table has, so that no axis passes for the batch."""
 MOST_MULTIPLY_ADDS = 2**30
 """Multiply-adds for one pair: order_net takes 2**24."""
 
