@@ -7,7 +7,6 @@ and type of each operator's inputs, values that exist before they are used, and 
 is checked first: bytes before they are parsed, counts before each entry is looked at.
 """
 
-import math
 import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
@@ -19,18 +18,14 @@ from onnx import AttributeProto, TensorProto, helper
 
 from pairnet.artifact.design import NEWEST_OPSET, OLDEST_OPSET, SIDE, Port, input_ports, output_ports
 from pairnet.artifact.limits import (
-    BATCH,
     COUNTS,
     LARGEST_FILE,
-    LARGEST_VALUE,
     LONGEST_NAME,
     LONGEST_STRUCTURE,
-    MOST_ELEMENTS,
     MOST_METADATA,
-    MOST_MULTIPLY_ADDS,
-    SAMPLE,
 )
 from pairnet.artifact.metadata import FileMetadata, from_text
+from pairnet.artifact.sizes import check_sizes, small
 from pairnet.artifact.structure import read_structure
 from pairnet.artifact.weights import check_values
 from pairnet.artifact.weights import initializers_digest as initializers_digest
@@ -38,8 +33,6 @@ from pairnet.artifact.wire import check_outline
 from pairnet.errors import ModelError, NotationError
 from pairnet.models.variants import check
 from pairnet.wording import is_plain, shown
-
-SMALL = 16  # elements of an initializer that shape inference may need, such as the shape for a Reshape
 
 EARLIER = "ReduceSum"
 """An operator in files of earlier versions; an export does not write it any more."""
@@ -118,7 +111,7 @@ def inspect(content: bytes, name: str) -> FileMetadata:
                 f"{digest[:12]}: the file is damaged or was changed; export the run again"
             )
         _check_graph(model)
-        _check_sizes(model)
+        check_sizes(model)
         check_values(model, metadata)
         _check_ports(model, metadata)
     except ModelError as error:
@@ -209,7 +202,7 @@ def _check_graph(model: onnx.ModelProto) -> None:
         raise ModelError(f"expected ONNX's own operators, opset {OLDEST_OPSET} to {NEWEST_OPSET}, got {shown(opsets)}")
     constants = {
         tensor.name
-        for tensor in _small(graph.initializer)
+        for tensor in small(graph.initializer)
         if tensor.data_type == TensorProto.INT64 and len(tensor.dims) == 1
     }
     for node in graph.node:
@@ -244,87 +237,6 @@ def _attribute(attribute: AttributeProto) -> int | list[int] | str:
     if attribute.type == AttributeProto.INT and not attribute.ints:
         return attribute.i
     return list(attribute.ints) if attribute.type == AttributeProto.INTS and not attribute.i else ""
-
-
-def _check_sizes(model: onnx.ModelProto) -> None:
-    """ONNX's checker accepts the graph, and each value has one free axis at most, the first, and a bounded size."""
-    outline, graph = _without_weights(model), model.graph
-    weights = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
-    shapes = _shapes(outline, weights)
-    if lacking := [name for node in graph.node for name in node.output if name not in shapes]:
-        raise ModelError(f"{shown(lacking[0])}: expected a value of known shape, got none")
-    for name, axes in shapes.items():
-        if min(axes, default=1) < 0 or 0 in axes[1:] or _elements(axes) > LARGEST_VALUE:
-            raise ModelError(f"{shown(name)}: expected at most {LARGEST_VALUE} elements, got {shown(axes)}")
-    for value in list(outline.graph.input)[: len(graph.input)]:  # a free axis may be many times the number of pairs
-        value.type.tensor_type.shape.dim[0].dim_value = SAMPLE
-    del outline.graph.value_info[:]
-    sampled = _shapes(outline, weights)
-    sizes = {name: _elements(axes) / (1 if all(shapes[name]) else SAMPLE) for name, axes in sampled.items()}
-    for name, size in sizes.items():
-        if 0 in sampled[name] or size > LARGEST_VALUE:
-            raise ModelError(
-                f"{shown(name)}: expected at most {LARGEST_VALUE} elements for a pair, got {shown(sampled[name])} for "
-                f"{SAMPLE}"
-            )
-    elements = sum(size / (BATCH if all(shapes[name]) else 1) for name, size in sizes.items())
-    if elements > MOST_ELEMENTS:
-        raise ModelError(f"expected at most {MOST_ELEMENTS:,} elements in all values of a pair, got {elements:,.0f}")
-    products = [node for node in graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
-    work = sum(sizes[node.output[0]] * _products(node, sampled) for node in products)
-    if work > MOST_MULTIPLY_ADDS:
-        raise ModelError(f"expected at most {MOST_MULTIPLY_ADDS:,} multiply-adds for a pair, got {work:,.0f}")
-
-
-def _shapes(outline: onnx.ModelProto, weights: Mapping[str, list[int]]) -> dict[str, list[int]]:
-    """The axes of each value of known rank, 0 for a free one.  ModelError if ONNX's checker refuses the graph."""
-    try:
-        onnx.checker.check_model(outline)
-        graph = onnx.shape_inference.infer_shapes(outline, check_type=True, strict_mode=True, data_prop=True).graph
-    except Exception as error:  # the checker's and the inference's exceptions have no common class
-        reason = " ".join(ascii(str(error))[1:-1].replace("\\n", " ").split())
-        raise ModelError(f"expected a model that ONNX's checker accepts, it reports: {reason}") from None
-    shapes = dict(weights)
-    for value in (*graph.input, *graph.value_info, *graph.output):
-        if value.type.tensor_type.HasField("shape"):
-            shapes[value.name] = [axis.dim_value for axis in value.type.tensor_type.shape.dim]
-    return shapes
-
-
-def _elements(axes: Iterable[int]) -> int:
-    """Elements of a value; a free axis counts as 1."""
-    return math.prod(max(1, size) for size in axes)
-
-
-def _products(node: onnx.NodeProto, shapes: Mapping[str, list[int]]) -> int:
-    """Multiply-adds for one result of a convolution or product: a sum over a column of the weights."""
-    weights = shapes.get(node.input[1], [])
-    return _elements(weights[:-1] if node.op_type == "MatMul" else weights[1:])
-
-
-def _small(tensors: Iterable[TensorProto]) -> list[TensorProto]:
-    """Initializers whose values shape inference may need, such as the shape for a Reshape."""
-    return [tensor for tensor in tensors if math.prod(tensor.dims) <= SMALL]
-
-
-def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with inputs instead of its large initializers: fast to check, and with the same shapes."""
-    graph, small = model.graph, _small(model.graph.initializer)
-    kept = {tensor.name for tensor in small}
-    large = [
-        helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
-        for tensor in graph.initializer
-        if tensor.name not in kept
-    ]
-    outline = helper.make_graph(
-        graph.node, graph.name, [*graph.input, *large], graph.output, small, value_info=graph.value_info
-    )
-    made = helper.make_model(outline, opset_imports=model.opset_import, ir_version=model.ir_version)
-    size = made.ByteSize()
-    made.DiscardUnknownFields()
-    if made.ByteSize() != size:
-        raise ModelError("expected an ONNX model, got unknown fields: the file is damaged; export the run again")
-    return made
 
 
 def _check_ports(model: onnx.ModelProto, metadata: FileMetadata) -> None:
