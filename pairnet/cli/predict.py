@@ -10,7 +10,7 @@ import typer
 
 from pairnet.cli.common import DataDir, Json
 from pairnet.cli.output import console, note, print_json, print_line, printable
-from pairnet.errors import ArgumentError, InputError
+from pairnet.errors import ArgumentError, DataError, InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,7 +64,6 @@ def predict(
     has them (`pairnet export --with-digits`). An answer with a probability of 0.4 to 0.6 is marked as unsure. Needs no
     torch.
     """
-    from pairnet.serving import pictures
     from pairnet.serving.built_in import NAME, built_in_model
     from pairnet.serving.predictor import Predictor
 
@@ -80,7 +79,9 @@ def predict(
         if test:
             _test(predictor, data, data_dir, as_json=as_json)
             return
-        read = [pictures.suited(pictures.read(path), predictor.metadata.polarity) for path in inputs]
+        read = [
+            pictures.suited(_read(path, as_csv=as_csv, as_json=as_json), predictor.metadata.polarity) for path in inputs
+        ]
         report, rows, pixels = (_ranked if rank else _answered)(predictor, inputs, read)
         provider = predictor.provider
     notes = [f"{path.name}: {remark}" for path, picture in zip(inputs, read, strict=True) for remark in picture.notes]
@@ -103,6 +104,21 @@ def _model(files: Sequence[Path]) -> tuple[Path, Sequence[Path]]:
     if files and files[0].suffix == ".onnx":
         return files[0], files[1:]
     return built_in_model(), files
+
+
+def _read(path: Path, *, as_csv: bool, as_json: bool) -> "Picture":
+    """The images in a file; one that is refused ends the command, and is printed for programs, too."""
+    from pairnet.serving.pictures import read
+
+    try:
+        return read(path)
+    except DataError as error:
+        refused = {"file": str(path), "code": error.code, "error": str(error)}
+        if as_json:
+            print_json({"refused": refused})
+        elif as_csv:
+            _print_csv([refused])
+        raise
 
 
 def _test(predictor: "Predictor", data: str | None, data_dir: Path | None, *, as_json: bool) -> None:

@@ -11,7 +11,7 @@ from pairnet.data.appearance import LIGHT_ON_DARK, Polarity, polarity
 from pairnet.data.idx import GZIP_MAGIC, is_idx, read_idx
 from pairnet.data.npy import NPY_MAGIC, read_npy, read_npz
 from pairnet.errors import PictureError
-from pairnet.serving.decoding import MAX_PIXELS, decoded
+from pairnet.serving.decoding import decoded
 from pairnet.serving.digits import SIDE, as_mnist
 
 MAX_BYTES = 1 << 26  # of arrays in a file: 85,000 images
@@ -27,21 +27,25 @@ class Picture:
 
 
 def read(path: Path) -> Picture:
-    """The images in a file: [28,28], [N,28,28] or pairs [N,2,28,28] as IDX, .npy or .npz, or one picture of any size.
+    """The images in a file: [28,28], [N,28,28] or pairs [N,2,28,28] as IDX, .npy or .npz, or one picture.
 
-    A picture is a file of one of decoding.FORMATS with at most 16.8 million pixels; its first frame is used. Arrays
-    have at most 64 MiB. All sizes are checked before the file is decoded. DataError, in one line that names the file,
-    if it has no usable image.
+    A picture is a file of one of decoding.FORMATS, with at most decoding.MAX_BYTES and the pixels of raster.LIMITS; its
+    first frame is used. Arrays have at most 64 MiB. All sizes are checked before the file is decoded. DataError, in one
+    line that names the file, and with a code for programs, if it has no usable image.
     """
     if "\0" not in str(path) and path.is_dir():
-        raise PictureError(f"{path}: expected a picture, .npy, .npz or IDX file, got a folder: name files in it")
+        raise PictureError(
+            f"{path}: expected a picture, .npy, .npz or IDX file, got a folder: name files in it", "missing"
+        )
     if "\0" in str(path) or not path.is_file():
-        raise PictureError(f"{path}: expected a picture, .npy, .npz or IDX file, got no such file: check the name")
+        raise PictureError(
+            f"{path}: expected a picture, .npy, .npz or IDX file, got no such file: check the name", "missing"
+        )
     try:
         with path.open("rb") as file:
             magic = file.read(6)
     except OSError as error:
-        raise PictureError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise PictureError(f"{path}: cannot be read: {error.strerror or error}", "missing") from None
     if is_idx(magic) or magic[:2] == GZIP_MAGIC:
         return _array(path, read_idx(path, max_bytes=MAX_BYTES))
     if magic == NPY_MAGIC or path.suffix == ".npy":
@@ -70,12 +74,12 @@ def suited(picture: Picture, wanted: Polarity) -> Picture:
     return replace(picture, pixels=255 - picture.pixels, notes=others)
 
 
-def decode(content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Picture:
+def decode(content: bytes, name: str) -> Picture:
     """The image in the bytes of a picture, treated as `read` treats a file; `name` stands for it in messages.
 
-    Raises PictureError, in one line, if there is no usable image or one with more pixels.
+    Raises PictureError, in one line, if there is no usable image.
     """
-    return _picture(name, BytesIO(content), max_pixels)
+    return _picture(name, BytesIO(content))
 
 
 def _archive(path: Path) -> Picture:
@@ -101,7 +105,10 @@ def _array(path: Path, values: NDArray[np.uint8]) -> Picture:
     return Picture(pixels=values[None] if values.ndim == 2 else values, notes=(), is_array=True)
 
 
-def _picture(name: str, source: Path | BytesIO, max_pixels: int = MAX_PIXELS) -> Picture:
+def _picture(name: str, source: Path | BytesIO) -> Picture:
     """The first frame of a picture -> [1,28,28], light on dark."""
-    pixels, notes = as_mnist(name, decoded(name, source, max_pixels))
+    found = decoded(name, source)
+    pixels, notes = as_mnist(name, found.grey)
+    if (factor := max(found.size) // max(found.grey.shape)) > 1:
+        notes = (f"{found.size[0]}x{found.size[1]}: reduced by {factor}, a large picture", *notes)
     return Picture(pixels=pixels[None], notes=notes)
