@@ -13,8 +13,9 @@ from pairnet.errors import PictureError
 MAX_SCANS = 64  # of a JPEG: cameras and editors write 1 to 12
 MAX_BLOCKS = 1 << 25  # of 8x8 samples that all scans of a JPEG visit: 12 scans of the largest picture have 18 million
 MAX_COEFFICIENTS = 80_000_000  # that a JPEG of several scans holds, 2 bytes each: 50 million pixels of 4:2:0
-MAX_CHUNKS = 1024  # of a PNG besides those with pixels
-MAX_READS = 1 << 18  # calls by which a file is read: a PNG of 64 MiB in chunks of 8 KiB takes 32,000
+MAX_PARTS = 1 << 15  # segments of a JPEG or chunks of a PNG: 72 MiB in chunks of 4 KiB have 18,000
+MAX_INFLATED = 16  # chunks of a PNG that may each be inflated to a megabyte
+MAX_READS = 1 << 21  # calls by which a file is read: two for each of a million pixels in SLOW formats
 MAX_ICON = 256  # pixels a side, as the format has it
 
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)
@@ -68,8 +69,11 @@ def _work(name: str, expected: str, got: str) -> PictureError:
 def _check_jpeg(name: str, file: CountedFile) -> None:
     """Follows the markers as libjpeg does.  What it cannot follow, libjpeg cannot decode either."""
     file.seek(2)
-    blocks, frame, scans, visited, exif = dict[int, int](), 0, 0, 0, 0
+    blocks, frame, count, scans, visited, exif = list[tuple[int, int]](), 0, 0, 0, 0, 0
     while (marker := _next_marker(file)) not in (None, 0xD8, 0xD9):
+        count += 1
+        if count > MAX_PARTS:
+            raise _work(name, f"at most {MAX_PARTS:,} segments", "more")
         if marker == 0x01:
             continue  # has no length
         (length,) = struct.unpack(">H", file.read(2).rjust(2, b"\0"))
@@ -85,16 +89,17 @@ def _check_jpeg(name: str, file: CountedFile) -> None:
         elif marker == 0xDA:
             parts = file.read(length - 2)
             used = parts[1 : 1 + 2 * parts[0] : 2] if parts else b""
-            scans, visited = scans + 1, visited + sum(blocks.get(each, 0) for each in used)
+            scans, visited = scans + 1, visited + sum(number for part, number in blocks if part in used)
             if scans > MAX_SCANS:
                 raise _work(name, f"at most {MAX_SCANS} scans", "more")
             if visited > MAX_BLOCKS:
                 raise _work(name, f"scans of at most {MAX_BLOCKS:,} blocks", "more")
             several = frame in _PROGRESSIVE or len(used) < len(blocks)
-            if several and 64 * sum(blocks.values()) > MAX_COEFFICIENTS:
+            held = 64 * sum(number for _, number in blocks) if several else 0
+            if held > MAX_COEFFICIENTS:
                 raise PictureError(
                     f"{name}: expected at most {MAX_COEFFICIENTS:,} coefficients in a JPEG of several scans, got "
-                    f"{64 * sum(blocks.values()):,}: reduce the picture, or save it as a baseline JPEG",
+                    f"{held:,}: reduce the picture, or save it as a baseline JPEG",
                     "too-large",
                 )
         elif marker == 0xE1 and not scans:
@@ -117,27 +122,29 @@ def _next_marker(file: CountedFile) -> int | None:
     return None
 
 
-def _blocks(header: bytes) -> dict[int, int]:
-    """The number of 8x8 blocks of each component, by its name, from the header of a frame."""
+def _blocks(header: bytes) -> list[tuple[int, int]]:
+    """The name of each component, and the number of its 8x8 blocks, from the header of a frame."""
     if len(header) < 6:
-        return {}
+        return []
     height, width, count = struct.unpack(">HHB", header[1:6])
     parts = [header[at : at + 3] for at in range(6, min(len(header) - 2, 6 + 3 * count), 3)]
-    sampling = {part[0]: (part[1] >> 4, part[1] & 15) for part in parts}
-    most_h, most_v = (max((factors[axis] for factors in sampling.values()), default=0) or 1 for axis in (0, 1))
-    columns, rows = -(-width // (8 * most_h)), -(-height // (8 * most_v))  # of MCUs
-    return {part: columns * h * rows * v for part, (h, v) in sampling.items()}
+    sampling = [(part[0], part[1] >> 4, part[1] & 15) for part in parts]
+    columns = -(-width // (8 * max((h for _, h, _ in sampling), default=1) or 8))  # of MCUs
+    rows = -(-height // (8 * max((v for _, _, v in sampling), default=1) or 8))
+    return [(part, columns * h * rows * v) for part, h, v in sampling]
 
 
 def _check_png(name: str, file: CountedFile) -> None:
-    """Each chunk with text or a colour profile may be inflated to a megabyte."""
+    """Counts the chunks, and those with text or a colour profile, which are inflated while the file is opened."""
     file.seek(8)
-    count = 0
+    count, inflated = 0, 0
     while len(head := file.read(8)) == 8 and head[4:] != b"IEND":
         length, kind = struct.unpack(">I4s", head)
-        count += kind not in (b"IDAT", b"fcTL", b"fdAT")
-        if count > MAX_CHUNKS:
-            raise _work(name, f"at most {MAX_CHUNKS:,} chunks besides those with pixels", "more")
+        count, inflated = count + 1, inflated + (kind in (b"zTXt", b"iTXt", b"iCCP"))
+        if count > MAX_PARTS:
+            raise _work(name, f"at most {MAX_PARTS:,} chunks", "more")
+        if inflated > MAX_INFLATED:
+            raise _work(name, f"at most {MAX_INFLATED} chunks of compressed text", "more")
         file.seek(length + 4, 1)
 
 
