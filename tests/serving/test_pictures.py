@@ -212,7 +212,9 @@ def broken(tmp_path, name):
         case "script.png":
             path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 100 100\n%%EndComments\n%%EOF\n")
         case "wide.png" | "bomb.png" | "tall.bmp":
-            width, height = {"wide.png": (10_000, 5_001), "bomb.png": (20_000, 20_000), "tall.bmp": (1, 2**31 - 1)}[name]
+            width, height = {"wide.png": (10_000, 5_001), "bomb.png": (20_000, 20_000), "tall.bmp": (1, 2**31 - 1)}[
+                name
+            ]
             path.write_bytes(png_header(width, height) if name.endswith("png") else bmp_header(width, height))
         case "cut.gz":
             path.write_bytes(gzip.compress(b"\0\0\x08\x01\0\0\0\x64" + bytes(range(100)))[:40])
