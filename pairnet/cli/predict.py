@@ -65,6 +65,7 @@ def predict(
     torch.
     """
     from pairnet.serving.built_in import NAME, built_in_model
+    from pairnet.serving.pictures import suited
     from pairnet.serving.predictor import Predictor
 
     model, inputs = _model(files or [])
@@ -79,9 +80,8 @@ def predict(
         if test:
             _test(predictor, data, data_dir, as_json=as_json)
             return
-        read = [
-            pictures.suited(_read(path, as_csv=as_csv, as_json=as_json), predictor.metadata.polarity) for path in inputs
-        ]
+        polarity = predictor.metadata.polarity
+        read = [suited(_read(path, as_csv=as_csv, as_json=as_json), polarity) for path in inputs]
         report, rows, pixels = (_ranked if rank else _answered)(predictor, inputs, read)
         provider = predictor.provider
     notes = [f"{path.name}: {remark}" for path, picture in zip(inputs, read, strict=True) for remark in picture.notes]
