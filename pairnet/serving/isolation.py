@@ -1,7 +1,7 @@
 """Owns the decoding of a picture in a process of its own, which has a limit of time and memory and prints nothing.
 
 For formats whose libraries print lines to stderr for a damaged file, as libtiff does, or whose work no header tells. A
-library that crashes ends that process only. `python -m pairnet.serving.isolation` is its program.
+library that crashes ends that process only.
 """
 
 import json
@@ -33,7 +33,7 @@ def raster_apart(name: str, file: BinaryIO, formats: Sequence[str]) -> Raster:
         os.lseek(file.fileno(), 0, os.SEEK_SET)  # a file's own seek moves in its buffer only
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "pairnet.serving.isolation", *formats],
+            [sys.executable, "-P", "-c", f"from pairnet.serving.isolation import main; main({list(formats)!r})"],
             input=content,
             stdin=file if content is None else None,
             capture_output=True,
@@ -58,8 +58,8 @@ def raster_apart(name: str, file: BinaryIO, formats: Sequence[str]) -> Raster:
     return Raster(grey=grey, size=(answer["size"][0], answer["size"][1]))
 
 
-def _main(formats: Sequence[str]) -> None:
-    """Reads a picture from stdin; writes a line of JSON to stdout, then the grey levels."""
+def main(formats: Sequence[str]) -> None:
+    """The program of the other process: a picture from stdin -> a line of JSON and the grey levels on stdout."""
     if sys.platform == "linux":
         import resource
 
@@ -74,7 +74,3 @@ def _main(formats: Sequence[str]) -> None:
         refused = refusal("", error)
         answer, levels = {"error": str(refused), "code": refused.code}, b""
     sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n" + levels)
-
-
-if __name__ == "__main__":
-    _main(sys.argv[1:])

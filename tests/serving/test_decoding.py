@@ -248,7 +248,7 @@ def loop(*_):
     while True:
         pass
 isolation.MAX_SECONDS, isolation.raster = 1, loop
-isolation._main(["TIFF"])
+isolation.main(["TIFF"])
 """
 GREEDY = LOOP.replace("while True:\n        pass", "bytes(isolation.MAX_MEMORY)")
 
