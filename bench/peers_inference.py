@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import onnxruntime as ort
 import torch
 import typer
 from numpy.typing import NDArray
@@ -33,6 +32,7 @@ from bench.turns import AGAIN, Spread, seconds_of, spread, take_turns
 from bench.turns import markdown as markdown_table
 from pairnet.artifact.design import Precision
 from pairnet.artifact.recorded import as_input
+from pairnet.artifact.runtime import ort
 from pairnet.data.pairs import Moments, draw_pairs
 from pairnet.data.sources import Dataset, load_dataset
 from pairnet.errors import one_line

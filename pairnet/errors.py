@@ -94,6 +94,10 @@ class MissingExtraError(PairnetError, ImportError, RuntimeError):
     """A part of pairnet whose optional dependencies are not installed."""
 
 
+class InstallationError(PairnetError, ImportError, RuntimeError):
+    """A package that pairnet needs is damaged, or was overwritten by another one."""
+
+
 class TrainingError(PairnetError, RuntimeError):
     """A run that cannot continue, or a study with failed runs."""
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 
@@ -19,6 +18,7 @@ from pairnet.artifact.design import DEFAULT_OPSET, Design, InputKind, Precision
 from pairnet.artifact.inspection import initializers_digest, inspect
 from pairnet.artifact.metadata import PRIVATE_SOURCE, FileMetadata
 from pairnet.artifact.recorded import as_input, measure
+from pairnet.artifact.runtime import ort
 from pairnet.artifact.sessions import open_session
 from pairnet.data.appearance import Polarity
 from pairnet.data.drawing import draw

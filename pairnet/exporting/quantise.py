@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from numpy.typing import NDArray
 
+from pairnet.artifact.runtime import ort
 from pairnet.exporting.validate import Arrays
 
 OPERATORS = ("Conv", "Gemm", "MaxPool", "Relu", "Reshape")
