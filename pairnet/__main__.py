@@ -22,8 +22,9 @@ def main_export() -> NoReturn:
 def _run(arguments: list[str]) -> NoReturn:
     signal.signal(signal.SIGINT, _stop)
     try:
-        from pairnet.host import apply_quota
+        from pairnet.host import apply_quota, ensure_home
 
+        ensure_home()
         apply_quota()
         from pairnet.cli import app
         from pairnet.cli.common import run_app

@@ -11,6 +11,9 @@ from pathlib import Path, PurePosixPath
 CHECKOUT = Path(__file__).resolve().parents[1]
 """The folder above the package: the root of the repository when pairnet runs from a checkout."""
 
+NO_HOME = Path("/nonexistent")
+"""The home folder of a user who has none, as Debian names it: nothing is found there, and nothing can be written."""
+
 CPU_INFO = Path("/proc/cpuinfo")
 
 
@@ -28,6 +31,17 @@ def allowed_cores() -> int:
     if hasattr(os, "process_cpu_count"):  # Python 3.13: also what PYTHON_CPU_COUNT says
         return os.process_cpu_count() or 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def ensure_home() -> None:
+    """Sets HOME where nothing says what it is, as for `docker run --user 54321`; for the beginning of a program.
+
+    pairnet and the libraries then find an empty home folder, instead of failing in as many ways as there are libraries.
+    """
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = str(NO_HOME)
 
 
 def apply_quota() -> None:
