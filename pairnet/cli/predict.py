@@ -28,6 +28,9 @@ UNSURE = 0.1
 FULL_SIZE = 100
 """Columns of a terminal in which two images have room at full size."""
 
+HALF_SIZE = 54
+"""Columns in which two images have room at half size. In a narrower terminal there are only their names."""
+
 Row = dict[str, Any]
 """One pair with its answer, or one image of a ranking, as CSV has it."""
 
@@ -271,11 +274,13 @@ def _show_ranking(rows: Sequence[Row], images: "NDArray[np.uint8]") -> None:
 
 
 def _drawn(name: str, digit: int | None, pixels: "NDArray[np.uint8]", output: "Console") -> "Text":
-    """Name, digit and picture of an image; at half size in a narrow terminal."""
+    """Name, digit and picture of an image; at half size in a narrow terminal, and without picture in a narrower one."""
     from rich.text import Text
 
     from pairnet.cli.drawing import drawn
 
     known = "" if digit is None else f"\na {digit}"
+    if output.width < HALF_SIZE:
+        return Text(f"{printable(name)}{known}", overflow="fold")
     picture = drawn(pixels, colour=output.is_terminal, half=output.width < FULL_SIZE)
     return Text(f"{printable(name)}{known}\n", overflow="fold").append_text(picture)
