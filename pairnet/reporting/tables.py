@@ -7,8 +7,8 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Column, Table
 
-NAMES = 0.7
-"""Part of the terminal that names may take on one line; longer ones go on in the next line."""
+SHORT, LONG = 0.4, 0.7
+"""Parts of the terminal that names take: with up to LONG they are on one line, longer ones have at least SHORT."""
 
 FOLDED = 12
 """Least columns of the terminal for text that goes on in the next line."""
@@ -30,9 +30,12 @@ class FittingTable(Table):
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The parts of the table, for rich."""
         columns = [copy.copy(column) for column in self.columns]
+        room = options.max_width / self.names
         for column in columns[: self.names]:
-            column.no_wrap = _longest(column) * self.names <= NAMES * options.max_width
             column.overflow = "fold"
+            column.no_wrap = _longest(column) <= LONG * room
+            if not column.no_wrap:
+                column.min_width = min(max(_word(column), int(SHORT * room)), int(LONG * room))
         ranks = {heading: rank for rank, heading in enumerate(self.least)}
         others = range(self.names, len(columns))
         order = sorted(others, key=lambda at: (ranks.get(str(columns[at].header), len(ranks)), -at))
@@ -58,8 +61,13 @@ def _least(column: Column) -> int:
     """The width in which nothing of a column is cut off."""
     if column.no_wrap:
         return _longest(column)
-    word = max((cell_len(word) for line in _lines(column) for word in line.split()), default=0)
-    return min(word, FOLDED) if column.overflow == "fold" else word
+    if column.min_width is not None:
+        return column.min_width
+    return min(_word(column), FOLDED) if column.overflow == "fold" else _word(column)
+
+
+def _word(column: Column) -> int:
+    return max((cell_len(word) for line in _lines(column) for word in line.split()), default=0)
 
 
 def _longest(column: Column) -> int:
