@@ -62,6 +62,14 @@ def test_who_asks_for_telemetry_gets_it(watched):
     assert any("onnxruntime" in file for file in found.files)
 
 
+@pytest.mark.parametrize(("settings", "expected"), [({}, "0"), ({"RAY_USAGE_STATS_ENABLED": "1"}, "1")])
+def test_usage_statistics_of_ray_are_off_unless_the_user_wants_them(watched, settings, expected):
+    code = "import os\nfrom pairnet.study.engines.ray_connection import import_ray\nray = import_ray()\n"
+    code += "from ray._common.usage.usage_lib import usage_stats_enabled\nprint(int(usage_stats_enabled()))"
+    found = watched(code, settings)
+    assert (found.output.strip(), found.files) == (expected, [])
+
+
 def test_look_ups_are_noticed(watched):
     code = """import socket, contextlib
 for name in ("127.0.0.1", "somebody.invalid"):
