@@ -122,10 +122,14 @@ def test_who_counts_cores_asks_here(monkeypatch):
     """Predictor, loader, engine and server take their numbers of threads from the quota."""
     from pairnet.serving import predictor
     from pairnet.serving.built_in import built_in_model
+    from pairnet.serving.server.served import open_models
 
     monkeypatch.setattr(predictor, "cores", lambda: 3)
     with predictor.Predictor(built_in_model(), provider="cpu") as opened:
         assert opened._threads == 3
+    for threads, expected in ((None, 3), (2, 2)):  # of `pairnet serve`, `--threads 2`
+        with open_models([built_in_model()], provider="cpu", threads=threads) as models:
+            assert models["order_net_xs"].predictor._threads == expected
     package = Path(host.__file__).parent
     counting = ("cpu_count", "sched_getaffinity")
     others = [path for path in package.rglob("*.py") if any(name in path.read_text() for name in counting)]
