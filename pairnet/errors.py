@@ -130,6 +130,10 @@ class WeightsError(ExportError):
     """The weights are not those of the trained network, or not those whose checksum is in the metadata."""
 
 
+class GraphError(ExportError):
+    """The graph is not that of the network in float32."""
+
+
 class NamesError(ExportError):
     """Inputs or outputs have other names."""
 
@@ -144,6 +148,10 @@ class ShapesError(ExportError):
 
 class ValuesError(ExportError):
     """A run returns other values than PyTorch."""
+
+
+class DecisionsError(ExportError):
+    """More decisions differ from PyTorch's than allowed."""
 
 
 class AccuracyError(ExportError):

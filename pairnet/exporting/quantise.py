@@ -24,7 +24,7 @@ import onnx
 from numpy.typing import NDArray
 
 from pairnet.artifact.runtime import ort
-from pairnet.exporting.validate import Arrays
+from pairnet.exporting.rounding import Arrays
 
 OPERATORS = ("Conv", "Gemm", "MaxPool", "Relu", "Reshape")
 SCORES = ("score", "digit_scores")
