@@ -24,7 +24,8 @@ LARGEST_WEIGHT = 64
 """Of 7 bits with a sign: quantise.py says why."""
 
 LEVELS = 255  # steps of an 8-bit activation between its smallest and its largest value
-SCALE_TOLERANCE = 3e-4  # relative: sums of another order, and ONNX Runtime's margin where a bias would overflow
+WEIGHT_TOLERANCE = 3e-4  # of a scale, relative: ONNX Runtime's margin where a bias would overflow
+RANGE_TOLERANCE = 2e-5  # of an activation's scale, relative: sums of another order
 STEPS = 0.5001  # of rounding
 CALIBRATION_BATCH = 100
 
@@ -153,8 +154,9 @@ def _read_conversion(known: _Comparison, node: onnx.NodeProto) -> None:
     value = node.input[0]
     scale, zero = (known.stored.get(each, np.empty(0)) for each in node.input[1:])
     if operator == "QuantizeLinear":
-        if value not in known.origin or scale.shape != () or zero.shape != () or zero.dtype != np.uint8 or attributes:
-            known.differs(f"node {node.name}", "one scale for a value of 8 bits", list(node.input))
+        whole = scale.shape == zero.shape == () and zero.dtype == np.uint8 and 0 < scale < np.inf
+        if value not in known.origin or not whole or attributes:
+            known.differs(f"node {node.name}", "one positive scale for a value of 8 bits", list(node.input))
         known.quantised[node.output[0]] = (_through_relu(known, known.origin[value], zero), scale, zero)
     elif value in known.quantised:
         source, *wanted = known.quantised[value]
@@ -164,12 +166,13 @@ def _read_conversion(known: _Comparison, node: onnx.NodeProto) -> None:
     else:
         source = value.removesuffix("_quantized")
         stored = known.stored.get(value)
-        if stored is None or source not in known.constants or not attributes.items() <= {("axis", 0)}:
+        if stored is None or source not in known.constants or attributes != {"axis": 0}:
             known.differs(f"node {node.name}", "a trained weight, with a scale for each output", value)
-        if scale.shape not in ((), stored.shape[:1]) or zero.shape != scale.shape or zero.any():
+        shape = known.constants[source].shape
+        if stored.shape != shape or scale.shape not in ((), shape[:1]) or zero.shape != scale.shape or zero.any():
             raise WeightsError(
-                f"{known.file}: expected {source} with a scale for each of {len(stored)} outputs and zero points of 0, "
-                f"got scales {list(scale.shape)} and zero points {list(zero.shape)}: export the run again"
+                f"{known.file}: expected {source} {list(shape)} with a scale for each output and zero points of 0, got "
+                f"{list(stored.shape)}, scales {list(scale.shape)} and zero points {zero}: export the run again"
             )
         known.origin[node.output[0]] = source
         known.packed[node.output[0]] = Packed(source=source, stored=stored, scale=scale)
@@ -225,7 +228,7 @@ def _check_packed(known: _Comparison, node: onnx.NodeProto, weight: Packed, bias
 
 
 def _check_scale(known: _Comparison, name: str, got: NDArray[Any], wanted: NDArray[Any]) -> None:
-    wrong = ~(np.abs(got - wanted) <= SCALE_TOLERANCE * wanted)
+    wrong = ~(np.abs(got - wanted) <= WEIGHT_TOLERANCE * wanted)
     if np.shape(got) != np.shape(wanted) or wrong.any():
         raise WeightsError(
             f"{known.file}: expected {name} in steps of {np.ravel(wanted)[np.argmax(wrong)]:.6g}, got "
@@ -235,11 +238,6 @@ def _check_scale(known: _Comparison, name: str, got: NDArray[Any], wanted: NDArr
 
 def _check_nearest(known: _Comparison, packed: Packed) -> None:
     exact = known.constants[packed.source]
-    if packed.stored.shape != exact.shape:
-        raise WeightsError(
-            f"{known.file}: expected {packed.source} {list(exact.shape)}, as in the trained network, got "
-            f"{list(packed.stored.shape)}: export the run again"
-        )
     step = packed.scale.astype(np.float64).reshape((-1, *[1] * (exact.ndim - 1)) if packed.scale.ndim else ())
     got = packed.stored * step
     _check_values(known, packed.source, exact, got, ~(np.abs(got - exact) <= STEPS * step + np.spacing(np.abs(exact))))
@@ -277,7 +275,7 @@ def _fits(scale: float, zero: int, low: float, high: float) -> bool:
     step = (high - low) / LEVELS
     if step < np.finfo(np.float32).tiny:
         return (scale, zero) == (1.0, 0)
-    return abs(scale - step) <= SCALE_TOLERANCE * step and abs(zero + low / step) <= 0.5 + LEVELS * SCALE_TOLERANCE
+    return abs(scale - step) <= RANGE_TOLERANCE * step and abs(zero + low / step) <= 0.5 + LEVELS * RANGE_TOLERANCE
 
 
 def _ranges(model: onnx.ModelProto, names: set[str], rows: Arrays) -> dict[str, tuple[float, float]]:
