@@ -16,8 +16,8 @@ from pairnet.artifact.inspection import inspect
 from pairnet.artifact.metadata import keys
 from pairnet.data.sources import load_dataset
 from pairnet.errors import AccuracyError, ArgumentError, CheckerError, DataError, ModelError, RecordError, ValuesError
-from pairnet.exporting import export as exporting
 from pairnet.exporting import decisions, prepared, validate
+from pairnet.exporting import export as exporting
 from pairnet.exporting.export import export
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import VARIANTS, find_variant
