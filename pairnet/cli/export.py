@@ -92,6 +92,8 @@ def export(
 
     results: list[Exported] = []
     for variant, chosen_run, target, options in planned:
+        if chosen_run is None and not train:
+            note(f"{variant.name}: no network of that name in {runs}, so one is trained now")
         folder = chosen_run or _train(variant, images(data), runs)
         record = load_record(folder)
         date = datetime.fromtimestamp(saved_at(folder)).strftime("%Y-%m-%d %H:%M:%S")
@@ -101,6 +103,7 @@ def export(
         print_json([{**asdict(each), "paths": list(map(str, each.paths))} for each in results])
     else:
         console().print(_table(results))
+        note(f"written to {printable(results[0].paths[0].parent.resolve())}")
 
 
 def _described(record: "RunRecord", variant: "Variant") -> str:
@@ -144,7 +147,6 @@ def _newest(variant: "Variant", dataset: "Dataset | None", runs: Path) -> Path |
             f"expected a run of {variant.name} in {runs}, got {damaged}: "
             "remove these folders, or train one with `train`"
         )
-    note(f"{variant.name}: no network of that name in {runs}, so one is trained now")
     return None
 
 
@@ -195,5 +197,5 @@ def _table(found: "list[Exported]") -> "Table":
         )
         for number, path in enumerate(each.paths):  # the parts of one export have their figures in common
             size = f"{path.stat().st_size / 1000:,.0f} kB"
-            table.add_row(printable(path), size, *(figures if number == 0 else ("",) * len(figures)))
+            table.add_row(printable(path.name), size, *(figures if number == 0 else ("",) * len(figures)))
     return table
