@@ -17,7 +17,7 @@ reproduce: .venv/installed  ## train the paper's networks and print Table III
 demo: .venv/serve-installed  ## serve the built-in model, with a page to draw on (needs no torch)
 	$(BIN)/pairnet serve
 built-in-model: .venv/installed  ## train the model inside the package again
-	$(BIN)/pairnet export --model order_net_xs --data mnist5k --with-digits --runs build/built-in \
+	$(BIN)/pairnet export --model order_net_xs --train --data mnist5k --with-digits --runs build/built-in \
 	    --output pairnet/serving/order_net_xs.onnx --force
 test: .venv/test-installed  ## all tests, in up to four processes
 	$(PYTEST)

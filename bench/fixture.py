@@ -156,7 +156,9 @@ def _export(
     wanted = [(name, precision) for name in runs for precision in precisions]
     paths = [folder / f"{name}-{precision}.onnx" for name, precision in wanted]
     tasks = [
-        partial(export, runs[name].folder, path, dataset=dataset, precision=precision, max_drop=100.0)
+        partial(
+            export, runs[name].folder, path, dataset=dataset, precision=precision, max_drop=100.0, max_changed=100.0
+        )
         for (name, precision), path in zip(wanted, paths, strict=True)
     ]
 

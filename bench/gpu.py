@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import onnxruntime as ort
-
 from bench.common import FIRST, GPU_PRECISIONS, NETWORKS, NeedsNetworks, has_gpu_driver, images, titled
 from bench.fixture import NULL, Fixture
 from bench.turns import seconds_of
+from pairnet.artifact.runtime import ort
 from pairnet.artifact.sessions import open_session
 from pairnet.errors import ProviderError
 from pairnet.models.variants import count_multiply_adds, find_variant

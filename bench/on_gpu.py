@@ -131,10 +131,10 @@ class Status:
 
 def environment(device: str) -> dict[str, str]:
     """Card, driver, CUDA, cuDNN and versions."""
-    import onnxruntime
     import torch
 
     from pairnet import _core
+    from pairnet.artifact.runtime import ort
 
     found = {
         "device": device,
@@ -149,7 +149,7 @@ def environment(device: str) -> dict[str, str]:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    found["ONNX Runtime"] = f"{onnxruntime.__version__}: {', '.join(onnxruntime.get_available_providers())}"
+    found["ONNX Runtime"] = f"{ort.__version__}: {', '.join(ort.get_available_providers())}"
     if torch.cuda.is_available():
         card = torch.cuda.get_device_properties(0)
         found |= {

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import onnxruntime as ort
 import torch
 import typer
 from numpy.typing import NDArray
@@ -33,6 +32,7 @@ from bench.turns import AGAIN, Spread, seconds_of, spread, take_turns
 from bench.turns import markdown as markdown_table
 from pairnet.artifact.design import Precision
 from pairnet.artifact.recorded import as_input
+from pairnet.artifact.runtime import ort
 from pairnet.data.pairs import Moments, draw_pairs
 from pairnet.data.sources import Dataset, load_dataset
 from pairnet.errors import one_line
@@ -234,8 +234,10 @@ def rank_against_all_pairs(path: Path, images: Pixels, rounds: int) -> tuple[flo
 
 def trained(runs: Path, scratch: Path, data: str) -> tuple[RunRecord, JointNetwork | TwinNetwork, Path, Dataset]:
     """The newest saved run of VARIANT with its data, or one trained for an epoch on `data`."""
-    folder = newest(runs, find_variant(VARIANT)).newest
-    if folder is None:
+    saved = newest(runs, find_variant(VARIANT)).newest
+    if saved is not None:
+        folder = saved[0]
+    else:
         dataset = load_dataset(data)
         run = Run(variant=replace(find_variant(VARIANT), recipe=Recipe(epochs=1)), images=dataset.images)
         folder = train_and_save(run, dataset, scratch).folder
@@ -260,7 +262,15 @@ def main(
         record, net, folder, dataset = trained(runs, Path(scratch), data)
         files: dict[Precision, Path] = {p: Path(scratch) / f"{p}.onnx" for p in ("fp32", "fp16", "int8")}
         for precision, path in with_progress([*files.items()], "export"):
-            export(folder, path, dataset=dataset, precision=precision, split=precision == "fp32", max_drop=100)
+            export(
+                folder,
+                path,
+                dataset=dataset,
+                precision=precision,
+                split=precision == "fp32",
+                max_drop=100,
+                max_changed=100,
+            )
         peaks = dict[str, float]()
         if device == "cpu":
             found_peers = [*torch_peers(net), *our_peers(files), *openvino_peers(files)]

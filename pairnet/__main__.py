@@ -1,6 +1,5 @@
 """Entry points of the command line; Ctrl-C stops the program with one line, also while modules are being imported."""
 
-import os
 import signal
 import sys
 from types import FrameType
@@ -22,8 +21,11 @@ def main_export() -> NoReturn:
 
 def _run(arguments: list[str]) -> NoReturn:
     signal.signal(signal.SIGINT, _stop)
-    os.environ.pop("MPLBACKEND", None)  # that of a notebook: matplotlib refuses what is not installed
     try:
+        from pairnet.host import apply_quota, ensure_home
+
+        ensure_home()
+        apply_quota()
         from pairnet.cli import app
         from pairnet.cli.common import run_app
 

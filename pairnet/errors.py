@@ -12,6 +12,23 @@ Refusal = Literal["invalid", "unknown", "gone", "large", "media", "failed", "bus
 content type; or the server failed, has too much to do, or did not begin in time."""
 
 
+PictureCode = Literal[
+    "missing",
+    "format",
+    "damaged",
+    "too-large",
+    "too-much-work",
+    "no-digit",
+    "low-contrast",
+    "uneven-background",
+    "several-digits",
+    "unusable",
+]
+"""Why a picture is refused, for programs: no file, or none that can be opened; another format; damage; more pixels or
+bytes than are read; more work to decode than its pixels need; what was found in place of one digit; or another reason,
+which the message has."""
+
+
 class PairnetError(Exception):
     """Base of all of pairnet's errors."""
 
@@ -26,13 +43,19 @@ class ArgumentError(PairnetError, ValueError):
 class DataError(PairnetError, ValueError):
     """Images that are missing or cannot be used."""
 
+    code: PictureCode = "unusable"
+
 
 class IdxError(DataError):
     """A file that is not a valid 8-bit IDX file, or that cannot be read or written."""
 
 
 class PictureError(DataError):
-    """A file that holds no usable picture."""
+    """A file that holds no usable picture, and why."""
+
+    def __init__(self, message: str, code: PictureCode = "unusable") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class NotationError(PairnetError, ValueError):
@@ -52,11 +75,12 @@ class InputError(PairnetError, ValueError):
 
 
 class RequestError(PairnetError, ValueError):
-    """A request that is refused, and why."""
+    """A request that is refused, and why; `code` is that of a picture in it."""
 
-    def __init__(self, message: str, kind: Refusal = "invalid") -> None:
+    def __init__(self, message: str, kind: Refusal = "invalid", code: PictureCode | None = None) -> None:
         super().__init__(message)
         self.kind = kind
+        self.code = code
 
 
 class ResultsError(PairnetError, ValueError):
@@ -68,6 +92,10 @@ class ResultsError(PairnetError, ValueError):
 
 class MissingExtraError(PairnetError, ImportError, RuntimeError):
     """A part of pairnet whose optional dependencies are not installed."""
+
+
+class InstallationError(PairnetError, ImportError, RuntimeError):
+    """A package that pairnet needs is damaged, or was overwritten by another one."""
 
 
 class TrainingError(PairnetError, RuntimeError):
@@ -102,6 +130,10 @@ class WeightsError(ExportError):
     """The weights are not those of the trained network, or not those whose checksum is in the metadata."""
 
 
+class GraphError(ExportError):
+    """The graph is not that of the network in float32."""
+
+
 class NamesError(ExportError):
     """Inputs or outputs have other names."""
 
@@ -116,6 +148,10 @@ class ShapesError(ExportError):
 
 class ValuesError(ExportError):
     """A run returns other values than PyTorch."""
+
+
+class DecisionsError(ExportError):
+    """More decisions differ from PyTorch's than allowed."""
 
 
 class AccuracyError(ExportError):

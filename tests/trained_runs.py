@@ -15,6 +15,7 @@ import pytest
 
 from pairnet.artifact.design import InputKind, Precision
 from pairnet.data.sources import Dataset, load_dataset
+from pairnet.exporting import decisions
 from pairnet.exporting.export import export
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import find_variant
@@ -72,7 +73,12 @@ def models(digits5k: Dataset, trained: Callable[[str], Path], common_folder: Pat
         with made_once(common_folder, path.name) as to_make:
             if to_make:
                 path.parent.mkdir(exist_ok=True)
-                export(run, path, dataset=digits5k, input_kind=kind, precision=precision, max_drop=10, **options)
+                with pytest.MonkeyPatch.context() as patch:
+                    patch.setattr(decisions, "FURTHER_PAIRS", 100)
+                    export(
+                        run, path, dataset=digits5k, input_kind=kind, precision=precision, max_drop=10, max_changed=10,
+                        **options,
+                    )  # fmt: skip
         return path
 
     def model(name: str = "final_model", kind: InputKind = "images", precision: Precision = "fp32") -> Path:

@@ -5,7 +5,6 @@ control characters and without square brackets, which begin rich's markup), and 
 """
 
 import json
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,11 +15,21 @@ import msgspec
 from msgspec import Meta
 
 from pairnet.artifact.design import InputKind, Part, Precision
+from pairnet.artifact.limits import (
+    LARGEST_STD,
+    LONGEST_NAME,
+    LONGEST_STRUCTURE,
+    LONGEST_VALUE,
+    MOST_PAIRS,
+    MOST_PARAMETERS,
+    SMALLEST_STD,
+)
+from pairnet.artifact.structure import read_structure
+from pairnet.data.appearance import LIGHT_ON_DARK, Polarity
 from pairnet.data.pairs import Moments
 from pairnet.errors import ModelError, NotationError
-from pairnet.models import notation
 from pairnet.records.run import Seeds
-from pairnet.wording import LONGEST_TEXT, is_plain, shown
+from pairnet.wording import is_plain, shown
 
 FORMAT = "1"
 """Version of the list of keys."""
@@ -28,13 +37,28 @@ FORMAT = "1"
 PRIVATE_SOURCE = "idx:FOLDER"
 """Value of `data_source` for images of the user's own: the path of their folder stays out of the file."""
 
-Text = Annotated[str, Meta(title="plain text without control characters and square brackets")]
-Structure = Annotated[str, Meta(pattern=r"\A[ -~]+\Z", max_length=LONGEST_TEXT)]
+Text = Annotated[
+    str,
+    Meta(
+        max_length=LONGEST_NAME,
+        title=f"plain text of at most {LONGEST_NAME} characters, without control characters and square brackets",
+    ),
+]
+Source = Annotated[
+    str,
+    Meta(
+        pattern=rf"\A({PRIVATE_SOURCE}|(?!idx:)[A-Za-z0-9_.:-]{{1,{LONGEST_NAME}}})\Z",
+        title=f"the name of a data source, {PRIVATE_SOURCE} for a folder",
+    ),
+]
+Structure = Annotated[str, Meta(pattern=r"\A[ -~]+\Z", max_length=LONGEST_STRUCTURE)]
 Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z", title="64 hexadecimal digits")]
-Whole = Annotated[int, Meta(ge=0, lt=10**18, title="a whole number from 0")]
-Count = Annotated[int, Meta(ge=1, lt=10**18, title="a whole number from 1")]
+Parameters = Annotated[int, Meta(ge=0, le=MOST_PARAMETERS, title=f"a whole number from 0 to {MOST_PARAMETERS:,}")]
+Count = Annotated[int, Meta(ge=1, le=MOST_PAIRS, title=f"a whole number from 1 to {MOST_PAIRS:,}")]
 Mean = Annotated[float, Meta(ge=0, le=255, title="a number from 0 to 255")]
-Deviation = Annotated[float, Meta(gt=0, le=255, title="a number above 0, at most 255")]
+Deviation = Annotated[
+    float, Meta(ge=SMALLEST_STD, le=LARGEST_STD, title=f"a number from {SMALLEST_STD:g} to {LARGEST_STD:g}")
+]
 Fraction = Annotated[float, Meta(ge=0, le=1, title="a number from 0 to 1")]
 Setting = str | int | float | bool | None
 Settings = dict[str, Setting | list[Setting] | dict[str, Setting]]
@@ -51,12 +75,12 @@ class FileMetadata:
     pairnet: Annotated[Text, "version of this list of keys"] = FORMAT
     variant: Annotated[Text, "name in the table of variants"]
     structure: Annotated[Structure, "the whole network in the paper's notation"]
-    parameters: Annotated[Whole, "number of trainable values of the whole network"]
+    parameters: Annotated[Parameters, "number of trainable values of the whole network"]
     part: Annotated[Part, "joint, encoder or head"]
     input_kind: Annotated[InputKind, "images or pairs"]
     precision: Annotated[Precision, "fp32, fp16 or int8"]
     data: Annotated[Text, "name of the data source"]
-    data_source: Annotated[Text, "value of --data that loads the same images"]
+    data_source: Annotated[Source, "value of --data that loads the same images"]
     data_checksum: Annotated[Sha256, "SHA-256 of the data set"]
     pairs: Annotated[Count, "number of pairs drawn for training"]
     test_pairs: Annotated[Count, "number of pairs drawn for testing; as many as `pairs` in a file without this key"]
@@ -66,6 +90,9 @@ class FileMetadata:
     mean: Annotated[Mean, "mean of the training pairs' pixels, in grey levels 0..255"]
     std: Annotated[Deviation, "standard deviation of the training pairs' pixels, in grey levels"]
     recipe: Annotated[Settings, "JSON: the settings of the training"]
+    polarity: Annotated[
+        Polarity, "light on dark or dark on light, as the training images are; light on dark in a file without this key"
+    ] = LIGHT_ON_DARK
     run: Annotated[Text, "fingerprint of the run: files with the same fingerprint belong together"]
     run_accuracy: Annotated[Fraction, "accuracy of the trained network on the recorded test draw, as a fraction"]
     test_accuracy: Annotated[
@@ -123,6 +150,7 @@ def from_text(values: Mapping[str, str]) -> FileMetadata:
         raise ModelError(
             f"expected pairnet's metadata, version {FORMAT}, got {got}: export the run with `pairnet export`"
         )
+    values = {"polarity": LIGHT_ON_DARK, **values}  # keys that older files lack
     if "pairs" in values:
         values = {"test_pairs": values["pairs"], **values}
     if missing := [key for key in keys() if key not in values]:
@@ -140,8 +168,8 @@ def _field(key: str) -> str:
 def _value(text: str, kind: Any) -> Any:
     """The value that a text holds; the text itself, which FileMetadata then refuses, if it holds no such value."""
     if (
-        get_args(kind)[0] not in (str, Part, InputKind, Precision)
-        and len(text) <= LONGEST_TEXT
+        get_args(kind)[0] not in (str, Part, InputKind, Precision, Polarity)
+        and len(text) <= LONGEST_VALUE
         and text == text.strip()
     ):
         with suppress(msgspec.MsgspecError, RecursionError, UnicodeError):
@@ -160,12 +188,8 @@ def _holds_plain_text(value: Any) -> bool:
 
 def _is_structure(value: str) -> bool:
     """Whether `value` is what Variant.structure returns for some variant."""
-    layers = r"([^\[\]|]+)"
-    twin = re.fullmatch(
-        rf"(?:both images|each image its own): \[{layers}\] \| head: {layers}(?: \| auxiliary, both images: {layers})?",
-        value,
-    )
     try:
-        return all(notation.parse(part) for part in (twin.groups() if twin else (value,)) if part is not None)
-    except (NotationError, OverflowError):  # a number of hundreds of digits overflows
+        read_structure(value)
+    except NotationError:
         return False
+    return True

@@ -1,5 +1,6 @@
 """The test draw on which an exported file was measured, drawn again from its metadata; no torch."""
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -8,14 +9,18 @@ from numpy.typing import NDArray
 
 from pairnet import _core
 from pairnet.artifact.design import SIDE, InputKind
-from pairnet.artifact.metadata import FileMetadata
+from pairnet.artifact.metadata import PRIVATE_SOURCE, FileMetadata
 from pairnet.data.drawing import draw_test, require_same_images
 from pairnet.data.pairs import Moments, Pairs, accuracy
 from pairnet.data.pools import Pool
 from pairnet.data.sources import Dataset
-from pairnet.errors import DataError
+from pairnet.errors import ArgumentError, DataError
+from pairnet.wording import shown
 
 T = TypeVar("T")
+
+PUBLIC_SOURCE = re.compile(r"mnist|mnist5k|glyphs(:[0-9]+){0,2}")
+"""Sources that a file may name: no folder that a stranger chose is opened."""
 
 
 def as_input(pairs: Pairs, images: Pool, moments: Moments, kind: InputKind) -> NDArray[Any]:
@@ -31,6 +36,26 @@ def as_input(pairs: Pairs, images: Pool, moments: Moments, kind: InputKind) -> N
             "are pooled"
         )
     return images.take(pairs.indices)[0]
+
+
+def recorded_source(metadata: FileMetadata) -> str:
+    """What `load_dataset` takes for the images that a file was made with.
+
+    Raises ArgumentError if the file names none of the public sources: it may come from anybody, so it does not say
+    which folder is read.
+    """
+    source = metadata.data_source
+    if source == PRIVATE_SOURCE:
+        raise ArgumentError(
+            f"expected `data`: the network was trained on images of its owner, {metadata.data}, and the file does not "
+            "say where they are: add `data` idx:PATH"
+        )
+    if not PUBLIC_SOURCE.fullmatch(source):
+        raise ArgumentError(
+            f"expected `data`: the file names the images {shown(source)}, and only mnist, mnist5k and glyphs are "
+            "loaded by a file's word: add `data` with their source"
+        )
+    return source
 
 
 def recorded_draw(metadata: FileMetadata, dataset: Dataset) -> tuple[NDArray[Any], NDArray[np.bool_]]:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
+from pairnet.artifact.runtime import installed, ort, remedy
 from pairnet.errors import ModelError, ProviderError, one_line
 
 PROVIDERS = {
@@ -129,8 +129,10 @@ def missing(provider: str) -> str:
     """What `provider` (a full name) lacks on this machine, with a remedy; empty if nothing is known to be missing."""
     if provider not in ort.get_available_providers():
         gpu = provider in (PROVIDERS["tensorrt"], PROVIDERS["cuda"])
-        remedy = GPU_WHEELS if gpu else "install the onnxruntime package that contains it"
-        return f"the installed onnxruntime {ort.__version__} was built without {provider}: {remedy}"
+        if gpu and len(found := installed()) > 1:
+            return f"the files of {' and '.join(found)} have overwritten each other, keep one: {remedy()}"
+        what = GPU_WHEELS if gpu else "install the onnxruntime package that contains it"
+        return f"the installed onnxruntime {ort.__version__} was built without {provider}: {what}"
     if provider not in (PROVIDERS["tensorrt"], PROVIDERS["cuda"]):
         return ""
     if reason := _load_failure("libcuda.so.1"):
@@ -141,8 +143,8 @@ def missing(provider: str) -> str:
     name = "tensorrt" if provider == PROVIDERS["tensorrt"] else "cuda"
     _load_failure(str(folder / "libonnxruntime_providers_shared.so"), shared=True)  # the next one needs its symbols
     if reason := _load_failure(str(folder / f"libonnxruntime_providers_{name}.so")):
-        remedy = "install TensorRT (pip install tensorrt)" if name == "tensorrt" else GPU_WHEELS
-        return f"a library is missing ({reason}): {remedy}"
+        what = "install TensorRT (pip install tensorrt)" if name == "tensorrt" else GPU_WHEELS
+        return f"a library is missing ({reason}): {what}"
     return ""
 
 

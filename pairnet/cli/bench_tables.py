@@ -1,10 +1,10 @@
 """Benchmark results as tables for a terminal: values with their units, changes in colour."""
 
-from rich.table import Table
 from rich.text import Text
 
 from pairnet.cli.bench_results import Benchmark, Entry, Parameters
 from pairnet.cli.output import printable
+from pairnet.reporting.tables import FittingTable
 
 CHARTED = "Charted"
 """Part of the names of benchmarks whose higher values are better (bench/common.py)."""
@@ -13,7 +13,7 @@ NOTABLE_CHANGE = 0.1
 """Larger changes are coloured."""
 
 
-def tables(benchmark: Benchmark) -> list[Table]:
+def tables(benchmark: Benchmark) -> list[FittingTable]:
     """Tables: the first parameter down the side, the last one across the top, one table for each setting of the others.
 
     Rows in which every figure was skipped are left out.
@@ -23,7 +23,7 @@ def tables(benchmark: Benchmark) -> list[Table]:
     for settings, rows in _by_setting(benchmark).items():
         setting = ", ".join(f"{name} {printable(value)}" for name, value in zip(names[1:-1], settings, strict=True))
         title = printable(f"{benchmark.name}, {benchmark.unit}") + (f": {setting}" if setting else "")
-        table = Table(title=title, title_justify="left", min_width=len(title) + 2)
+        table = FittingTable(title=title, title_justify="left", min_width=len(title) + 2)
         table.add_column(names[0] if names else "", no_wrap=True)
         columns = list(dict.fromkeys(last for row in rows.values() for last in row))
         for last in columns:

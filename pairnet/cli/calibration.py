@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pairnet.cli.common import AnyData, AnyEpochs, AnyPairs, Json, Runs, write_figure
-from pairnet.cli.output import console, note, print_json, printable
+from pairnet.cli.output import console, note, plain_table, print_json, printable, unbroken
 from pairnet.wording import counted
 
 
@@ -61,11 +61,8 @@ def calibration(
             }
         )
         return
-    from rich.table import Table
-
-    table = Table("row", title="Calibration on held-out pairs", title_justify="left")
-    for heading in ("runs", "pairs", "expected calibration error"):
-        table.add_column(heading, justify="right")
+    numbers = unbroken("runs", "pairs", "expected calibration error")
+    table = plain_table("row", *numbers, title="Calibration on held-out pairs", least=("pairs", "runs"))
     for row in rows:
         count, error = sum(count for count, _, _ in bins[row]), expected_calibration_error(bins[row])
         table.add_row(printable(row), str(len(found[row])), f"{count:,}", f"{100 * error:.2f} %")

@@ -1,12 +1,14 @@
 """`pairnet doctor`: what this installation and this machine have, and what each missing part needs."""
 
 import platform
+from collections.abc import Callable
+from functools import partial
 from importlib import metadata
 from importlib.util import find_spec
 
 from pairnet.cli.common import DataDir, Json
 from pairnet.cli.output import print_json, print_line
-from pairnet.errors import PairnetError
+from pairnet.errors import InstallationError, PairnetError, one_line
 from pairnet.extras import EXTRAS
 
 BASE = ("numpy", "onnx", "msgspec", "PIL", "rich", "typer")
@@ -23,14 +25,24 @@ def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
 
     Versions, providers of ONNX Runtime, devices and data sources, and what each missing part needs.
     """
-    from pairnet.data.download import cache_folder
-
     groups = {
-        "system": _system(),
-        "packages": _packages(),
-        "providers of ONNX Runtime": _providers(),
-        "devices of torch": _devices(),
-        f"data sources (cache: {cache_folder()})": _sources(data_dir),
+        "system": [
+            *_found("pairnet", _pairnet),
+            *_found("python", _python),
+            *_found("cpu", _cpu),
+            *_found("simd", _simd),
+        ],
+        "packages": [
+            *_found("base", partial(_extra, "base", BASE, "pip install pairnet")),
+            *(
+                finding
+                for extra, modules in EXTRAS.items()
+                for finding in _found(extra, partial(_extra, extra, modules, f"pip install 'pairnet[{extra}]'"))
+            ),
+        ],
+        "providers of ONNX Runtime": _found("", _providers),
+        "devices of torch": _found("", _devices),
+        f"data sources (cache: {_cache()})": _found("", partial(_sources, data_dir)),
     }
     if as_json:
         keys = ("group", "name", "ready", "text")
@@ -42,55 +54,100 @@ def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
             print_line(f"  {'ok' if ready else '--'}  {f'{name:<9} ' if name else ''}{text}")
 
 
-def _system() -> list[Finding]:
-    from pairnet import _core
-    from pairnet.host import hardware, revision
+def _found(name: str, probe: Callable[[], list[Finding]]) -> list[Finding]:
+    """What `probe` finds. Whatever it fails with is a finding too, and the other probes do not suffer from it."""
+    try:
+        return probe()
+    except InstallationError as error:  # says what to do
+        return [(name, False, str(error))]
+    except (Exception, SystemExit) as error:
+        return [(name, False, f"unknown, {type(error).__name__}: {one_line(error)}")]
+
+
+def _pairnet() -> list[Finding]:
+    from pairnet.host import revision
     from pairnet.version import __version__
 
-    python = f"{platform.python_version()}, {platform.system()} {platform.release()}, {platform.machine()}"
-    return [
-        ("pairnet", True, f"{__version__}, revision {revision()}"),
-        ("python", True, python),
-        ("cpu", True, hardware()),
-        ("simd", True, ", ".join(_core.simd_levels())),
-    ]
+    return [("pairnet", True, f"{__version__}, revision {revision()}")]
 
 
-def _packages() -> list[Finding]:
-    found = [_extra("base", BASE, "pip install pairnet")]
-    return found + [_extra(extra, modules, f"pip install 'pairnet[{extra}]'") for extra, modules in EXTRAS.items()]
+def _python() -> list[Finding]:
+    system = f"{platform.system()} {platform.release()}, {platform.machine()}"
+    return [("python", True, f"{platform.python_version()}, {system}")]
 
 
-def _extra(name: str, modules: tuple[str, ...], remedy: str) -> Finding:
+def _cpu() -> list[Finding]:
+    from pairnet.host import allowed_cores, cpu_quota, hardware
+
+    quota = cpu_quota()
+    limit = "" if quota is None else f": a quota grants {quota:g} of {allowed_cores()}"
+    return [("cpu", True, f"{hardware()}{limit}")]
+
+
+def _simd() -> list[Finding]:
+    from pairnet import _core
+
+    return [("simd", True, ", ".join(_core.simd_levels()))]
+
+
+def _cache() -> str:
+    try:
+        from pairnet.data.download import cache_folder
+
+        return str(cache_folder())
+    except (Exception, SystemExit) as error:
+        return f"unknown, {one_line(error)}"
+
+
+def _extra(name: str, modules: tuple[str, ...], remedy: str) -> list[Finding]:
     missing = [module for module in modules if find_spec(module) is None]
     if missing:
-        return name, False, f"{', '.join(missing)} not installed: {remedy}"
-    names = [DISTRIBUTIONS.get(module, module) for module in modules]
-    return name, True, ", ".join(f"{name} {metadata.version(name)}" for name in names)
+        return [(name, False, f"{', '.join(missing)} not installed: {remedy}")]
+    distributions = [DISTRIBUTIONS.get(module, module) for module in modules]
+    damaged = [each for each in distributions if not _version(each)]
+    if damaged:
+        return [(name, False, f"{', '.join(damaged)} damaged: pip install --force-reinstall {' '.join(damaged)}")]
+    return [(name, True, ", ".join(f"{each} {_version(each)}" for each in distributions))]
+
+
+def _version(distribution: str) -> str:
+    """Its version; empty if the files that say so are missing or damaged."""
+    try:
+        return str(metadata.version(distribution) or "")
+    except (metadata.PackageNotFoundError, KeyError):
+        return ""
 
 
 def _providers() -> list[Finding]:
-    try:
-        import onnxruntime
+    from pairnet.artifact.runtime import ort
+    from pairnet.artifact.sessions import PROVIDERS
 
-        from pairnet.artifact.sessions import PROVIDERS, missing
-    except ImportError as error:  # also a library that the dynamic linker refuses
-        return [("", False, f"onnxruntime cannot be imported: {error}")]
-    lacks = {name: missing(provider) for name, provider in PROVIDERS.items()}
-    return [(name, not lack, lack or f"onnxruntime {onnxruntime.__version__}") for name, lack in lacks.items()]
+    return [finding for name in PROVIDERS for finding in _found(name, partial(_provider, name, ort.__version__))]
+
+
+def _provider(name: str, version: str) -> list[Finding]:
+    from pairnet.artifact.sessions import PROVIDERS, missing
+
+    lack = missing(PROVIDERS[name])
+    return [(name, not lack, lack or f"onnxruntime {version}")]
 
 
 def _devices() -> list[Finding]:
     try:
         import torch
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         return [("", False, f"{error}: pip install 'pairnet[train]'")]
-    cpu = ("cpu", True, f"torch {torch.__version__}")
+    return [("cpu", True, f"torch {torch.__version__}"), *_found("cuda", _cuda)]
+
+
+def _cuda() -> list[Finding]:
+    import torch
+
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
-        return [cpu, ("cuda", True, ", ".join(names))]
+        return [("cuda", True, ", ".join(names))]
     lack = "no NVIDIA GPU or driver that it can use" if torch.version.cuda else "this torch was built without CUDA"
-    return [cpu, ("cuda", False, lack)]
+    return [("cuda", False, lack)]
 
 
 def _sources(data_dir: DataDir) -> list[Finding]:

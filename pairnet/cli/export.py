@@ -1,6 +1,7 @@
 """`pairnet export` (also `pairnet-export`): a trained network as a validated ONNX file."""
 
 from dataclasses import asdict
+from datetime import datetime
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 def export(
     model: Annotated[
-        str | None, typer.Option(help="Name of a variant: its newest run, or a new one if there is none.")
+        str | None, typer.Option(help="Name of a variant: its newest run; if there is none, one is trained.")
     ] = None,
     run: Annotated[Path | None, typer.Option(help="Folder of a saved run, instead of --model.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Export every variant into the folder --output.")] = False,
@@ -48,6 +49,7 @@ def export(
         float, typer.Option(help="Largest loss of accuracy in fp16 or int8, in percentage points.")
     ] = DEFAULT_MAX_DROP,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
+    train: Annotated[bool, typer.Option("--train", help="Train a new network, also if there are runs.")] = False,
     data: Data = "auto",
     data_dir: DataDir = None,
     runs: Runs = Path("runs"),
@@ -55,20 +57,23 @@ def export(
 ) -> None:
     """Write a trained network as a validated ONNX file.
 
-    The file is self-contained and appears only after its validation. Without --run, the newest network in the folder
-    --runs that was trained with the variant's own recipe is exported (with --data: the newest one trained on these
-    images); if there is none, one is trained. Studies save records, no networks.
+    The file is self-contained and appears only after its validation. With --model, it is the network of that name in
+    the folder --runs that was saved last, whatever its recipe and images; with --data, the last one trained on these
+    images. If there is none of that name at all, or with --train, one is trained with the variant's own recipe. Studies
+    save records, no networks.
     """
     from pairnet.data.sources import load_dataset
     from pairnet.models.variants import list_variants
-    from pairnet.records.folders import load_record
+    from pairnet.records.folders import load_record, saved_at
 
     if (model is not None) + (run is not None) + every != 1:
         raise ArgumentError("expected one of `model`, `run` and `every`, got none or several of them")
-    results: list[Exported] = []
+    if run is not None and train:
+        raise ArgumentError("expected `model` or `every` with `train`, got `run`: leave out one of them")
     images = cache(partial(load_dataset, data_dir=data_dir))  # loads each source once
-
+    asked = data if data != "auto" or data_dir is not None else None
     chosen = list(list_variants()) if every else [choose_variant(model, file)] if model else []
+    planned: list[tuple[Variant, Path | None, Path, Any]] = []
     for variant in chosen or [load_record(run).run.variant for run in (run,) if run]:
         options: Any = {
             "input_kind": input_kind,
@@ -81,48 +86,72 @@ def export(
         }
         target = _target(output, variant.name, precision, every=every)
         plan_files(variant, target, **options)  # fails before anything is trained for it, and before torch is imported
-        from pairnet.exporting.export import export as export_run
+        folder = run if run or train else _newest(variant, images(asked) if asked else None, runs)
+        planned.append((variant, folder, target, options))
+    from pairnet.exporting.export import export as export_run
 
-        asked = data if data != "auto" or data_dir is not None else None
-        folder = run or _newest(variant, images(asked) if asked else None, runs) or _train(variant, images(data), runs)
+    results: list[Exported] = []
+    for variant, chosen_run, target, options in planned:
+        if chosen_run is None and not train:
+            note(f"{variant.name}: no network of that name in {runs}, so one is trained now")
+        folder = chosen_run or _train(variant, images(data), runs)
         record = load_record(folder)
-        note(f"{record.run.variant.name}: from {folder}, {_described(record)}")
+        date = datetime.fromtimestamp(saved_at(folder)).strftime("%Y-%m-%d %H:%M:%S")
+        note(f"{variant.name}: from {folder}, saved {date}, {_described(record, variant)}")
         results += export_run(folder, target, dataset=images(asked or record.run.images.source), **options)
     if as_json:
         print_json([{**asdict(each), "paths": list(map(str, each.paths))} for each in results])
     else:
         console().print(_table(results))
+        note(f"written to {printable(results[0].paths[0].parent.resolve())}")
 
 
-def _described(record: "RunRecord") -> str:
+def _described(record: "RunRecord", variant: "Variant") -> str:
     """What distinguishes a run from other runs of its variant."""
     run = record.run
+    own, recipe = asdict(variant.recipe), asdict(run.recipe)
+    other = ", ".join(f"{name} {recipe[name]}" for name in own if recipe[name] != own[name] and name != "epochs")
     trained = f"{counted(len(record.epochs), 'epoch')} on {run.pairs:,} pairs of {run.images.name}, seed {run.seed}"
-    return f"{trained}, test accuracy {record.accuracy:.4f}"
+    return f"{trained}{f', {other}' if other else ''}, test accuracy {record.accuracy:.4f}"
 
 
 def _newest(variant: "Variant", dataset: "Dataset | None", runs: Path) -> Path | None:
-    """Folder of the newest run that fits, after a line that says which runs were looked at."""
-    from pairnet.data.drawing import choose_sizes
-    from pairnet.records.folders import newest
-    from pairnet.records.run import PAPER_PAIRS
+    """Folder of the newest run that fits, after lines that say which runs there are; None: there is none at all.
 
-    pairs = PAPER_PAIRS if dataset is None else choose_sizes(dataset).pairs
-    found = newest(runs, variant, checksum=dataset.checksum if dataset else None, pairs=pairs)
-    what = f"{pairs:,} pairs{f' of {dataset.name}' if dataset else ''} with its own recipe"
-    others = ""
+    Raises ArgumentError if there are only others: on other images, of another structure, or damaged.
+    """
+    from pairnet.records.folders import newest
+
+    found = newest(runs, variant, checksum=dataset.checksum if dataset else None)
+    damaged = ""
+    if found.damaged:
+        paths, reason = ", ".join(str(path) for path, _ in found.damaged), found.damaged[0][1]
+        damaged = f"{counted(len(found.damaged), 'damaged folder')}, {paths}: {reason}"
+    on = f" on {dataset.name}" if dataset else ""
+    if found.newest is not None:
+        if damaged:
+            note(f"{variant.name}: left out {damaged}")
+        if found.fitting > 1:
+            note(f"{variant.name}: the newest of {counted(found.fitting, 'run')}{on} in {runs}")
+        return found.newest[0]
     if found.other is not None:
-        left = f"the last of {counted(found.others, 'other run')}" if found.others > 1 else "another run"
-        others = f"; to export {left}: --run {found.other}"
-    if found.newest is None:
-        note(f"{variant.name}: no network in {runs} was trained on {what}, so one is trained now{others}")
-    elif found.fitting > 1 or others:
-        note(f"{variant.name}: the newest of {counted(found.fitting, 'run')} trained on {what}{others}")
-    return found.newest
+        folder, record = found.other
+        which = "of another structure" if record.run.variant.structure != variant.structure else "on other images"
+        raise ArgumentError(
+            f"expected a run of {variant.name}{on} in {runs}, got {counted(found.others, 'other run')}"
+            f"{f' and {damaged}' if damaged else ''}; the newest is {which}, {folder}, {_described(record, variant)}: "
+            "choose it with `run`, or train another one with `train`"
+        )
+    if damaged:
+        raise ArgumentError(
+            f"expected a run of {variant.name} in {runs}, got {damaged}: "
+            "remove these folders, or train one with `train`"
+        )
+    return None
 
 
 def _train(variant: "Variant", dataset: "Dataset", runs: Path) -> Path:
-    """Folder of a new run with the variant's own recipe."""
+    """Folder of a run with the variant's own recipe, which is not trained twice."""
     from pairnet.cli.progress import run_display
     from pairnet.data.drawing import choose_sizes
     from pairnet.records.run import Run
@@ -132,7 +161,10 @@ def _train(variant: "Variant", dataset: "Dataset", runs: Path) -> Path:
     announce(dataset, sizes)
     run = Run(variant=variant, images=dataset.images, pairs=sizes.pairs, test_pairs=sizes.test_pairs)
     with run_display(console(stderr=True), run) as display:
-        return train_and_save(run, dataset, runs, on_epoch=display).folder
+        saved = train_and_save(run, dataset, runs, on_epoch=display)
+    if not saved.fresh:
+        note(f"{variant.name}: {saved.folder} holds this very run already")
+    return saved.folder
 
 
 def _target(output: Path | None, variant: str, precision: str, *, every: bool) -> Path:
@@ -150,9 +182,9 @@ def _target(output: Path | None, variant: str, precision: str, *, every: bool) -
 def _table(found: "list[Exported]") -> "Table":
     table = plain_table(
         "file",
-        *unbroken("size", "type", "accuracy", "PyTorch", "changed", "difference"),
-        caption="accuracy: of the file on the run's test pairs, and of the network in PyTorch; changed: answers that "
-        "differ; difference: the largest one in P(first ≤ second)",
+        *unbroken("size", "type", "accuracy", "PyTorch", "changed", "further", "differs"),
+        caption="accuracy: of the file on the run's test pairs, and of the network in PyTorch; changed: decisions that "
+        "differ, on these and on further pairs of the test images; differs: the largest difference of any value",
     )
     for each in found:
         figures = (
@@ -160,9 +192,10 @@ def _table(found: "list[Exported]") -> "Table":
             f"{each.accuracy:.4f}",
             f"{each.torch_accuracy:.4f}",
             f"{each.changed} of {each.pairs}",
+            f"{each.further_changed} of {each.further_pairs}" if each.further_pairs else "-",
             f"{each.difference:.1e}",
         )
         for number, path in enumerate(each.paths):  # the parts of one export have their figures in common
             size = f"{path.stat().st_size / 1000:,.0f} kB"
-            table.add_row(printable(path), size, *(figures if number == 0 else ("",) * len(figures)))
+            table.add_row(printable(path.name), size, *(figures if number == 0 else ("",) * len(figures)))
     return table

@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
@@ -60,15 +60,24 @@ def unbroken(*headings: str, justify: Literal["left", "right"] = "right") -> "li
     return [Column(heading, justify=justify, no_wrap=True) for heading in headings]
 
 
-def plain_table(*columns: "str | Column", title: str | None = None, caption: str | None = None) -> "Table":
-    """A table without a frame, which leaves room for its columns in a narrow terminal.
+def plain_table(
+    *columns: "str | Column",
+    title: str | None = None,
+    caption: str | None = None,
+    names: int = 1,
+    least: Sequence[str] = (),
+) -> "Table":
+    """A table without a frame. In a narrow terminal it leaves out columns, those with the headings `least` first.
 
-    Words that are longer than a column named by a string go on in the next line.
+    The first `names` columns say what a row is about; they stay. Words that are longer than a column named by a string
+    go on in the next line.
     """
     from rich import box
-    from rich.table import Column, Table
+    from rich.table import Column
 
-    return Table(
+    from pairnet.reporting.tables import FittingTable
+
+    table = FittingTable(
         *(Column(each, overflow="fold") if isinstance(each, str) else each for each in columns),
         title=title,
         title_justify="left",
@@ -77,6 +86,8 @@ def plain_table(*columns: "str | Column", title: str | None = None, caption: str
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
+    table.names, table.least = names, least
+    return table
 
 
 def print_line(text: str) -> None:

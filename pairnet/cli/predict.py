@@ -10,7 +10,7 @@ import typer
 
 from pairnet.cli.common import DataDir, Json
 from pairnet.cli.output import console, note, print_json, print_line, printable
-from pairnet.errors import ArgumentError, InputError
+from pairnet.errors import ArgumentError, DataError, InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +27,9 @@ UNSURE = 0.1
 """An answer whose probability is no further than this from 0.5 is called unsure."""
 FULL_SIZE = 100
 """Columns of a terminal in which two images have room at full size."""
+
+HALF_SIZE = 54
+"""Columns in which two images have room at half size. In a narrower terminal there are only their names."""
 
 Row = dict[str, Any]
 """One pair with its answer, or one image of a ranking, as CSV has it."""
@@ -64,8 +67,8 @@ def predict(
     has them (`pairnet export --with-digits`). An answer with a probability of 0.4 to 0.6 is marked as unsure. Needs no
     torch.
     """
-    from pairnet.serving import pictures
     from pairnet.serving.built_in import NAME, built_in_model
+    from pairnet.serving.pictures import suited
     from pairnet.serving.predictor import Predictor
 
     model, inputs = _model(files or [])
@@ -80,7 +83,8 @@ def predict(
         if test:
             _test(predictor, data, data_dir, as_json=as_json)
             return
-        read = [pictures.read(path) for path in inputs]
+        polarity = predictor.metadata.polarity
+        read = [suited(_read(path, as_csv=as_csv, as_json=as_json), polarity) for path in inputs]
         report, rows, pixels = (_ranked if rank else _answered)(predictor, inputs, read)
         provider = predictor.provider
     notes = [f"{path.name}: {remark}" for path, picture in zip(inputs, read, strict=True) for remark in picture.notes]
@@ -105,18 +109,27 @@ def _model(files: Sequence[Path]) -> tuple[Path, Sequence[Path]]:
     return built_in_model(), files
 
 
+def _read(path: Path, *, as_csv: bool, as_json: bool) -> "Picture":
+    """The images in a file; one that is refused ends the command, and is printed for programs, too."""
+    from pairnet.serving.pictures import read
+
+    try:
+        return read(path)
+    except DataError as error:
+        refused = {"file": str(path), "code": error.code, "error": str(error)}
+        if as_json:
+            print_json({"refused": refused})
+        elif as_csv:
+            _print_csv([refused])
+        raise
+
+
 def _test(predictor: "Predictor", data: str | None, data_dir: Path | None, *, as_json: bool) -> None:
-    from pairnet.artifact.metadata import PRIVATE_SOURCE
-    from pairnet.artifact.recorded import measure, recorded_draw
+    from pairnet.artifact.recorded import measure, recorded_draw, recorded_source
     from pairnet.data.sources import load_dataset
 
     about = predictor.metadata
-    if data is None and about.data_source == PRIVATE_SOURCE:
-        raise ArgumentError(
-            f"expected `data`: the network was trained on images of its owner, {about.data}, and the file does not "
-            "say where they are: add `data` idx:PATH"
-        )
-    dataset = load_dataset(data or about.data_source, data_dir=data_dir)
+    dataset = load_dataset(recorded_source(about) if data is None else data, data_dir=data_dir)
     accuracy, recorded = measure(predictor.probability, recorded_draw(about, dataset)), about.test_accuracy
     if as_json:
         print_json({"accuracy": accuracy, "recorded": recorded, "pairs": about.test_pairs})
@@ -261,11 +274,13 @@ def _show_ranking(rows: Sequence[Row], images: "NDArray[np.uint8]") -> None:
 
 
 def _drawn(name: str, digit: int | None, pixels: "NDArray[np.uint8]", output: "Console") -> "Text":
-    """Name, digit and picture of an image; at half size in a narrow terminal."""
+    """Name, digit and picture of an image; at half size in a narrow terminal, and without picture in a narrower one."""
     from rich.text import Text
 
     from pairnet.cli.drawing import drawn
 
     known = "" if digit is None else f"\na {digit}"
+    if output.width < HALF_SIZE:
+        return Text(f"{printable(name)}{known}", overflow="fold")
     picture = drawn(pixels, colour=output.is_terminal, half=output.width < FULL_SIZE)
     return Text(f"{printable(name)}{known}\n", overflow="fold").append_text(picture)

@@ -152,7 +152,8 @@ def _write_changes(
         note(f"left out: {counted(len(changes.left_out), 'setting')} that only one folder has, named on the page")
     if not as_json:
         numbers = unbroken("before", "after", "difference", "same answers")
-        table = plain_table("row", *numbers, *unbroken("verdict", justify="left"))
+        least = ("same answers", "after", "before")
+        table = plain_table("row", *numbers, *unbroken("verdict", justify="left"), least=least)
         for row in changes.rows:
             figures = (f"{row.old:.4f}", f"{row.new:.4f}", f"{100 * (row.new - row.old):+.2f}")
             table.add_row(printable(row.label), *figures, f"{row.identical} of {row.draws}", row.verdict)

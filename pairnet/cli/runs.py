@@ -55,7 +55,11 @@ def list_runs(
         print_json(rows)
         return
     selected = "" if len(rows) == len(known) else f" of {len(known):,}"
-    table = plain_table(title=f"{len(rows):,}{selected} {'run' if len(known) == 1 else 'runs'} in {printable(runs)}")
+    title = f"{len(rows):,}{selected} {'run' if len(known) == 1 else 'runs'} in {printable(runs)}"
+    groups = _grouped(records)
+    same = len({label for label, _, _ in groups}) < len(groups)  # of several settings
+    least = ("network", "epochs", "pairs", "fold", "data") if long else ("draws", "setting")
+    table = plain_table(title=title, names=2 if same and not long else 1, least=least)
     table.add_column("row", overflow="fold")
     incomplete = 0
     if long:
@@ -71,7 +75,7 @@ def list_runs(
         table.add_column("setting", overflow="fold")
         for heading in ("draws", "accuracy"):
             table.add_column(heading, justify="right", no_wrap=True)
-        for label, setting, grouped in _grouped(records):
+        for label, setting, grouped in groups:
             accuracies = list(finished_draws(grouped).values())
             incomplete += len({record.run.draw for record in grouped}) - len(accuracies)
             shown = accuracy_text(*mean_and_std(accuracies)) if accuracies else ""

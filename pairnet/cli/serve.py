@@ -34,6 +34,13 @@ def serve(
     ] = "auto",
     max_batch: Annotated[int, typer.Option(help="Pairs of several requests that are computed at once.")] = 64,
     max_wait: Annotated[float, typer.Option(help="Milliseconds that a request may wait for others.")] = 0.0,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            help="Threads that compute the requests of a model on a CPU.",
+            show_default="the cores that this process may use",
+        ),
+    ] = None,
     access_log: Annotated[
         bool, typer.Option("--access-log", help="Print a line of JSON for each request on standard error.")
     ] = False,
@@ -56,6 +63,7 @@ def serve(
             provider=provider,
             max_batch=max_batch,
             max_wait=max_wait / 1000,
+            threads=threads,
             access_log=sys.stderr if access_log else None,
             on_ready=partial(_announce, built_in=not files),
         )

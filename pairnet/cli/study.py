@@ -156,7 +156,7 @@ def _show_plan(studies: "Sequence[Study]", parts: "Sequence[Part]", *, as_json: 
     if as_json:
         print_json({"title": title, "rows": rows, "runs": count, "core_seconds": round(seconds, 3)})
         return
-    table = plain_table("row", title=printable(title))
+    table = plain_table("row", title=printable(title), least=("parameters", "draws"))
     for heading in ("parameters", "draws", "runs", "time on a core"):
         table.add_column(heading, justify="right", no_wrap=True)
     for each in rows:

@@ -39,7 +39,7 @@ _LONGEST = 100 * 86_400.0
 _FIGURE, _BAR, _LONG_BAR, _GAP = 13, 8, 24, 2
 """Widths of "0.951 ± 0.009", of a row's bar, of the whole's, and of the space between two columns."""
 
-_SHORTEST_LABEL = 16
+_SHORTEST_LABEL = 28
 """Other columns are left out before labels become shorter than this."""
 
 _AROUND = 6
@@ -249,10 +249,10 @@ class TableDisplay(StudyDisplay):
 def _fitted(columns: dict[str, int], width: int) -> dict[str, int]:
     """The widths of the columns in a terminal of `width`; 0 for one that is left out, and labels get what is left."""
     fitted = dict(columns)
-    for left_out in ("", "paper", None):
+    for left_out in ("", "paper", "test", "validation", None):
         others = sum(max(wide, len(name)) + _GAP for name, wide in fitted.items() if wide and name != "row")
         fitted["row"] = max(min(columns["row"], width - others), 1)
-        if fitted["row"] < min(columns["row"], _SHORTEST_LABEL) and left_out is not None:
+        if left_out in fitted and fitted["row"] < min(columns["row"], _SHORTEST_LABEL):
             fitted[left_out] = 0
     return fitted
 

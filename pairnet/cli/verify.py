@@ -87,7 +87,8 @@ def _records(runs: Path, row: str | None) -> "list[RunRecord]":
 def _print_table(repetitions: "Sequence[Repetition]") -> None:
     folded = any(result.recorded.run.fold is not None for result in repetitions)
     numbers = unbroken("draw", *(["fold"] if folded else []), "recorded", "repeated")
-    table = plain_table("row", *numbers, *unbroken("verdict", justify="left"))
+    names, least = 3 if folded else 2, ("recorded", "repeated")
+    table = plain_table("row", *numbers, *unbroken("verdict", justify="left"), names=names, least=least)
     for result in repetitions:
         record, repeated = result.recorded, result.repeated
         run = record.run

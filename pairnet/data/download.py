@@ -13,6 +13,7 @@ from pairnet.data.idx import header, read_idx
 from pairnet.data.pools import sha256
 from pairnet.errors import DataError
 from pairnet.extras import needed_by
+from pairnet.host import NO_HOME
 from pairnet.opening import create_file, open_to_append
 
 if TYPE_CHECKING:
@@ -45,7 +46,10 @@ def cache_folder() -> Path:
         return Path(named).expanduser() / "mnist"
     from platformdirs import user_cache_path
 
-    return user_cache_path("pairnet") / "mnist"
+    try:
+        return user_cache_path("pairnet") / "mnist"
+    except RuntimeError:  # nobody knows where the home folder is
+        return NO_HOME / ".cache" / "pairnet" / "mnist"
 
 
 def fetch_mnist(

@@ -89,6 +89,15 @@ def is_idx(magic: bytes) -> bool:
     return magic[:2] == b"\0\0" and magic[2:3] != b"" and magic[2] in {8, *OTHER_TYPES}
 
 
+def _remedy(magic: bytes) -> str:
+    """What to do with a file that begins otherwise than IDX, if its first 4 bytes tell what it is."""
+    if magic.startswith(GZIP_MAGIC):
+        return ", but compressed twice: decompress it once"
+    if magic == b"vers":
+        return ", but the pointer of Git LFS: run `git lfs pull`"
+    return f": {COPY_AGAIN}"
+
+
 def _read(
     stream: BufferedReader | gzip.GzipFile, path: Path, *, compressed: int | None, max_bytes: int
 ) -> NDArray[np.uint8]:
@@ -98,7 +107,9 @@ def _read(
         raise IdxError(f"{path}: truncated: expected a header of at least 4 bytes, got {len(magic)}: {COPY_AGAIN}")
     code, rank = magic[2], magic[3]
     if not is_idx(magic):
-        raise IdxError(f"{path}: wrong magic: expected 00 00 08 <rank>, got {magic.hex(' ')}: not an IDX file")
+        raise IdxError(
+            f"{path}: wrong magic: expected 00 00 08 <rank>, got {magic.hex(' ')}: not an IDX file{_remedy(magic)}"
+        )
     if code != 8:
         raise IdxError(f"{path}: expected unsigned bytes (type 08), got {OTHER_TYPES[code]}: convert it to uint8")
     if rank > MAX_RANK:

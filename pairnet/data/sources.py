@@ -1,16 +1,17 @@
 """Owns the sources of images: full MNIST, 5,000 embedded images of it, procedural glyphs, or a folder of IDX files."""
 
 import os
-from collections.abc import Mapping
+import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pairnet.data.appearance import Polarity, polarity_of, remarks
 from pairnet.data.download import MNIST_SHA256, cache_folder
-from pairnet.data.idx import read_idx
-from pairnet.data.pools import Glyphs, LoadedImages, Pool, checksum, sha256
+from pairnet.data.idx_folder import how_to_complete, missing_from, read_folder
+from pairnet.data.pools import Glyphs, LoadedImages, Pool, checksum
 from pairnet.errors import DataError
 from pairnet.extras import needed_by
 from pairnet.records.run import Images
@@ -24,7 +25,6 @@ SPECS = {
 }
 """The name of each source and the form of its specification."""
 
-SIZES = ((28, 28), (14, 14))
 MNIST5K_SHA256 = "ee4e028074c4d352f5c193f2d3542053f3f57905db3bd2d4696f5e55411d1719"
 """Checksum of the mnist5k data set: pixels, labels and their split."""
 GLYPHS_TRAIN, GLYPHS_TEST = 60_000, 10_000
@@ -55,6 +55,11 @@ class Dataset:
             name=self.name, source=self.source, origin=self.origin, checksum=self.checksum, classes=self.classes
         )
 
+    @cached_property
+    def polarity(self) -> Polarity:
+        """What most training images are: an exported file tells it to the readers of pictures."""
+        return polarity_of(self.train)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Available:
@@ -72,7 +77,7 @@ def load_dataset(spec: str = "auto", *, data_dir: Path | None = None) -> Dataset
     `mnist` is read from `data_dir`, else from the folder in PAIRNET_DATA, else from the cache; `auto` is `mnist` if it
     is found there, else `mnist5k`. A `data_dir` or PAIRNET_DATA without MNIST is an error. glyphs are SIZE training
     images (default 60,000) and as many test images, at most 10,000. A FOLDER has images [N,28,28] or [N,14,14] and
-    labels [N] in 0..9 for training and for testing.
+    labels [N] in 0..9 for training and for testing; a UserWarning says what networks trained on them may read wrongly.
 
     Returns a Dataset with pools `train` and `test`, whose images are uint8 [N,side,side] with labels uint8 [N].
     Raises DataError, in one line, if the images are missing or cannot be used.
@@ -88,7 +93,7 @@ def load_dataset(spec: str = "auto", *, data_dir: Path | None = None) -> Dataset
         return _load_mnist5k()
     folder = _mnist_folder(data_dir)
     if folder:
-        train, test = _read_folder(folder, MNIST_SHA256)
+        train, test = read_folder(folder, MNIST_SHA256)
         return _dataset("mnist", train, test, 10, f"full MNIST from {folder}")
     if name == "auto":
         return _load_mnist5k()
@@ -110,7 +115,7 @@ def available(*, data_dir: Path | None = None) -> tuple[Available, ...]:
     try:
         folder = _mnist_folder(data_dir)
         if folder:
-            _read_folder(folder, MNIST_SHA256)
+            read_folder(folder, MNIST_SHA256)
         state, where = ("ready", str(folder)) if folder else ("not fetched", "run `pairnet data fetch mnist`")
     except DataError as error:
         state, where = "unusable", str(error)
@@ -149,9 +154,9 @@ def _mnist_folder(data_dir: Path | None) -> Path | None:
     """The folder with the four MNIST files; None if no folder was named and the cache lacks one of them."""
     named = data_dir or os.environ.get("PAIRNET_DATA")
     if not named:
-        return None if _missing(cache_folder()) else cache_folder()
+        return None if missing_from(cache_folder()) else cache_folder()
     folder = Path(named).expanduser()
-    if missing := _missing(folder):
+    if missing := missing_from(folder):
         raise DataError(
             f"expected the four MNIST files in {'`data_dir`' if data_dir else 'PAIRNET_DATA'}, got {folder}, "
             f"which lacks {missing}: name another folder, or none to use the cache or mnist5k"
@@ -204,15 +209,14 @@ def _load_glyphs(numbers: str) -> Dataset:
 def _load_idx(name: str) -> Dataset:
     folder = Path(name).expanduser()
     if not name or not folder.is_dir():
-        raise DataError(
-            f'expected {SPECS["idx"]} with a folder of {", ".join(MNIST_SHA256)}, got "{name}": check the name'
-        )
-    if missing := _missing(folder):
+        remedy = "unpack it, or write its images as IDX files" if name and folder.is_file() else "check the name"
+        raise DataError(f'expected {SPECS["idx"]} with a folder of {", ".join(MNIST_SHA256)}, got "{name}": {remedy}')
+    if missing := missing_from(folder):
         raise DataError(
             f"{folder} lacks {missing}: expected {', '.join(MNIST_SHA256)}, "
-            "optionally with .gz, with .idx instead of -idx, with test- instead of t10k-"
+            "optionally with .gz, with .idx instead of -idx, with test- instead of t10k-: " + how_to_complete(folder)
         )
-    train, test = _read_folder(folder, {})
+    train, test = read_folder(folder, {})
     classes = int(train.labels.max()) + 1
     if len(np.unique(train.labels)) < 2:
         raise DataError(f"{folder}: expected 2 to 10 classes, got one: each training label is {classes - 1}")
@@ -221,61 +225,11 @@ def _load_idx(name: str) -> Dataset:
             f"{folder}: expected test labels in 0..{classes - 1}, as in training, got {label}: "
             "use the same classes in both sets"
         )
+    for remark in remarks(train, test, classes):
+        warnings.warn(f"{folder}: {remark}", stacklevel=3)
     return _dataset(
         f"idx:{folder.resolve().name}", train, test, classes, f"IDX files from {folder}", f"idx:{folder.resolve()}"
     )
-
-
-def _find(folder: Path, name: str) -> Path | None:
-    """The file with the name `name` in MNIST, under any of its usual names; plain files precede gzip."""
-    stems = [stem.replace("-idx", dot) for stem in (name, name.replace("t10k-", "test-")) for dot in ("-idx", ".idx")]
-    return next((path for stem in stems for path in (folder / stem, folder / f"{stem}.gz") if path.is_file()), None)
-
-
-def _missing(folder: Path) -> str:
-    return ", ".join(name for name in MNIST_SHA256 if not _find(folder, name))
-
-
-def _read_folder(folder: Path, checksums: Mapping[str, str]) -> tuple[LoadedImages, LoadedImages]:
-    """Training and test images of a complete folder; `checksums` are those of the decompressed files."""
-    paths = [_find(folder, name) or folder / name for name in MNIST_SHA256]
-    arrays = [read_idx(path) for path in paths]
-    for name, path, array in zip(MNIST_SHA256, paths, arrays, strict=True):
-        if name in checksums and (found := sha256(array)) != checksums[name]:
-            raise DataError(
-                f"{path}: expected {name} of MNIST with SHA-256 {checksums[name][:12]}, got {found[:12]}: "
-                "run `pairnet data fetch mnist`, or use another set as idx:FOLDER"
-            )
-    train, test = (_checked(arrays[k], arrays[k + 1], pixels_path=paths[k], labels_path=paths[k + 1]) for k in (0, 2))
-    side, other = train.side, test.side
-    if side != other:
-        raise DataError(
-            f"{folder}: expected test images of {side}x{side}, as in training, got {other}x{other}: resize one"
-        )
-    return train, test
-
-
-def _checked(
-    pixels: NDArray[np.uint8], labels: NDArray[np.uint8], *, pixels_path: Path, labels_path: Path
-) -> LoadedImages:
-    """Images with their labels; DataError unless they are 28x28 or 14x14, with one label in 0..9 for each."""
-    if pixels.ndim != 3 or pixels.shape[1:] not in SIZES:
-        raise DataError(f"{pixels_path}: expected images [N,28,28] or [N,14,14], got {list(pixels.shape)}: resize them")
-    if labels.ndim != 1:
-        raise DataError(
-            f"{labels_path}: expected labels [N], got {list(labels.shape)}: check that the files are not swapped"
-        )
-    if len(pixels) != len(labels) or not len(labels):
-        raise DataError(
-            f"{pixels_path}: expected one label for each image, and at least one, got {len(pixels):,} images and "
-            f"{len(labels):,} labels in {labels_path.name}"
-        )
-    if labels.max() > 9:
-        at = int(np.argmax(labels > 9))
-        raise DataError(
-            f"{labels_path}: expected labels in 0..9, got {labels[at]} for image {at}: use at most 10 classes"
-        )
-    return LoadedImages(pixels=pixels, labels=labels)
 
 
 def _dataset(name: str, train: Pool, test: Pool, classes: int, origin: str, source: str = "") -> Dataset:

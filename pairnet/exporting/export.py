@@ -1,50 +1,38 @@
 """Export of a trained run: one self-contained ONNX file, or three, none of which appears before it is validated."""
 
 import platform
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata as packages
-from math import ceil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
-import torch
 from numpy.typing import NDArray
 
 from pairnet.artifact.design import DEFAULT_OPSET, Design, InputKind, Precision
 from pairnet.artifact.inspection import initializers_digest, inspect
 from pairnet.artifact.metadata import PRIVATE_SOURCE, FileMetadata
-from pairnet.artifact.recorded import as_input, measure
+from pairnet.artifact.runtime import ort
 from pairnet.artifact.sessions import open_session
-from pairnet.data.drawing import draw
-from pairnet.data.pairs import Moments, pool_and_normalise
+from pairnet.data.appearance import Polarity
 from pairnet.data.sources import Dataset, load_dataset
-from pairnet.errors import AccuracyError, ArgumentError, CheckerError, ModelError, RecordError
+from pairnet.errors import ArgumentError, CheckerError, ModelError
 from pairnet.exporting import graph as graphs
-from pairnet.exporting.plan import DEFAULT_MAX_DROP, path_of, plan_files
-from pairnet.exporting.quantise import quantise
-from pairnet.exporting.validate import BATCHES, TOLERANCE, Arrays, check_file
+from pairnet.exporting.decisions import Limits, changed, check_changed, check_drop, computed, decided
+from pairnet.exporting.plan import DEFAULT_MAX_CHANGED, DEFAULT_MAX_DROP, path_of, plan_files
+from pairnet.exporting.prepared import Prepared, enough, expected, feeds, prepare, single
+from pairnet.exporting.quantise import pool_first, quantise
+from pairnet.exporting.rounding import Arrays
+from pairnet.exporting.validate import check_file
 from pairnet.host import revision
-from pairnet.models.networks import JointNetwork, TwinNetwork
 from pairnet.records.record import RunRecord
 from pairnet.study.saved import TrainedRun, load_run
-from pairnet.training.loop import predict, single_thread
 from pairnet.wording import is_plain
 from pairnet.writing import separate_files
-
-TOLERANCES = {"fp32": (TOLERANCE, TOLERANCE), "fp16": (0.02, 0.002), "int8": (1.0, 0.1)}
-"""Tolerance of a single value and of the root mean square, by precision.
-
-The largest differences of all trained variants with seed 0: 5e-6 and 4e-7 in fp32, 6e-3 and 4e-4 in fp16, 0.44 and
-0.048 in int8, where the decision on an uncertain pair may change. The accuracy shows what that costs.
-"""
-
-RECORD_TOLERANCE = 0.002
-"""Fraction of the test pairs (at least one pair) whose decision another kind of CPU may change."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,28 +41,14 @@ class Exported:
 
     paths: tuple[Path, ...]
     precision: Precision
-    accuracy: float  # of the file(s)
+    accuracy: float  # of the file(s), on the test draw
     torch_accuracy: float  # of the network in PyTorch
-    changed: int  # decisions that differ from PyTorch's
+    changed: int  # decisions on the test draw that differ from PyTorch's
     pairs: int  # in the test draw
-    difference: float  # the largest difference of any value from PyTorch's, in the validation
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Prepared:
-    """A saved run with the pairs on which its files are calibrated (training) and measured (testing)."""
-
-    record: RunRecord
-    network: JointNetwork | TwinNetwork
-    training: NDArray[Any]  # as the file takes them: uint8 [n,2,28,28] or float32 [n,2,14,14]
-    testing: NDArray[Any]
-    targets: NDArray[np.bool_]  # of testing [n]
-    probability: NDArray[np.float32]  # PyTorch's, of testing [n]
-
-    @property
-    def moments(self) -> Moments:
-        """Mean and standard deviation of the training pairs' pixels."""
-        return Moments(mean=self.record.mean, std=self.record.std)
+    further_changed: int  # decisions on further pairs that differ
+    further_pairs: int  # 0 in fp32, which is compared value by value
+    digits_changed: int | None  # digits that differ, two for each of all these pairs; None without them
+    difference: float  # the largest difference of any value from PyTorch's
 
 
 def export(
@@ -88,13 +62,15 @@ def export(
     split: bool = False,
     opset: int = DEFAULT_OPSET,
     max_drop: float = DEFAULT_MAX_DROP,
+    max_changed: float = DEFAULT_MAX_CHANGED,
     force: bool = False,
 ) -> list[Exported]:
     """Writes a trained run as `output`, and with `split` also NAME.encoder.onnx and NAME.head.onnx next to it.
 
     run: the result of `train`, or the folder of a saved run. dataset: the images that it was trained on, from which its
     files are calibrated and validated; by default they are loaded from where the run found them. `max_drop` is the loss
-    of accuracy that is allowed, in percentage points. All files are validated first, and appear together.
+    of accuracy that is allowed, in percentage points, and `max_changed` the percentage of decisions that may differ
+    from PyTorch's, on the test draw and further pairs together. All files are validated first, and appear together.
     Raises ExportError for the first step of the validation that fails; ArgumentError for options that the variant does
     not support, and for an `output` that cannot be written or exists (without `force`); DataError if `dataset` is not
     that of the run; RecordError for a folder that is not a saved run, or whose weights do not match its record.
@@ -113,7 +89,15 @@ def export(
         max_drop=max_drop,
         force=force,
     )
-    trained = prepare(saved, name, dataset or load_dataset(saved.record.run.images.source), input_kind)
+    images = dataset or load_dataset(saved.record.run.images.source)
+    trained = prepare(saved, name, images, input_kind, with_further=precision != "fp32")
+    joint = groups[0][0]
+    torch_outputs = [
+        computed(lambda pairs: expected(joint, trained, {"pair": pairs}), pairs)
+        for pairs in (trained.testing, trained.further)
+    ]
+    torch_outputs[0]["probability"] = trained.probability
+    limits = Limits(max_drop=max_drop, max_changed=max_changed)
     with ExitStack() as stack:
         try:
             paths = [path_of(design, output) for group in groups for design in group]
@@ -123,46 +107,14 @@ def export(
             raise ArgumentError(
                 f"`output`: expected a file that can be written, got {output}: {error.strerror}"
             ) from None
-        exported = [_write(group, trained, precision, max_drop, building / output.name) for group in groups]
+        exported = [
+            _write(group, trained, torch_outputs, precision, limits, building / output.name) for group in groups
+        ]
     return [replace(group, paths=tuple(output.with_name(path.name) for path in group.paths)) for group in exported]
 
 
-def prepare(saved: TrainedRun, name: str, dataset: Dataset, input_kind: InputKind) -> Prepared:
-    """A trained run with its own draws.  name: what messages call it.
-
-    The network is measured again on the recorded test draw. Raises DataError if `dataset` is not that of the run, and
-    RecordError if the accuracy differs from the recorded one by more than RECORD_TOLERANCE: the weights or the record
-    were changed.
-    """
-    record, network, moments = saved.record, saved.network, saved.moments
-    if record.run.fold is not None:
-        raise RecordError(f"{name}: expected a run that was measured on its test draw, got fold {record.run.fold}")
-    training, testing = draw(replace(record.run, label=name), dataset)
-    targets, probability = testing.targets > 0.5, predict(network, testing, moments).numpy()
-    accuracy = measure(lambda _: probability, (testing, targets))
-    _check_recorded(name, record, accuracy)
-    return Prepared(
-        record=record,
-        network=network,
-        training=as_input(training, dataset.train, moments, input_kind),
-        testing=as_input(testing, dataset.test, moments, input_kind),
-        targets=targets,
-        probability=probability,
-    )
-
-
-def _check_recorded(name: str, record: RunRecord, accuracy: float) -> None:
-    tested = record.run.tested
-    allowed = ceil(RECORD_TOLERANCE * tested)
-    if not abs(accuracy - record.accuracy) * tested <= allowed + 1e-6:
-        raise RecordError(
-            f"{name}: expected the recorded accuracy {record.accuracy:.4f} to within {allowed} of {tested} "
-            f"pairs, got {accuracy:.4f}: the weights or the record were changed; train the run again"
-        )
-
-
 def metadata_of(
-    design: Design, record: RunRecord, precision: Precision, model: onnx.ModelProto, accuracy: float
+    design: Design, record: RunRecord, precision: Precision, model: onnx.ModelProto, accuracy: float, polarity: Polarity
 ) -> FileMetadata:
     """The metadata of a file; artifact.metadata.METADATA explains each key."""
     exporters = ("pairnet", "numpy", "onnx", "torch")
@@ -185,6 +137,7 @@ def metadata_of(
         seeds=run.seeds,
         mean=record.mean,
         std=record.std,
+        polarity=polarity,
         recipe=run.recipe.to_dict(),
         run=record.fingerprint,
         run_accuracy=record.accuracy,
@@ -202,35 +155,35 @@ def _plain(name: str) -> str:
 
 
 def _write(
-    designs: tuple[Design, ...],
+    group: tuple[Design, ...],
     trained: Prepared,
+    torch_outputs: Sequence[Arrays],
     precision: Precision,
-    max_drop: float,
+    limits: Limits,
     output: Path,
 ) -> Exported:
-    """Builds, measures, writes and validates one group of files."""
+    """Builds, measures, writes and validates one group of files.
+
+    torch_outputs: PyTorch's for the test draw and for the further pairs.
+    """
     weights = {name: value.detach().contiguous().numpy() for name, value in trained.network.state_dict().items()}
-    models = exact = [graphs.build(replace(design, half=False), weights, trained.moments) for design in designs]
+    exact = [graphs.build(replace(design, half=False), weights, trained.moments) for design in group]
+    models, calibrations = exact, list[Arrays | None]([None] * len(group))
     if precision == "fp16":
-        models = [graphs.build(design, weights, trained.moments) for design in designs]
+        models = [graphs.build(design, weights, trained.moments) for design in group]
     elif precision == "int8":
-        models = [
-            quantise(model, _feeds(design, trained, trained.training))
-            for design, model in zip(designs, models, strict=True)
-        ]
-    correct = (_probability(models, trained.testing) > 0.5) == trained.targets
-    torch_correct = (trained.probability > 0.5) == trained.targets
-    accuracy, torch_accuracy = float(correct.mean()), float(torch_correct.mean())
-    drop = 100 * (torch_accuracy - accuracy)
-    if drop > max_drop + 1e-9:
-        raise AccuracyError(
-            f"{output.name} as {precision}: expected to lose at most {max_drop:g} percentage points, got {drop:.2f} "
-            f"({torch_accuracy:.4f} -> {accuracy:.4f}): choose another `precision`, or raise `max_drop`"
-        )
+        exact = [pool_first(model) for model in exact]
+        calibrations = [feeds(design, trained, trained.training) for design in group]
+        models = [quantise(model, rows or {}) for model, rows in zip(exact, calibrations, strict=True)]
+    sessions = [open_session(model.SerializeToString(), "cpu") for model in models]
+    draw, further = (computed(partial(_outputs, sessions), pairs) for pairs in (trained.testing, trained.further))
+    targets = {"probability": trained.targets, "digits": trained.digits}
+    accuracy, torch_accuracy = (
+        float((decided(outputs)["probability"] == trained.targets).mean()) for outputs in (draw, torch_outputs[0])
+    )
     paths, differences = [], []
-    tolerance, rms_tolerance = TOLERANCES[precision]
-    for design, model, original in zip(designs, models, exact, strict=True):
-        metadata = metadata_of(design, trained.record, precision, model, accuracy)
+    for design, model, original, calibration in zip(group, models, exact, calibrations, strict=True):
+        metadata = metadata_of(design, trained.record, precision, model, accuracy, trained.polarity)
         onnx.helper.set_model_props(model, metadata.to_text())
         path = path_of(design, output)
         path.write_bytes(model.SerializeToString(deterministic=True))
@@ -239,21 +192,31 @@ def _write(
             path,
             design.inputs,
             design.outputs,
-            feeds={name: _enough(rows) for name, rows in _feeds(design, trained, trained.testing).items()},
-            expected=partial(_expected, design, trained),
+            feeds={name: enough(rows) for name, rows in feeds(design, trained, trained.testing).items()},
+            expected=partial(expected, design, trained),
+            precision=precision,
             exact=original,
-            tolerance=tolerance,
-            rms_tolerance=rms_tolerance,
+            calibration=calibration,
         )
         differences.append(difference)
         _check_loadable(path)
+    name = f"{output.name} as {precision}"
+    counts = [changed(one, other) for one, other in zip((draw, further), torch_outputs, strict=True)]
+    pairs = len(trained.testing), len(trained.further)
+    check_drop(name, draw, torch_outputs[0], targets, limits)
+    check_changed(name, counts[0], counts[1], pairs, limits)
+    if further:
+        differences += [float(np.abs(each - torch_outputs[1][output]).max()) for output, each in further.items()]
     return Exported(
         paths=tuple(paths),
         precision=precision,
         accuracy=accuracy,
         torch_accuracy=torch_accuracy,
-        changed=int((correct != torch_correct).sum()),
-        pairs=len(correct),
+        changed=counts[0]["probability"],
+        pairs=pairs[0],
+        further_changed=counts[1].get("probability", 0),
+        further_pairs=pairs[1],
+        digits_changed=sum(each.get("digits", 0) for each in counts) if "digits" in draw else None,
         difference=max(differences),
     )
 
@@ -266,59 +229,11 @@ def _check_loadable(path: Path) -> None:
         raise CheckerError(f"expected a file that the predictor accepts, got a refusal: {error}") from None
 
 
-def _probability(models: list[onnx.ModelProto], pairs: NDArray[Any]) -> NDArray[np.float32]:
-    """P(first <= second) [n] from a joint model, or from an encoder and its head."""
-    first, *rest = [open_session(model.SerializeToString(), "cpu") for model in models]
+def _outputs(sessions: Sequence[ort.InferenceSession], pairs: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+    """What a joint model computes for pairs, or an encoder and its head: probability [n] and, if it has it, digits."""
+    first, *rest = sessions
     if not rest:
-        probability: NDArray[np.float32] = first.run(["probability"], {"pair": pairs})[0]
-    else:
-        features = first.run(None, {"image": _single(pairs)})[0]
-        probability = rest[0].run(None, {"first": features[0::2], "second": features[1::2]})[0]
-    return probability
-
-
-def _feeds(design: Design, trained: Prepared, pairs: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    """Inputs of a file of this part for `pairs`; a head gets PyTorch's features."""
-    if design.part == "joint":
-        return {"pair": pairs}
-    if design.part == "encoder":
-        return {"image": _single(pairs)}
-    features = _expected(replace(design, part="encoder"), trained, {"image": _single(pairs)})["features"]
-    return {"first": features[0::2], "second": features[1::2]}
-
-
-@torch.inference_mode()
-def _expected(design: Design, trained: Prepared, feeds: Arrays) -> dict[str, NDArray[Any]]:
-    """Outputs of PyTorch for the same inputs."""
-    network, inputs = (
-        trained.network,
-        [torch.from_numpy(_normalised(value, trained.moments)) for value in feeds.values()],
-    )
-    with single_thread():
-        if isinstance(network, JointNetwork) or design.part == "joint":
-            scores = network(inputs[0])
-            outputs = {"probability": scores.main.sigmoid()}
-            if design.with_digits:
-                outputs["digits"] = scores.digits.softmax(-1)
-        elif design.part == "encoder":
-            features = network.encode(inputs[0])
-            outputs = {"features": features.exp() if design.variant.orders else features}  # PyTorch keeps logarithms
-        else:
-            features = torch.cat(inputs, dim=1)
-            outputs = {"probability": network.compare(features.log() if design.variant.orders else features).sigmoid()}
-    return {name: value.numpy() for name, value in outputs.items()}
-
-
-def _normalised(values: NDArray[Any], moments: Moments) -> NDArray[np.float32]:
-    """Grey levels pooled and normalised as in training; float32 values are returned unchanged."""
-    return pool_and_normalise(values, moments) if values.dtype == np.uint8 else np.ascontiguousarray(values)
-
-
-def _single(pairs: NDArray[Any]) -> NDArray[Any]:
-    """[n,2,H,W] -> [2n,1,H,W], first and second in turn."""
-    return pairs.reshape(-1, 1, *pairs.shape[2:])
-
-
-def _enough(rows: NDArray[Any]) -> NDArray[Any]:
-    """At least as many rows as the largest batch of the validation: a few are repeated."""
-    return rows if len(rows) >= max(BATCHES) else rows[np.arange(max(BATCHES)) % len(rows)]
+        names = [port.name for port in first.get_outputs()]
+        return dict(zip(names, first.run(names, {"pair": pairs}), strict=True))
+    features = first.run(None, {"image": single(pairs)})[0]
+    return {"probability": rest[0].run(None, {"first": features[0::2], "second": features[1::2]})[0]}

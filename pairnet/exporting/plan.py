@@ -11,6 +11,9 @@ from pairnet.writing import check_file
 DEFAULT_MAX_DROP = 0.5
 """Percentage points of accuracy that an export may lose."""
 
+DEFAULT_MAX_CHANGED = 1.0
+"""Percentage of the decisions that an export may change."""
+
 
 def plan_files(
     variant: Variant,

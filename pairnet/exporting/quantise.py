@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from numpy.typing import NDArray
 
-from pairnet.exporting.validate import Arrays
+from pairnet.artifact.runtime import ort
+from pairnet.exporting.rounding import Arrays
 
 OPERATORS = ("Conv", "Gemm", "MaxPool", "Relu", "Reshape")
 SCORES = ("score", "digit_scores")

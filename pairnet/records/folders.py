@@ -1,6 +1,7 @@
 """Folders of saved networks: their names, their records, and how they are found and removed. No torch."""
 
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pairnet.errors import RecordError
-from pairnet.models.variants import Variant
+from pairnet.models.variants import Variant, in_standard_notation
 from pairnet.records.reading import read_record, record_text
 from pairnet.records.record import FailedRun, RunRecord
 from pairnet.writing import MARK, NEXT, current_file
@@ -46,35 +47,47 @@ def read_saved(path: Path) -> RunRecord | FailedRun:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """The saved runs of one variant that were looked for."""
+    """The saved runs of one variant, as far as they can be exported."""
 
-    newest: Path | None  # the folder that was saved last, of those that fit
+    newest: tuple[Path, RunRecord] | None  # of those that fit, the one that was saved last
     fitting: int
-    other: Path | None  # the folder saved last of those that do not fit
-    others: int  # with another recipe or structure, other images, or another number of pairs
+    other: tuple[Path, RunRecord] | None  # the one saved last of those that do not fit
+    others: int  # of another structure, or on other images
+    damaged: tuple[tuple[Path, str], ...]  # folders that may hold such runs and cannot be read, and why
 
 
-def newest(runs: Path, variant: Variant, *, checksum: str | None = None, pairs: int | None = None) -> Found:
-    """The network in `runs` that was saved last with the structure and the recipe of `variant`.
+def newest(runs: Path, variant: Variant, *, checksum: str | None = None) -> Found:
+    """The network in `runs` with the name and the structure of `variant` that was saved last, whatever its recipe.
 
-    `checksum` keeps only those that were trained on one data set, `pairs` those that were trained on so many pairs. A
-    damaged folder is skipped with a warning.
+    `checksum` keeps only those that were trained on one data set. A run was saved when its record was written; of two
+    saved at the same moment, the folder that comes later by name is the newer one. Cross-validated runs are left out.
     """
-    fitting, others = list[Path](), list[Path]()
-    for folder, record in saved_runs(runs, variant.name):
+    structure = in_standard_notation(variant).structure
+    fitting, others = list[tuple[float, Path, RunRecord]](), list[tuple[float, Path, RunRecord]]()
+    damaged = list[tuple[Path, str]]()
+    for folder in saved_folders(runs):
+        try:
+            record = load_record(folder)
+        except RecordError as error:
+            if folder.name.startswith(f"{variant.name}-") or not _OF_A_VARIANT.fullmatch(folder.name):
+                damaged.append((folder, str(error)))
+            continue
         run = record.run
-        fits = (
-            run.variant == variant
-            and run.fold is None
-            and checksum in (None, run.images.checksum)
-            and pairs in (None, run.pairs)
-        )
-        (fitting if fits else others).append(folder)
-    last, other = (
-        max(folders, key=lambda folder: current_file(folder, RECORD).stat().st_mtime_ns, default=None)
-        for folders in (fitting, others)
-    )
-    return Found(newest=last, fitting=len(fitting), other=other, others=len(others))
+        if run.variant.name == variant.name and run.fold is None:
+            same = in_standard_notation(run.variant).structure == structure
+            fits = same and checksum in (None, run.images.checksum)
+            (fitting if fits else others).append((saved_at(folder), folder, record))
+    last, other = (max(found, key=lambda each: each[:2])[1:] if found else None for found in (fitting, others))
+    return Found(newest=last, fitting=len(fitting), other=other, others=len(others), damaged=tuple(damaged))
+
+
+_OF_A_VARIANT = re.compile(r".+-[0-9a-f]{8}")
+"""Names of folders as `pairnet train` makes them: VARIANT-FINGERPRINT."""
+
+
+def saved_at(folder: Path) -> float:
+    """When the record of a saved run was written, in seconds since 1970."""
+    return current_file(folder, RECORD).stat().st_mtime
 
 
 def saved_runs(runs: Path, variant: str) -> Iterator[tuple[Path, RunRecord]]:

@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from pairnet.reporting.figures.accuracy import Point, accuracy_against
 from pairnet.reporting.figures.architecture import architecture
@@ -18,6 +17,9 @@ from pairnet.reporting.figures.history import history
 from pairnet.reporting.report import Report, Table
 from pairnet.reporting.summaries import Summary, interval_text
 from pairnet.study.files import setting_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LONGEST_NAME = 60
 """Characters of a label in the name of a file."""
@@ -38,7 +40,7 @@ class Drawing:
     group: str = ""  # drawings of one group stand together under this heading; empty for none
     caption: str = ""
     description: str  # for those who cannot see it
-    draw: Callable[[], Figure]  # draws it again each time: a report holds one figure at once
+    draw: "Callable[[], Figure]"  # draws it again each time: a report holds one figure at once
 
 
 def drawings(report: Report) -> list[Drawing]:

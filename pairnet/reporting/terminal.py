@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pairnet.reporting.summaries import NOT_NUMBERS, Summary, cells, reasons
+from pairnet.reporting.tables import FittingTable
 from pairnet.study.plan import Study
 from pairnet.wording import counted
 
@@ -15,7 +16,7 @@ _STYLES = {"replicated": "green", "undecided": "dim", "differs*": "yellow", "DIF
 
 def study_table(study: Study, summaries: Sequence[Summary]) -> Table:
     """Measured figures next to the paper's; rows that disagree are marked."""
-    table = Table(
+    table = FittingTable(
         title=study.title,
         title_justify="left",
         caption=_caption(study, summaries),
@@ -23,6 +24,7 @@ def study_table(study: Study, summaries: Sequence[Summary]) -> Table:
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
+    table.least = ("parameters", "goal", "difference", "paper")
     headings, rows = cells(summaries, places=3)
     for heading in headings:
         if heading == "measured":

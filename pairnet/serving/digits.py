@@ -22,7 +22,9 @@ def as_mnist(name: str, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], t
         pixels, notes = 255 - pixels, ["inverted: it is dark on light"]
     background = _background(pixels)
     if pixels.max() - background < CONTRAST * 255:
-        raise PictureError(f"{name}: expected a digit that differs from its background, got none: raise the contrast")
+        raise PictureError(
+            f"{name}: expected a digit that differs from its background, got none: raise the contrast", "low-contrast"
+        )
     if pixels.shape != (SIDE, SIDE):
         _check_background(name, pixels, background)
         levels = _stretched(pixels, background)
@@ -31,7 +33,9 @@ def as_mnist(name: str, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], t
         notes.append(f"{pixels.shape[1]}x{pixels.shape[0]}: cropped to the digit, scaled and centred as in MNIST")
         pixels = _fitted(pixels, digit, levels)
         if pixels.max() < CONTRAST * 255:
-            raise PictureError(f"{name}: expected a digit visible in 20x20 pixels, got thin lines: crop the picture")
+            raise PictureError(
+                f"{name}: expected a digit visible in 20x20 pixels, got thin lines: crop the picture", "no-digit"
+            )
     return pixels, tuple(notes)
 
 
@@ -62,7 +66,8 @@ def _check_background(name: str, pixels: NDArray[np.uint8], background: float) -
     if change > UNEVEN * (float(pixels.max()) - background):
         raise PictureError(
             f"{name}: expected an even background, got one that changes by {change:.0f} of 255 grey levels: take the "
-            "picture in even light, or crop it to the digit"
+            "picture in even light, or crop it to the digit",
+            "uneven-background",
         )
 
 
@@ -88,7 +93,10 @@ def _check_alone(name: str, digit: NDArray[np.bool_]) -> None:
         if np.ptp(np.flatnonzero(digit[:, start:end].any(1))) + 1 > height / 2
     ]
     if len(tall) > 1 and tall[-1][1] - tall[0][0] >= height:  # a single digit in two parts is narrower
-        raise PictureError(f"{name}: expected one digit, got {len(tall)} side by side: crop the picture to one of them")
+        raise PictureError(
+            f"{name}: expected one digit, got {len(tall)} side by side: crop the picture to one of them",
+            "several-digits",
+        )
 
 
 def _parts(ink: NDArray[np.int64], share: int) -> list[tuple[int, int]]:
@@ -106,7 +114,8 @@ def _check_not_stacked(name: str, digit: NDArray[np.bool_]) -> None:
         count += bool(height > least and 0.4 * height < width < 1.6 * height)
     if count > 1:
         raise PictureError(
-            f"{name}: expected one digit, got {count} one above the other: crop the picture to one of them"
+            f"{name}: expected one digit, got {count} one above the other: crop the picture to one of them",
+            "several-digits",
         )
 
 

@@ -43,11 +43,12 @@ class JointModel:
 
 @contextmanager
 def open_joint(
-    files: Sequence[Path], *, provider: str, max_batch: int, max_wait: float
+    files: Sequence[Path], *, provider: str, max_batch: int, max_wait: float, threads: int | None = None
 ) -> Iterator[dict[str, JointModel]]:
     """Opens each file -> the models by name, which is the file's without .onnx; closes them at the end.
 
-    max_batch, max_wait: pairs, and seconds, by which the server will combine requests.
+    max_batch, max_wait: pairs, and seconds, by which the server will combine requests. threads: of each model, as for
+    Predictor.
     Raises ArgumentError for a name that occurs twice or an option that is out of bounds, ModelError for a file that
     `pairnet export` did not write or that is not joint, and ProviderError if the provider cannot run.
     """
@@ -66,7 +67,7 @@ def open_joint(
                 )
             if name in models:
                 raise ArgumentError(f"{path}: expected a name that no other file has, got {name} twice: rename one")
-            predictor = opened.enter_context(Predictor(path, provider=provider))
+            predictor = opened.enter_context(Predictor(path, provider=provider, threads=threads))
             if (part := predictor.metadata.part) != "joint":
                 raise ModelError(f"{path}: expected a joint file, got {part}: serve the file without it")
             models[name] = JointModel(name=name, predictor=predictor)

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from pairnet.artifact.inspection import inspect, read_file
 from pairnet.artifact.metadata import FileMetadata
+from pairnet.artifact.runtime import ort
 from pairnet.artifact.sessions import open_session, short_name
 from pairnet.errors import ModelError
 

@@ -1,7 +1,7 @@
-"""Owns the reading of images from files: pictures, .npy, .npz or IDX -> uint8 28x28, light digits on dark."""
+"""Owns the reading of images from files: pictures, .npy, .npz or IDX -> uint8 28x28, as a network takes them."""
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -9,11 +9,12 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from pairnet.data.appearance import LIGHT_ON_DARK, Polarity, polarity
 from pairnet.data.idx import GZIP_MAGIC, is_idx, read_idx
 from pairnet.data.npy import NPY_MAGIC, read_npy, read_npz
 from pairnet.errors import PictureError
 from pairnet.opening import open_file
-from pairnet.serving.decoding import MAX_PIXELS, decoded
+from pairnet.serving.decoding import decoded
 from pairnet.serving.digits import SIDE, as_mnist
 
 MAX_BYTES = 1 << 26  # of arrays in a file: 85,000 images
@@ -22,23 +23,28 @@ LARGEST_FILE = 1 << 28  # bytes
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Picture:
-    """The images in one file: light digits on dark, as in MNIST."""
+    """The images in one file: arrays as they are, a picture light on dark, as in MNIST."""
 
     pixels: NDArray[np.uint8]  # [N,28,28] images or [N,2,28,28] pairs; a single image: [1,28,28]
     notes: tuple[str, ...]  # changes made to the image, for people
+    is_array: bool = False
 
 
 def read(path: Path) -> Picture:
-    """The images in a file: [28,28], [N,28,28] or pairs [N,2,28,28] as IDX, .npy or .npz, or one picture of any size.
+    """The images in a file: [28,28], [N,28,28] or pairs [N,2,28,28] as IDX, .npy or .npz, or one picture.
 
-    A picture is a file of one of decoding.FORMATS with at most 16.8 million pixels; its first frame is used. Arrays
-    have at most 64 MiB. All sizes are checked before the file is decoded. DataError, in one line that names the file,
-    if it has no usable image.
+    A picture is a file of one of decoding.FORMATS, with at most decoding.MAX_BYTES and the pixels of raster.LIMITS; its
+    first frame is used. Arrays have at most 64 MiB. All sizes are checked before the file is decoded. DataError, in one
+    line that names the file, and with a code for programs, if it has no usable image.
     """
     if "\0" not in str(path) and path.is_dir():
-        raise PictureError(f"{path}: expected a picture, .npy, .npz or IDX file, got a folder: name files in it")
+        raise PictureError(
+            f"{path}: expected a picture, .npy, .npz or IDX file, got a folder: name files in it", "missing"
+        )
     if "\0" in str(path) or not path.is_file():
-        raise PictureError(f"{path}: expected a picture, .npy, .npz or IDX file, got no such file: check the name")
+        raise PictureError(
+            f"{path}: expected a picture, .npy, .npz or IDX file, got no such file: check the name", "missing"
+        )
     with _opened(path) as file:
         magic = file.read(6)
     if is_idx(magic) or magic[:2] == GZIP_MAGIC:
@@ -55,12 +61,31 @@ def _opened(path: Path) -> AbstractContextManager[BufferedReader]:
     return open_file(path, what="a picture, .npy, .npz or IDX file", largest=LARGEST_FILE, error=PictureError)
 
 
-def decode(content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Picture:
+def suited(picture: Picture, wanted: Polarity) -> Picture:
+    """An image for a network whose training images are `wanted`.
+
+    A picture is inverted if they are dark on light. Arrays stay as they are, with a note if they are clearly otherwise.
+    """
+    if picture.is_array:
+        found = polarity(picture.pixels.reshape(-1, SIDE, SIDE))
+        if found in (None, wanted):
+            return picture
+        note = f"{found}, and the network was trained on {wanted}: its answers are right for 255 - images only"
+        return replace(picture, notes=(*picture.notes, note))
+    if wanted == LIGHT_ON_DARK:
+        return picture
+    others = tuple(note for note in picture.notes if not note.startswith("inverted"))
+    if len(others) == len(picture.notes):
+        others = (*others, f"inverted: the network was trained on digits that are {wanted}")
+    return replace(picture, pixels=255 - picture.pixels, notes=others)
+
+
+def decode(content: bytes, name: str) -> Picture:
     """The image in the bytes of a picture, treated as `read` treats a file; `name` stands for it in messages.
 
-    Raises PictureError, in one line, if there is no usable image or one with more pixels.
+    Raises PictureError, in one line, if there is no usable image.
     """
-    return _picture(name, BytesIO(content), max_pixels)
+    return _picture(name, BytesIO(content))
 
 
 def _archive(path: Path) -> Picture:
@@ -83,10 +108,13 @@ def _array(path: Path, values: NDArray[np.uint8]) -> Picture:
         )
     if not values.size:
         raise PictureError(f"{path}: expected at least one image, got {shape}")
-    return Picture(pixels=values[None] if values.ndim == 2 else values, notes=())
+    return Picture(pixels=values[None] if values.ndim == 2 else values, notes=(), is_array=True)
 
 
-def _picture(name: str, source: BinaryIO, max_pixels: int = MAX_PIXELS) -> Picture:
+def _picture(name: str, source: BinaryIO) -> Picture:
     """The first frame of a picture -> [1,28,28], light on dark."""
-    pixels, notes = as_mnist(name, decoded(name, source, max_pixels))
+    found = decoded(name, source)
+    pixels, notes = as_mnist(name, found.grey)
+    if (factor := max(found.size) // max(found.grey.shape)) > 1:
+        notes = (f"{found.size[0]}x{found.size[1]}: reduced by {factor}, a large picture", *notes)
     return Picture(pixels=pixels[None], notes=notes)

@@ -1,5 +1,6 @@
 """Exported files for other servers: a model repository for Triton, a manifest for KServe, a Containerfile."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -38,7 +39,8 @@ spec:
 CONTAINER = """\
 # `pairnet serve` in a container. Put a wheel of pairnet next to this file (`pip wheel --no-deps .` in its repository):
 #   podman build -t pairnet . && podman run -p 8080:8080 -p 8081:8081 pairnet
-FROM python:3.13-slim
+# A wheel is for one version of Python, which its name says: cp{tag} is Python {python}. Otherwise change this line.
+FROM python:{python}-slim
 COPY pairnet-*.whl /wheels/
 RUN pip install --no-cache-dir "$(ls /wheels/pairnet-*.whl)[serve]" && rm -r /wheels
 {copies}
@@ -102,4 +104,6 @@ def configuration_text(model: JointModel, max_batch: int, *, max_wait: float, in
 def _container(names: Sequence[str]) -> str:
     """A Containerfile that serves these models."""
     copies = "\n".join(f'COPY ["models/{name}/{VERSION}/model.onnx", "/models/{name}.onnx"]' for name in names)
-    return CONTAINER.format(copies=copies, files=", ".join(f'"/models/{name}.onnx"' for name in names))
+    major, minor, *_ = sys.version_info  # the wheel is probably built by the Python that runs this
+    served = ", ".join(f'"/models/{name}.onnx"' for name in names)
+    return CONTAINER.format(python=f"{major}.{minor}", tag=f"{major}{minor}", copies=copies, files=served)

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from pairnet.artifact import inspection
+from pairnet.artifact import inspection, sizes
 from pairnet.artifact.inspection import EARLIER, RULES, initializers_digest, inspect, read_file
 from pairnet.errors import ModelError
 from pairnet.models.variants import VARIANTS
@@ -119,8 +119,8 @@ def test_small_files_that_compute_much_are_refused(size, message, models):
 
 
 def test_the_largest_files_of_pairnet_are_far_from_the_limits(models, monkeypatch):
-    monkeypatch.setattr(inspection, "MOST_ELEMENTS", inspection.MOST_ELEMENTS // 5)
-    monkeypatch.setattr(inspection, "MOST_MULTIPLY_ADDS", inspection.MOST_MULTIPLY_ADDS // 40)
+    monkeypatch.setattr(sizes, "MOST_ELEMENTS", sizes.MOST_ELEMENTS // 5)
+    monkeypatch.setattr(sizes, "MOST_MULTIPLY_ADDS", sizes.MOST_MULTIPLY_ADDS // 40)
     for name in ("order_net", "fc_3"):
         for path in files_of(models(name, "images", "int8")):
             inspect(path.read_bytes(), path.name)

@@ -28,6 +28,7 @@ VALID = {
     "seeds": '{"train_draw": 0, "test_draw": 1, "weights": 0, "order": 0}',
     "mean": "33.31842145",
     "std": "78.5",
+    "polarity": "light on dark",
     "recipe": '{"epochs": 25, "betas": [0.9, 0.999], "warp": null}',
     "run": "0123456789abcdef01234567",
     "run_accuracy": "0.957",
@@ -49,7 +50,7 @@ def test_text_and_values_convert_both_ways():
     assert metadata.moments.std == 78.5
 
 
-@given(mean=st.floats(0, 255), std=st.floats(1e-300, 255), accuracy=st.floats(0, 1), seed=st.integers(0, 2**63 - 1))
+@given(mean=st.floats(0, 255), std=st.floats(5e-6, 128), accuracy=st.floats(0, 1), seed=st.integers(0, 2**63 - 1))
 def test_numbers_are_restored_exactly(mean, std, accuracy, seed):
     values = {**VALID, "mean": repr(mean), "std": repr(std), "test_accuracy": repr(accuracy)}
     values["seeds"] = json.dumps({"train_draw": seed, "test_draw": seed, "weights": seed, "order": seed})
@@ -63,16 +64,22 @@ def test_keys_of_a_newer_version_are_ignored():
     assert from_text({**VALID, "colour": "\x1b[31m"}) == from_text(VALID)
 
 
+def test_images_of_an_older_file_are_light_on_dark():
+    assert from_text({key: value for key, value in VALID.items() if key != "polarity"}) == from_text(VALID)
+    assert from_text({**VALID, "polarity": "dark on light"}).to_text()["polarity"] == "dark on light"
+
+
 SEEDS = '{"train_draw": %s, "test_draw": 1, "weights": 0, "order": 0}'
 REFUSED = {
     "input": ["foo"],
     "part": ["tail"],
     "precision": ["fp8"],
     "mean": ["abc", "nan", "1_0", " 1", "256", "1.0.0"],
-    "std": ["0", "-1.0", "inf", "1e999"],
-    "pairs": ["0", "٣", "9" * 5000],
-    "test_pairs": ["0", "true"],
-    "parameters": ["-1", "1.0"],
+    "std": ["0", "-1.0", "inf", "1e999", "1e-300", "4e-6", "129"],
+    "pairs": ["0", "٣", "9" * 5000, "1000000000"],
+    "test_pairs": ["0", "true", "100000000000000000"],
+    "parameters": ["-1", "1.0", "1000000000"],
+    "polarity": ["dark", "", "[red]dark on light"],
     "run_accuracy": ["1.1"],
     "test_accuracy": ["-0.1"],
     "seeds": ["[]", "{}", SEEDS % -1, SEEDS % 0.5, SEEDS % "true", SEEDS % 2**63],
@@ -82,10 +89,18 @@ REFUSED = {
     ],
     "versions": ['{"trained": "3.11"}', '{"trained": {"python": "[red]3"}}', "null"],
     "variant": ["[link=http://example.org]final_model[/link]", "final\x1b[2Jmodel", "final\nmodel"],
-    "data": ["mnist\u202e5k"],
-    "data_source": ["x" * 100_001],
+    "data": ["mnist\u202e5k", "x" * 301],
+    "data_source": [
+        *("x" * 100_001, "", "idx:/dev", "idx:~/pictures", "idx:.", "/dev", "idx:FOLDER/..", "glyphs:20 ", "mnist\n"),
+    ],
     "data_checksum": ["AB" * 32, "ab" * 32 + "\n"],
-    "structure": ["", "[bold]fc(392,1)[/bold]", "both images: [bold] | head: fc(2,1)", "D(" + "9" * 400 + ")"],
+    "structure": [
+        "",
+        "[bold]fc(392,1)[/bold]",
+        "both images: [bold] | head: fc(2,1)",
+        "D(" + "9" * 400 + ")",
+        " ".join(["BN"] * 9000),
+    ],
     "run": ["\x07"],
     "revision": ["]"],
     "weights_sha256": ["0", b"\xff"],

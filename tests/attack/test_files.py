@@ -57,7 +57,7 @@ def test_damaged_files_are_read_or_refused_in_one_line(name: str, tmp_path: Path
     rng, path = random.Random(name), tmp_path / name
     path.write_bytes(FORMATS[name])
     assert read(path).pixels.shape[-2:] == (28, 28)
-    for _ in range(FILES):
+    for _ in range(FILES // 10 if name == "a.tiff" else FILES):  # each in a process of its own
         path.write_bytes(damaged(FORMATS[name], rng))
         try:
             pixels = read(path).pixels

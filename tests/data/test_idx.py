@@ -203,3 +203,18 @@ def test_the_largest_size_can_be_chosen(tmp_path: Path) -> None:
     with pytest.raises(IdxError, match="expected an IDX file of at most 10 bytes, got 11 bytes"):
         read_idx(put(tmp_path, THREE), max_bytes=10)
     assert read_idx(put(tmp_path, THREE), max_bytes=11).tolist() == [7, 8, 9]
+
+
+@pytest.mark.parametrize(
+    ("content", "remedy"),
+    [
+        (gzip.compress(gzip.compress(b"\0\0\x08\x01\0\0\0\x01x")), "compressed twice: decompress it once"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "the pointer of Git LFS: run `git lfs pull`"),
+        (b"<!DOCTYPE html><title>403 Forbidden</title>", "not an IDX file: copy or download the file again"),
+    ],
+)
+def test_what_was_downloaded_instead_is_named(tmp_path: Path, content: bytes, remedy: str) -> None:
+    (tmp_path / "file.gz").write_bytes(content)
+    with pytest.raises(IdxError) as caught:
+        read_idx(tmp_path / "file.gz")
+    assert str(caught.value).endswith(remedy)

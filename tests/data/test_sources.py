@@ -198,10 +198,10 @@ def test_invalid_idx_folders(idx_folder: IdxFolder) -> None:
     assert "each training label is 3" in replaced(idx_folder("d"), labels, np.full(40, 3))
     text = replaced(idx_folder("e", classes=4), "t10k-labels-idx1-ubyte", np.arange(20) % 5)
     assert "expected test labels in 0..3, as in training, got 4" in text
-    assert "expected images [N,28,28] or [N,14,14], got [40, 32, 32]" in replaced(
+    assert "expected images [N,28,28] or [N,14,14], got [40, 32, 32]: resize them" in replaced(
         idx_folder("f"), images, np.zeros((40, 32, 32))
     )
-    assert "got [40]: resize" in replaced(idx_folder("g"), images, np.zeros(40))
+    assert "got [40]: check that the files are not swapped" in replaced(idx_folder("g"), images, np.zeros(40))
     assert "expected labels [N], got [40, 28, 28]" in replaced(idx_folder("h"), labels, np.zeros((40, 28, 28)))
     text = replaced(idx_folder("i"), "t10k-images-idx3-ubyte", np.zeros((20, 14, 14)))
     assert "expected test images of 28x28, as in training, got 14x14" in text
@@ -213,6 +213,54 @@ def test_missing_folders(tmp_path: Path, idx_folder: IdxFolder) -> None:
     folder = idx_folder()
     (folder / "t10k-images-idx3-ubyte").unlink()
     assert f"{folder} lacks t10k-images-idx3-ubyte: expected train-images-idx3-ubyte, " in refusal(f"idx:{folder}")
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "remedy"),
+    [
+        ("train-images-idx3-ubyte", np.zeros((40, 784)), "write images.reshape(-1, 28, 28)"),
+        ("train-images-idx3-ubyte", np.zeros((40, 28, 28, 1)), "write images.reshape(-1, 28, 28)"),
+        ("train-images-idx3-ubyte", np.zeros((40, 196)), "write images.reshape(-1, 14, 14)"),
+        ("train-labels-idx1-ubyte", np.zeros((40, 10)), "write labels.argmax(1)"),
+        ("train-labels-idx1-ubyte", np.zeros(39), "take both files from one set"),
+        ("train-labels-idx1-ubyte", np.arange(40) % 10 + 1, "write labels - 1, labels begin at 0"),
+        ("train-labels-idx1-ubyte", np.arange(40) % 40, "use at most 10 classes"),
+        ("train-images-idx3-ubyte", np.arange(40 * 784).reshape(40, 28, 28) % 2, "write images * 255"),
+        ("train-images-idx3-ubyte", 9 + np.arange(40 * 784).reshape(40, 28, 28) % 17, "write (images - 9) * 15"),
+        ("train-images-idx3-ubyte", np.zeros((40, 28, 28)), "got 0..0 in all images: check how they were written"),
+        ("t10k-images-idx3-ubyte", np.full((20, 28, 28), 255), "got 255..255 in all images"),
+    ],
+)
+def test_a_refusal_ends_with_what_to_do(idx_folder: IdxFolder, name: str, array: np.ndarray, remedy: str) -> None:
+    text = replaced(idx_folder(), name, array)
+    assert remedy in text
+    assert name in text
+
+
+def test_a_folder_of_other_names_is_told_what_to_do(idx_folder: IdxFolder, tmp_path: Path) -> None:
+    good = idx_folder("data/MNIST/raw")
+    for above in ("data", "data/MNIST"):
+        assert refusal(f"idx:{tmp_path / above}").endswith(f": did you mean idx:{good}?")
+    for path in good.iterdir():
+        path.rename(good / f"emnist-digits-{path.name.replace('t10k', 'test')}")
+    text = refusal(f"idx:{good}")
+    assert "move or rename emnist-digits-test-images-idx3-ubyte and 3 more" in text
+    assert "write images.transpose(0, 2, 1)" in text
+    upper = idx_folder("upper")
+    for path in upper.iterdir():
+        path.rename(upper / path.name.upper())
+    assert refusal(f"idx:{upper}").endswith(": move or rename T10K-IMAGES-IDX3-UBYTE and 3 more")
+    nested = idx_folder("nested")
+    for path in sorted(nested.iterdir()):
+        (nested / "x").mkdir()
+        path.rename(nested / "x" / path.name)
+        (nested / "x").rename(nested / path.name)
+    assert "move or rename t10k-images-idx3-ubyte/t10k-images-idx3-ubyte and 3 more" in refusal(f"idx:{nested}")
+    half = idx_folder("half")
+    (half / "t10k-images-idx3-ubyte").unlink()
+    assert refusal(f"idx:{half}").endswith(": add what is missing, or write pictures as IDX files")
+    (tmp_path / "mnist.zip").write_bytes(b"PK")
+    assert refusal(f"idx:{tmp_path / 'mnist.zip'}").endswith(": unpack it, or write its images as IDX files")
 
 
 # --- glyphs, the spec itself, the list

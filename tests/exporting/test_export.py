@@ -16,10 +16,9 @@ from pairnet.artifact.inspection import inspect
 from pairnet.artifact.metadata import keys
 from pairnet.data.sources import load_dataset
 from pairnet.errors import AccuracyError, ArgumentError, CheckerError, DataError, ModelError, RecordError, ValuesError
+from pairnet.exporting import decisions, prepared, validate
 from pairnet.exporting import export as exporting
-from pairnet.exporting import validate
 from pairnet.exporting.export import export
-from pairnet.models import variants
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import VARIANTS, find_variant
 from pairnet.records.folders import load_record
@@ -27,6 +26,12 @@ from pairnet.records.run import Run
 from pairnet.study.saved import load_run, train_and_save
 
 pytest_plugins = ("trained_runs",)
+
+
+@pytest.fixture(autouse=True)
+def few_further_pairs(monkeypatch):
+    monkeypatch.setattr(decisions, "FURTHER_PAIRS", 500)
+
 
 LAYERS = {"Conv", "Relu", "BatchNormalization", "MaxPool", "GlobalAveragePool", "Gemm", "Softmax", "Sigmoid"}
 PIXELS = ["Cast", "AveragePool", "Sub", "Mul"]
@@ -117,12 +122,14 @@ def test_rows_that_a_pooling_drops_are_not_computed(trained, digits5k, tmp_path)
 @pytest.mark.parametrize("name", ["final_model", "final_model_bn", "fc_1", "conv_1", "order_net_xs"])
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_lower_precision_keeps_types_and_reports_accuracy(name, precision, trained, digits5k, tmp_path):
-    (exported,) = export(trained(name), tmp_path / "m.onnx", dataset=digits5k, precision=precision, max_drop=5)
+    (exported,) = export(
+        trained(name), tmp_path / "m.onnx", dataset=digits5k, precision=precision, max_drop=5, max_changed=5
+    )
     assert exported.torch_accuracy == load_record(trained(name)).accuracy
     session = ort.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
     assert [(port.name, port.type) for port in session.get_inputs()] == [("pair", "tensor(uint8)")]
     assert [(port.name, port.type) for port in session.get_outputs()] == [("probability", "tensor(float)")]
-    run = exporting.prepare(load_run(trained(name)), name, digits5k, "images")
+    run = prepared.prepare(load_run(trained(name)), name, digits5k, "images")
     decided = session.run(None, {"pair": run.testing})[0] > 0.5
     assert exported.accuracy == (decided == run.targets).mean()
     assert exported.changed == (decided != (run.probability > 0.5)).sum()
@@ -142,8 +149,8 @@ def test_int8_is_calibrated_on_training_pairs(trained, digits5k, tmp_path, monke
         return real(model, calibration)
 
     monkeypatch.setattr(exporting, "quantise", spy)
-    export(trained("no_w_net"), tmp_path / "m.onnx", dataset=digits5k, precision="int8", max_drop=100)
-    of_run = exporting.prepare(load_run(trained("no_w_net")), "no_w_net", digits5k, "images")
+    export(trained("no_w_net"), tmp_path / "m.onnx", dataset=digits5k, precision="int8", max_drop=100, max_changed=100)
+    of_run = prepared.prepare(load_run(trained("no_w_net")), "no_w_net", digits5k, "images")
     assert np.array_equal(calibrations[0], of_run.training)
     assert not np.array_equal(calibrations[0], of_run.testing)
 
@@ -151,22 +158,24 @@ def test_int8_is_calibrated_on_training_pairs(trained, digits5k, tmp_path, monke
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_a_loss_beyond_max_drop_is_refused_and_leaves_nothing(precision, trained, digits5k, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        exporting, "_probability", lambda _, pairs: np.full(len(pairs), np.nan)
+        exporting, "_outputs", lambda _, pairs: {"probability": np.full(len(pairs), np.nan)}
     )  # each pair is decided as greater
-    with pytest.raises(AccuracyError, match=r"lose at most 0.5 percentage points, got \d+\.\d\d .*`max_drop`"):
+    with pytest.raises(
+        AccuracyError, match=r"lose at most 0.5 percentage points of accuracy, got \d+\.\d\d .*`max_drop`"
+    ):
         export(trained("w_net"), tmp_path / "m.onnx", dataset=digits5k, precision=precision)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_failed_validation_leaves_no_file_and_keeps_older_files(trained, digits5k, tmp_path, monkeypatch):
-    real = exporting._expected
+    real = exporting.expected
 
     def wrong_head(design, *rest):
         outputs = real(design, *rest)
         return {name: value + (0.01 if design.part == "head" else 0) for name, value in outputs.items()}
 
     (tmp_path / "m.onnx").write_bytes(b"older")
-    monkeypatch.setattr(exporting, "_expected", wrong_head)
+    monkeypatch.setattr(exporting, "expected", wrong_head)
     with pytest.raises(ValuesError, match=r"m\.head\.onnx: expected probability \[0\] of a batch of 1"):
         export(trained("w_net"), tmp_path / "m.onnx", dataset=digits5k, split=True, force=True)
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("m.onnx", b"older")]
@@ -193,13 +202,13 @@ def test_a_file_is_measured_on_the_test_pairs_of_its_run(unequal, digits5k, tmp_
 
 def test_changed_answers_are_counted_one_by_one(unequal, digits5k, tmp_path, monkeypatch):
     """Two changes that leave the accuracy as it is."""
-    trained = exporting.prepare(load_run(unequal), "run", digits5k, "images")
+    trained = prepared.prepare(load_run(unequal), "run", digits5k, "images")
     correct = (trained.probability > 0.5) == trained.targets
     flipped = trained.probability.copy()
     for at in (int(np.flatnonzero(correct)[0]), int(np.flatnonzero(~correct)[0])):
         flipped[at] = 1 - flipped[at]
-    monkeypatch.setattr(exporting, "_probability", lambda models, pairs: flipped)
-    (exported,) = export(unequal, tmp_path / "m.onnx", dataset=digits5k)
+    monkeypatch.setattr(exporting, "_outputs", lambda sessions, pairs: {"probability": flipped})
+    (exported,) = export(unequal, tmp_path / "m.onnx", dataset=digits5k, max_changed=2)
     assert (exported.changed, exported.accuracy) == (2, exported.torch_accuracy)
 
 
@@ -213,16 +222,6 @@ def test_a_file_that_the_predictor_would_refuse_is_not_written(unequal, digits5k
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_of_another_size_is_not_the_newest_run(unequal, capsys):
-    from pairnet.cli.export import _newest
-
-    variant = replace(find_variant("conv_1"), recipe=Recipe(epochs=1))
-    assert _newest(variant, None, unequal.parent) is None
-    err = capsys.readouterr().err
-    assert "no network in" in err
-    assert f"to export another run: --run {unequal}" in err
-
-
 def test_a_changed_record_or_network_is_refused(trained, digits5k, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(trained("fc_1"), folder)
@@ -234,7 +233,7 @@ def test_a_changed_record_or_network_is_refused(trained, digits5k, tmp_path):
     for wrong, accepted in ((1, True), (2, False)):  # of 200 pairs
         changed = replace(run, record=replace(run.record, accuracy=run.record.accuracy - wrong / 200))
         if accepted:
-            assert exporting.prepare(changed, "fc_1", digits5k, "images").record == changed.record
+            assert prepared.prepare(changed, "fc_1", digits5k, "images").record == changed.record
         else:
             with pytest.raises(RecordError, match=r"recorded accuracy .* to within 1 of 200 pairs, got .*changed"):
                 export(changed, tmp_path / "m.onnx", dataset=digits5k)
@@ -253,54 +252,10 @@ def test_the_path_of_a_users_folder_is_not_in_the_file(trained, digits5k):
     images = replace(record.run.images, name="idx:mi[n]e", source="idx:/home/me/mine")
     record = replace(record, run=replace(record.run, images=images))
     model = onnx.helper.make_model(onnx.helper.make_graph([], "none", [], []))
-    about = exporting.metadata_of(Design(variant=find_variant("fc_1")), record, "fp32", model, 0.5).to_text()
+    design = Design(variant=find_variant("fc_1"))
+    about = exporting.metadata_of(design, record, "fp32", model, 0.5, "dark on light").to_text()
     assert about["data"] == "idx:mi_n_e"
     assert "/home" not in json.dumps({key: about[key] for key in about if not key.startswith("versions")})
-
-
-def test_the_command_trains_a_missing_run_and_then_uses_the_newest(tmp_path, command_line):
-    export_it = ("export", "--model", "order_net_fast", "--json", "--data", "mnist5k")
-    status, out, err = command_line(*export_it)
-    assert status == 0
-    assert json.loads(out)[0]["paths"] == ["order_net_fast.onnx"]
-    status, _, err = command_line(*export_it)
-    assert (status, err.count("\n")) == (2, 1)
-    assert "order_net_fast.onnx, which exists: replace it with" in err
-    short = ("train", "order_net_fast", "--data", "mnist5k", "--epochs", "1")
-    assert command_line(*short)[0] == 0
-    status, out, err = command_line(*export_it, "--force", "--split")
-    assert (status, len(list(Path("runs").iterdir()))) == (0, 2)
-    assert "to export another run: --run " in err
-    assert " 3 epochs on 1,000 pairs of mnist5k" in err
-    assert {path.name for path in tmp_path.glob("*.onnx")} == {
-        "order_net_fast.onnx", "order_net_fast.encoder.onnx", "order_net_fast.head.onnx"
-    }  # fmt: skip
-    status, out, err = command_line(*export_it[:3], "--data", "glyphs:2000", "--precision", "fp16", "--json")
-    assert "no network in runs was trained on 1,000 pairs of glyphs with its own recipe, so one is trained now" in err
-    assert json.loads(out)[0]["paths"] == ["order_net_fast.fp16.onnx"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--model", "fc_1", "--opset", "5"], "expected 13 to 22, got 5"),
-        (["--model", "fc_1", "--max-drop", "nan"], "expected 0 to 100 percentage points, got nan"),
-        (["--model", "fc_1", "--max-drop", "-3"], "expected 0 to 100 percentage points, got -3"),
-        (["--model", "fc_1", "--with-digits"], "no auxiliary classifier"),
-        (["--model", "fc_1", "--split"], "one encoder for both images"),
-        (["--model", "no_w_net", "--split"], "one encoder for both images"),
-        (["--model", "fc_1", "--output", "there.onnx"], "there.onnx, which exists: replace it with"),
-        ([], "expected one of --model, --run and --all"),
-        (["--model", "final_modl"], "did you mean final_model"),
-        (["--run", "nowhere"], "nowhere is not a saved run"),
-    ],
-)
-def test_the_command_refuses_in_one_line_before_anything_is_trained(arguments, message, tmp_path, command_line):
-    (tmp_path / "there.onnx").write_bytes(b"older")
-    status, out, err = command_line("export", *arguments)
-    assert (status, out, err.count("\n")) == (2, "", 1)
-    assert message in err
-    assert [path.name for path in tmp_path.iterdir()] == ["there.onnx"]
 
 
 def test_an_output_that_cannot_be_written_is_refused(trained, digits5k, tmp_path):
@@ -309,20 +264,6 @@ def test_an_output_that_cannot_be_written_is_refused(trained, digits5k, tmp_path
         export(trained("fc_1"), tmp_path / "file" / "m.onnx", dataset=digits5k)
 
 
-def test_all_variants_are_exported_with_what_each_supports(trained, tmp_path, monkeypatch, command_line):
-    rows = tuple(load_record(trained(name)).run.variant for name in ("fc_1", "no_w_net", "final_model"))
-    monkeypatch.setattr(variants, "VARIANTS", rows)
-    monkeypatch.setattr("pairnet.data.drawing.PAPER_PAIRS", 200)
-    out = {trained(row.name).parent for row in rows}.pop()
-    arguments = ("export", "--all", "--split", "--with-digits", "--runs", out, "--output", tmp_path / "models")
-    status, printed, _ = command_line(*arguments)
-    assert status == 0
-    assert "0 of 200" in printed
-    assert {path.name for path in (tmp_path / "models").iterdir()} == {
-        "fc_1.onnx", "no_w_net.onnx", "final_model.onnx", "final_model.encoder.onnx", "final_model.head.onnx"
-    }  # fmt: skip
-
-
 def test_rows_repeat_if_a_draw_is_smaller_than_the_largest_batch():
-    assert (exporting._enough(np.arange(3))[:7] == [0, 1, 2, 0, 1, 2, 0]).all()
-    assert len(exporting._enough(np.arange(3))) == max(validate.BATCHES)
+    assert (prepared.enough(np.arange(3))[:7] == [0, 1, 2, 0, 1, 2, 0]).all()
+    assert len(prepared.enough(np.arange(3))) == max(validate.BATCHES)

@@ -1,11 +1,14 @@
 """A model repository for other servers: read back with the formats' own readers."""
 
 import json
+import re
+import sys
 
 import onnx
 import pytest
 import yaml
 from google.protobuf import text_format
+from packaging import tags
 from tritonclient.grpc import model_config_pb2
 
 from pairnet.errors import ArgumentError, ModelError
@@ -66,9 +69,24 @@ def test_the_manifest_and_the_container(tmp_path):
     command = json.loads(next(line for line in lines if line.startswith("CMD")).removeprefix("CMD "))
     assert command == ["pairnet", "serve", "--host", "0.0.0.0", "/models/order_net_xs.onnx"]
     assert "USER 65534" in lines
+    running = f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert f"FROM python:{running}-slim" in lines
     copies = [json.loads(line.removeprefix("COPY ")) for line in lines if line.startswith("COPY [")]
     assert copies == [["models/order_net_xs/1/model.onnx", "/models/order_net_xs.onnx"]]
     assert (folder / copies[0][0]).is_file()
+
+
+@pytest.mark.parametrize("version", [(3, 11), (3, 12), (3, 14)])
+def test_the_container_has_the_python_of_the_wheel(tmp_path, monkeypatch, version):
+    """`pip wheel` with this Python gives a wheel that pip takes in the container: same tags of Python and its ABI."""
+    monkeypatch.setattr(sys, "version_info", (*version, 7, "final", 0))
+    write_repository([built_in_model()], tmp_path / "repository")
+    text = (tmp_path / "repository" / "Containerfile").read_text()
+    taken = re.search(r"^FROM python:(\d+)\.(\d+)-slim$", text, re.MULTILINE)
+    accepted = {str(tag) for tag in tags.cpython_tags((int(taken[1]), int(taken[2])), platforms=["linux_x86_64"])}
+    wheel = f"cp{version[0]}{version[1]}"
+    assert f"{wheel}-{wheel}-linux_x86_64" in accepted
+    assert f"{wheel} is Python {version[0]}.{version[1]}" in text
 
 
 def test_it_appears_whole_or_not_at_all(tmp_path):

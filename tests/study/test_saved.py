@@ -13,7 +13,7 @@ from pairnet.data.sources import load_dataset
 from pairnet.errors import DataError, RecordError
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import Variant, find_variant
-from pairnet.records.folders import RECORD, WEIGHTS, Found, load_record, newest
+from pairnet.records.folders import RECORD, WEIGHTS, Found, load_record, newest, saved_runs
 from pairnet.records.run import Run
 from pairnet.study import saved as saved_module
 from pairnet.study.saved import evaluate, load_run, train, train_and_save
@@ -92,38 +92,39 @@ def test_the_same_run_is_not_trained_twice_unless_forced(glyph_set, saved):
 
 
 def test_the_newest_run_of_a_variant_is_found(glyph_set, saved, tmp_path):
-    assert newest(saved.folder.parent, RUN.variant).newest == saved.folder
-    assert newest(saved.folder.parent, run_of("conv_2").variant).newest is None
-    assert newest(tmp_path / "none", RUN.variant).newest is None
+    none = Found(newest=None, fitting=0, other=None, others=0, damaged=())
+    assert newest(saved.folder.parent, RUN.variant).newest == (saved.folder, load_record(saved.folder))
+    assert newest(saved.folder.parent, run_of("conv_2").variant) == none
+    assert newest(tmp_path / "none", RUN.variant) == none
     runs = tmp_path / "runs"
     for age, seed in ((30, 0), (10, 1), (20, 2)):
         folder = train_and_save(replace(RUN, seed=seed), glyph_set, runs).folder
         os.utime(folder / RECORD, (1e9 - age, 1e9 - age))
-    found = newest(runs, RUN.variant, checksum=glyph_set.checksum, pairs=100)
-    assert load_record(found.newest).run.seed == 1
+    found = newest(runs, find_variant("conv_1"), checksum=glyph_set.checksum)  # of any recipe: these have one epoch
+    assert found.newest[1].run.seed == 1
     assert (found.fitting, found.others) == (3, 0)
 
 
-def test_only_runs_of_the_asked_recipe_images_and_pairs_are_found(glyph_set, saved, tmp_path):
+def test_only_runs_of_the_asked_structure_and_images_are_found(saved):
     runs = saved.folder.parent
-    none = Found(newest=None, fitting=0, other=saved.folder, others=1)
+    none = Found(newest=None, fitting=0, other=(saved.folder, load_record(saved.folder)), others=1, damaged=())
     assert newest(runs, RUN.variant, checksum="other") == none
-    assert newest(runs, RUN.variant, pairs=1000) == none
-    assert newest(runs, find_variant("conv_1")) == none  # 25 epochs
-    assert newest(runs, replace(RUN.variant, parameters=5_473, tower="conv(1,16,3)")) == none
+    assert newest(runs, replace(RUN.variant, parameters=None, net="fc(392,1)")) == none
 
 
 def test_a_cross_validated_run_is_not_the_newest(saved, copy, monkeypatch):
     record = load_record(copy)
     fold = replace(record, run=replace(record.run, fold=0))
-    monkeypatch.setattr("pairnet.records.folders.saved_runs", lambda runs, name: iter([(copy, fold)]))
-    assert newest(copy.parent, RUN.variant) == Found(newest=None, fitting=0, other=copy, others=1)
+    monkeypatch.setattr("pairnet.records.folders.load_record", lambda folder: fold)
+    assert newest(copy.parent, RUN.variant).newest is None
 
 
-def test_a_damaged_folder_is_skipped_with_a_warning(saved, copy):
+def test_a_damaged_folder_is_named(saved, copy):
     (copy / RECORD).write_text("{")
+    found = newest(copy.parent, RUN.variant)
+    assert (found.newest, [folder for folder, _ in found.damaged]) == (None, [copy])
     with pytest.warns(UserWarning, match=rf"skipped .*{copy.name}"):
-        assert newest(copy.parent, RUN.variant).newest is None
+        assert list(saved_runs(copy.parent, RUN.variant.name)) == []
 
 
 def test_other_images_are_refused_unless_allowed(glyph_set, saved):

@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable
 from functools import cache, partial
 from importlib.resources import files
-from typing import Annotated, Any
+from io import BytesIO
+from typing import Annotated, Any, get_args
 
 import msgspec
 from fastapi import FastAPI, Path, Request, Response
@@ -20,12 +21,14 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from pairnet.data.pairs import pool_and_normalise
-from pairnet.errors import DataError, RequestError
+from pairnet.errors import DataError, PictureCode, RequestError
 from pairnet.serving import pictures
+from pairnet.serving.decoding import FORMATS
 from pairnet.serving.joint import VERSION
+from pairnet.serving.raster import MAX_PIXELS
 from pairnet.serving.server import description
 from pairnet.serving.server.metrics import Metrics
-from pairnet.serving.server.protocol import LARGEST_PICTURE, MOST_PIXELS, STATUSES
+from pairnet.serving.server.protocol import LARGEST_PICTURE, STATUSES
 from pairnet.serving.server.rest import Inference, Receive, Scope, Send
 from pairnet.serving.server.rest_format import Body
 from pairnet.serving.server.served import ServedModel, find
@@ -190,10 +193,15 @@ def _add_decode(app: FastAPI, service: Service) -> None:
         "/decode",
         tags=["pictures"],
         summary="A picture as a model takes it",
-        description="The body is a picture of one digit, of any size. It is cropped, scaled and centred as `pairnet "
-        "predict` does it. `pixels`: 28x28 grey levels; `pooled`: 14x14, what the network sees; `input`: the values "
-        "for the input of the model.",
-        responses={400: {"description": "No usable picture"}, 413: {"description": "Too large"}},
+        description=f"The body is a picture of one digit, of at most {LARGEST_PICTURE:,} bytes and {MAX_PIXELS:,} "
+        f"pixels ({', '.join(FORMATS)}). It is cropped, scaled and centred as `pairnet predict` does it. `pixels`: "
+        "28x28 grey levels; `pooled`: 14x14, what the network sees; `input`: the values for the input of the model. A "
+        "refusal has a `code` for programs besides its `error`: " + ", ".join(get_args(PictureCode)) + ".",
+        responses={
+            400: {"description": "No usable picture"},
+            413: {"description": "Too large"},
+            503: {"description": "Too many large requests"},
+        },
         openapi_extra={
             "requestBody": {
                 "required": True,
@@ -203,19 +211,26 @@ def _add_decode(app: FastAPI, service: Service) -> None:
     )
     async def decode(request: Request, model: str) -> dict[str, Any]:
         chosen = find(service.models, model)
-        content = bytearray()
-        async for part in request.stream():
-            content += part
-            if len(content) > LARGEST_PICTURE:
-                raise RequestError(f"expected a picture of at most {LARGEST_PICTURE:,} bytes, got more", "large")
+        content, held = BytesIO(), 0
         try:
+            async for part in request.stream():
+                held += len(part)
+                service.hold(len(part))
+                content.write(part)
+                if held > LARGEST_PICTURE:
+                    raise RequestError(
+                        f"expected a picture of at most {LARGEST_PICTURE:,} bytes, got more", "large", "too-large"
+                    )
             async with one:
-                picture = await asyncio.to_thread(pictures.decode, bytes(content), "picture", MOST_PIXELS)
+                picture = await asyncio.to_thread(pictures.decode, content.getvalue(), "picture")
         except DataError as error:
-            raise RequestError(str(error)) from None
+            raise RequestError(str(error), "large" if error.code == "too-large" else "invalid", error.code) from None
+        finally:
+            service.held -= held
+        predictor = chosen.predictor
+        picture = pictures.suited(picture, predictor.metadata.polarity)
         pixels = picture.pixels[0]
         pooled = pixels.reshape(14, 2, 14, 2).mean((1, 3))
-        predictor = chosen.predictor
         given = pixels if predictor.input_kind == "images" else pool_and_normalise(pixels, predictor.metadata.moments)
         return {
             "pixels": pixels.ravel().tolist(),
@@ -228,7 +243,8 @@ def _add_decode(app: FastAPI, service: Service) -> None:
 async def _explained(request: Request, error: Exception) -> Response:
     """The protocol's form of an error, {"error": ...}, for everything that a route or the router refuses."""
     if isinstance(error, RequestError):
-        return JSONResponse({"error": str(error)}, STATUSES[error.kind][0])
+        code = {} if error.code is None else {"code": error.code}
+        return JSONResponse({"error": str(error), **code}, STATUSES[error.kind][0])
     if isinstance(error, HTTPException):
         path, allowed = request.url.path[:200], (error.headers or {}).get("allow", "another method")
         texts = {

@@ -27,11 +27,8 @@ MOST_HELD = 4 * LARGEST_REQUEST
 LARGEST_JSON = 16 * 2**20
 """Bytes of the JSON in a request: decoding takes many times its size. 2,500 pairs of grey levels have room."""
 
-LARGEST_PICTURE = 4 * 2**20
-"""Bytes of a picture that is decoded for the page."""
-
-MOST_PIXELS = 4 * 2**20
-"""Pixels of such a picture."""
+LARGEST_PICTURE = 32 * 2**20
+"""Bytes of a picture that is decoded; phones write at most 25 million."""
 
 STATUSES: Mapping[Refusal, tuple[int, str]] = {
     "invalid": (400, "INVALID_ARGUMENT"),

@@ -44,12 +44,14 @@ def serve(
     provider: str = "auto",
     max_batch: int = 64,
     max_wait: float = 0.0,
+    threads: int | None = None,
     access_log: TextIO | None = None,
     on_ready: Callable[[Mapping[str, ServedModel], Addresses], None] = lambda models, addresses: None,
 ) -> None:
     """Serves exported files until SIGINT or SIGTERM; a second signal does not wait for what is unanswered.
 
     host: address to listen on. port, grpc_port: 0 takes any free port. max_wait: seconds, see batching.Batcher.
+    threads: that compute the requests of one model on a CPU (default: the cores that this process may use).
     on_ready: called once both ports are open.
     Raises PortError for a port that cannot be taken, and what joint.open_joint raises.
     """
@@ -59,7 +61,7 @@ def serve(
     if port == grpc_port != 0:
         raise ArgumentError(f"`grpc_port`: expected another port than `port`, got {port} for both")
     with (
-        open_models(files, provider=provider, max_batch=max_batch, max_wait=max_wait) as models,
+        open_models(files, provider=provider, max_batch=max_batch, max_wait=max_wait, threads=threads) as models,
         _listening(host, port) as listener,
     ):
         service = Service(models=models, access_log=AccessLog(access_log) if access_log else None)

@@ -30,16 +30,21 @@ class ServedModel(JointModel):
 
 @contextmanager
 def open_models(
-    files: Sequence[Path], *, provider: str = "auto", max_batch: int = 64, max_wait: float = 0.0
+    files: Sequence[Path],
+    *,
+    provider: str = "auto",
+    max_batch: int = 64,
+    max_wait: float = 0.0,
+    threads: int | None = None,
 ) -> Iterator[dict[str, ServedModel]]:
     """Opens each file -> the models by name; ends their threads afterwards.
 
-    max_wait: seconds that a request may wait for others.
+    max_wait: seconds that a request may wait for others. threads: of each model, as for Predictor.
     Raises what joint.open_joint raises.
     """
     models: dict[str, ServedModel] = {}
     with (
-        open_joint(files, provider=provider, max_batch=max_batch, max_wait=max_wait) as opened,
+        open_joint(files, provider=provider, max_batch=max_batch, max_wait=max_wait, threads=threads) as opened,
         ExitStack() as batchers,
     ):
         for name, model in opened.items():

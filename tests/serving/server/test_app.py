@@ -6,11 +6,16 @@ import json
 import weakref
 import zlib
 from contextlib import suppress
+from io import BytesIO
 from types import SimpleNamespace
 from typing import get_args
 
+import numpy as np
+import onnx
 import pytest
+from PIL import Image
 
+from pairnet.data.sources import load_dataset
 from pairnet.errors import Refusal, RequestError
 from pairnet.serving.built_in import NAME, built_in_model
 from pairnet.serving.server import rest_format
@@ -24,7 +29,7 @@ pytest_plugins = ("trained_runs",)
 TENSOR = {"name": "pair", "datatype": "UINT8", "shape": [1, 2, 28, 28], "data": [0] * 1568}
 
 
-def respond(path, method="GET", body=b"", fault=None, **more):
+def respond(path, method="GET", body=b"", fault=None, file=None, **more):
     """Status, body and service after one request.  `fault`: changes the service first; `more` goes into the scope."""
     sent = []
 
@@ -35,7 +40,7 @@ def respond(path, method="GET", body=b"", fault=None, **more):
         sent.append(message)
 
     async def run():
-        with open_models([built_in_model()]) as models:
+        with open_models([file or built_in_model()]) as models:
             service = Service(models=models)
             if fault is not None:
                 fault(service)
@@ -58,6 +63,21 @@ def test_it_is_not_ready_once_it_stops():
         assert respond(path)[0] == 200
         assert respond(path, fault=lambda service: setattr(service, "ready", False))[0] == 503
     assert respond("/v2/health/live", fault=lambda service: setattr(service, "ready", False))[0] == 200
+
+
+def test_a_picture_is_decoded_with_the_polarity_of_its_model(tmp_path):
+    content = BytesIO()
+    Image.fromarray(load_dataset("glyphs:2").test.take(np.array([0]))[0][0]).save(content, "PNG")
+    query = {"method": "POST", "body": content.getvalue(), "query_string": f"model={NAME}".encode()}
+    as_usual = json.loads(respond("/decode", **query)[1])
+    model = onnx.load(built_in_model())
+    about = {entry.key: entry.value for entry in model.metadata_props}
+    onnx.helper.set_model_props(model, about | {"polarity": "dark on light"})
+    onnx.save(model, tmp_path / f"{NAME}.onnx")
+    inverted = json.loads(respond("/decode", file=tmp_path / f"{NAME}.onnx", **query)[1])
+    for key in ("input", "pixels", "pooled"):
+        assert (255 - np.array(inverted[key]) == as_usual[key]).all()
+    assert "dark on light" in inverted["notes"][-1]
 
 
 def test_a_request_whose_client_is_gone_is_not_computed():

@@ -7,6 +7,7 @@ import socket
 import time
 import zlib
 from contextlib import closing
+from io import BytesIO
 from itertools import product
 from time import monotonic
 from unittest.mock import Mock
@@ -469,13 +470,30 @@ def test_pictures_are_decoded_as_predict_does_it(ask, tmp_path, served_files):
         pooled = pool_and_normalise(expected, predictor.metadata.moments)
     found = json.loads(ask("/decode?model=w_net-pairs-fp32", path.read_bytes())[1])["input"]
     assert found == pooled.ravel().tolist()
-    for body, query, status in (
-        (b"", "model=order_net_xs", 400),
-        (b"x" * 100, "model=order_net_xs", 400),
-        (path.read_bytes(), "model=none", 404),
-        (path.read_bytes(), "", 400),
-        (bytes(5 * 2**20), "model=order_net_xs", 413),
+    wide = BytesIO()
+    Image.new("1", (20_000, 10)).save(wide, "PNG")
+    for body, query, status, code in (
+        (b"", "model=order_net_xs", 400, "format"),
+        (b"x" * 100, "model=order_net_xs", 400, "format"),
+        (path.read_bytes()[:-100], "model=order_net_xs", 400, "damaged"),
+        (path.read_bytes(), "model=none", 404, None),
+        (path.read_bytes(), "", 400, None),
+        (wide.getvalue(), "model=order_net_xs", 413, "too-large"),
+        (bytes(33 * 2**20), "model=order_net_xs", 413, "too-large"),
     ):
         found, content, _ = ask(f"/decode?{query}", body)
         assert found == status
         assert json.loads(content)["error"]
+        assert json.loads(content).get("code") == code
+
+
+def test_pictures_of_phones_are_decoded(ask):
+    from PIL import Image, ImageDraw
+
+    image = Image.new("L", (5712, 4284), 255)
+    ImageDraw.Draw(image).line([(2200, 800), (3400, 800), (2700, 3400)], fill=0, width=200)
+    photo = BytesIO()
+    image.save(photo, "JPEG")
+    status, content, _ = ask("/decode?model=order_net_xs", photo.getvalue())
+    assert status == 200
+    assert json.loads(content)["notes"][0] == "5712x4284: reduced by 4, a large picture"
