@@ -4,9 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairnet.errors import PictureError
+from pairnet.serving.frames import inside_lines
+from pairnet.serving.strokes import FINE, ink_map, pen_width, widened
 
 SIDE = 28
 DIGIT_SIDE = 20  # MNIST's digits were scaled to 20x20, then centred by their centre of mass in 28x28
+LEAST_PEN = 2.5  # pixels; of 28x28: thinner strokes are widened. MNIST's median is 2.8, and its ink as much as with 2.5
 CONTRAST = 0.15  # of the range from black to white; a digit with less is invisible
 UNEVEN = 0.2  # of the contrast; a background that changes more across the picture would count as part of the digit
 
@@ -17,25 +20,27 @@ def as_mnist(name: str, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], t
     A picture of 28x28 is at most inverted. PictureError, in one line that opens with `name`, if there is no digit, more
     than one, or an uneven background.
     """
-    notes = list[str]()
+    notes, size = list[str](), f"{pixels.shape[1]}x{pixels.shape[0]}"
+    if pixels.shape != (SIDE, SIDE):
+        inside = inside_lines(name, pixels)
+        if inside.shape != pixels.shape:
+            pixels, notes = inside, ["left out: the lines at the edge"]
+    resized = size != f"{SIDE}x{SIDE}"
     if _is_dark_on_light(pixels):
-        pixels, notes = 255 - pixels, ["inverted: it is dark on light"]
+        pixels = 255 - pixels
+        notes.append("inverted: it is dark on light")
     background = _background(pixels)
     if pixels.max() - background < CONTRAST * 255:
         raise PictureError(
             f"{name}: expected a digit that differs from its background, got none: raise the contrast", "low-contrast"
         )
-    if pixels.shape != (SIDE, SIDE):
+    if resized:
         _check_background(name, pixels, background)
         levels = _stretched(pixels, background)
         digit = (levels > CONTRAST * 255)[pixels]  # [H,W]
         _check_alone(name, digit)
-        notes.append(f"{pixels.shape[1]}x{pixels.shape[0]}: cropped to the digit, scaled and centred as in MNIST")
-        pixels = _fitted(pixels, digit, levels)
-        if pixels.max() < CONTRAST * 255:
-            raise PictureError(
-                f"{name}: expected a digit visible in 20x20 pixels, got thin lines: crop the picture", "no-digit"
-            )
+        notes.append(f"{size}: cropped to the digit, scaled and centred as in MNIST")
+        pixels = _fitted(name, pixels, digit, levels)
     return pixels, tuple(notes)
 
 
@@ -119,24 +124,48 @@ def _check_not_stacked(name: str, digit: NDArray[np.bool_]) -> None:
         )
 
 
-def _fitted(pixels: NDArray[np.uint8], digit: NDArray[np.bool_], levels: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The pixels [H,W] around those of `digit`, with new `levels`, scaled and centred -> [28,28]."""
-    from PIL import Image
+def _fitted(
+    name: str, pixels: NDArray[np.uint8], digit: NDArray[np.bool_], levels: NDArray[np.float32]
+) -> NDArray[np.uint8]:
+    """The pixels [H,W] around those of `digit`, with new `levels`, strokes as wide as in MNIST, scaled and centred.
 
+    PictureError if there is less ink than in a line of half the digit's size. -> [28,28]
+    """
     rows, columns = (np.flatnonzero(digit.any(axis)) for axis in (1, 0))
     region = pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    crop = Image.fromarray(np.minimum(levels, 255).astype(np.uint8)[region])
-    scale = DIGIT_SIDE / max(crop.size)
-    width, height = (max(1, round(size * scale)) for size in crop.size)
-    small = np.asarray(crop.resize((width, height), Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC))
+    crop = np.minimum(levels, 255).astype(np.uint8)[region]
+    ink = ink_map(crop)
+    if ink.sum() < FINE / 2:
+        raise PictureError(f"{name}: expected a digit visible in 20x20 pixels, got dots: crop the picture to the digit")
+    wanted, width = LEAST_PEN * FINE / DIGIT_SIDE, pen_width(ink)
+    if width < wanted:
+        radius = (wanted - width) / 2 / (1 - LEAST_PEN / DIGIT_SIDE)  # the digit grows, and is scaled down by as much
+        crop = widened(ink, radius).astype(np.uint8) * 255
+        rows, columns = (np.flatnonzero(crop.any(axis)) for axis in (1, 0))
+        crop = crop[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return _centred(_scaled(crop))
+
+
+def _scaled(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A crop [H,W] whose longer side becomes DIGIT_SIDE."""
+    from PIL import Image
+
+    scale = DIGIT_SIDE / max(crop.shape)
+    height, width = (max(1, round(size * scale)) for size in crop.shape)
+    method = Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC
+    return np.asarray(Image.fromarray(crop).resize((width, height), method))
+
+
+def _centred(small: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A digit [H,W] of at most 28x28 with its centre of mass in the middle of [28,28]."""
+    fitted = np.zeros((SIDE, SIDE), np.uint8)
     mass = small.astype(np.float64)
     if not mass.any():
-        return np.zeros((SIDE, SIDE), np.uint8)
+        return fitted
     y, x = (float((np.indices(small.shape)[axis] * mass).sum() / mass.sum()) for axis in (0, 1))
     top, left = (
         int(np.clip(round((SIDE - 1) / 2 - centre), 0, SIDE - size))
         for centre, size in ((y, small.shape[0]), (x, small.shape[1]))
     )
-    fitted = np.zeros((SIDE, SIDE), np.uint8)
     fitted[top : top + small.shape[0], left : left + small.shape[1]] = small
     return fitted

@@ -1,0 +1,73 @@
+"""Pictures of form cells: the printed lines that a crop takes along with the digit, in many forms."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+TOP, BOTTOM, LEFT, RIGHT = range(4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """Lines along the edges of a picture."""
+
+    sides: tuple[int, ...] = (TOP, BOTTOM, LEFT, RIGHT)
+    width: float = 0.01  # of the picture's larger side, at least one pixel
+    ink: float = 1.0  # of the pen's
+    outside: float = 0.0  # paper between the edge and the line, of the larger side
+    gap: float = 0.0  # paper missing at each corner, of the larger side
+    double: bool = False  # a second line inside
+    touching: bool = False  # the digit reaches the first of the sides
+
+
+KINDS = {
+    "none": Frame(sides=()),
+    "thin": Frame(width=0),
+    "1 %": Frame(),
+    "5 %": Frame(width=0.05),
+    "grey": Frame(ink=0.5),
+    "1 side": Frame(sides=(TOP,)),
+    "1 side, left": Frame(sides=(LEFT,), width=0.03),
+    "2 sides": Frame(sides=(BOTTOM, LEFT)),
+    "2 opposite sides": Frame(sides=(TOP, BOTTOM), width=0.02),
+    "3 sides": Frame(sides=(TOP, LEFT, RIGHT), width=0.02),
+    "broken corners": Frame(gap=0.06),
+    "double": Frame(double=True),
+    "paper outside": Frame(outside=0.03),
+    "more paper outside": Frame(outside=0.08, width=0.02),
+    "grey, paper outside": Frame(outside=0.03, ink=0.4),
+    "dark surroundings": Frame(width=0.12),
+    "touching": Frame(touching=True),
+    "touching, 1 side": Frame(sides=(BOTTOM,), touching=True),
+    "touching, paper outside": Frame(outside=0.04, touching=True),
+}
+
+
+def framed(
+    ink: NDArray[np.uint8], frame: Frame, margins: tuple[int, int, int, int], rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """The ink [H,W] of a digit, 255 on 0, with the lines of a frame; `margins` around the digit: above, below, ..."""
+    height, width = ink.shape
+    unit = max(height, width)
+    line, outside, gap = max(1, round(frame.width * unit)), round(frame.outside * unit), round(frame.gap * unit)
+    if frame.touching:
+        side = frame.sides[0] if len(frame.sides) == 1 else int(rng.integers(4))
+        cut = max(0, margins[side] - outside - line // 2)
+        ink = (ink[cut:], ink[: height - cut], ink[:, cut:], ink[:, : width - cut])[side]
+    if not frame.touching and frame.sides:  # as much paper inside as without a frame
+        more = outside + (3 if frame.double else 1) * line
+        ink = np.pad(ink, more)
+    level = np.uint8(round(255 * frame.ink))
+    lines = np.zeros_like(ink)
+    for step in range(2 if frame.double else 1):
+        _draw(lines, frame.sides, outside + 2 * step * line, line, gap, level)
+    return np.maximum(ink, lines)
+
+
+def _draw(lines: NDArray[np.uint8], sides: tuple[int, ...], start: int, line: int, gap: int, level: np.uint8) -> None:
+    for side in sides:
+        turned = lines.T if side in (LEFT, RIGHT) else lines
+        turned = turned[::-1] if side in (BOTTOM, RIGHT) else turned
+        ends = slice(start + gap, turned.shape[1] - start - gap)
+        turned[start : start + line, ends] = level

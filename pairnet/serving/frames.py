@@ -1,0 +1,88 @@
+"""Owns the lines at the edge of a picture, such as those of a form's cell: found, and left out of the picture."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pairnet.errors import PictureError
+
+LARGEST = 512  # sides of the map on which lines are searched
+FAINT = 0.12  # of the picture's range; a level that differs more from the paper's is no paper
+COVERED = 0.85  # of a side, without its outer tenths: a line may be broken at the corners
+SKEW = 0.025  # of the other side: a line may lean, or be drawn by hand, within so many rows
+DEPTH = 0.16  # of the other side: lines lie within it
+TALL = 0.3  # of the height inside: what is less is the bar of an angular 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A line along one side of the map."""
+
+    start: int  # rows outside it
+    end: int  # rows up to its inner edge
+
+
+def inside_lines(name: str, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The part of a picture [H,W] inside the lines along its edges; all of it if it has none.
+
+    The bar of a tightly cropped 7 or 2 is a line, too: a line on one or two sides which the rest of the ink touches is
+    part of the digit, if that also reaches the other sides. PictureError if that cannot be told.
+    """
+    marks, rows, columns = _marks(pixels)
+    views = (marks, marks[::-1], marks.T, marks.T[::-1])  # above, below, left, right
+    lines = [_line(view) for view in views]
+    found = [line for line in lines if line]
+    if not found:
+        return pixels
+    height, width = marks.shape
+    above, below, left, right = (line.end if line else 0 for line in lines)
+    inner = marks[above : height - below, left : width - right]
+    if not inner.any() or np.ptp(np.flatnonzero(inner.any(1))) + 1 < TALL * inner.shape[0]:
+        return pixels  # nothing but the lines: they are the digit
+    edges = (inner[0], inner[-1], inner[:, 0], inner[:, -1])
+    touched = sum(bool(edge.any()) for line, edge in zip(lines, edges, strict=True) if line)
+    reaches = all(bool(edge.any()) for line, edge in zip(lines, edges, strict=True) if not line)
+    if len(found) <= 2 and (reaches or (touched and any(line.start for line in found))):
+        return pixels
+    if touched > (len(found) > 2):
+        raise PictureError(
+            f"{name}: expected a digit apart from the lines at the edge, got one that touches them: crop the picture "
+            "inside the lines"
+        )
+    top, bottom = rows[above], rows[height - below]
+    return pixels[top:bottom, columns[left] : columns[width - right]]
+
+
+def _marks(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:
+    """A map of what is not paper, and the first row and column of each of its cells, with the ends.
+
+    Paper is the most frequent level. A cell is marked if any of its pixels is.
+    """
+    counts = np.bincount(pixels.ravel(), minlength=256)
+    common = np.convolve(counts, np.ones(17), "same")
+    low, high = (int(end) for end in np.flatnonzero(counts)[[0, -1]])
+    differs = np.abs(np.arange(256) - int(common.argmax())) > max(FAINT * (high - low), 1)
+    rows, columns = (np.arange(min(side, LARGEST) + 1) * side // min(side, LARGEST) for side in pixels.shape)
+    return (
+        np.logical_or.reduceat(np.logical_or.reduceat(differs[pixels], rows[:-1], axis=0), columns[:-1], axis=1),
+        rows,
+        columns,
+    )
+
+
+def _line(marks: NDArray[np.bool_]) -> Line | None:
+    """The line, or the lines, along the upper edge of a map [H,W]; None without one."""
+    height, width = marks.shape
+    depth, lean = int(np.ceil(height * DEPTH)), max(1, round(height * SKEW))
+    middle = marks[: depth + 2 * lean + 1, width // 10 : width - width // 10]
+    straight = middle.mean(1) >= COVERED
+    leaning = np.array([middle[top : top + lean].any(0).mean() >= COVERED for top in range(depth + lean)])
+    rows = np.flatnonzero(leaning)
+    if not len(rows) or rows[0] >= depth or rows[-1] >= depth:  # none, or more than a line
+        return None
+    end = int(np.flatnonzero(straight)[-1]) + 1 if straight.any() else int(rows[-1]) + lean
+    while end < depth + lean and middle[end].mean() > COVERED / 2:  # the grey edge of the line
+        end += 1
+    marked = np.flatnonzero(middle[:end].mean(1) > COVERED / 2)
+    return Line(start=int(marked[0]) if len(marked) else int(rows[0]), end=end)
