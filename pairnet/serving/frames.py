@@ -10,8 +10,8 @@ from pairnet.errors import PictureError
 LARGEST = 512  # sides of the map on which lines are searched
 FAINT = 0.12  # of the picture's range; a level that differs more from the paper's is no paper
 COVERED = 0.85  # of a side, without its outer tenths: a line may be broken at the corners
-SKEW = 0.025  # of the other side: a line may lean, or be drawn by hand, within so many rows
-DEPTH = 0.16  # of the other side: lines lie within it
+SKEW = 0.025  # of the larger side: a line may lean, or be drawn by hand, within so many rows
+DEPTH = 0.16  # of the larger side: lines lie within it, and within a quarter of their own
 TALL = 0.3  # of the height inside: what is less is the bar of an angular 8
 
 
@@ -26,8 +26,9 @@ class Line:
 def inside_lines(name: str, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The part of a picture [H,W] inside the lines along its edges; all of it if it has none.
 
-    The bar of a tightly cropped 7 or 2 is a line, too: a line on one or two sides which the rest of the ink touches is
-    part of the digit, if that also reaches the other sides. PictureError if that cannot be told.
+    The bar of a closely cropped 7 or 2 is such a line, too. So lines on one or two sides belong to the digit if its
+    other ink reaches the other edges, or touches them where they do not run from corner to corner along the edge.
+    PictureError for other lines that the digit touches, except one of three or four.
     """
     marks, rows, columns = _marks(pixels)
     views = (marks, marks[::-1], marks.T, marks.T[::-1])  # above, below, left, right
@@ -43,7 +44,8 @@ def inside_lines(name: str, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     edges = (inner[0], inner[-1], inner[:, 0], inner[:, -1])
     touched = sum(bool(edge.any()) for line, edge in zip(lines, edges, strict=True) if line)
     reaches = all(bool(edge.any()) for line, edge in zip(lines, edges, strict=True) if not line)
-    if len(found) <= 2 and (reaches or (touched and any(line.start for line in found))):
+    whole = all(view[0].all() for view, line in zip(views, lines, strict=True) if line)  # from corner to corner
+    if len(found) <= 2 and (reaches or (touched and not whole)):
         return pixels
     if touched > (len(found) > 2):
         raise PictureError(
@@ -74,7 +76,7 @@ def _marks(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.int
 def _line(marks: NDArray[np.bool_]) -> Line | None:
     """The line, or the lines, along the upper edge of a map [H,W]; None without one."""
     height, width = marks.shape
-    depth, lean = int(np.ceil(height * DEPTH)), max(1, round(height * SKEW))
+    depth, lean = min(int(np.ceil(max(marks.shape) * DEPTH)), height // 4), max(1, round(max(marks.shape) * SKEW))
     middle = marks[: depth + 2 * lean + 1, width // 10 : width - width // 10]
     straight = middle.mean(1) >= COVERED
     leaning = np.array([middle[top : top + lean].any(0).mean() >= COVERED for top in range(depth + lean)])
