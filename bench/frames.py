@@ -1,5 +1,6 @@
 """Pictures of form cells: the printed lines that a crop takes along with the digit, in many forms."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,11 +19,14 @@ class Frame:
     outside: float = 0.0  # paper between the edge and the line, of the larger side
     gap: float = 0.0  # paper missing at each corner, of the larger side
     double: bool = False  # a second line inside
-    touching: bool = False  # the digit reaches the first of the sides
+    touching: bool = False  # the digit reaches one of the sides
+    tight: tuple[int, ...] = ()  # sides without a margin
 
 
 KINDS = {
     "none": Frame(sides=()),
+    "none, tight crop": Frame(sides=(), tight=(TOP, BOTTOM, LEFT, RIGHT)),
+    "none, tight but below": Frame(sides=(), tight=(TOP, LEFT, RIGHT)),
     "thin": Frame(width=0),
     "1 %": Frame(),
     "5 %": Frame(width=0.05),
@@ -44,9 +48,7 @@ KINDS = {
 }
 
 
-def framed(
-    ink: NDArray[np.uint8], frame: Frame, margins: tuple[int, int, int, int], rng: np.random.Generator
-) -> NDArray[np.uint8]:
+def framed(ink: NDArray[np.uint8], frame: Frame, margins: Sequence[int], rng: np.random.Generator) -> NDArray[np.uint8]:
     """The ink [H,W] of a digit, 255 on 0, with the lines of a frame; `margins` around the digit: above, below, ..."""
     height, width = ink.shape
     unit = max(height, width)

@@ -1,5 +1,6 @@
 """Digits as strokes: the centre lines of given images, and pictures of them drawn with a round pen of any width."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,9 +49,10 @@ def strokes(images: NDArray[np.uint8]) -> list[Strokes | None]:
     share at least FAITHFUL of the pixels that either has.
     """
     side = images.shape[1] * ENLARGED
-    large = np.stack([Image.fromarray(each).resize((side, side), Image.Resampling.BICUBIC) for each in images])
-    found = [_linked(line) for line in thinned(large > 127)]
-    return [each if _likeness(each, ink) >= FAITHFUL else None for each, ink in zip(found, large > 127, strict=True)]
+    enlarged = [Image.fromarray(each).resize((side, side), Image.Resampling.BICUBIC) for each in images]
+    large = np.stack([np.asarray(each) > 127 for each in enlarged])
+    found = [_linked(line) for line in thinned(large)]
+    return [each if _likeness(each, ink) >= FAITHFUL else None for each, ink in zip(found, large, strict=True)]
 
 
 def _likeness(digit: Strokes, ink: NDArray[np.bool_]) -> float:
@@ -86,12 +88,10 @@ def _smoothed(points: NDArray[np.float64], segments: NDArray[np.int64]) -> NDArr
     return points
 
 
-def drawn(
-    digit: Strokes, *, height: int, pen: float, margins: tuple[int, int, int, int], smooth: bool
-) -> NDArray[np.uint8]:
+def drawn(digit: Strokes, *, height: int, pen: float, margins: Sequence[int], smooth: bool) -> NDArray[np.uint8]:
     """A picture of a digit, 255 on 0: `height` pixels are its larger side, drawn with a round pen of `pen` pixels.
 
-    margins: empty pixels above, below, left and right.
+    margins: empty pixels above, below, left and right of it.
     smooth: grey edges, as most programs draw; otherwise each pixel is ink or not.
     """
     fine = (4 if height <= 400 else 2) if smooth else 1

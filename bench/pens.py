@@ -115,10 +115,12 @@ def frame_rows(
         images = []
         for i, each in enumerate(digits):
             height = FRAMED_SIZE
-            above, below, left, right = (int(side) for side in rng.integers(height // 10, height // 3, 4))
-            margins = (above, below, left, right)
-            ink = drawn(each, height=height, pen=height / FRAMED_PEN, margins=margins, smooth=i % 2 == 0)
-            images.append(read(coloured(framed(ink, kind, margins, rng), dark=i // 2 % 2 == 0, rng=rng)))
+            margins = rng.integers(height // 10, height // 3, 4)
+            margins[list(kind.tight)] = 0
+            ink = drawn(
+                each, height=height, pen=height / FRAMED_PEN, margins=tuple(margins.tolist()), smooth=i % 2 == 0
+            )
+            images.append(read(coloured(framed(ink, kind, margins.tolist(), rng), dark=i // 2 % 2 == 0, rng=rng)))
         yield name, score(predictor, images, labels)
 
 
@@ -155,8 +157,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", choices=("images", "pens", "frames"))
     options = parser.parse_args(arguments)
     test = load_dataset(options.data).test
-    chosen = balanced(test.labels, options.digits, options.seed)
-    images, labels = test.pixels[chosen], test.labels[chosen]
+    chosen = balanced(test.take(np.arange(len(test)))[1], options.digits, options.seed)
+    images, labels = test.take(chosen)
     found = strokes(images)
     drawable = np.array([each is not None for each in found])
     digits, drawn_labels = [each for each in found if each], labels[drawable]
@@ -171,8 +173,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if options.only in (None, name):
                 columns = (f"{title} | {HEADER}").count("|")
                 print(f"\n| {title} | {HEADER}\n{'|---' * columns}|")  # noqa: T201
-                for row, found in rows():
-                    print(f"| {row} | {found.cells()} |", flush=True)  # noqa: T201
+                for row, shares in rows():
+                    print(f"| {row} | {shares.cells()} |", flush=True)  # noqa: T201
     return 0
 
 

@@ -9,7 +9,9 @@ from pairnet.serving.strokes import FINE, ink_map, pen_width, widened
 
 SIDE = 28
 DIGIT_SIDE = 20  # MNIST's digits were scaled to 20x20, then centred by their centre of mass in 28x28
-LEAST_PEN = 1.8  # pixels of 28x28: thinner strokes are widened. One MNIST digit in forty is thinner; with more, loops close
+LEAST_PEN = (
+    1.8  # pixels of 28x28: thinner strokes are widened. One MNIST digit in forty is thinner; with more, loops close
+)
 CONTRAST = 0.15  # of the range from black to white; a digit with less is invisible
 UNEVEN = 0.2  # of the contrast; a background that changes more across the picture would count as part of the digit
 

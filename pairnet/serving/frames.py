@@ -9,9 +9,10 @@ from pairnet.errors import PictureError
 
 LARGEST = 512  # sides of the map on which lines are searched
 FAINT = 0.12  # of the picture's range; a level that differs more from the paper's is no paper
-COVERED = 0.85  # of a side, without its outer tenths: a line may be broken at the corners
+COVERED = 0.9  # of a side, without its outer tenths: a line may be broken at the corners
 SKEW = 0.025  # of the larger side: a line may lean, or be drawn by hand, within so many rows
 DEPTH = 0.16  # of the larger side: lines lie within it, and within a quarter of their own
+STAINED = 0.05  # of the paper outside a line
 TALL = 0.3  # of the height inside: what is less is the bar of an angular 8
 
 
@@ -26,9 +27,9 @@ class Line:
 def inside_lines(name: str, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The part of a picture [H,W] inside the lines along its edges; all of it if it has none.
 
-    The bar of a closely cropped 7 or 2 is such a line, too. So lines on one or two sides belong to the digit if its
-    other ink reaches the other edges, or touches them where they do not run from corner to corner along the edge.
-    PictureError for other lines that the digit touches, except one of three or four.
+    The bar of a closely cropped 7 or 2 is such a line, too. So lines belong to the digit if other ink touches them and
+    they do not run from corner to corner along the edge, or if they are on one or two sides and other ink reaches the
+    other edges. PictureError for other lines that are touched, except a single one of three or four: those of a cell.
     """
     marks, rows, columns = _marks(pixels)
     views = (marks, marks[::-1], marks.T, marks.T[::-1])  # above, below, left, right
@@ -45,12 +46,13 @@ def inside_lines(name: str, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     touched = sum(bool(edge.any()) for line, edge in zip(lines, edges, strict=True) if line)
     reaches = all(bool(edge.any()) for line, edge in zip(lines, edges, strict=True) if not line)
     whole = all(view[0].all() for view, line in zip(views, lines, strict=True) if line)  # from corner to corner
-    if len(found) <= 2 and (reaches or (touched and not whole)):
+    one = len(found) > 2 and touched == 1  # the digit of a cell may reach one of its lines
+    if (len(found) <= 2 and reaches) or (touched and not whole and not one):
         return pixels
-    if touched > (len(found) > 2):
+    if touched and not one:
         raise PictureError(
             f"{name}: expected a digit apart from the lines at the edge, got one that touches them: crop the picture "
-            "inside the lines"
+            "to the digit, inside the lines"
         )
     top, bottom = rows[above], rows[height - below]
     return pixels[top:bottom, columns[left] : columns[width - right]]
@@ -80,10 +82,15 @@ def _line(marks: NDArray[np.bool_]) -> Line | None:
     middle = marks[: depth + 2 * lean + 1, width // 10 : width - width // 10]
     straight = middle.mean(1) >= COVERED
     leaning = np.array([middle[top : top + lean].any(0).mean() >= COVERED for top in range(depth + lean)])
-    rows = np.flatnonzero(leaning)
-    if not len(rows) or rows[0] >= depth or rows[-1] >= depth:  # none, or more than a line
+    beyond = int(np.flatnonzero(~leaning[:depth])[-1]) + 1 if not leaning[:depth].all() else 0
+    rows = np.flatnonzero(leaning[:beyond])  # what goes on beyond the depth is more than a line
+    if not len(rows):
         return None
-    end = int(np.flatnonzero(straight)[-1]) + 1 if straight.any() else int(rows[-1]) + lean
+    if rows[0] > lean and middle[: rows[0] - lean].mean() > STAINED:  # it swells, as the top of a bold 0 does
+        return None
+    last = int(rows[-1]) + lean
+    found = np.flatnonzero(straight[:last])
+    end = int(found[-1]) + 1 if len(found) else last
     while end < depth + lean and middle[end].mean() > COVERED / 2:  # the grey edge of the line
         end += 1
     marked = np.flatnonzero(middle[:end].mean(1) > COVERED / 2)

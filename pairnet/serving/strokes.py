@@ -1,5 +1,7 @@
 """Owns the width of a digit's strokes: measured on a map of its ink, and widened where MNIST has none so thin."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,7 +34,7 @@ def pen_width(ink: NDArray[np.bool_]) -> float:
     """
     distance = _distances(~np.pad(ink, 1))[np.pad(ink, 1)]
     twice = max(2.0, 4 * float(distance.mean()) - 2)
-    return (twice + (twice**2 - 4) ** 0.5) / 2
+    return (twice + math.sqrt(twice**2 - 4)) / 2
 
 
 def widened(ink: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
