@@ -9,7 +9,7 @@ from pairnet.errors import PictureError
 
 LARGEST = 512  # sides of the map on which lines are searched
 FAINT = 0.12  # of the picture's range; a level that differs more from the paper's is no paper
-COVERED = 0.9  # of a side, without its outer tenths: a line may be broken at the corners
+COVERED = 0.85  # of a side, without its outer tenths: a line may be broken at the corners
 SKEW = 0.025  # of the larger side: a line may lean, or be drawn by hand, within so many rows
 DEPTH = 0.16  # of the larger side: lines lie within it, and within a quarter of their own
 STAINED = 0.05  # of the paper outside a line

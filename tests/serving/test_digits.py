@@ -1,0 +1,161 @@
+"""The digit of a picture: strokes of any pen become MNIST's, lines at the edge are no digit, 28x28 stays as it is."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench.frames import KINDS, TOP, Frame, framed
+from bench.handwriting import drawn, strokes
+from bench.pens import balanced, coloured, picture, read, score
+from pairnet.data.sources import load_dataset
+from pairnet.errors import PictureError
+from pairnet.serving.built_in import built_in_model
+from pairnet.serving.digits import as_mnist
+from pairnet.serving.predictor import Predictor
+from pairnet.serving.strokes import ink_map, pen_width, widened
+
+MARGINS = (40, 30, 35, 45)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """Strokes of 200 digits and their labels."""
+    test = load_dataset("mnist5k").test
+    chosen = balanced(test.labels, 200, 0)
+    found = strokes(test.pixels[chosen])
+    kept = [i for i, each in enumerate(found) if each]
+    return [found[i] for i in kept], test.labels[chosen][kept]
+
+
+def likeness(first, second):
+    """Correlation of two images."""
+    return np.corrcoef(first.ravel().astype(float), second.ravel().astype(float))[0, 1]
+
+
+def plain(digit, pen=16, margins=MARGINS):
+    return drawn(digit, height=200, pen=pen, margins=margins, smooth=True)
+
+
+@pytest.mark.parametrize(("size", "part"), [(30, 100), (100, 100), (100, 25), (100, 6), (300, 50)])
+def test_digits_of_any_pen_and_size_are_read(size, part, digits):
+    drawings, labels = digits
+    rng = np.random.default_rng(1)
+    images = [read(picture(each, i, height=size, pen=max(1, size / part), rng=rng)) for i, each in enumerate(drawings)]
+    with Predictor(built_in_model()) as predictor:
+        found = score(predictor, images, labels)
+    assert found.right >= 0.95
+    assert found.sure_wrong < 0.02  # of the images themselves it is 0.5 to 1 %; docs/pictures.md has more digits
+
+
+def test_the_pen_changes_the_image_little(digits):
+    for digit in digits[0][::10]:
+        images = [as_mnist("a", plain(digit, pen))[0] for pen in (2, 4, 8, 16)]  # 0.2 to 1.6 pixels of 20
+        assert min(likeness(images[0], each) for each in images[1:]) > 0.85
+        assert all(each.max() > 200 for each in images)
+        mass = [each.mean() for each in images]
+        assert max(mass) < 1.3 * min(mass)
+
+
+def test_the_size_changes_the_image_little(digits):
+    for number, digit in enumerate(digits[0][:8]):
+        small, large = (
+            as_mnist("a", drawn(digit, height=size, pen=size / 50, margins=(size // 4,) * 4, smooth=True))[0]
+            for size in (200, 1000)
+        )
+        assert likeness(small, large) > 0.95, number
+
+
+def test_inverting_a_picture_changes_nothing(digits):
+    for digit in digits[0][::20]:
+        for kind in ("none", "1 %", "1 side", "paper outside"):
+            ink = framed(plain(digit, 3), KINDS[kind], MARGINS, np.random.default_rng(0))
+            assert np.array_equal(as_mnist("a", ink)[0], as_mnist("a", 255 - ink)[0]), kind
+
+
+def test_images_of_28x28_stay_as_they_are():
+    images = load_dataset("mnist5k").test.pixels[::5]
+    for image in images:
+        assert np.array_equal(as_mnist("a", image)[0], image)
+        assert np.array_equal(as_mnist("a", 255 - image)[0], image)
+
+
+def test_a_cell_of_28x28_within_its_lines_is_no_image_of_28x28(digits):
+    ink = np.pad(np.asarray(Image.fromarray(plain(digits[0][0])).resize((28, 28))), 2, constant_values=255)
+    pixels, notes = as_mnist("a", ink)
+    assert np.flatnonzero(pixels.any(1)).size == 20
+    assert notes[0] == "left out: the lines at the edge"
+
+
+@pytest.mark.parametrize("kind", [name for name, frame in KINDS.items() if frame.sides and not frame.touching])
+@pytest.mark.parametrize("dark", [False, True])
+def test_lines_at_the_edge_change_almost_nothing(kind, dark, digits):
+    for number, digit in enumerate(digits[0][::10]):
+        rng = np.random.default_rng(number)
+        without = as_mnist("a", coloured(plain(digit), dark=dark, rng=np.random.default_rng(number)))[0]
+        ink = framed(plain(digit), KINDS[kind], MARGINS, rng)
+        pixels, notes = as_mnist("a", coloured(ink, dark=dark, rng=np.random.default_rng(number)))
+        assert likeness(pixels, without) > 0.97, number
+        assert "left out: the lines at the edge" in notes
+
+
+def test_a_digit_that_touches_its_cell_is_read_or_refused(digits):
+    drawings, labels = digits
+    for kind in ("touching", "touching, paper outside", "touching, 1 side"):
+        rng = np.random.default_rng(2)
+        images = [read(framed(plain(each), KINDS[kind], MARGINS, rng)) for each in drawings]
+        with Predictor(built_in_model()) as predictor:
+            found = score(predictor, images, labels)
+        assert found.right + found.refused > 0.95
+        assert found.sure_wrong < 0.02
+
+
+def test_a_line_that_could_be_the_bar_of_a_seven_is_refused(digits):
+    ink = framed(plain(digits[0][0]), Frame(sides=(TOP,), touching=True), MARGINS, np.random.default_rng(0))
+    with pytest.raises(PictureError, match="expected a digit apart from the lines at the edge, got one that touches"):
+        as_mnist("a", ink)
+
+
+@pytest.mark.parametrize("margins", [(0, 0, 0, 0), (0, 40, 0, 0), (5, 5, 5, 5), (0, 0, 40, 40)])
+def test_closely_cropped_digits_keep_all_their_strokes(margins, digits):
+    drawings, labels = digits
+    for digit, label in zip(drawings, labels, strict=True):
+        if label in (2, 4, 5, 7):
+            whole = as_mnist("a", plain(digit))[0]
+            assert likeness(as_mnist("a", plain(digit, margins=margins))[0], whole) > 0.99
+
+
+def test_an_angular_seven_that_fills_its_crop_is_read_whole():
+    seven = np.zeros((200, 120), np.uint8)
+    seven[:20], seven[:, -20:] = 255, 255
+    pixels = as_mnist("a", seven)[0]
+    assert pixels[4:6].any(0).sum() == 12  # its bar
+    assert pixels.any(1).sum() == 20
+
+
+def test_angular_digits_are_no_frames():
+    zero = np.zeros((240, 160), np.uint8)
+    zero[10:-10, 10:-10] = 255
+    zero[30:-30, 30:-30] = 0
+    eight = zero.copy()
+    eight[110:130, 10:-10] = 255
+    for digit in (zero, eight):
+        pixels, notes = as_mnist("a", digit)
+        assert pixels.any(1).sum() == 20
+        assert notes[0].startswith("160x240")
+
+
+@pytest.mark.parametrize("width", [1, 2, 5, 12, 25])
+def test_the_width_of_a_straight_stroke_is_measured(width):
+    ink = np.zeros((160, 60), bool)
+    ink[:, 20 : 20 + width] = True
+    assert pen_width(ink) == pytest.approx(width, rel=0.1)
+    wide = widened(ink, 3)
+    assert wide.shape == (166, 66)
+    assert wide[80].sum() == width + 6
+
+
+def test_a_line_of_one_pixel_stays_one_in_the_map():
+    for position in range(0, 3000, 177):
+        crop = np.zeros((3000, 3000), np.uint8)
+        crop[:, position] = 255
+        assert ink_map(crop).sum() == 160
