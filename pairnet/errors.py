@@ -21,6 +21,7 @@ PictureCode = Literal[
     "no-digit",
     "low-contrast",
     "uneven-background",
+    "lines",
     "several-digits",
     "unusable",
 ]

@@ -52,7 +52,8 @@ def inside_lines(name: str, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if touched and not one:
         raise PictureError(
             f"{name}: expected a digit apart from the lines at the edge, got one that touches them: crop the picture "
-            "to the digit, inside the lines"
+            "to the digit, inside the lines",
+            "lines",
         )
     top, bottom = rows[above], rows[height - below]
     return pixels[top:bottom, columns[left] : columns[width - right]]
