@@ -1,6 +1,7 @@
 """Owns the lines at the edge of a picture, such as those of a form's cell: found, and left out of the picture."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ SKEW = 0.025  # of the larger side: a line may lean, or be drawn by hand, within
 DEPTH = 0.16  # of the larger side: lines lie within it, and within a quarter of their own
 STAINED = 0.05  # of the paper outside a line
 TALL = 0.3  # of the height inside: what is less is the bar of an angular 8
+
+
+T = TypeVar("T", bound=np.generic)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +35,14 @@ def inside_lines(name: str, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     they do not run from corner to corner along the edge, or if they are on one or two sides and other ink reaches the
     other edges. PictureError for other lines that are touched, except a single one of three or four: those of a cell.
     """
-    marks, rows, columns = _marks(pixels)
-    views = (marks, marks[::-1], marks.T, marks.T[::-1])  # above, below, left, right
-    lines = [_line(view) for view in views]
+    paper, contrast = _paper(pixels)
+    marks, rows, columns = _marks(pixels, paper, FAINT * contrast)
+    views = _views(marks)
+    inside = _views(pixels[rows[:-1]][:, columns[:-1]])
+    lines = [
+        line if line and abs(_middle_level(view, line.end + 1) - paper) <= FAINT * contrast / 4 else None  # no shadow
+        for line, view in zip(map(_line, views), inside, strict=True)
+    ]
     found = [line for line in lines if line]
     if not found:
         return pixels
@@ -59,15 +68,33 @@ def inside_lines(name: str, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return pixels[top:bottom, columns[left] : columns[width - right]]
 
 
-def _marks(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:
-    """A map of what is not paper, and the first row and column of each of its cells, with the ends.
-
-    Paper is the most frequent level. A cell is marked if any of its pixels is.
-    """
+def _paper(pixels: NDArray[np.uint8]) -> tuple[int, int]:
+    """The most frequent level of a picture, among those nearby, and the range of its levels."""
     counts = np.bincount(pixels.ravel(), minlength=256)
-    common = np.convolve(counts, np.ones(17), "same")
-    low, high = (int(end) for end in np.flatnonzero(counts)[[0, -1]])
-    differs = np.abs(np.arange(256) - int(common.argmax())) > max(FAINT * (high - low), 1)
+    low, high = np.flatnonzero(counts)[[0, -1]]
+    start = max(0, int(np.convolve(counts, np.ones(17), "same").argmax()) - 8)
+    return start + int(counts[start : start + 17].argmax()), int(high - low)
+
+
+def _views(values: NDArray[T]) -> tuple[NDArray[T], ...]:
+    """A map [H,W] with its upper, lower, left and right edge on top."""
+    return values, values[::-1], values.T, values.T[::-1]
+
+
+def _middle_level(levels: NDArray[np.uint8], row: int) -> float:
+    """The median level of a row, without its outer tenths."""
+    width = levels.shape[1]
+    return float(np.median(levels[row, width // 10 : width - width // 10]))
+
+
+def _marks(
+    pixels: NDArray[np.uint8], paper: int, faint: float
+) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:
+    """A map of what differs by more than `faint` from `paper`, and the first row and column of each cell and the end.
+
+    A cell is marked if any of its pixels is.
+    """
+    differs = np.abs(np.arange(256) - paper) > max(faint, 1)
     rows, columns = (np.arange(min(side, LARGEST) + 1) * side // min(side, LARGEST) for side in pixels.shape)
     return (
         np.logical_or.reduceat(np.logical_or.reduceat(differs[pixels], rows[:-1], axis=0), columns[:-1], axis=1),
