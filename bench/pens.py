@@ -25,7 +25,7 @@ from pairnet.data.sources import load_dataset
 from pairnet.errors import PictureError
 from pairnet.host import hardware
 from pairnet.serving.built_in import built_in_model
-from pairnet.serving.digits import as_mnist
+from pairnet.serving.pictures.digits import as_mnist
 from pairnet.serving.predictor import Predictor
 
 PENS = (100, 50, 25, 12, 6)  # parts of the digit's height

@@ -169,14 +169,15 @@ ELSEWHERE = {
     ("serving/server/app.py", "serve", "read_bytes"): PACKAGED,
     ("cli/report.py", "report", "open"): "a browser",
     ("reporting/tables.py", "__rich_console__", "copy"): "of a value in memory",
+    ("serving/pictures/strokes.py", "_distances", "copy"): "the same",
     ("study/saved.py", "train_and_save", "TemporaryFile"): "a file without a name",
     # what is open already, or was read
     ("data/idx.py", "read_idx", "open"): "gzip, of the file that `opening` opened",
     ("data/npy.py", "read_npz", "FileIO"): "the descriptor of the file that `opening` opened",
     ("data/npy.py", "read_npz", "ZipFile"): "the same",
     ("data/npy.py", "read_npz", "open"): "a member of that archive",
-    ("serving/raster.py", "_opened", "open"): "Pillow, of an open file or of bytes",
-    ("serving/raster.py", "raster", "load"): "Pillow, of the picture that was opened",
+    ("serving/pictures/raster.py", "_opened", "open"): "Pillow, of an open file or of bytes",
+    ("serving/pictures/raster.py", "raster", "load"): "Pillow, of the picture that was opened",
     ("study/saved.py", "load_run", "load"): "safetensors, of bytes",
     ("artifact/sessions.py", "_session", "InferenceSession"): "of bytes",
     # what is written, and read again while it is checked

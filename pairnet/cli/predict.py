@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from pairnet.serving.pictures import Picture
+    from pairnet.serving.pictures.reading import Picture
     from pairnet.serving.predictor import Predictor
 
 DRAWN = 8
@@ -68,7 +68,7 @@ def predict(
     torch.
     """
     from pairnet.serving.built_in import NAME, built_in_model
-    from pairnet.serving.pictures import suited
+    from pairnet.serving.pictures.reading import suited
     from pairnet.serving.predictor import Predictor
 
     model, inputs = _model(files or [])
@@ -111,7 +111,7 @@ def _model(files: Sequence[Path]) -> tuple[Path, Sequence[Path]]:
 
 def _read(path: Path, *, as_csv: bool, as_json: bool) -> "Picture":
     """The images in a file; one that is refused ends the command, and is printed for programs, too."""
-    from pairnet.serving.pictures import read
+    from pairnet.serving.pictures.reading import read
 
     try:
         return read(path)

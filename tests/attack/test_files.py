@@ -20,7 +20,7 @@ from PIL import Image
 
 from pairnet.data.idx import header
 from pairnet.errors import DataError
-from pairnet.serving.pictures import read
+from pairnet.serving.pictures.reading import read
 
 FILES = 2_000 if os.environ.get("PAIRNET_ATTACK") == "long" else 60  # for each format
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 28, 28), dtype=np.uint8)
@@ -85,7 +85,7 @@ PROGRAM = """
 import resource, sys
 from pathlib import Path
 from pairnet.errors import DataError
-from pairnet.serving.pictures import read
+from pairnet.serving.pictures.reading import read
 resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]),) * 2)
 for name in sys.argv[2:]:
     try:

@@ -17,7 +17,7 @@ from pairnet.data.sources import load_dataset
 from pairnet.models.variants import VARIANTS, count_parameters
 from pairnet.records.run import MEASUREMENTS
 from pairnet.records.store import append, read_records
-from pairnet.serving.pictures import read
+from pairnet.serving.pictures.reading import read
 
 
 @pytest.fixture

@@ -22,10 +22,10 @@ from starlette.routing import Route
 
 from pairnet.data.pairs import pool_and_normalise
 from pairnet.errors import DataError, PictureCode, RequestError
-from pairnet.serving import pictures
-from pairnet.serving.decoding import FORMATS
 from pairnet.serving.joint import VERSION
-from pairnet.serving.raster import MAX_PIXELS
+from pairnet.serving.pictures import reading
+from pairnet.serving.pictures.decoding import FORMATS
+from pairnet.serving.pictures.raster import MAX_PIXELS
 from pairnet.serving.server import description
 from pairnet.serving.server.metrics import Metrics
 from pairnet.serving.server.protocol import LARGEST_PICTURE, STATUSES
@@ -222,13 +222,13 @@ def _add_decode(app: FastAPI, service: Service) -> None:
                         f"expected a picture of at most {LARGEST_PICTURE:,} bytes, got more", "large", "too-large"
                     )
             async with one:
-                picture = await asyncio.to_thread(pictures.decode, content.getvalue(), "picture")
+                picture = await asyncio.to_thread(reading.decode, content.getvalue(), "picture")
         except DataError as error:
             raise RequestError(str(error), "large" if error.code == "too-large" else "invalid", error.code) from None
         finally:
             service.held -= held
         predictor = chosen.predictor
-        picture = pictures.suited(picture, predictor.metadata.polarity)
+        picture = reading.suited(picture, predictor.metadata.polarity)
         pixels = picture.pixels[0]
         pooled = pixels.reshape(14, 2, 14, 2).mean((1, 3))
         given = pixels if predictor.input_kind == "images" else pool_and_normalise(pixels, predictor.metadata.moments)

@@ -454,7 +454,7 @@ def test_pictures_are_decoded_as_predict_does_it(ask, tmp_path, served_files):
     from PIL import Image, ImageDraw
 
     from pairnet.data.pairs import pool_and_normalise
-    from pairnet.serving.pictures import read
+    from pairnet.serving.pictures.reading import read
     from pairnet.serving.predictor import Predictor
 
     image = Image.new("L", (280, 280))

@@ -14,8 +14,8 @@ from pairnet.data.idx import GZIP_MAGIC, is_idx, read_idx
 from pairnet.data.npy import NPY_MAGIC, read_npy, read_npz
 from pairnet.errors import PictureError
 from pairnet.opening import open_file
-from pairnet.serving.decoding import decoded
-from pairnet.serving.digits import SIDE, as_mnist
+from pairnet.serving.pictures.decoding import decoded
+from pairnet.serving.pictures.digits import SIDE, as_mnist
 
 MAX_BYTES = 1 << 26  # of arrays in a file: 85,000 images
 LARGEST_FILE = 1 << 28  # bytes

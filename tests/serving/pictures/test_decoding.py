@@ -18,13 +18,13 @@ from damage import damaged
 from PIL import Image, ImageDraw
 
 from pairnet.errors import PictureCode, PictureError
-from pairnet.serving import isolation
-from pairnet.serving.bounds import MAX_INFLATED, MAX_PARTS, MAX_SCANS
-from pairnet.serving.decoding import APART, FORMATS, MAX_BYTES, decoded
-from pairnet.serving.pictures import read
-from pairnet.serving.raster import LIMITS, MAX_PIXELS, MAX_SIDE, SLOW
+from pairnet.serving.pictures import isolation
+from pairnet.serving.pictures.bounds import MAX_INFLATED, MAX_PARTS, MAX_SCANS
+from pairnet.serving.pictures.decoding import APART, FORMATS, MAX_BYTES, decoded
+from pairnet.serving.pictures.raster import LIMITS, MAX_PIXELS, MAX_SIDE, SLOW
+from pairnet.serving.pictures.reading import read
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 OPTIONS = {"JPEG": {"quality": 95}, "AVIF": {"quality": 95, "speed": 10}, "WEBP": {"lossless": True}}
 
 
@@ -230,7 +230,7 @@ def test_libtiff_would_print() -> None:
     program = "import sys; from io import BytesIO; from {}; {}('file', BytesIO(sys.stdin.buffer.read()){})"
     printed = []
     for module, name, rest in (("raster", "raster", ", ['TIFF']"), ("decoding", "decoded", "")):
-        code = program.format(f"pairnet.serving.{module} import {name}", name, rest)
+        code = program.format(f"pairnet.serving.pictures.{module} import {name}", name, rest)
         printed.append(subprocess.run([sys.executable, "-c", code], input=bytes(content), capture_output=True).stderr)
     assert b"Fax3" in printed[0]
     assert b"Fax3" not in printed[1]
@@ -243,7 +243,7 @@ def test_a_decoder_that_ends_is_a_refusal(ended: int, code: str, monkeypatch: py
 
 
 LOOP = """
-from pairnet.serving import isolation
+from pairnet.serving.pictures import isolation
 def loop(*_):
     while True:
         pass
@@ -263,7 +263,7 @@ def test_the_decoder_has_limits_of_time_and_memory() -> None:
 
 def test_heic_without_its_package_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    monkeypatch.setattr("pairnet.serving.decoding.find_spec", lambda _: None)
+    monkeypatch.setattr("pairnet.serving.pictures.decoding.find_spec", lambda _: None)
     error = refused(b"\0\0\0\x18ftypheic" + bytes(100))
     assert "pip install 'pairnet[heic]'" in str(error)
     assert error.code == "format"

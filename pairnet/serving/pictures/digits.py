@@ -4,12 +4,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairnet.errors import PictureError
-from pairnet.serving.frames import inside_lines
-from pairnet.serving.strokes import FINE, ink_map, pen_width, widened
+from pairnet.serving.pictures.frames import inside_lines
+from pairnet.serving.pictures.strokes import FINE, ink_map, pen_width, widened
 
 SIDE = 28
 DIGIT_SIDE = 20  # MNIST's digits were scaled to 20x20, then centred by their centre of mass in 28x28
-LEAST_PEN = 1.8  # pixels of 28x28: thinner strokes are widened; one MNIST digit in forty has some; with more, loops close
+LEAST_PEN = (
+    1.8  # pixels of 28x28: thinner strokes are widened; one MNIST digit in forty has some; with more, loops close
+)
 CONTRAST = 0.15  # of the range from black to white; a digit with less is invisible
 UNEVEN = 0.2  # of the contrast; a background that changes more across the picture would count as part of the digit
 
@@ -136,7 +138,9 @@ def _fitted(
     crop = np.minimum(levels, 255).astype(np.uint8)[region]
     ink = ink_map(crop)
     if ink.sum() < FINE / 2:
-        raise PictureError(f"{name}: expected a digit visible in 20x20 pixels, got dots: crop the picture to the digit", "no-digit")
+        raise PictureError(
+            f"{name}: expected a digit visible in 20x20 pixels, got dots: crop the picture to the digit", "no-digit"
+        )
     wanted, width = LEAST_PEN * FINE / DIGIT_SIDE, pen_width(ink)
     if width < wanted:
         radius = (wanted - width) / 2 / (1 - LEAST_PEN / DIGIT_SIDE)  # the digit grows, and is scaled down by as much

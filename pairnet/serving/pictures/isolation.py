@@ -15,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 
 from pairnet.errors import PictureError
-from pairnet.serving.raster import Raster, raster, refusal
+from pairnet.serving.pictures.raster import Raster, raster, refusal
 
 MAX_SECONDS = 10  # of CPU time, over all threads
 MAX_WAIT = 120  # seconds by the clock, on a machine with much else to do
@@ -31,9 +31,10 @@ def raster_apart(name: str, file: BinaryIO, formats: Sequence[str]) -> Raster:
     content = file.getvalue() if isinstance(file, BytesIO) else None
     if content is None:
         os.lseek(file.fileno(), 0, os.SEEK_SET)  # a file's own seek moves in its buffer only
+    program = f"from pairnet.serving.pictures.isolation import main; main({list(formats)!r})"
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-c", f"from pairnet.serving.isolation import main; main({list(formats)!r})"],
+            [sys.executable, "-P", "-c", program],
             input=content,
             stdin=file if content is None else None,
             capture_output=True,

@@ -10,9 +10,9 @@ from bench.pens import balanced, coloured, picture, read, score
 from pairnet.data.sources import load_dataset
 from pairnet.errors import PictureError
 from pairnet.serving.built_in import built_in_model
-from pairnet.serving.digits import as_mnist
+from pairnet.serving.pictures.digits import as_mnist
+from pairnet.serving.pictures.strokes import ink_map, pen_width, widened
 from pairnet.serving.predictor import Predictor
-from pairnet.serving.strokes import ink_map, pen_width, widened
 
 MARGINS = (40, 30, 35, 45)
 

@@ -5,9 +5,9 @@ from importlib.util import find_spec
 from typing import BinaryIO, cast
 
 from pairnet.errors import PictureError
-from pairnet.serving.bounds import CountedFile, check_work
-from pairnet.serving.isolation import raster_apart
-from pairnet.serving.raster import LIMITS, Raster, raster, refusal
+from pairnet.serving.pictures.bounds import CountedFile, check_work
+from pairnet.serving.pictures.isolation import raster_apart
+from pairnet.serving.pictures.raster import LIMITS, Raster, raster, refusal
 
 FORMATS = tuple(LIMITS)
 """Pillow's names of the formats that are read; others start programs or are rarely tested."""

@@ -16,9 +16,9 @@ from PIL import Image, ImageDraw
 from pairnet.data.idx import write_idx
 from pairnet.data.sources import load_dataset
 from pairnet.errors import DataError, PictureError
-from pairnet.serving import raster
-from pairnet.serving.decoding import decoded
-from pairnet.serving.pictures import read
+from pairnet.serving.pictures import raster
+from pairnet.serving.pictures.decoding import decoded
+from pairnet.serving.pictures.reading import read
 
 INVERTED = "inverted: it is dark on light"
 
@@ -306,7 +306,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from pairnet.errors import DataError
-from pairnet.serving.pictures import read
+from pairnet.serving.pictures.reading import read
 Image.preinit()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for name in sys.argv[1:]:
