@@ -7,7 +7,7 @@ PRESETS ?= default asan tsan
 QUICK := '(null|order_net_fast)'|data_path.*1000
 CORE := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*.h csrc/*.cpp)
 
-.PHONY: help install reproduce demo built-in-model test gpu attack lint cpp-test tidy bench bench-quick bench-compare clean
+.PHONY: help install reproduce demo built-in-model test gpu attack lint cpp-test tidy mutants bench bench-quick bench-compare clean
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
@@ -38,6 +38,8 @@ cpp-test: .venv/dev-installed  ## the C++ tests, plain and with the sanitizers (
 	done
 tidy: .venv/dev-installed  ## clang-tidy on the C++ core
 	PATH="$(CURDIR)/$(BIN):$$PATH" cmake --preset tidy && $(BIN)/cmake --build --preset tidy --parallel 2
+mutants: .venv/mutants-installed  ## plant bugs in a package and count those that its tests notice (PACKAGE=data, core, ...; hours)
+	cd tests && PATH="$(CURDIR)/$(BIN):$$PATH" ../$(BIN)/python -m mutation $(PACKAGE) $(MUTANTS)
 bench: .venv/bench-installed  ## measure this checkout: accuracy, size, speed (BENCH=REGEX selects benchmarks)
 	$(BIN)/asv machine --yes
 	$(BIN)/asv run --environment existing:$(BIN)/python --set-commit-hash HEAD --bench '$(or $(BENCH),.)'
@@ -68,6 +70,9 @@ clean:  ## remove .venv and everything that was built
 	@touch $@
 .venv/dev-installed: .venv/installed
 	$(INSTALL) 'pairnet[dev]'
+	@touch $@
+.venv/mutants-installed: .venv/installed
+	$(INSTALL) 'pairnet[mutants]'
 	@touch $@
 .venv/bench-installed: .venv/installed
 	$(INSTALL) 'pairnet[bench]'

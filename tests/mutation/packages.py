@@ -1,0 +1,84 @@
+"""The groups of files that `make mutants` measures, and the tests that should notice a bug in each."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Package:
+    """Patterns below the root: files that are mutated, and test files that run."""
+
+    files: tuple[str, ...]
+    tests: tuple[str, ...]
+
+
+CORE = "core"
+"""The only one in C++."""
+
+PACKAGES = {
+    "data": Package(
+        files=("pairnet/data/*.py",),
+        tests=("tests/data/test_*.py", "tests/attack/test_files.py"),
+    ),
+    CORE: Package(
+        files=(
+            "csrc/philox.h",
+            *(f"csrc/{name}.cpp" for name in ("warp", "pairs", "batch", "moments", "glyphs")),
+            "csrc/kernels_body.h",
+        ),
+        tests=(
+            *(f"tests/data/test_{name}.py" for name in ("core*", "loader", "pairs", "drawing")),
+            "tests/attack/test_core_calls.py",
+        ),
+    ),
+    "training": Package(
+        files=("pairnet/training/*.py",),
+        tests=("tests/training/test_*.py", "tests/study/engines/test_stacked.py"),
+    ),
+    "records": Package(
+        files=("pairnet/records/*.py", "pairnet/study/saved.py", "pairnet/study/kept.py", "pairnet/writing.py"),
+        tests=(
+            "tests/records/test_*.py",
+            "tests/study/test_*.py",
+            "tests/test_writing.py",
+            "tests/attack/test_records.py",
+            "tests/attack/test_fo*.py",
+            "tests/attack/test_studies_apart.py",
+        ),
+    ),
+    "validate": Package(
+        files=("pairnet/exporting/*.py", "pairnet/artifact/*.py"),
+        tests=("tests/exporting/test_*.py", "tests/artifact/test_*.py"),
+    ),
+    "statistics": Package(
+        files=("pairnet/reporting/**/*.py",),
+        tests=("tests/reporting/test_*.py", "tests/cli/test_report.py", "tests/cli/test_calibration.py"),
+    ),
+    "server": Package(
+        files=(
+            *(
+                f"pairnet/serving/server/{name}.py"
+                for name in ("protocol", "rest_format", "metrics", "batching", "statistics")
+            ),
+            *(f"pairnet/serving/{name}.py" for name in ("predictor", "model", "inputs")),
+        ),
+        tests=(
+            "tests/serving/server/test_*.py",
+            "tests/serving/test_predictor.py",
+            "tests/serving/test_built_in.py",
+            "tests/attack/test_requests.py",
+        ),
+    ),
+    "bench": Package(
+        files=tuple(
+            f"bench/{name}.py"
+            for name in ("common", "fixture", "inference", "quality", "size", "training", "data_path", "plain")
+        ),
+        tests=("tests/bench/test_*.py", "tests/cli/test_bench_report.py"),
+    ),
+}
+
+
+def matching(root: Path, patterns: tuple[str, ...]) -> list[str]:
+    """Files below `root` that match one of the patterns, each once, as relative paths."""
+    return sorted({str(path.relative_to(root)) for pattern in patterns for path in root.glob(pattern)})
