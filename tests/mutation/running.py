@@ -44,7 +44,7 @@ class Ended:
 
 
 def prepare() -> None:
-    """Imports what the tests import, no plugin of pytest, and makes this process the parent of whatever the tests leave behind."""
+    """Imports what tests import (no plugin of pytest); becomes the parent of what they leave behind."""
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
     for name in SLOW_IMPORTS:
         with suppress(ImportError):
