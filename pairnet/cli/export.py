@@ -13,7 +13,7 @@ from pairnet.cli.common import Data, DataDir, Json, Runs, VariantFile, announce
 from pairnet.cli.output import console, note, plain_table, print_json, printable, unbroken
 from pairnet.cli.variants import choose_variant
 from pairnet.errors import ArgumentError
-from pairnet.exporting.plan import DEFAULT_MAX_DROP, plan_files
+from pairnet.exporting.plan import DEFAULT_MAX_CHANGED, DEFAULT_MAX_DROP, plan_files
 from pairnet.wording import counted
 
 if TYPE_CHECKING:
@@ -48,6 +48,9 @@ def export(
     max_drop: Annotated[
         float, typer.Option(help="Largest loss of accuracy in fp16 or int8, in percentage points.")
     ] = DEFAULT_MAX_DROP,
+    max_changed: Annotated[
+        float, typer.Option(help="Largest share of decisions that fp16 or int8 may change, in percent.")
+    ] = DEFAULT_MAX_CHANGED,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
     train: Annotated[bool, typer.Option("--train", help="Train a new network, also if there are runs.")] = False,
     data: Data = "auto",
@@ -82,6 +85,7 @@ def export(
             "split": split and (not every or (variant.shared and not variant.net)),
             "opset": opset,
             "max_drop": max_drop,
+            "max_changed": max_changed,
             "force": force,
         }
         target = _target(output, variant.name, precision, every=every)

@@ -93,5 +93,5 @@ def check_changed(
             raise DecisionsError(
                 f"{name}: expected at most {limits.max_changed:g} % of {total:,} decisions of {output} to change, got "
                 f"{differ + more:,}: {differ:,} on {counted(pairs[0], 'pair')} of the run's test draw and {more:,} on "
-                f"{counted(pairs[1], 'further pair')}; choose another `precision`"
+                f"{counted(pairs[1], 'further pair')}: choose another `precision`, or raise `max_changed`"
             )

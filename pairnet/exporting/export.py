@@ -87,6 +87,7 @@ def export(
         split=split,
         opset=opset,
         max_drop=max_drop,
+        max_changed=max_changed,
         force=force,
     )
     images = dataset or load_dataset(saved.record.run.images.source)

@@ -25,6 +25,7 @@ def plan_files(
     split: bool = False,
     opset: int = DEFAULT_OPSET,
     max_drop: float = DEFAULT_MAX_DROP,
+    max_changed: float = DEFAULT_MAX_CHANGED,
     force: bool = False,
 ) -> list[tuple[Design, ...]]:
     """Groups of files that `exporting.export.export` will write: the joint file; with `split`, an encoder and its head.
@@ -33,6 +34,8 @@ def plan_files(
     """
     if not 0 <= max_drop <= 100:  # also refuses nan
         raise ArgumentError(f"`max_drop`: expected 0 to 100 percentage points, got {max_drop:g}")
+    if not 0 <= max_changed <= 100:
+        raise ArgumentError(f"`max_changed`: expected 0 to 100 percent, got {max_changed:g}")
     joint = Design(
         variant=variant, input_kind=input_kind, with_digits=with_digits, opset=opset, half=precision == "fp16"
     )

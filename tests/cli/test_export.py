@@ -149,6 +149,8 @@ def test_all_exports_the_newest_of_each_variant_and_refuses_before_the_first(
         (["--model", "fc_1", "--opset", "5"], "expected 13 to 22, got 5"),
         (["--model", "fc_1", "--max-drop", "nan"], "expected 0 to 100 percentage points, got nan"),
         (["--model", "fc_1", "--max-drop", "-3"], "expected 0 to 100 percentage points, got -3"),
+        (["--model", "fc_1", "--max-changed", "nan"], "--max-changed: expected 0 to 100 percent, got nan"),
+        (["--model", "fc_1", "--max-changed", "100.1"], "--max-changed: expected 0 to 100 percent, got 100.1"),
         (["--model", "fc_1", "--with-digits"], "no auxiliary classifier"),
         (["--model", "fc_1", "--split"], "one encoder for both images"),
         (["--model", "no_w_net", "--split"], "one encoder for both images"),
