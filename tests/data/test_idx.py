@@ -212,6 +212,7 @@ def test_the_largest_size_can_be_chosen(tmp_path: Path) -> None:
         (b"version https://git-lfs.github.com/spec/v1\n", "the pointer of Git LFS: run `git lfs pull`"),
         (b"<!DOCTYPE html><title>403 Forbidden</title>", "not an IDX file: copy or download the file again"),
     ],
+    ids=("gzip twice", "git lfs", "a page"),
 )
 def test_what_was_downloaded_instead_is_named(tmp_path: Path, content: bytes, remedy: str) -> None:
     (tmp_path / "file.gz").write_bytes(content)
