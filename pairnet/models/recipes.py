@@ -109,7 +109,7 @@ class Recipe:
 
 def _check_size(name: str, value: float) -> None:
     _require(math.isfinite(value) and value >= 0, name, "finite and at least 0", value)
-    _require(value <= LARGEST, name, f"at most {LARGEST:,.0f}", value)
+    _require(value <= LARGEST, name, f"at most {LARGEST:g}", value)
 
 
 def _require(valid: bool, name: str, expected: str, given: object) -> None:

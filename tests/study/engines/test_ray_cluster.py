@@ -162,7 +162,7 @@ def test_a_node_with_other_versions_is_refused(engine, glyph_set, monkeypatch):
 def test_a_bug_in_a_worker_is_reported_with_its_traceback(engine, glyph_set, monkeypatch):
     monkeypatch.setattr(ray_cluster, "check_images", lambda run, dataset: None)  # of the driver; the worker has its own
     with pytest.raises(RuntimeError, match=r"(?s)conv_1 failed:.*check_images"):
-        list(engine.run([replace(run, pairs=10**6) for run in runs_of(glyph_set, 1)]))
+        list(engine.run([replace(run, pairs=500_000) for run in runs_of(glyph_set, 1)]))
 
 
 @pytest.mark.parametrize("address", ["here", "ray://127.0.0.1:10001", "host:0", ":6379"])
