@@ -145,9 +145,7 @@ def notice(bench: Bench, mutant: Mutant, tests: Tests) -> tuple[str, str]:
     files, first = tests.of(mutant)
     if not files:
         return "survived", "no test reaches it"
-    ended = bench.run(
-        files, first=first, leave_out=tests.failing, limits=tests.limits, environment={"PYTHONDONTWRITEBYTECODE": "1"}
-    )
+    ended = bench.run(files, first=first, leave_out=tests.failing, limits=tests.limits)
     if ended.late:
         return "timeout", ended.late
     if ended.status == 0:
