@@ -1,6 +1,7 @@
 """What the commands share: the types of their options, and running one command line."""
 
 import re
+import signal
 import sys
 import traceback
 import warnings
@@ -90,6 +91,14 @@ def number_of(measurements: str) -> int | None:
     )
 
 
+def interrupted() -> bool:
+    """Whether Ctrl-C came, also where a package took the exception for a failure of its own: further ones are ignored.
+
+    An extension module that is imported meanwhile raises an ImportError in place of KeyboardInterrupt.
+    """
+    return signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
 def run_app(app: typer.Typer, arguments: list[str]) -> int:
     """Runs one command line -> exit status: 0 done, 1 failed, 2 not understood, 130 interrupted."""
     for stream in (sys.stdout, sys.stderr):
@@ -109,8 +118,19 @@ def run_app(app: typer.Typer, arguments: list[str]) -> int:
         note("pairnet: no answer, so nothing was done")
         return FAILED
     except Exception as error:
+        if interrupted() or _caused_by_interrupt(error):
+            return INTERRUPTED
         return _report(error, arguments, invocation(app, arguments))
     return status
+
+
+def _caused_by_interrupt(error: BaseException | None) -> bool:
+    """Whether an error is what was made of a KeyboardInterrupt."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _invoke(app: typer.Typer, arguments: list[str]) -> int:

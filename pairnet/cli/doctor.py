@@ -6,7 +6,7 @@ from functools import partial
 from importlib import metadata
 from importlib.util import find_spec
 
-from pairnet.cli.common import DataDir, Json
+from pairnet.cli.common import DataDir, Json, interrupted
 from pairnet.cli.output import print_json, print_line
 from pairnet.errors import InstallationError, PairnetError, one_line
 from pairnet.extras import EXTRAS
@@ -55,13 +55,19 @@ def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
 
 
 def _found(name: str, probe: Callable[[], list[Finding]]) -> list[Finding]:
-    """What `probe` finds. Whatever it fails with is a finding too, and the other probes do not suffer from it."""
+    """What `probe` finds. Whatever it fails with is a finding too, and the other probes do not suffer from it.
+
+    KeyboardInterrupt, also if a package that was being imported turned it into a failure: that is no finding.
+    """
     try:
-        return probe()
+        found = probe()
     except InstallationError as error:  # says what to do
-        return [(name, False, str(error))]
+        found = [(name, False, str(error))]
     except (Exception, SystemExit) as error:
-        return [(name, False, f"unknown, {type(error).__name__}: {one_line(error)}")]
+        found = [(name, False, f"unknown, {type(error).__name__}: {one_line(error)}")]
+    if interrupted():
+        raise KeyboardInterrupt
+    return found
 
 
 def _pairnet() -> list[Finding]:

@@ -156,6 +156,25 @@ def test_what_a_package_leaves_behind(tmp_path, content, reason):
         assert "unexpected" not in done.stderr
 
 
+SWALLOWS = """
+import os, signal
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    pass
+raise ImportError("import numpy failed")
+"""
+
+
+@pytest.mark.parametrize("arguments", [["doctor"], ["doctor", "--json"], ["predict", "x.png", "y.png"]], ids=" ".join)
+def test_an_interruption_that_a_package_swallows_is_no_finding(tmp_path, arguments):
+    (tmp_path / "onnxruntime").mkdir()
+    (tmp_path / "onnxruntime" / "__init__.py").write_text(SWALLOWS)
+    code = LEFT_OVER.format(folder=str(tmp_path), arguments=arguments)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "pairnet: stopped\n")
+
+
 def test_without_proc_and_without_control_groups(examined, monkeypatch):
     """As on another system, or where they may not be read."""
     usual = Path.read_text

@@ -211,8 +211,37 @@ def test_three_interruptions_in_a_row_are_one_line_and_status_130(tmp_path, send
     assert (child.returncode, out, err) == (
         130,
         "",
-        "pairnet: stopping; finished runs are kept, the same command goes on\n",
+        "pairnet: stopped; an unfinished network is not kept\n",
     )
+
+
+INTERRUPTED_AT_ONCE = """
+import pairnet.cli.common as it
+def run_app(app, arguments):
+    raise KeyboardInterrupt
+it.run_app = run_app
+from pairnet.__main__ import _run
+_run({arguments})
+"""
+
+
+@pytest.mark.parametrize("command", ["reproduce", "study my.toml", "train w_net", "predict a b", "data info", "export"])
+def test_only_commands_that_keep_runs_say_so(command):
+    code = INTERRUPTED_AT_ONCE.format(arguments=["--debug", *command.split()])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (130, "", 1)
+    assert ("finished runs are kept" in done.stderr) == (command.split()[0] in ("reproduce", "study"))
+
+
+def test_an_error_that_an_interruption_caused_is_one(command_line, monkeypatch):
+    def interrupted(*given, **options):
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise ImportError("import numpy failed")  # as an extension module does
+
+    monkeypatch.setattr("pairnet.data.sources.available", interrupted)
+    assert command_line("data", "list") == (130, "", "")
 
 
 def test_a_usage_error_names_the_help_of_its_command(command_line):
