@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pairnet.cli.common import AnyData, AnyEpochs, AnyPairs, Json, Runs, write_figure
+from pairnet.cli.common import AnyData, AnyEpochs, AnyPairs, Json, Runs, check_data, write_figure
 from pairnet.cli.output import console, note, plain_table, print_json, printable, unbroken
 from pairnet.wording import counted
 
@@ -32,6 +32,7 @@ def calibration(
     from pairnet.records.settings import by_setting, describe, largest, select
 
     records = list(collect(runs).records.values())
+    check_data(data, records)
     usable = [record for record in records if record.calibration and record.run.fold is None]
     found, shown = {}, {}
     for row in rows:

@@ -18,6 +18,8 @@ from pairnet.errors import ArgumentError, RecordError
 from pairnet.wording import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.figure import Figure
 
     from pairnet.data.drawing import Sizes
@@ -54,6 +56,15 @@ def announce(dataset: "Dataset", sizes: "Sizes") -> None:
     note(f"data   {describe(dataset)}")
     if sizes.note:
         note(f"pairs  {sizes.note}")
+
+
+def check_data(data: str | None, records: "Sequence[RunRecord]") -> None:
+    """DataError if `data` neither names the images of a record nor is a source of images."""
+    if data is None or any(record.run.images.are_called(data) for record in records):
+        return
+    from pairnet.data.sources import check_spec
+
+    check_spec(data)
 
 
 def finished_runs(runs: Path, *, strict: bool = False) -> "list[RunRecord]":

@@ -17,6 +17,8 @@ from pairnet.exporting.plan import DEFAULT_MAX_CHANGED, DEFAULT_MAX_DROP, plan_f
 from pairnet.wording import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.table import Table
 
     from pairnet.data.sources import Dataset
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 
 def export(
+    more: Annotated[list[Path] | None, typer.Argument(hidden=True)] = None,
     model: Annotated[
         str | None, typer.Option(help="Name of a variant: its newest run; if there is none, one is trained.")
     ] = None,
@@ -46,12 +49,21 @@ def export(
     split: Annotated[bool, typer.Option("--split", help="Also write NAME.encoder.onnx and NAME.head.onnx.")] = False,
     opset: Annotated[int, typer.Option(help=f"ONNX opset, {OLDEST_OPSET} to {NEWEST_OPSET}.")] = DEFAULT_OPSET,
     max_drop: Annotated[
-        float, typer.Option(help="Largest loss of accuracy in fp16 or int8, in percentage points.")
-    ] = DEFAULT_MAX_DROP,
+        float | None,
+        typer.Option(
+            help="Largest loss of accuracy in fp16 or int8, in percentage points.", show_default=f"{DEFAULT_MAX_DROP:g}"
+        ),
+    ] = None,
     max_changed: Annotated[
-        float, typer.Option(help="Largest share of decisions that fp16 or int8 may change, in percent.")
-    ] = DEFAULT_MAX_CHANGED,
-    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
+        float | None,
+        typer.Option(
+            help="Largest share of decisions that fp16 or int8 may change, in percent.",
+            show_default=f"{DEFAULT_MAX_CHANGED:g}",
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace existing files; nothing is trained again for it.")
+    ] = False,
     train: Annotated[bool, typer.Option("--train", help="Train a new network, also if there are runs.")] = False,
     data: Data = "auto",
     data_dir: DataDir = None,
@@ -69,10 +81,11 @@ def export(
     from pairnet.models.variants import list_variants
     from pairnet.records.folders import load_record, saved_at
 
-    if (model is not None) + (run is not None) + every != 1:
-        raise ArgumentError("expected one of `model`, `run` and `every`, got none or several of them")
+    _check_chosen(model, run, every, more or [])
     if run is not None and train:
         raise ArgumentError("expected `model` or `every` with `train`, got `run`: leave out one of them")
+    if file is not None and model is None:
+        raise ArgumentError("expected `model` with `file`, got none: name a variant of the file, or leave out `file`")
     images = cache(partial(load_dataset, data_dir=data_dir))  # loads each source once
     asked = data if data != "auto" or data_dir is not None else None
     chosen = list(list_variants()) if every else [choose_variant(model, file)] if model else []
@@ -84,14 +97,20 @@ def export(
             "with_digits": with_digits and (not every or variant.classifies_digits),
             "split": split and (not every or (variant.shared and not variant.net)),
             "opset": opset,
-            "max_drop": max_drop,
-            "max_changed": max_changed,
+            "max_drop": DEFAULT_MAX_DROP if max_drop is None else max_drop,
+            "max_changed": DEFAULT_MAX_CHANGED if max_changed is None else max_changed,
             "force": force,
         }
         target = _target(output, variant.name, precision, every=every)
         plan_files(variant, target, **options)  # fails before anything is trained for it, and before torch is imported
         folder = run if run or train else _newest(variant, images(asked) if asked else None, runs)
         planned.append((variant, folder, target, options))
+    for name, given in (("max_drop", max_drop), ("max_changed", max_changed)):
+        if given is not None and precision == "fp32":
+            raise ArgumentError(
+                f"expected `precision` fp16 or int8 with `{name}`, got fp32, which is compared value by value: "
+                "leave out one of them"
+            )
     from pairnet.exporting.export import export as export_run
 
     results: list[Exported] = []
@@ -110,12 +129,32 @@ def export(
         note(f"written to {printable(results[0].paths[0].parent.resolve())}")
 
 
+def _check_chosen(model: str | None, run: Path | None, every: bool, more: "Sequence[Path]") -> None:
+    """ArgumentError unless exactly one of the options says what to export, and nothing else is named."""
+    named = [f"`{name}`" for name, given in (("model", model), ("run", run), ("every", every)) if given]
+    if more and run is not None:
+        raise ArgumentError(
+            f"expected one folder with `run`, got {len(more) + 1}, {run} and {', '.join(map(str, more))}: name one, or "
+            "the newest by `model`"
+        )
+    if more:
+        raise ArgumentError(
+            f"expected options only, got {', '.join(map(str, more))}: name a variant with `model`, or a folder with "
+            "`run`"
+        )
+    if len(named) != 1:
+        raise ArgumentError(
+            f"expected one of `model`, `run` and `every`, got {' and '.join(named) or 'none'}: "
+            + ("name a variant with `model`, such as final_model" if not named else "leave out the others")
+        )
+
+
 def _described(record: "RunRecord", variant: "Variant") -> str:
     """What distinguishes a run from other runs of its variant."""
     run = record.run
     own, recipe = asdict(variant.recipe), asdict(run.recipe)
     other = ", ".join(f"{name} {recipe[name]}" for name in own if recipe[name] != own[name] and name != "epochs")
-    trained = f"{counted(len(record.epochs), 'epoch')} on {run.pairs:,} pairs of {run.images.name}, seed {run.seed}"
+    trained = f"{counted(len(record.epochs), 'epoch')} on {run.pairs:,} pairs of {run.images.title}, seed {run.seed}"
     return f"{trained}{f', {other}' if other else ''}, test accuracy {record.accuracy:.4f}"
 
 
@@ -131,7 +170,7 @@ def _newest(variant: "Variant", dataset: "Dataset | None", runs: Path) -> Path |
     if found.damaged:
         paths, reason = ", ".join(str(path) for path, _ in found.damaged), found.damaged[0][1]
         damaged = f"{counted(len(found.damaged), 'damaged folder')}, {paths}: {reason}"
-    on = f" on {dataset.name}" if dataset else ""
+    on = f" on {dataset.images.title}" if dataset else ""
     if found.newest is not None:
         if damaged:
             note(f"{variant.name}: left out {damaged}")
@@ -167,7 +206,10 @@ def _train(variant: "Variant", dataset: "Dataset", runs: Path) -> Path:
     with run_display(console(stderr=True), run) as display:
         saved = train_and_save(run, dataset, runs, on_epoch=display)
     if not saved.fresh:
-        note(f"{variant.name}: {saved.folder} holds this very run already")
+        note(
+            f"{variant.name}: {saved.folder} holds this very run already and is not trained again; "
+            f"`pairnet train {variant.name} --force` does that, --force of export replaces files only"
+        )
     return saved.folder
 
 

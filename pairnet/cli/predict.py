@@ -77,6 +77,9 @@ def predict(
         raise ArgumentError("expected one of `as_csv` and `as_json`, got both")
     if test == bool(inputs):
         raise ArgumentError("expected either pictures or `test`, got " + ("both" if test else "neither"))
+    for name, given in (("data", data), ("data_dir", data_dir)):
+        if given is not None and not test:
+            raise ArgumentError(f"expected `{name}` with `test` only, got it with pictures: leave it out")
     if rank and built_in:
         raise ArgumentError("expected a file of `pairnet export --split` with `rank`, got the built-in model")
     with Predictor(model, provider=provider, threads=threads) as predictor:

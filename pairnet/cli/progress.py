@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from pairnet.cli.output import printable
+from pairnet.wording import counted
 
 if TYPE_CHECKING:
     from pairnet.records.record import Epoch
@@ -60,7 +61,7 @@ def run_display(console: Console, run: "Run") -> Iterator[Callable[[int, "Epoch"
             progress.update(task, accuracy=f"{last.validation_accuracy:.4f}")
         if epoch == run.recipe.epochs and not console.is_terminal:
             took = time.monotonic() - start
-            console.print(printable(f"{run.variant.name}: {epoch} epochs in {took:.1f} s"))
+            console.print(printable(f"{run.variant.name}: {counted(epoch, 'epoch')} in {took:.1f} s"))
 
     with interrupt_not_echoed(), progress:
         try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from pairnet.cli.common import AnyData, AnyEpochs, AnyPairs, DataDir, Json, finished_runs
+from pairnet.cli.common import AnyData, AnyEpochs, AnyPairs, DataDir, Json, check_data, finished_runs
 from pairnet.cli.output import console, note, plain_table, print_json, print_line, printable, unbroken, writing
 from pairnet.errors import ArgumentError, PairnetError, RecordError
 from pairnet.extras import needed_by
@@ -127,6 +127,8 @@ def write_page(
         from pairnet.reporting.report import gather
 
     selection = choose(records, every=every, own=own, epochs=epochs, pairs=pairs, test_pairs=test_pairs, folder=runs)
+    for line in selection.taken if selection.left_out else ():
+        note(f"in the report: {line}")
     for line in selection.left_out:
         note(f"left out of the report: {line}")
     wanted = dict.fromkeys(records[0].run.images for records in selection.tested.values())
@@ -198,7 +200,10 @@ def _selected(
     from pairnet.records.collection import list_settings
     from pairnet.records.settings import select
 
+    check_data(data, everything)
     chosen = select(everything, data=data, epochs=epochs, pairs=pairs)
     if not chosen:
-        raise RecordError(f"expected runs that were selected, got none: {runs} has {list_settings(everything)}")
+        asked = (("data", data), ("epochs", epochs), ("pairs", pairs))
+        wanted = " and ".join(f"`{name}` {value}" for name, value in asked if value is not None)
+        raise RecordError(f"expected runs with {wanted}, got none: {runs} has {list_settings(everything)}")
     return chosen

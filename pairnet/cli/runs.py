@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pairnet.cli.common import AnyData, AnyEpochs, AnyPairs, Json, Runs
+from pairnet.cli.common import AnyData, AnyEpochs, AnyPairs, Json, Runs, check_data
 from pairnet.cli.output import console, note, plain_table, print_json, print_line, printable
 from pairnet.errors import ArgumentError, RecordError
 from pairnet.wording import counted
@@ -41,15 +41,18 @@ def list_runs(
         _require_no_options(context)
         return
     from pairnet.records.collection import collect, not_found
+    from pairnet.records.run import names_of
     from pairnet.records.settings import select
     from pairnet.reporting.summaries import accuracy_text, finished_draws, mean_and_std
 
     everything = collect(runs)
     known = list(everything.records.values())
+    check_data(data, known)
     records = select(known, row=row, data=data, epochs=epochs, pairs=pairs)
     if row is not None and not records:
         raise not_found(row, known, runs)
     records.sort(key=lambda record: (record.run.seed, record.run.fold or 0))
+    images = names_of([record.run.images for record in records])
     rows = [_one(record, everything.folders.get(record.fingerprint, ())) for record in records]
     if as_json:
         print_json(rows)
@@ -67,10 +70,10 @@ def list_runs(
         for heading in ("pairs", "epochs", "draw", "fold", "accuracy"):
             table.add_column(heading, justify="right", no_wrap=True)
         table.add_column("network", overflow="fold")
-        for each in rows:
+        for each, called in zip(rows, images, strict=True):
             numbers = ("" if each[key] is None else f"{each[key]:,}" for key in ("pairs", "epochs", "draw", "fold"))
             network = "\n".join(printable(Path(folder).name) for folder in each["folders"])
-            table.add_row(printable(each["row"]), printable(each["data"]), *numbers, f"{each['accuracy']:.4f}", network)
+            table.add_row(printable(each["row"]), printable(called), *numbers, f"{each['accuracy']:.4f}", network)
     else:
         table.add_column("setting", overflow="fold")
         for heading in ("draws", "accuracy"):
@@ -110,6 +113,7 @@ def compare_runs(
     from pairnet.reporting.comparison import compare
 
     records = list(collect(runs).records.values())
+    check_data(data, records)
     left, right = (
         by_setting(select(records, row=name, data=data, epochs=wanted, pairs=pairs))
         for name, wanted in ((first, epochs), (second, other_epochs or epochs))
@@ -119,7 +123,10 @@ def compare_runs(
             raise not_found(name, records, runs)
     one, other = _comparable(first, second, left, right)
     found = compare(left[one], right[other])
-    names = describe([one, other]) if first == second else [*describe([one]), *describe([other])]
+    among = [one.images, other.images]
+    names = describe([one, other])
+    if first != second:
+        names = [*describe([one], among=among), *describe([other], among=among)]
     if as_json:
         print_json({"first": first, "second": second, "settings": names, **asdict(found)})
         return
@@ -172,6 +179,7 @@ def delete_runs(
             "expected folders, a filter such as `row`, `failed`, or `every`, got none or several of them"
         )
     found = collect(runs)
+    check_data(data, list(found.records.values()))
     failures = found.failures if failed or every else {}
     chosen: list[RunRecord] = []
     saved = list(dict.fromkeys(_saved(folder, runs) for folder in folders or ()))
@@ -237,10 +245,10 @@ def _grouped(records: "Sequence[RunRecord]") -> "list[tuple[str, str, list[RunRe
     """Label, setting and records of each group of draws, by label in the order of its first record."""
     from pairnet.records.settings import by_setting, describe
 
-    groups = []
+    groups, images = [], list(dict.fromkeys(record.run.images for record in records))
     for label in dict.fromkeys(record.run.name for record in records):
         settings = by_setting([record for record in records if record.run.name == label])
-        names = describe(list(settings))
+        names = describe(list(settings), among=images)
         groups += [(label, name, found) for name, found in zip(names, settings.values(), strict=True)]
     return groups
 
@@ -281,6 +289,7 @@ def _one(record: "RunRecord", folders: Sequence[Path]) -> dict[str, Any]:
         "row": run.name,
         "variant": run.variant.name,
         "data": run.images.name,
+        "source": run.images.source,
         "pairs": run.pairs,
         "test_pairs": run.tested,
         "epochs": len(record.epochs),

@@ -1,7 +1,8 @@
 """`pairnet train` and `pairnet evaluate`: one network."""
 
+from functools import cache, partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -44,7 +45,7 @@ def train(
 
     Weights and record are written to a folder of their own in the folder --runs.
     """
-    from pairnet.data.drawing import choose_sizes
+    from pairnet.data.drawing import check_images, choose_sizes
     from pairnet.data.sources import load_dataset
     from pairnet.models.variants import with_epochs
     from pairnet.records.run import Run
@@ -64,6 +65,7 @@ def train(
         device=device,
         measurements=measured or chosen.recipe.epochs,
     )
+    check_images(run, dataset)
     announce(dataset, sizes)
     from pairnet.cli.progress import run_display
     from pairnet.study.saved import train_and_save  # imports torch, which takes seconds: after everything was checked
@@ -71,20 +73,24 @@ def train(
     with run_display(console(stderr=True), run) as display:
         saved = train_and_save(run, dataset, runs, force=force, on_epoch=display)
     if not saved.fresh:
-        note(f"{saved.folder} holds this run already; --force trains it again")
+        note(
+            f"{saved.folder} holds this run already; --force trains it again, "
+            f"`pairnet export --run {saved.folder}` exports it, also if another run is newer"
+        )
     if as_json:
         print_json({"folder": str(saved.folder), **saved.record.to_dict()})
     else:
-        print_line(f"{variant}: test accuracy {saved.record.accuracy:.4f}, saved in {saved.folder}")
+        where = f"saved in {saved.folder}" if saved.fresh else f"{saved.folder} holds this run already"
+        print_line(f"{variant}: test accuracy {saved.record.accuracy:.4f}, {where}")
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Folder of a saved run.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of saved runs.")],
     data: Annotated[str | None, typer.Option(help="Other images than the run's.", show_default="the run's")] = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a saved network on its test draw.
+    """Measure saved networks on their test draws.
 
     On the run's own images this compares with the recorded accuracy, and the exit status is 1 if they differ. On other
     images, given with --data, there is nothing to compare: pairs are drawn from their test images with the run's seed,
@@ -93,22 +99,34 @@ def evaluate(
     from pairnet.data.sources import load_dataset
     from pairnet.records.folders import load_record
 
-    load_record(run)
+    for run in runs:
+        load_record(run)
     from pairnet.study.saved import evaluate as evaluate_run
-    from pairnet.study.saved import load_run  # imports torch, which takes seconds: after the record was checked
+    from pairnet.study.saved import load_run  # imports torch, which takes seconds: after the records were checked
 
-    trained = load_run(run)
-    record = trained.record
-    dataset = load_dataset(data or record.run.images.source, data_dir=data_dir)
-    accuracy = evaluate_run(trained, dataset, any_images=data is not None)
-    recorded = record.accuracy if dataset.checksum == record.run.images.checksum else None
+    images = cache(partial(load_dataset, data_dir=data_dir))  # loads each source once
+    found: list[dict[str, Any]] = []
+    differences: list[str] = []
+    for run in runs:
+        trained = load_run(run)
+        record = trained.record
+        dataset = images(data or record.run.images.source)
+        accuracy = evaluate_run(trained, dataset, any_images=data is not None)
+        recorded = record.accuracy if dataset.checksum == record.run.images.checksum else None
+        found.append({"run": str(run), "data": dataset.name, "accuracy": accuracy, "recorded": recorded})
+        which = f"{run}: " if len(runs) > 1 else ""
+        if not as_json:
+            compared = f"recorded on {record.run.images.title}" if recorded is None else "recorded"
+            on = f"{record.run.variant.name} on {data or dataset.images.title}"
+            print_line(f"{which}{on}: {accuracy:.4f} ({compared}: {record.accuracy:.4f})")
+        if recorded is not None and accuracy != recorded:
+            differences.append(
+                f"{which}expected the recorded accuracy, got a difference of {abs(accuracy - recorded):.4f}: "
+                f"{DIFFERENCES}"
+            )
     if as_json:
-        print_json({"run": str(run), "data": dataset.name, "accuracy": accuracy, "recorded": recorded})
-    else:
-        compared = f"recorded on {record.run.images.name}" if recorded is None else "recorded"
-        print_line(
-            f"{record.run.variant.name} on {data or dataset.name}: {accuracy:.4f} ({compared}: {record.accuracy:.4f})"
-        )
-    if recorded is not None and accuracy != recorded:
-        note(f"expected the recorded accuracy, got a difference of {abs(accuracy - recorded):.4f}: {DIFFERENCES}")
+        print_json(found if len(runs) > 1 else found[0])
+    for difference in differences:
+        note(difference)
+    if differences:
         raise typer.Exit(1)

@@ -37,14 +37,14 @@ def choose_sizes(dataset: Dataset, *, pairs: int | None = None, test_pairs: int 
 
 def check_images(run: Run, dataset: Dataset) -> None:
     """DataError unless `dataset` is the one that `run` names; ArgumentError if it is too small for the run's pairs."""
-    require_same_images(dataset, owner=run.name, name=run.images.name, checksum=run.images.checksum)
+    require_same_images(dataset, owner=run.name, name=run.images.title, checksum=run.images.checksum)
     parts = [("pairs", run.pairs, "training", len(dataset.train))]
     if run.fold is None:
         parts.append(("pairs" if run.test_pairs is None else "test_pairs", run.tested, "test", len(dataset.test)))
     for name, count, part, images in parts:
         if 2 * count > images:
             raise ArgumentError(
-                f"{count} pairs need {2 * count} {part} images, {dataset.name} has {images}: "
+                f"{count} pairs need {2 * count} {part} images, {dataset.images.title} has {images}: "
                 f"choose `{name}` of at most {images // 2}"
             )
 

@@ -82,9 +82,8 @@ def load_dataset(spec: str = "auto", *, data_dir: Path | None = None) -> Dataset
     Returns a Dataset with pools `train` and `test`, whose images are uint8 [N,side,side] with labels uint8 [N].
     Raises DataError, in one line, if the images are missing or cannot be used.
     """
+    check_spec(spec)
     name, colon, rest = spec.partition(":")
-    if name not in SPECS or (colon and name not in {"glyphs", "idx"}):
-        raise DataError(_unknown(spec))
     if name == "idx":
         return _load_idx(rest)
     if name == "glyphs":
@@ -101,6 +100,15 @@ def load_dataset(spec: str = "auto", *, data_dir: Path | None = None) -> Dataset
         f"expected full MNIST in {cache_folder()}, got none: run `pairnet data fetch mnist`, "
         "set PAIRNET_DATA or `data_dir` to a folder with its four IDX files, or use the data set mnist5k"
     )
+
+
+def check_spec(spec: str) -> None:
+    """DataError unless `spec` has the form of a source; nothing is read."""
+    name, colon, rest = spec.partition(":")
+    if name not in SPECS or (colon and name not in {"glyphs", "idx"}):
+        raise DataError(_unknown(spec))
+    if name == "glyphs" and colon:
+        _glyphs(rest)
 
 
 def describe(dataset: Dataset) -> str:
@@ -191,8 +199,8 @@ def _load_mnist5k() -> Dataset:
     return dataset
 
 
-def _load_glyphs(numbers: str) -> Dataset:
-    """Training images from the start of the stream, test images from GLYPHS_TEST_START."""
+def _glyphs(numbers: str) -> tuple[int, int]:
+    """The size and the seed in SIZE[:SEED]."""
     size, colon, seed = numbers.partition(":")
     seed = seed if colon else "0"
     numeric = all(number.isdecimal() and len(number) <= 19 for number in (size, seed))
@@ -201,8 +209,14 @@ def _load_glyphs(numbers: str) -> Dataset:
             f"expected {SPECS['glyphs']} with SIZE in 2..{GLYPHS_LIMIT} and SEED in 0..2**63-1, "
             f"got glyphs:{numbers[:99]}"
         )
-    train = Glyphs(start=0, count=int(size), seed=int(seed))
-    test = Glyphs(start=GLYPHS_TEST_START, count=min(int(size), GLYPHS_TEST), seed=int(seed))
+    return int(size), int(seed)
+
+
+def _load_glyphs(numbers: str) -> Dataset:
+    """Training images from the start of the stream, test images from GLYPHS_TEST_START."""
+    size, seed = _glyphs(numbers)
+    train = Glyphs(start=0, count=size, seed=seed)
+    test = Glyphs(start=GLYPHS_TEST_START, count=min(size, GLYPHS_TEST), seed=seed)
     return _dataset("glyphs", train, test, 10, f"procedural digits, seed {seed}", f"glyphs:{size}:{seed}")
 
 

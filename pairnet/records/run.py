@@ -3,6 +3,7 @@
 import hashlib
 import json
 import operator
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property, lru_cache
 from typing import Annotated, Any
@@ -55,6 +56,11 @@ class Images:
     origin: Text = field(compare=False)  # for people
     checksum: Name  # SHA-256 of both pools
     classes: Annotated[int, Meta(ge=2, le=256)] = field(compare=False)
+
+    @property
+    def title(self) -> str:
+        """What messages call them: the name, and of glyphs also their number and a seed, as `load_dataset` takes it."""
+        return self.source.removesuffix(":0") if self.name == "glyphs" else self.name
 
     def are_called(self, data: str) -> bool:
         """Whether `data` names these images: by the name of their source, or as it is given to `load_dataset`."""
@@ -257,6 +263,14 @@ def _check_length(what: str, text: str) -> None:
     """ArgumentError for a text that a record could not hold."""
     if len(text) > LONGEST_TEXT:
         raise ArgumentError(f"expected `{what}` of at most {LONGEST_TEXT:,} characters, got {len(text):,}: shorten it")
+
+
+def names_of(images: Sequence[Images]) -> list[str]:
+    """What to call images so that different ones differ: by the name where it is enough, then as they are loaded."""
+    for names in ([each.name for each in images], [each.title for each in images], [each.source for each in images]):
+        if len(set(zip(names, images, strict=True))) == len(set(names)):
+            return names
+    return [f"{each.title} (SHA-256 {each.checksum[:8]})" for each in images]
 
 
 def name_of(run: Run) -> str:

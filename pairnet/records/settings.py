@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pairnet.errors import RecordError
 from pairnet.models.variants import VARIANTS, with_epochs
 from pairnet.records.record import RunRecord
-from pairnet.records.run import Run, nameless
+from pairnet.records.run import Images, Run, nameless, names_of
 from pairnet.wording import counted
 
 
@@ -67,26 +67,31 @@ def largest(settings: dict[Run, list[RunRecord]], *, label: str = "") -> Run:
     return max(reversed(settings), key=rank)
 
 
-def describe(settings: Sequence[Run]) -> list[str]:
-    """One line for each setting: "25 epochs, 1,000 pairs of mnist5k"; more where that does not tell them apart."""
-    lines = [_describe(setting) for setting in settings]
+def describe(settings: Sequence[Run], *, among: Sequence[Images] = ()) -> list[str]:
+    """One line for each setting: "25 epochs, 1,000 pairs of mnist5k"; more where that does not tell them apart.
+
+    among: images whose names are to differ from those of other images here.
+    """
+    called = names_of([*(setting.images for setting in settings), *among])[: len(settings)]
+    lines = [_describe(setting, name) for setting, name in zip(settings, called, strict=True)]
     for line in {line for line in lines if lines.count(line) > 1}:
         same = [number for number, other in enumerate(lines) if other == line]
-        facts = [_facts(settings[number]) for number in same]
+        facts = [facts_of(settings[number]) for number in same]
         for number, own in zip(same, facts, strict=True):
             unlike = [f"{key} {value}" for key, value in own.items() if any(other[key] != value for other in facts)]
             lines[number] = f"{line} ({', '.join(unlike)})"
     return lines
 
 
-def _describe(setting: Run) -> str:
-    text = f"{counted(setting.recipe.epochs, 'epoch')}, {counted(setting.pairs, 'pair')} of {setting.images.name}"
+def _describe(setting: Run, images: str) -> str:
+    text = f"{counted(setting.recipe.epochs, 'epoch')}, {counted(setting.pairs, 'pair')} of {images}"
     if setting.fold is not None:
         return f"{text} in {setting.folds} folds"
     return text if setting.tested == setting.pairs else f"{text}, {setting.tested:,} for testing"
 
 
-def _facts(setting: Run) -> dict[str, object]:
+def facts_of(setting: Run) -> dict[str, object]:
+    """What tells settings apart whose descriptions are the same."""
     recipe = asdict(setting.recipe)
     structure = setting.variant.structure
     return {**recipe, "structure": structure, "device": setting.device, "checksum": setting.images.checksum[:8]}

@@ -11,7 +11,7 @@ from pairnet.data.sources import Dataset
 from pairnet.models.variants import Variant
 from pairnet.records.calibration import Bin, expected_calibration_error, pooled
 from pairnet.records.record import RunRecord
-from pairnet.records.run import nameless
+from pairnet.records.run import nameless, names_of
 from pairnet.reporting.effects import SQUARE, Effect, Family, families
 from pairnet.reporting.equivalence import LEVEL, MARGIN
 from pairnet.reporting.figures.history import ENOUGH
@@ -229,7 +229,7 @@ def _trained_on(selection: Selection) -> str:
     """ "1,000 pairs of mnist", or "50, 100 or 200 pairs of mnist or glyphs" where rows differ."""
     runs = [records[0].run for _, records in selection.labelled]
     pairs = [f"{number:,}" for number in sorted({run.pairs for run in runs})]
-    names = list(dict.fromkeys(run.images.name for run in runs))
+    names = list(dict.fromkeys(names_of([run.images for run in runs])))
     return f"{_listed(pairs, 'or')} pairs of {_listed(names, 'or')}"
 
 

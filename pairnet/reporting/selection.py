@@ -9,8 +9,8 @@ from typing import Literal
 from pairnet.errors import ArgumentError, RecordError
 from pairnet.models.variants import with_epochs
 from pairnet.records.record import RunRecord
-from pairnet.records.run import Images, Run, nameless
-from pairnet.records.settings import by_setting, describe
+from pairnet.records.run import Images, Run, nameless, names_of
+from pairnet.records.settings import by_setting, describe, facts_of
 from pairnet.reporting.summaries import finished_draws
 from pairnet.study.plan import Row, Study, first_run
 from pairnet.study.tables import NAMES, studies
@@ -39,6 +39,7 @@ class Selection:
     pairs: int
     device: str
     epochs: int | None  # of every row of the paper's tables; None: each row's own
+    taken: tuple[str, ...]  # one line for each kind of run that is shown
     left_out: tuple[str, ...]  # one line for each kind of run that does not belong here
     folder: Path  # of the records, for the commands that repeat them
 
@@ -132,14 +133,17 @@ def choose(
         pairs=context.pairs,
         device=context.device,
         epochs=length,
+        taken=(),
         left_out=(),
         folder=folder,
     )
-    shown = {record.fingerprint for record in selection.records}
+    shown = selection.records
     if not shown:
         raise RecordError("expected finished draws of one setting, got none: run `pairnet reproduce` to its first draw")
-    left = [record for record in (every or records) if record.fingerprint not in shown]
-    return replace(selection, left_out=tuple(_describe(left)))
+    fingerprints = {record.fingerprint for record in shown}
+    left = [record for record in (every or records) if record.fingerprint not in fingerprints]
+    among = list(dict.fromkeys(record.run.images for record in [*shown, *left]))
+    return replace(selection, taken=tuple(_lines(shown, (), among)), left_out=tuple(_lines(left, shown, among)))
 
 
 def distinct(own: Sequence[Study]) -> list[Study]:
@@ -283,19 +287,39 @@ def _labelled(records: Sequence[RunRecord], taken: Set[str]) -> dict[str, list[R
     return found
 
 
-def _describe(records: Sequence[RunRecord]) -> Iterator[str]:
-    """What is left out: number of runs of each setting, rows of one setting together."""
-    groups: dict[Hashable, list[RunRecord]] = {}
+def _lines(records: Sequence[RunRecord], shown: Sequence[RunRecord], among: Sequence[Images]) -> Iterator[str]:
+    """Numbers of runs by what is said of them: rows of one setting together, and what distinguishes them from `shown`.
+
+    among: the images of all records, whose names are to differ.
+    """
+    names = dict(zip(among, names_of(among), strict=True))
+    like: dict[Hashable, dict[Run, None]] = {}
+    for record in shown:
+        like.setdefault((record.run.name, _words(record.run, names)), {})[record.run.setting] = None
+    groups: dict[tuple[str, str], list[RunRecord]] = {}
     for record in records:
-        run = record.run
-        groups.setdefault((run.images.name, run.pairs_drawn, run.device, run.recipe.epochs), []).append(record)
-    for found in groups.values():
-        first = found[0].run
+        words = _words(record.run, names)
+        difference = _difference(record.run.setting, list(like.get((record.run.name, words), ())))
+        groups.setdefault((words, difference), []).append(record)
+    for (words, difference), found in groups.items():
         labels = list(dict.fromkeys(record.run.name for record in found))
         named = ", ".join(labels[:3]) + (f" and {len(labels) - 3} more rows" if len(labels) > 3 else "")
-        how = "" if first.fold is None else f" in {first.folds} folds"
-        tested = "" if first.fold is not None or first.tested == first.pairs else f", {first.tested:,} for testing"
-        yield (
-            f"{counted(len(found), 'run')} of {named}: {counted(first.recipe.epochs, 'epoch')}, {first.pairs:,} pairs "
-            f"of {first.images.name}{tested}{how}, on {first.device}"
-        )
+        yield f"{counted(len(found), 'run')} of {named}: {words}{difference}"
+
+
+def _words(run: Run, names: Mapping[Images, str]) -> str:
+    """What is said of a setting: "25 epochs, 1,000 pairs of mnist, on cpu"."""
+    how = "" if run.fold is None else f" in {run.folds} folds"
+    tested = "" if run.fold is not None or run.tested == run.pairs else f", {run.tested:,} for testing"
+    trained = f"{counted(run.recipe.epochs, 'epoch')}, {counted(run.pairs, 'pair')} of {names[run.images]}"
+    return f"{trained}{tested}{how}, on {run.device}"
+
+
+def _difference(setting: Run, shown: Sequence[Run]) -> str:
+    """What distinguishes a setting from those that are shown in the same words."""
+    if setting in shown:
+        return ", draws that are not finished"
+    if not shown:
+        return ""
+    own, other = facts_of(setting), facts_of(shown[0])
+    return f" ({', '.join(f'{key} {value}' for key, value in own.items() if other[key] != value)})"

@@ -165,7 +165,7 @@ def _load_images(records: Sequence[RunRecord], data_dir: Path | None) -> Mapping
         if found.checksum != images.checksum:
             remedy = "choose their folder with `data_dir`" if source == "mnist" else f"{source} was something else then"
             raise DataError(
-                f"{name_of(record.run)}: expected the images it was trained on, {images.name}, "
+                f"{name_of(record.run)}: expected the images it was trained on, {images.title}, "
                 f"SHA-256 {images.checksum[:12]}, got {found.origin}, SHA-256 {found.checksum[:12]}: {remedy}"
             )
     return datasets

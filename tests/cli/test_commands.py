@@ -71,7 +71,20 @@ def test_train_evaluate_and_train_again(pairnet):
     status, out, err = pairnet(*command)
     assert status == 0
     assert "holds this run already; --force" in err
-    assert f"test accuracy {record['accuracy']:.4f}" in out
+    assert out == f"conv_1: test accuracy {record['accuracy']:.4f}, {record['folder']} holds this run already\n"
+    assert f"pairnet export --run {record['folder']}" in err
+    assert pairnet(*command, "--seed", 1)[0] == 0
+    folders = sorted(map(str, Path("kept").iterdir()))
+    status, out, _ = pairnet("evaluate", *folders)
+    assert (status, [line.partition(":")[0] for line in out.splitlines()]) == (0, folders)
+    status, out, _ = pairnet("evaluate", *folders, "--json")
+    assert [each["run"] for each in json.loads(out)] == folders
+
+
+def test_pairs_that_do_not_fit_are_refused_before_anything_is_said_about_them(pairnet):
+    status, out, err = pairnet("train", "conv_1", "--data", "glyphs:3000", "--pairs", 5000)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "glyphs:3000 has 3000: choose --pairs of at most 1500" in err
 
 
 def test_reproduce_prints_the_table_and_writes_the_report(pairnet, tmp_path):

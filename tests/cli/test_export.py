@@ -71,12 +71,12 @@ def test_data_selects_runs_on_these_images_and_trains_only_if_asked(runs, comman
     other = ("--data", "glyphs:400", "--output", "g.onnx")
     status, out, err = command_line(*EXPORT, *other)
     assert (status, out, err.count("\n"), len(list(runs.iterdir()))) == (2, "", 1, 3)
-    assert "expected a run of conv_1 on glyphs in runs, got 3 other runs; the newest is on other images" in err
+    assert "expected a run of conv_1 on glyphs:400 in runs, got 3 other runs; the newest is on other images" in err
     assert "1 epoch on 100 pairs of mnist5k, seed 1" in err
     assert "choose it with --run, or train another one with --train" in err
     assert command_line("train", "conv_1", "--data", "glyphs:400", "--epochs", "1")[0] == 0
     status, _, err = command_line(*EXPORT, *other)
-    assert (status, "1 epoch on" in err, "of glyphs, seed 0" in err) == (0, True, True)
+    assert (status, "1 epoch on" in err, "of glyphs:400, seed 0" in err) == (0, True, True)
     assert command_line(*EXPORT, "--data", "mnist5k")[0] == 0
     assert exported_seed("conv_1.onnx") == 1
 
@@ -155,7 +155,13 @@ def test_all_exports_the_newest_of_each_variant_and_refuses_before_the_first(
         (["--model", "fc_1", "--split"], "one encoder for both images"),
         (["--model", "no_w_net", "--split"], "one encoder for both images"),
         (["--model", "fc_1", "--output", "there.onnx"], "there.onnx, which exists: replace it with"),
-        ([], "expected one of --model, --run and --all"),
+        ([], "expected one of --model, --run and --all, got none: name a variant with --model"),
+        (["--model", "fc_1", "--all"], "got --model and --all: leave out the others"),
+        (["--run", "a-1", "a-2", "a-3"], "expected one folder with --run, got 3, a-1 and a-2, a-3: name one"),
+        (["fc_1"], "expected options only, got fc_1: name a variant with --model"),
+        (["--run", "nowhere", "--file", "my.toml"], "expected --model with --file, got none"),
+        (["--model", "fc_1", "--max-changed", "2"], "expected --precision fp16 or int8 with --max-changed, got fp32"),
+        (["--model", "fc_1", "--max-drop", "0.5"], "expected --precision fp16 or int8 with --max-drop, got fp32"),
         (["--model", "final_modl"], "did you mean final_model"),
         (["--run", "nowhere"], "nowhere is not a saved run"),
         (["--run", "nowhere", "--train"], "expected --model or --all with --train, got --run"),

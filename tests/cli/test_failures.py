@@ -238,7 +238,7 @@ def test_an_error_that_an_interruption_caused_is_one(command_line, monkeypatch):
         try:
             raise KeyboardInterrupt
         except KeyboardInterrupt:
-            raise ImportError("import numpy failed")  # as an extension module does
+            raise ImportError("import numpy failed") from None  # as an extension module does
 
     monkeypatch.setattr("pairnet.data.sources.available", interrupted)
     assert command_line("data", "list") == (130, "", "")

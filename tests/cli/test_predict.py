@@ -109,6 +109,10 @@ def test_nothing_is_cropped_at_80_columns(command_line, pictures, models, monkey
         ([], "expected either pictures or --test, got neither"),
         (["none.onnx", "3.png", "7.png"], "none.onnx"),
         (["3.png", "none.onnx"], "none.onnx: expected a picture"),
+        (
+            ["3.png", "7.png", "--data", "mnist5k"],
+            "expected --data with --test only, got it with pictures: leave it out",
+        ),
     ],
 )
 def test_the_model_comes_first_and_may_be_left_out(command_line, pictures, arguments, message):

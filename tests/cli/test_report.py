@@ -6,7 +6,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from reporting.studies import rows
+from reporting.studies import MNIST, rows
 from reporting.test_effects import planted
 
 from pairnet.data.pairs import draw_pairs
@@ -78,7 +78,42 @@ def test_another_setting_is_chosen(pairnet, tmp_path):
     assert summary["left_out"][0].startswith("4 runs of conv_")
     assert (tmp_path / "other" / "mine.html").exists()
     status, _, err = pairnet("report", "--pairs", 77)
-    assert (status, "expected runs that were selected, got none: runs has 2 epochs, 60 pairs" in err) == (2, True)
+    assert (status, "expected runs with --pairs 77, got none: runs has 2 epochs, 60 pairs" in err) == (2, True)
+
+
+def test_what_is_in_a_report_comes_first_and_what_is_left_out_differs_from_it(command_line, tmp_path):
+    (tmp_path / "runs").mkdir()
+    few, many = (
+        replace(MNIST, name="glyphs", source=f"glyphs:{size}:0", checksum=f"{size}" * 16) for size in (2000, 3000)
+    )
+    for each in [
+        *rows("3", {"w_net": (0.87, 0.88, 0.89), "a_net": (0.9,)}, images=many),
+        *rows("3", {"w_net": (0.6, 0.7)}, images=few),
+    ]:
+        append(tmp_path / "runs", each)
+    status, _, err = command_line("report", "--data", "glyphs:3000")
+    lines = [line for line in err.splitlines() if "the report: " in line]
+    assert status == 0
+    assert lines == [
+        "in the report: 4 runs of w_net, a_net: 25 epochs, 1,000 pairs of glyphs:3000, on cpu",
+        "left out of the report: 2 runs of w_net: 25 epochs, 1,000 pairs of glyphs:2000, on cpu",
+    ]
+    listed = command_line("runs")[1]
+    assert "glyphs:2000" in listed
+    assert "glyphs:3000" in listed
+
+
+@pytest.mark.parametrize(
+    "command", [("report",), ("runs",), ("runs", "compare", "w_net", "a_net"), ("runs", "delete"), ("calibration", "x")]
+)
+@pytest.mark.parametrize("data", ["nosuch", "glyph:2000", "glyphs:many"])
+def test_data_that_names_no_source_is_refused_as_by_train(command_line, tmp_path, command, data):
+    (tmp_path / "runs").mkdir()
+    for each in rows("3", {"w_net": (0.87, 0.88)}):
+        append(tmp_path / "runs", each)
+    refused = command_line(*command, "--data", data)
+    assert refused == command_line("train", "w_net", "--data", data)
+    assert (refused[0], data in refused[2]) == (2, True)
 
 
 def test_images_that_are_gone_are_a_note_and_no_error(command_line, tmp_path):

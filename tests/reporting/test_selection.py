@@ -47,7 +47,10 @@ def test_cross_validated_and_tested_runs_of_one_network_are_different_rows():
     ("changes", "line"),
     [
         ({"images": replace(MNIST, name="glyphs", checksum="e" * 64)}, "25 epochs, 1,000 pairs of glyphs, on cpu"),
-        ({"images": replace(MNIST, checksum="e" * 64)}, "25 epochs, 1,000 pairs of mnist, on cpu"),
+        (
+            {"images": replace(MNIST, checksum="e" * 64)},
+            "25 epochs, 1,000 pairs of mnist (SHA-256 eeeeeeee), on cpu",
+        ),
         ({"pairs": 500}, "25 epochs, 500 pairs of mnist, 1,000 for testing, on cpu"),
         ({"test_pairs": 400}, "25 epochs, 1,000 pairs of mnist, 400 for testing, on cpu"),
         ({"device": "cuda"}, "1,000 pairs of mnist, on cuda"),
