@@ -7,7 +7,7 @@ from importlib import metadata
 from importlib.util import find_spec
 
 from pairnet.cli.common import DataDir, Json, interrupted
-from pairnet.cli.output import print_json, print_line
+from pairnet.cli.output import print_json, print_wrapped
 from pairnet.errors import InstallationError, PairnetError, one_line
 from pairnet.extras import EXTRAS
 
@@ -49,9 +49,9 @@ def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
         print_json([dict(zip(keys, (group, *each), strict=True)) for group, found in groups.items() for each in found])
         return
     for group, found in groups.items():
-        print_line(group)
+        print_wrapped(group, indent=2)
         for name, ready, text in found:
-            print_line(f"  {'ok' if ready else '--'}  {f'{name:<9} ' if name else ''}{text}")
+            print_wrapped(f"  {'ok' if ready else '--'}  {f'{name:<9} ' if name else ''}{text}", indent=6)
 
 
 def _found(name: str, probe: Callable[[], list[Finding]]) -> list[Finding]:

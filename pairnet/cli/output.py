@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 if TYPE_CHECKING:  # rich is slow to import, and `pairnet --help` does without it
     from rich.console import Console
-    from rich.table import Column, Table
+    from rich.table import Column
+
+    from pairnet.reporting.tables import FittingTable
 
 WIDTH = 120
 """Columns of output that does not go to a terminal."""
@@ -66,7 +67,7 @@ def plain_table(
     caption: str | None = None,
     names: int = 1,
     least: Sequence[str] = (),
-) -> "Table":
+) -> "FittingTable":
     """A table without a frame. In a narrow terminal it leaves out columns, those with the headings `least` first.
 
     The first `names` columns say what a row is about; they stay. Words that are longer than a column named by a string
@@ -103,11 +104,34 @@ def print_text(text: str) -> None:
 
 def note(text: str) -> None:
     """Prints one line for the user on stderr, where it does not mix with results; a terminal gets it wrapped."""
-    line = printable(text)
-    if sys.stderr.isatty():
-        width = shutil.get_terminal_size().columns
-        line = textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-    sys.stderr.write(f"{line}\n")
+    sys.stderr.write(f"{_wrapped(printable(text), sys.stderr, indent=2)}\n")
+
+
+def print_wrapped(text: str, *, indent: int) -> None:
+    """Prints one line of the result; a terminal gets it wrapped, with so many spaces before all but the first line."""
+    sys.stdout.write(f"{_wrapped(printable(text), sys.stdout, indent=indent)}\n")
+
+
+def _wrapped(line: str, stream: TextIO, *, indent: int) -> str:
+    """`line`, wrapped by words if `stream` is a terminal or COLUMNS says how wide it is, as `console` does it."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns):
+        width = int(columns)
+    elif stream.isatty():
+        width = os.get_terminal_size(stream.fileno()).columns or WIDTH
+    else:
+        return line
+    if len(line) <= width:
+        return line
+    start = line[: len(line) - len(line.lstrip())]
+    return textwrap.fill(
+        line.lstrip(),
+        max(width, indent + 1),
+        initial_indent=start,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def print_json(value: object) -> None:

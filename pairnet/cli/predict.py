@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pairnet.serving.predictor import Predictor
 
 DRAWN = 8
-"""Number of pairs or images that are drawn in the terminal; of further ones there is a line each, or a count."""
+"""Number of pairs or images that are drawn in the terminal; further ones have their names, or are counted."""
 UNSURE = 0.1
 """An answer whose probability is no further than this from 0.5 is called unsure."""
 FULL_SIZE = 100
@@ -30,6 +30,11 @@ FULL_SIZE = 100
 
 HALF_SIZE = 54
 """Columns in which two images have room at half size. In a narrower terminal there are only their names."""
+
+OTHER_COLUMNS = 24
+"""Columns of a terminal that a table takes apart from its images: frames, a sign, the probability."""
+
+NO_ROOM = f"no room here for the drawings: they need {HALF_SIZE} columns"
 
 Row = dict[str, Any]
 """One pair with its answer, or one image of a ranking, as CSV has it."""
@@ -237,21 +242,38 @@ def _print_csv(rows: Sequence[Row]) -> None:
 
 def _show_answers(rows: Sequence[Row], pairs: "NDArray[np.uint8]") -> None:
     from rich.table import Table
+    from rich.text import Text
 
-    output = console()
-    table = Table("first", "", "second", "P(first ≤ second)")
-    for row, (first, second) in zip(rows[:DRAWN], pairs, strict=False):
-        left = _drawn(row["first"], row.get("first_digit"), first, output)
-        right = _drawn(row["second"], row.get("second_digit"), second, output)
-        table.add_row(left, _sign(row), right, f"{row['probability']:.4f}" + ("\nunsure" if row["unsure"] else ""))
-    output.print(table)
-    for row in rows[DRAWN : 4 * DRAWN]:
-        unsure = ", unsure" if row["unsure"] else ""
-        answer = f"{printable(row['first'])} {_sign(row)} {printable(row['second'])}"
-        output.print(f"{answer}: {row['probability']:.4f}{unsure}")
-    if len(rows) > 4 * DRAWN:
+    output, shown = console(), rows[: 4 * DRAWN]
+    called = _called([row[key] for row in shown for key in ("first", "second")], (output.width - OTHER_COLUMNS) // 2)
+    names = list(zip(called[::2], called[1::2], strict=True))
+    answers = [f"{row['probability']:.4f}{', unsure' * row['unsure']}" for row in shown]
+    if output.width < HALF_SIZE:
+        for row, answer in zip(shown, answers, strict=True):
+            first, second = (
+                printable(row[key]) + (f", a {row[digit]}" if digit in row else "")
+                for key, digit in (("first", "first_digit"), ("second", "second_digit"))
+            )
+            output.print(Text(f"{first}\n  {_sign(row)} {second}\n  {answer}", overflow="fold"))
+        output.print(NO_ROOM)
+    else:
+        table = Table("first", "", "second", "P(first ≤ second)")
+        for number, (row, (first, second), answer) in enumerate(zip(shown, names, answers, strict=True)):
+            images = pairs[number] if number < DRAWN else (None, None)
+            left = _drawn(first, row.get("first_digit"), images[0], output)
+            right = _drawn(second, row.get("second_digit"), images[1], output)
+            table.add_row(left, _sign(row), right, answer.replace(", ", "\n"))
+        output.print(table)
+    if len(rows) > len(shown):
         less = sum(row["equal_or_less"] for row in rows)
-        output.print(f"and {len(rows) - 4 * DRAWN:,} more, all with --csv; {less:,} of {len(rows):,} are ≤")
+        output.print(f"and {len(rows) - len(shown):,} more, all with --csv; {less:,} of {len(rows):,} are ≤")
+
+
+def _called(names: Sequence[str], room: int) -> list[str]:
+    """The names of files, without their folders where that makes them fit into so many columns and differ as before."""
+    short = [Path(name).name for name in names]
+    fits = max(map(len, short)) <= room and len(set(short)) == len(set(names))
+    return [printable(name) for name in (short if fits and max(map(len, names)) > room else names)]
 
 
 def _sign(row: Row) -> str:
@@ -260,30 +282,33 @@ def _sign(row: Row) -> str:
 
 def _show_ranking(rows: Sequence[Row], images: "NDArray[np.uint8]") -> None:
     from rich.table import Table
+    from rich.text import Text
 
     output = console()
-    table = Table(
-        "place",
-        "image",
-        "score",
-        caption="score: mean probability that the digit is less than the others",
-        caption_justify="left",
-    )
-    for place, (row, pixels) in enumerate(zip(rows[:DRAWN], images, strict=False), start=1):
-        table.add_row(str(place), _drawn(row["image"], row.get("digit"), pixels, output), f"{100 * row['score']:.1f} %")
+    scores = [f"{100 * row['score']:.1f} %" for row in rows]
+    legend = "score: mean probability that the digit is less than the others"
+    if output.width < HALF_SIZE:
+        for place, (row, score) in enumerate(zip(rows, scores, strict=True), start=1):
+            digit = f"  a {row['digit']}" if "digit" in row else ""
+            output.print(Text(f"{place:>4}  {printable(row['image'])}\n      {score}{digit}", overflow="fold"))
+        output.print(f"{legend}\n{NO_ROOM}")
+        return
+    table = Table("place", "image", "score", caption=legend, caption_justify="left")
+    called = _called([row["image"] for row in rows], output.width - OTHER_COLUMNS)
+    for place, (row, name, score) in enumerate(zip(rows, called, scores, strict=True), start=1):
+        pixels = images[place - 1] if place <= DRAWN else None
+        table.add_row(str(place), _drawn(name, row.get("digit"), pixels, output), score)
     output.print(table)
-    for place, row in enumerate(rows[DRAWN:], start=DRAWN + 1):
-        output.print(f"{place:>4}  {printable(row['image'])}  {100 * row['score']:.1f} %")
 
 
-def _drawn(name: str, digit: int | None, pixels: "NDArray[np.uint8]", output: "Console") -> "Text":
-    """Name, digit and picture of an image; at half size in a narrow terminal, and without picture in a narrower one."""
+def _drawn(name: str, digit: int | None, pixels: "NDArray[np.uint8] | None", output: "Console") -> "Text":
+    """Name, digit and picture of an image, if it has one; the picture at half size in a narrow terminal."""
     from rich.text import Text
 
     from pairnet.cli.drawing import drawn
 
     known = "" if digit is None else f"\na {digit}"
-    if output.width < HALF_SIZE:
-        return Text(f"{printable(name)}{known}", overflow="fold")
-    picture = drawn(pixels, colour=output.is_terminal, half=output.width < FULL_SIZE)
-    return Text(f"{printable(name)}{known}\n", overflow="fold").append_text(picture)
+    text = Text(f"{name}{known}", overflow="fold")
+    if pixels is None:
+        return text
+    return text.append("\n").append_text(drawn(pixels, colour=output.is_terminal, half=output.width < FULL_SIZE))

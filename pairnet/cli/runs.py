@@ -16,6 +16,7 @@ from pairnet.wording import counted
 if TYPE_CHECKING:
     from pairnet.records.record import FailedRun, RunRecord
     from pairnet.records.run import Run
+    from pairnet.reporting.tables import FittingTable
 
 AnyRow = Annotated[
     str | None, typer.Option("--row", help="Only runs of this row, or of this variant if no row has that name.")
@@ -69,7 +70,7 @@ def list_runs(
         table.add_column("data")
         for heading in ("pairs", "epochs", "draw", "fold", "accuracy"):
             table.add_column(heading, justify="right", no_wrap=True)
-        table.add_column("network", overflow="fold")
+        table.add_column("network", no_wrap=True)
         for each, called in zip(rows, images, strict=True):
             numbers = ("" if each[key] is None else f"{each[key]:,}" for key in ("pairs", "epochs", "draw", "fold"))
             network = "\n".join(printable(Path(folder).name) for folder in each["folders"])
@@ -83,11 +84,32 @@ def list_runs(
             incomplete += len({record.run.draw for record in grouped}) - len(accuracies)
             shown = accuracy_text(*mean_and_std(accuracies)) if accuracies else ""
             table.add_row(printable(label), printable(setting), str(len(accuracies)), shown)
-    console().print(table)
+    output = console()
+    if long and not table.fits(output.width):
+        table = _narrow(records, rows, title)
+    output.print(table)
     if incomplete:
         note(f"left out: {counted(incomplete, 'draw')} whose cross-validation is not finished")
     for failed in everything.failures.values():
         note(f"failed: {_failed(failed)} (fingerprint {failed.fingerprint})")
+
+
+def _narrow(records: "Sequence[RunRecord]", rows: Sequence[dict[str, Any]], title: str) -> "FittingTable":
+    """The same runs with what tells them apart below their names, and the names of their folders whole."""
+    from pairnet.records.run import name_of
+    from pairnet.records.settings import by_setting, describe
+
+    settings = list(by_setting(records))
+    described = dict(zip(settings, describe(settings), strict=True))
+    table = plain_table("run", title=title)
+    table.add_column("accuracy", justify="right", no_wrap=True)
+    for record, each in zip(records, rows, strict=True):
+        lines = [name_of(record.run)]
+        if len(settings) > 1:
+            lines.append(described[record.run.setting])
+        lines += [Path(folder).name for folder in each["folders"]]
+        table.add_row("\n".join(map(printable, lines)), f"{each['accuracy']:.4f}")
+    return table
 
 
 def compare_runs(

@@ -25,30 +25,44 @@ class FittingTable(Table):
     """Number of columns at the left that say what a row is about; they always stay."""
 
     least: Sequence[str] = ()
-    """Headings of the columns that are left out first, in this order. The others follow, from the right."""
+    """Headings of the columns that are left out first, after those that are empty, in this order. The others follow,
+    from the right."""
+
+    def fits(self, width: int) -> bool:
+        """Whether no column with a text is left out in so many columns of a terminal."""
+        columns, kept = self._fitted(width)
+        return all(at in kept or _is_empty(column) for at, column in enumerate(columns))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The parts of the table, for rich."""
+        columns, kept = self._fitted(options.max_width)
+        fitted = copy.copy(self)
+        fitted.columns = [columns[at] for at in kept]
+        if self.min_width is not None:
+            fitted.min_width = min(self.min_width, options.max_width)
+        left_out = [str(column.header) for at, column in enumerate(columns) if at not in kept and not _is_empty(column)]
+        if missing := ", ".join(filter(None, left_out)):
+            fitted.caption = f"{self.caption or ''}\nno room here for: {missing}".strip()
+        yield from Table.__rich_console__(fitted, console, options)
+
+    def _fitted(self, width: int) -> tuple[list[Column], list[int]]:
+        """Copies of all columns, those of names as wide as they have to be, and the numbers of those with room."""
         columns = [copy.copy(column) for column in self.columns]
-        room = options.max_width / self.names
+        room = width / self.names
         for column in columns[: self.names]:
             column.overflow = "fold"
             column.no_wrap = _longest(column) <= LONG * room
             if not column.no_wrap:
                 column.min_width = min(max(_word(column), int(SHORT * room)), int(LONG * room))
         ranks = {heading: rank for rank, heading in enumerate(self.least)}
-        others = range(self.names, len(columns))
-        order = sorted(others, key=lambda at: (ranks.get(str(columns[at].header), len(ranks)), -at))
+        order = sorted(
+            range(self.names, len(columns)),
+            key=lambda at: (not _is_empty(columns[at]), ranks.get(str(columns[at].header), len(ranks)), -at),
+        )
         kept = list(range(len(columns)))
-        while order and _needed([columns[at] for at in kept], self.padding) > options.max_width:
+        while order and _needed([columns[at] for at in kept], self.padding) > width:
             kept.remove(order.pop(0))
-        fitted = copy.copy(self)
-        fitted.columns = [columns[at] for at in kept]
-        if self.min_width is not None:
-            fitted.min_width = min(self.min_width, options.max_width)
-        if missing := ", ".join(str(columns[at].header) for at in others if at not in kept and columns[at].header):
-            fitted.caption = f"{self.caption or ''}\nno room here for: {missing}".strip()
-        yield from Table.__rich_console__(fitted, console, options)
+        return columns, kept
 
 
 def _needed(columns: Sequence[Column], padding: tuple[int, int, int, int]) -> int:
@@ -64,6 +78,12 @@ def _least(column: Column) -> int:
     if column.min_width is not None:
         return column.min_width
     return min(_word(column), FOLDED) if column.overflow == "fold" else _word(column)
+
+
+def _is_empty(column: Column) -> bool:
+    """Whether a column says nothing about any row."""
+    cells = list(column.cells)
+    return bool(cells) and not any(str(cell).strip() for cell in cells)
 
 
 def _word(column: Column) -> int:

@@ -286,8 +286,8 @@ def test_runs_lists_the_records_of_studies_and_of_saved_networks(pairnet, tmp_pa
     assert (status, [row["row"] for row in rows]) == (0, ["[red]row", "saved"])
     assert rows[1]["folders"] == ["runs/saved"]
     assert rows[0] == {
-        "row": "[red]row", "variant": "fc_1", "data": "mnist5k", "pairs": 1000, "test_pairs": 1000, "epochs": 2,
-        "draw": 0, "fold": None, "accuracy": 0.7, "folders": [],
+        "row": "[red]row", "variant": "fc_1", "data": "mnist5k", "source": "mnist5k", "pairs": 1000,
+        "test_pairs": 1000, "epochs": 2, "draw": 0, "fold": None, "accuracy": 0.7, "folders": [],
     }  # fmt: skip
     status, out, _ = pairnet("runs")
     assert status == 0

@@ -79,6 +79,35 @@ def test_names_are_whole_in_a_narrow_terminal(command_line, folder, monkeypatch,
 
 
 @pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("folds", [False, True])
+def test_each_run_has_a_name_of_its_own_in_a_narrow_terminal(command_line, folder, monkeypatch, width, folds):
+    saved = folder / "runs" / "order_net_fast-0123abcd"
+    saved.mkdir()
+    (saved / "record.json").write_text(record(9, label="order_net_fast").to_json())
+    for fold in range(4) if folds else ():
+        append(folder / "runs", record(5, label="a_net", fold=fold))
+    monkeypatch.setenv("COLUMNS", str(width))
+    status, out, _ = command_line("runs", "--long")
+    assert (status, "…" in out, saved.name in out.split()) == (0, False, True)
+    assert max(map(cell_len, map(str.rstrip, out.splitlines()))) <= width
+    named: list[str] = []  # the text of each row without its accuracy, which stands in its first line
+    for line in out[out.rindex("─") + 1 :].splitlines():
+        name, count = re.subn(r" 0\.\d{4}\b", "", line)
+        named[len(named) if count else len(named) - 1 :] = [("" if count or not named else named[-1]) + name]
+    assert len(named) > 4
+    assert len({" ".join(name.split()) for name in named}) == len(named)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_doctor_and_notes_are_wrapped_in_a_narrow_terminal(command_line, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    for arguments in (("doctor",), ("train", "nosuch"), ("report", "nowhere")):
+        _, out, err = command_line(*arguments)
+        for line in (out + err).splitlines():
+            assert len(line) <= width or len(line.split()) <= 3, line  # of "ok", a name and one long word
+
+
+@pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", studies())
 def test_the_table_of_each_study(width, name):
     study = studies()[name]

@@ -78,8 +78,9 @@ def test_a_ranking_has_names(command_line, pictures, models, name):
     assert ("digit" in rows[0]) == ("digits" in found) == (name == "final_model")
     out = command_line("predict", models(name), "--rank", *pictures * 4)[1]
     assert all(picture in out for picture in pictures)
-    assert "  9  " in out
-    assert len(re.findall(r"^ +\d+  \S+\.png  \d+\.\d %$", out, re.M)) == len(pictures) * 4 - 8
+    places = re.findall(r"^│ (\d+) +│ \S+\.png +│ +\d+\.\d % +│$", out, re.M)
+    assert places == [str(place) for place in range(1, 4 * len(pictures) + 1)]
+    assert " ".join(out.split()).endswith("less than the others")
 
 
 @pytest.mark.parametrize(("margin", "marked"), [(0.5, True), (-1.0, False)])
@@ -101,6 +102,21 @@ def test_nothing_is_cropped_at_80_columns(command_line, pictures, models, monkey
         text = "".join(character for character in out if character.isalnum() or character in "-.")
         assert "7.png" in text
         assert all(piece in text for piece in ("a-name-that", "80-columns.png"))
+
+
+@pytest.mark.parametrize("rank", [[], ["--rank"]], ids=" ".join)
+@pytest.mark.parametrize("width", [40, 54, 80])
+def test_names_are_whole_in_a_narrow_terminal_and_missing_drawings_are_named(
+    command_line, models, monkeypatch, tmp_path, width, rank
+):
+    assert command_line("data", "pictures", "glyphs:200")[0] == 0
+    three, seven = (str(next(tmp_path.glob(f"pictures/{digit}-*")).relative_to(tmp_path)) for digit in (3, 7))
+    monkeypatch.setenv("COLUMNS", str(width))
+    out = command_line("predict", models("final_model"), three, seven, *rank)[1]
+    assert max(map(len, out.splitlines())) <= width
+    for name in (three, seven):
+        assert any(name in line or name.rpartition("/")[2] in line.split() for line in out.splitlines()), out
+    assert ("no room here for the drawings" in out) == (width == 40)
 
 
 @pytest.mark.parametrize(

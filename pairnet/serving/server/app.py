@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
@@ -77,6 +78,7 @@ class Application:
     """The whole ASGI application: inference takes a short path, everything else goes through FastAPI."""
 
     def __init__(self, service: Service) -> None:
+        self.service = service
         self.infer = Inference(service)
         self.rest = make_app(service, self.infer)
 
@@ -106,7 +108,7 @@ def make_app(service: Service, infer: Inference) -> FastAPI:
     for path in INFER:
         app.router.routes.append(Route(path, infer, methods=["POST"]))
     for kind in (HTTPException, RequestValidationError, RequestError):
-        app.add_exception_handler(kind, _explained)
+        app.add_exception_handler(kind, partial(_explained, service))
     app.add_exception_handler(Exception, partial(_failed, service))
     app.router.redirect_slashes = False  # its redirections lead to http, also behind a proxy that speaks https
     documented = app.openapi
@@ -240,22 +242,25 @@ def _add_decode(app: FastAPI, service: Service) -> None:
         }
 
 
-async def _explained(request: Request, error: Exception) -> Response:
-    """The protocol's form of an error, {"error": ...}, for everything that a route or the router refuses."""
-    if isinstance(error, RequestError):
-        code = {} if error.code is None else {"code": error.code}
-        return JSONResponse({"error": str(error), **code}, STATUSES[error.kind][0])
-    if isinstance(error, HTTPException):
-        path, allowed = request.url.path[:200], (error.headers or {}).get("allow", "another method")
-        texts = {
-            404: f"expected a path of the protocol, got {path!a}: see /docs",
-            405: f"expected {allowed} for this path, got {request.method}",
-        }
-        message = texts.get(error.status_code, str(error.detail))
-        return JSONResponse({"error": message}, error.status_code, headers=dict(error.headers or {}))
-    assert isinstance(error, RequestValidationError)
-    where, name = error.errors()[0]["loc"][:2]
-    return JSONResponse({"error": f"expected a valid parameter {name} in the {where}, got none or another"}, 400)
+async def _explained(service: Service, request: Request, error: Exception) -> Response:
+    """The protocol's form of an error, {"error": ...}, for everything that a route or the router refuses; counted."""
+    headers = Headers(error.headers) if isinstance(error, HTTPException) else Headers()
+    refusal = error if isinstance(error, RequestError) else _refusal(service, request, error, headers)
+    service.count_refusal(refusal, "rest")
+    code = {} if refusal.code is None else {"code": refusal.code}
+    return JSONResponse({"error": str(refusal), **code}, STATUSES[refusal.kind][0], headers=dict(headers))
+
+
+def _refusal(service: Service, request: Request, error: Exception, headers: Headers) -> RequestError:
+    """What a client is told about an error of the router or of FastAPI."""
+    if isinstance(error, HTTPException) and error.status_code == 404:
+        return RequestError(f"expected a path of the protocol, got {request.url.path[:200]!a}: see /docs", "unknown")
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        allowed = headers.get("allow", "another method")
+        return RequestError(f"expected {allowed} for this path, got {request.method}", "method")
+    if isinstance(error, RequestValidationError):  # `model` of /decode: the other parameters are part of a path
+        return RequestError(f"expected ?model=NAME, one of {', '.join(service.models)}, got none", "invalid")
+    return RequestError(str(getattr(error, "detail", error)), "invalid")
 
 
 async def _failed(service: Service, request: Request, error: Exception) -> Response:

@@ -4,11 +4,16 @@ uvicorn has neither for httptools: it limits only the time between two requests,
 """
 
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import httptools
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from pairnet.errors import RequestError
+
+if TYPE_CHECKING:
+    from pairnet.serving.server.app import Application
 
 SLOWEST = 20.0
 """Seconds within which a request, or on a new connection its first byte, must arrive whole, and an answer be read."""
@@ -98,6 +103,7 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answers bytes that are no HTTP with the protocol's form of an error, and closes the connection."""
+        cast("Application", self.app).service.count_refusal(RequestError(msg), "rest")
         content = msgspec.json.encode({"error": msg})
         head = "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
         self.transport.write(f"{head}content-length: {len(content)}\r\n\r\n".encode() + content)

@@ -33,6 +33,7 @@ LARGEST_PICTURE = 32 * 2**20
 STATUSES: Mapping[Refusal, tuple[int, str]] = {
     "invalid": (400, "INVALID_ARGUMENT"),
     "unknown": (404, "NOT_FOUND"),
+    "method": (405, "UNIMPLEMENTED"),
     "gone": (408, "CANCELLED"),
     "large": (413, "RESOURCE_EXHAUSTED"),
     "media": (415, "INVALID_ARGUMENT"),

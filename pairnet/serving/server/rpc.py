@@ -77,7 +77,8 @@ class Calls:
     async def _infer(self, content: bytes, context: grpc.aio.ServicerContext) -> bytes:
         try:
             if self._stops.is_set():
-                raise RequestError("expected a running server, this one stops: try another", "busy")
+                stopping = RequestError("expected a running server, this one stops: try another", "busy")
+                raise self._service.count_refusal(stopping, "grpc")
             return bytes((await self._answer(content)).SerializeToString())
         except RequestError as error:
             return await _abort(context, error)

@@ -80,6 +80,31 @@ def test_a_picture_is_decoded_with_the_polarity_of_its_model(tmp_path):
     assert "dark on light" in inverted["notes"][-1]
 
 
+@pytest.mark.parametrize(
+    ("path", "method", "query", "result", "words"),
+    [
+        ("/nothing", "GET", b"", "unknown", "expected a path of the protocol, got '/nothing'"),
+        ("/v2/models/none", "GET", b"", "unknown", "expected a model among"),
+        ("/decode", "POST", b"model=none", "unknown", "expected a model among"),
+        ("/decode", "POST", b"", "invalid", f"expected ?model=NAME, one of {NAME}, got none"),
+        ("/decode", "POST", f"model={NAME}".encode(), "invalid", "expected"),
+        ("/decode", "GET", b"", "method", "expected POST for this path, got GET"),
+        (f"/v2/models/{NAME}/infer", "GET", b"", "method", "expected POST for this path, got GET"),
+        (f"/v2/models/{NAME}/infer", "POST", b"", "invalid", "expected"),
+    ],
+)
+def test_each_refusal_is_explained_counted_and_logged_once(path, method, query, result, words):
+    lines = []
+    log = SimpleNamespace(add=lambda line: lines.append(json.loads(line)))
+    status, content, service = respond(
+        path, method, fault=lambda service: setattr(service, "access_log", log), query_string=query
+    )
+    assert (status, [(line["result"], line["status"]) for line in lines]) == (STATUSES[result][0], [(result, status)])
+    assert words in json.loads(content)["error"]
+    counted = [service.elsewhere, *(model.statistics for model in service.models.values())]
+    assert sum(each.refused.total() for each in counted) == sum(each.refused[result] for each in counted) == 1
+
+
 def test_a_request_whose_client_is_gone_is_not_computed():
     body, path = json.dumps({"inputs": [TENSOR]}).encode(), f"/v2/models/{NAME}/infer"
     for gone, batches in ((False, 1), (True, 0)):

@@ -433,6 +433,7 @@ def test_metrics_count_answers_and_refusals_by_kind(ask):
     ask(body=request(data=[]))
     ask("/v2/models/none/infer", request())
     ask(body=request(), headers={"Content-Type": "text/plain"})
+    ask("/decode", method="GET")
     after = metrics()
 
     def grown(name):
@@ -444,6 +445,7 @@ def test_metrics_count_answers_and_refusals_by_kind(ask):
     assert grown(f'pairnet_errors_total{{kind="invalid",{model}}}') == 1
     assert grown('pairnet_errors_total{kind="unknown",model=""}') == 1
     assert grown('pairnet_errors_total{kind="media",model=""}') == 1
+    assert grown('pairnet_errors_total{kind="method",model=""}') == 1
     assert grown(f"pairnet_latency_seconds_count{{{model}}}") == 1
     assert grown(f'pairnet_batch_pairs_bucket{{le="1",{model}}}') == 1
     assert 0 < grown(f"pairnet_latency_seconds_sum{{{model}}}") < 10
