@@ -136,11 +136,12 @@ app.command(
     )
 )(calibration)
 app.command(
+    context_settings={"allow_extra_args": True},  # which `export` refuses, and says what to do
     epilog=examples(
         "pairnet export --model final_model",
         "pairnet export --run runs/final_model-0123abcd --precision int8 --output small.onnx",
         "pairnet export --all --split --output models",
-    )
+    ),
 )(export)
 app.command(
     epilog=examples(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from pairnet.cli.common import DataDir, Json
-from pairnet.cli.output import console, plain_table, print_json, print_line, printable, writing
+from pairnet.cli.output import console, note, plain_table, print_json, print_line, printable, writing
 from pairnet.errors import ArgumentError
 
 Source = Annotated[str, typer.Argument(help="auto, mnist, mnist5k, glyphs[:SIZE[:SEED]] or idx:FOLDER.")]
@@ -106,13 +106,14 @@ def data_pictures(
     import numpy as np
     from PIL import Image
 
-    from pairnet.data.sources import load_dataset
+    from pairnet.data.sources import describe, load_dataset
     from pairnet.writing import check_folder, folder_of_files
 
     if count < 1:
         raise ArgumentError(f"expected `count` to be at least 1, got {count}")
     check_folder(output, content="pictures")
     dataset = load_dataset(source, data_dir=data_dir)
+    note(f"data   {describe(dataset)}")
     pixels, labels = dataset.test.take(np.arange(len(dataset.test)))
     numbers = {label: np.flatnonzero(labels == label)[:count].tolist() for label in range(dataset.classes)}
     with writing(output), folder_of_files(output, content="pictures") as folder:

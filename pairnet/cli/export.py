@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def export(
-    more: Annotated[list[Path] | None, typer.Argument(hidden=True)] = None,
+    context: typer.Context,
     model: Annotated[
         str | None, typer.Option(help="Name of a variant: its newest run; if there is none, one is trained.")
     ] = None,
@@ -81,7 +81,7 @@ def export(
     from pairnet.models.variants import list_variants
     from pairnet.records.folders import load_record, saved_at
 
-    _check_chosen(model, run, every, more or [])
+    _check_chosen(model, run, every, context.args)
     if run is not None and train:
         raise ArgumentError("expected `model` or `every` with `train`, got `run`: leave out one of them")
     if file is not None and model is None:
@@ -129,18 +129,17 @@ def export(
         note(f"written to {printable(results[0].paths[0].parent.resolve())}")
 
 
-def _check_chosen(model: str | None, run: Path | None, every: bool, more: "Sequence[Path]") -> None:
+def _check_chosen(model: str | None, run: Path | None, every: bool, more: "Sequence[str]") -> None:
     """ArgumentError unless exactly one of the options says what to export, and nothing else is named."""
     named = [f"`{name}`" for name, given in (("model", model), ("run", run), ("every", every)) if given]
     if more and run is not None:
         raise ArgumentError(
-            f"expected one folder with `run`, got {len(more) + 1}, {run} and {', '.join(map(str, more))}: name one, or "
+            f"expected one folder with `run`, got {len(more) + 1}, {run} and {', '.join(more)}: name one, or "
             "the newest by `model`"
         )
     if more:
         raise ArgumentError(
-            f"expected options only, got {', '.join(map(str, more))}: name a variant with `model`, or a folder with "
-            "`run`"
+            f"expected options only, got {', '.join(more)}: name a variant with `model`, or a folder with `run`"
         )
     if len(named) != 1:
         raise ArgumentError(

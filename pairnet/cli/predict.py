@@ -216,8 +216,8 @@ def _paired(
         return np.stack(arrays, axis=1), list(zip(first, second, strict=True))
     if all(array.ndim == 3 and len(array) == 1 for array in arrays):
         raise InputError(
-            f"expected two pictures, got {len(arrays)}: give two at a time, many pairs as .npy [N,2,28,28], or `rank` "
-            "any number"
+            f"expected two pictures, got {len(arrays)}: give two at a time (a pattern may match several), many pairs "
+            "as .npy [N,2,28,28], or `rank` any number"
         )
     shapes = " and ".join(str(list(array.shape)) for array in arrays)
     raise InputError(
