@@ -113,14 +113,12 @@ def print_wrapped(text: str, *, indent: int) -> None:
 
 
 def _wrapped(line: str, stream: TextIO, *, indent: int) -> str:
-    """`line`, wrapped by words if `stream` is a terminal or COLUMNS says how wide it is, as `console` does it."""
-    columns = os.environ.get("COLUMNS", "")
-    if columns.isdecimal() and int(columns):
-        width = int(columns)
-    elif stream.isatty():
-        width = os.get_terminal_size(stream.fileno()).columns or WIDTH
-    else:
+    """`line`, wrapped by words if `stream` is a terminal; COLUMNS says how wide it is, or the terminal itself."""
+    if not stream.isatty():
         return line
+    columns = os.environ.get("COLUMNS", "")
+    width = int(columns) if columns.isdecimal() else 0
+    width = width or os.get_terminal_size(stream.fileno()).columns or WIDTH
     if len(line) <= width:
         return line
     start = line[: len(line) - len(line.lstrip())]

@@ -2,6 +2,7 @@
 
 import io
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,8 @@ def test_each_run_has_a_name_of_its_own_in_a_narrow_terminal(command_line, folde
 @pytest.mark.parametrize("width", WIDTHS)
 def test_doctor_and_notes_are_wrapped_in_a_narrow_terminal(command_line, monkeypatch, width):
     monkeypatch.setenv("COLUMNS", str(width))
+    for stream in (sys.stdout, sys.stderr):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
     for arguments in (("doctor",), ("train", "nosuch"), ("report", "nowhere")):
         _, out, err = command_line(*arguments)
         for line in (out + err).splitlines():

@@ -57,8 +57,8 @@ def test_folds_split_the_training_draw_and_each_draw_in_its_own_way(glyph_set, r
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"pairs": 1001}, r"2002 training images, glyphs has 2000: choose `pairs` of at most 1000"),
-        ({"test_pairs": 1001}, r"2002 test images, glyphs has 2000: choose `test_pairs` of at most 1000"),
+        ({"pairs": 1001}, r"2002 training images, glyphs:2000 has 2000: choose `pairs` of at most 1000"),
+        ({"test_pairs": 1001}, r"2002 test images, glyphs:2000 has 2000: choose `test_pairs` of at most 1000"),
     ],
     ids=str,
 )
