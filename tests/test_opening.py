@@ -169,6 +169,7 @@ ELSEWHERE = {
     ("serving/server/app.py", "serve", "read_bytes"): PACKAGED,
     ("cli/report.py", "report", "open"): "a browser",
     ("reporting/tables.py", "__rich_console__", "copy"): "of a value in memory",
+    ("reporting/tables.py", "_fitted", "copy"): "of a value in memory",
     ("serving/pictures/strokes.py", "_distances", "copy"): "the same",
     ("study/saved.py", "train_and_save", "TemporaryFile"): "a file without a name",
     # what is open already, or was read
