@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 
 TOP, BOTTOM, LEFT, RIGHT = range(4)
 
@@ -21,6 +22,10 @@ class Frame:
     double: bool = False  # a second line inside
     touching: bool = False  # the digit reaches one of the sides
     tight: tuple[int, ...] = ()  # sides without a margin
+    lean: float = 0.0  # degrees by which the picture is turned: what leaves it is cut
+    radius: float = 0.0  # of rounded corners, of the smaller side; 0.5 is a ring
+    teeth: float = 1.0  # of the height: the left and right lines begin so far from the lower edge
+    dash: float = 0.0  # length of dashes and of the gaps between them, of the larger side
 
 
 KINDS = {
@@ -42,7 +47,24 @@ KINDS = {
     "more paper outside": Frame(outside=0.08, width=0.02),
     "grey, paper outside": Frame(outside=0.03, ink=0.4),
     "dark surroundings": Frame(width=0.12),
+    "lean 0.25 degrees": Frame(outside=0.03, lean=0.25),
+    "lean 0.5 degrees": Frame(outside=0.03, lean=0.5),
+    "lean 1 degree": Frame(outside=0.03, lean=1),
+    "lean 2 degrees": Frame(outside=0.03, lean=2),
+    "lean 0.5 degrees, thick": Frame(outside=0.03, width=0.04, lean=0.5),
+    "lean 1 degree, thick": Frame(outside=0.03, width=0.04, lean=1),
+    "lean 0.5 degrees, cut by the edge": Frame(width=0.015, lean=0.5),
+    "lean 1 degree, cut by the edge": Frame(width=0.015, lean=1),
+    "lean 2 degrees, cut by the edge": Frame(width=0.015, lean=2),
+    "rounded corners": Frame(outside=0.03, radius=0.07),
+    "more rounded corners": Frame(outside=0.03, radius=0.13),
+    "rounded corners, lean 1 degree": Frame(outside=0.03, radius=0.1, lean=1),
+    "comb": Frame(sides=(BOTTOM, LEFT, RIGHT), outside=0.03, teeth=0.25),
+    "open above": Frame(sides=(BOTTOM, LEFT, RIGHT), outside=0.03),
+    "ring": Frame(radius=0.5, width=0.02),
+    "dashed": Frame(outside=0.03, dash=0.05),
     "touching": Frame(touching=True),
+    "touching, lean 1 degree": Frame(outside=0.03, touching=True, lean=1),
     "touching, 1 side": Frame(sides=(BOTTOM,), touching=True),
     "touching, paper outside": Frame(outside=0.04, touching=True),
 }
@@ -58,13 +80,27 @@ def framed(ink: NDArray[np.uint8], frame: Frame, margins: Sequence[int], rng: np
         cut = max(0, margins[side] - outside - line // 2)
         ink = (ink[cut:], ink[: height - cut], ink[:, cut:], ink[:, : width - cut])[side]
     if not frame.touching and frame.sides:  # as much paper inside as without a frame
-        more = outside + (3 if frame.double else 1) * line
+        more = outside + (3 if frame.double else 1) * line + round(frame.radius * min(height, width) / 3)
         ink = np.pad(ink, more)
     level = np.uint8(round(255 * frame.ink))
     lines = np.zeros_like(ink)
-    for step in range(2 if frame.double else 1):
-        _draw(lines, frame.sides, outside + 2 * step * line, line, gap, level)
-    return np.maximum(ink, lines)
+    if frame.radius:
+        image = Image.fromarray(lines)
+        corners = (outside, outside, ink.shape[1] - 1 - outside, ink.shape[0] - 1 - outside)
+        radius = frame.radius * min(ink.shape)
+        ImageDraw.Draw(image).rounded_rectangle(corners, radius, outline=int(level), width=line)
+        lines = np.asarray(image)
+    else:
+        for step in range(2 if frame.double else 1):
+            _draw(lines, frame.sides, outside + 2 * step * line, line, gap, level)
+    if frame.teeth < 1:
+        lines[: round(lines.shape[0] * (1 - frame.teeth))] = 0
+    if frame.dash:
+        length = max(2, round(frame.dash * unit))
+        rows, columns = (np.arange(side) // length % 2 for side in lines.shape)
+        lines[(rows[:, None] + columns) % 2 > 0] = 0
+    both = np.maximum(ink, lines)
+    return np.asarray(Image.fromarray(both).rotate(frame.lean, Image.Resampling.BICUBIC)) if frame.lean else both
 
 
 def _draw(lines: NDArray[np.uint8], sides: tuple[int, ...], start: int, line: int, gap: int, level: np.uint8) -> None:

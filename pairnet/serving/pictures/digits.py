@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairnet.errors import PictureError
-from pairnet.serving.pictures.frames import inside_lines
+from pairnet.serving.pictures.components import MOST, Components, components, has_stroke, surrounded
+from pairnet.serving.pictures.frames import inside_lines, paper_level
 from pairnet.serving.pictures.strokes import FINE, ink_map, pen_width, widened
 
 SIDE = 28
@@ -13,6 +14,8 @@ LEAST_PEN = (
     1.8  # pixels of 28x28: thinner strokes are widened; one MNIST digit in forty has some; with more, loops close
 )
 CONTRAST = 0.15  # of the range from black to white; a digit with less is invisible
+LEAST_SIDE = 6  # pixels of a digit's larger side: smaller ones have no shape
+LEAST_PART = 0.01  # of the picture's larger side
 UNEVEN = 0.2  # of the contrast; a background that changes more across the picture would count as part of the digit
 
 
@@ -27,6 +30,7 @@ def as_mnist(name: str, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], t
         inside = inside_lines(name, pixels)
         if inside.shape != pixels.shape:
             pixels, notes = inside, ["left out: the lines at the edge"]
+        _check_border(name, pixels)
     resized = size != f"{SIDE}x{SIDE}"
     if _is_dark_on_light(pixels):
         pixels = 255 - pixels
@@ -34,7 +38,9 @@ def as_mnist(name: str, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], t
     background = _background(pixels)
     if pixels.max() - background < CONTRAST * 255:
         raise PictureError(
-            f"{name}: expected a digit that differs from its background, got none: raise the contrast", "low-contrast"
+            f"{name}: expected a digit that differs from its background, got one of nearly the same "
+            "brightness, which counts whatever the colours: raise the contrast",
+            "low-contrast",
         )
     if resized:
         _check_background(name, pixels, background)
@@ -42,7 +48,8 @@ def as_mnist(name: str, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], t
         digit = (levels > CONTRAST * 255)[pixels]  # [H,W]
         _check_alone(name, digit)
         notes.append(f"{size}: cropped to the digit, scaled and centred as in MNIST")
-        pixels = _fitted(name, pixels, digit, levels)
+        pixels, wider = _fitted(name, pixels, digit, levels)
+        notes += ["widened: its strokes are thinner than MNIST's"] * wider
     return pixels, tuple(notes)
 
 
@@ -60,8 +67,17 @@ def _border(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.concatenate((pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]))
 
 
+def _check_border(name: str, pixels: NDArray[np.uint8]) -> None:
+    """PictureError if the border is mostly ink that surrounds a digit, which would be taken for the background."""
+    paper, contrast = paper_level(pixels)
+    if abs(_background(pixels) - paper) > CONTRAST * contrast:
+        differs = np.abs(np.arange(256) - paper) > CONTRAST * max(contrast, 1)
+        ink = ink_map(differs.astype(np.uint8)[pixels] * 255)
+        _check_not_surrounded(name, ink, components(ink))
+
+
 def _check_background(name: str, pixels: NDArray[np.uint8], background: float) -> None:
-    """PictureError for a background that changes across the picture, as in photographs.
+    """PictureError for a background that changes across the picture, as in photographs, or for lines that the edge cuts.
 
     Compared are the darkest pixels of the picture's 3x3 parts, where a digit leaves some background, and the pixels of
     its border, which may be cut by a digit in a few places.
@@ -126,28 +142,47 @@ def _check_not_stacked(name: str, digit: NDArray[np.bool_]) -> None:
         )
 
 
+def _check_not_surrounded(name: str, ink: NDArray[np.bool_], parts: Components) -> None:
+    """PictureError for parts of a map of ink [H,W] that have others around them: rings, combs, dashed lines."""
+    if len(parts.boxes) <= MOST and surrounded(ink, parts):
+        raise PictureError(
+            f"{name}: expected a digit by itself, got other ink around it: crop the picture to the digit, inside the "
+            "lines",
+            "lines",
+        )
+
+
 def _fitted(
     name: str, pixels: NDArray[np.uint8], digit: NDArray[np.bool_], levels: NDArray[np.float32]
-) -> NDArray[np.uint8]:
+) -> tuple[NDArray[np.uint8], bool]:
     """The pixels [H,W] around those of `digit`, with new `levels`, strokes as wide as in MNIST, scaled and centred.
 
-    PictureError if there is less ink than in a line of half the digit's size. -> [28,28]
+    PictureError if there is no stroke, or less ink than in a line of half the digit's size, or other ink around the
+    digit. -> [28,28], and whether the strokes are wider than they were
     """
     rows, columns = (np.flatnonzero(digit.any(axis)) for axis in (1, 0))
     region = pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     crop = np.minimum(levels, 255).astype(np.uint8)[region]
+    if max(crop.shape) < max(LEAST_SIDE, LEAST_PART * max(pixels.shape)):
+        raise PictureError(
+            f"{name}: expected a digit of at least {LEAST_SIDE} pixels and 1 % of the picture, got ink of "
+            f"{crop.shape[1]}x{crop.shape[0]}: crop the picture to the digit, or enlarge it",
+            "no-digit",
+        )
     ink = ink_map(crop)
-    if ink.sum() < FINE / 2:
+    parts = components(ink)
+    if ink.sum() < FINE / 2 or not has_stroke(parts):
         raise PictureError(
             f"{name}: expected a digit visible in 20x20 pixels, got dots: crop the picture to the digit", "no-digit"
         )
+    _check_not_surrounded(name, ink, parts)
     wanted, width = LEAST_PEN * FINE / DIGIT_SIDE, pen_width(ink)
     if width < wanted:
         radius = (wanted - width) / 2 / (1 - LEAST_PEN / DIGIT_SIDE)  # the digit grows, and is scaled down by as much
         crop = widened(ink, radius).astype(np.uint8) * 255
         rows, columns = (np.flatnonzero(crop.any(axis)) for axis in (1, 0))
         crop = crop[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return _centred(_scaled(crop))
+    return _centred(_scaled(crop)), width < wanted
 
 
 def _scaled(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -47,7 +47,7 @@ def inside_lines(name: str, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     they do not run from corner to corner along the edge, or if they are on one or two sides and other ink reaches the
     other edges. PictureError for other lines that are touched, except a single one of three or four: those of a cell.
     """
-    paper, contrast = _paper(pixels)
+    paper, contrast = paper_level(pixels)
     marks, rows, columns = _marks(pixels, paper, FAINT * contrast)
     views = _views(marks)
     inside = _views(pixels[rows[:-1]][:, columns[:-1]])
@@ -148,7 +148,7 @@ def _along(values: NDArray[T], line: Line | None) -> NDArray[T]:
     return values[0] if line is None else values[np.minimum(line.edge(), len(values) - 1), np.arange(values.shape[1])]
 
 
-def _paper(pixels: NDArray[np.uint8]) -> tuple[int, int]:
+def paper_level(pixels: NDArray[np.uint8]) -> tuple[int, int]:
     """The most frequent level of a picture, among those nearby, and the range of its levels."""
     counts = np.bincount(pixels.ravel(), minlength=256)
     low, high = np.flatnonzero(counts)[[0, -1]]
@@ -238,8 +238,8 @@ def _drop(band: NDArray[np.bool_], ends: slice) -> NDArray[np.int64]:
 
 
 def _sharpness(band: NDArray[np.bool_], drop: NDArray[np.int64], ends: slice) -> float:
-    middle, known = _moved(band, drop, ends)
-    return float(((middle.sum(1) / np.maximum(known.sum(1), 1)) ** 2)[known.mean(1) >= KNOWN].sum())
+    middle, known = (each.sum(1) for each in _moved(band, drop, ends))
+    return float((middle**2 / np.maximum(known, 1)).sum())
 
 
 def _moved(
