@@ -30,7 +30,9 @@ def as_mnist(name: str, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], t
         inside = inside_lines(name, pixels)
         if inside.shape != pixels.shape:
             pixels, notes = inside, ["left out: the lines at the edge"]
-        _check_border(name, pixels)
+        paper, contrast = paper_level(pixels)
+        if abs(_background(pixels) - paper) > CONTRAST * contrast:  # lines along most of the border
+            _check_paper(name, pixels)
     resized = size != f"{SIDE}x{SIDE}"
     if _is_dark_on_light(pixels):
         pixels = 255 - pixels
@@ -67,13 +69,12 @@ def _border(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.concatenate((pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]))
 
 
-def _check_border(name: str, pixels: NDArray[np.uint8]) -> None:
-    """PictureError if the border is mostly ink that surrounds a digit, which would be taken for the background."""
+def _check_paper(name: str, pixels: NDArray[np.uint8]) -> None:
+    """PictureError for a digit surrounded by ink, whichever of them is at the border: by what differs from the paper."""
     paper, contrast = paper_level(pixels)
-    if abs(_background(pixels) - paper) > CONTRAST * contrast:
-        differs = np.abs(np.arange(256) - paper) > CONTRAST * max(contrast, 1)
-        ink = ink_map(differs.astype(np.uint8)[pixels] * 255)
-        _check_not_surrounded(name, ink, components(ink))
+    differs = np.abs(np.arange(256) - paper) > CONTRAST * max(contrast, 1)
+    ink = ink_map(differs.astype(np.uint8)[pixels] * 255)
+    _check_not_surrounded(name, ink, components(ink))
 
 
 def _check_background(name: str, pixels: NDArray[np.uint8], background: float) -> None:
@@ -87,6 +88,7 @@ def _check_background(name: str, pixels: NDArray[np.uint8], background: float) -
     border = _border(pixels)
     change = min(max(levels) - min(levels), float(np.quantile(border, 0.9) - np.quantile(border, 0.1)))
     if change > UNEVEN * (float(pixels.max()) - background):
+        _check_paper(name, pixels)
         raise PictureError(
             f"{name}: expected an even background, got one that changes by {change:.0f} of 255 grey levels: take the "
             "picture in even light, or crop it to the digit",
