@@ -57,6 +57,7 @@ def inside_lines(name: str, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     ]
     found = [line for line in lines if line]
     if not found:
+        _check_no_pieces(name, marks)
         return pixels
     outside = _outside(marks, lines)
     inner = marks & ~outside
@@ -78,6 +79,7 @@ def inside_lines(name: str, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
             "to the digit, inside the lines",
             "lines",
         )
+    _check_no_pieces(name, inner[top:bottom, left:right])
     part = pixels[rows[top] : rows[bottom], columns[left] : columns[right]]
     cells = outside[top:bottom, left:right]
     if not cells.any():
@@ -108,6 +110,34 @@ def _outside(marks: NDArray[np.bool_], lines: Sequence[Line | None]) -> NDArray[
     rest[0] = False
     rest[1:] |= _in_corners(found, lines)
     return outside | rest[found.labels]
+
+
+def _check_no_pieces(name: str, marks: NDArray[np.bool_]) -> None:
+    """PictureError for pieces of lines at the edge of a map [H,W], as a crop leaves them of lines that lean.
+
+    Apart from other ink, they reach the edge and lie close to it. A broken digit, closely cropped, has such pieces, too,
+    but its other ink reaches the other edges.
+    """
+    views = _views(marks)
+    if not any(view[0].any() for view in views):
+        return
+    found = components(marks)
+    if len(found.boxes) > MOST:
+        return
+    least = max(2, round(STRIP * max(marks.shape)))
+    pieces = np.append(False, found.sides() >= least)
+    pieces[found.labels[least:-least, least:-least]] = False
+    labels = _views(np.where(pieces[found.labels], found.labels, 0))
+    pieces[np.setdiff1d(np.arange(len(pieces)), np.concatenate([view[0] for view in labels]))] = False
+    piece = pieces[found.labels]
+    digit = marks & ~piece
+    free = [not side[0].any() for side in _views(piece)]
+    if piece.any() and digit.any() and not all(side[0].any() for side, open in zip(_views(digit), free) if open):
+        raise PictureError(
+            f"{name}: expected a digit apart from the edge, got pieces of lines there: crop the picture to the digit, "
+            "inside the lines",
+            "lines",
+        )
 
 
 def _in_corners(found: Components, lines: Sequence[Line | None]) -> NDArray[np.bool_]:
