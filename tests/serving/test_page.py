@@ -214,11 +214,26 @@ def test_the_curl_command_gets_the_same_answer(server, browser):
             expect(page.locator("#copied")).to_have_text("Copied")
 
 
-def test_two_digits_on_one_side_are_explained(server, browser):
-    with page_of(server, browser, complaint="400 (Bad Request)") as page:
+@pytest.mark.parametrize("size", SIZES)
+def test_two_digits_on_one_side_are_explained(server, browser, size):
+    with page_of(server, browser, size, complaint="400 (Bad Request)") as page:
         for x in (0.15, 0.85):
             drag(page, place(page, BOARDS[0], along([(x, 0.2), (x, 0.8)])))
-        expect(page.locator(".remark").first).to_have_text("Not one readable digit yet")
+        remark = page.locator(".remark").first
+        expect(remark).to_have_text("Expected one digit, got 2 side by side: crop the picture to one of them.")
+        inner, outer = remark.bounding_box(), page.locator(BOARDS[0]).bounding_box()
+        assert inner["x"] >= outer["x"]
+        assert inner["y"] >= outer["y"]
+        assert inner["x"] + inner["width"] <= outer["x"] + outer["width"]
+
+
+def test_the_surest_answer_has_a_bar(server, browser):
+    with page_of(server, browser, reduced_motion="reduce") as page:
+        assert page.locator("#bar").bounding_box()["width"] == 0
+        draw(page, BOARDS[0], 7)
+        draw(page, BOARDS[1], 3)
+        expect_answer(page, "7 > 3")
+        assert page.locator("#bar").bounding_box()["width"] >= 5
 
 
 def test_unsure_answers_and_errors_of_the_server(server, browser):

@@ -40,7 +40,7 @@ def as_mnist(name: str, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], t
     background = _background(pixels)
     if pixels.max() - background < CONTRAST * 255:
         raise PictureError(
-            f"{name}: expected a digit that differs from its background, got one of nearly the same "
+            f"{name}: expected a digit that differs from its background, got one of nearly its "
             "brightness, which counts whatever the colours: raise the contrast",
             "low-contrast",
         )
@@ -70,15 +70,17 @@ def _border(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _check_paper(name: str, pixels: NDArray[np.uint8]) -> None:
-    """PictureError for a digit surrounded by ink, whichever of them is at the border: by what differs from the paper."""
+    """PictureError for a digit surrounded by ink, which may be most of the border: by what differs from the paper."""
     paper, contrast = paper_level(pixels)
-    differs = np.abs(np.arange(256) - paper) > CONTRAST * max(contrast, 1)
-    ink = ink_map(differs.astype(np.uint8)[pixels] * 255)
+    differs = (np.abs(np.arange(256) - paper) > CONTRAST * max(contrast, 1))[pixels]
+    if differs.mean() > 0.5:  # light that changes is no ink
+        return
+    ink = ink_map(differs.astype(np.uint8) * 255)
     _check_not_surrounded(name, ink, components(ink))
 
 
 def _check_background(name: str, pixels: NDArray[np.uint8], background: float) -> None:
-    """PictureError for a background that changes across the picture, as in photographs, or for lines that the edge cuts.
+    """PictureError for a background that changes across the picture, as in photographs, or for lines around a digit.
 
     Compared are the darkest pixels of the picture's 3x3 parts, where a digit leaves some background, and the pixels of
     its border, which may be cut by a digit in a few places.

@@ -21,6 +21,7 @@ SHARPER = 1.05  # times as sharp as it is: what is less is no lean
 KNOWN = 0.5  # of a line that leans, in the picture
 CORNER = 0.2  # of the larger side: rounded corners lie within it
 STRIP = 0.08  # of the larger side: the teeth of a comb lie within it
+PIECE = 0.04  # of the larger side: shorter pieces are speckles
 TALL = 0.3  # of the height inside: what is less is the bar of an angular 8
 
 
@@ -115,8 +116,8 @@ def _outside(marks: NDArray[np.bool_], lines: Sequence[Line | None]) -> NDArray[
 def _check_no_pieces(name: str, marks: NDArray[np.bool_]) -> None:
     """PictureError for pieces of lines at the edge of a map [H,W], as a crop leaves them of lines that lean.
 
-    Apart from other ink, they reach the edge and lie close to it. A broken digit, closely cropped, has such pieces, too,
-    but its other ink reaches the other edges.
+    Apart from other ink, they reach the edge and lie close to it. A broken digit, closely cropped, has such pieces,
+    too, but its other ink reaches the other edges, except one.
     """
     views = _views(marks)
     if not any(view[0].any() for view in views):
@@ -125,14 +126,14 @@ def _check_no_pieces(name: str, marks: NDArray[np.bool_]) -> None:
     if len(found.boxes) > MOST:
         return
     least = max(2, round(STRIP * max(marks.shape)))
-    pieces = np.append(False, found.sides() >= least)
+    pieces = np.append(False, found.sides() >= PIECE * max(marks.shape))
     pieces[found.labels[least:-least, least:-least]] = False
     labels = _views(np.where(pieces[found.labels], found.labels, 0))
     pieces[np.setdiff1d(np.arange(len(pieces)), np.concatenate([view[0] for view in labels]))] = False
     piece = pieces[found.labels]
     digit = marks & ~piece
-    free = [not side[0].any() for side in _views(piece)]
-    if piece.any() and digit.any() and not all(side[0].any() for side, open in zip(_views(digit), free) if open):
+    free = [side for side, taken in zip(_views(digit), _views(piece), strict=True) if not taken[0].any()]
+    if piece.any() and digit.any() and sum(not side[0].any() for side in free) >= min(2, len(free)):
         raise PictureError(
             f"{name}: expected a digit apart from the edge, got pieces of lines there: crop the picture to the digit, "
             "inside the lines",
@@ -216,7 +217,8 @@ def _marks(
 
 def _lean(marks: NDArray[np.bool_]) -> int:
     """The rows within which a line of a map may lean, or be drawn by hand."""
-    return max(1, round(max(marks.shape) * SKEW))
+    larger: int = max(marks.shape)
+    return max(1, round(larger * SKEW))
 
 
 def _line(marks: NDArray[np.bool_]) -> Line | None:

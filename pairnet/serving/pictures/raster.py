@@ -36,6 +36,8 @@ LIMITS = {
 }
 """The most pixels of a picture, by Pillow's name of its format."""
 
+NAMES = ", ".join(LIMITS)
+
 SLOW = {"bmp_rle": 1 << 20, "ppm": 1 << 20, "ppm_plain": 1 << 20}
 """The most pixels for those of Pillow's decoders that are written in Python: a second of work."""
 
@@ -82,9 +84,9 @@ def refusal(name: str, error: Exception) -> PictureError:
             f"{name}: expected a picture that fits into memory, got a larger one: reduce it", "too-large"
         )
     if isinstance(error, UnidentifiedImageError):
-        return PictureError(f"{name}: expected a picture, .npy, .npz or IDX file, got another format", "format")
+        return PictureError(f"{name}: expected a picture ({NAMES}), got another format: save it as PNG", "format")
     return PictureError(
-        f"{name}: expected a picture, .npy, .npz or IDX file, cannot read it: {one_line(error)}", "damaged"
+        f"{name}: expected a whole picture, cannot read it: {one_line(error)}: save it again", "damaged"
     )
 
 

@@ -1,5 +1,6 @@
 """Owns the reading of images from files: pictures, .npy, .npz or IDX -> uint8 28x28, as a network takes them."""
 
+import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from io import BufferedReader, BytesIO
@@ -16,9 +17,11 @@ from pairnet.errors import PictureError
 from pairnet.opening import open_file
 from pairnet.serving.pictures.decoding import decoded
 from pairnet.serving.pictures.digits import SIDE, as_mnist
+from pairnet.serving.pictures.raster import NAMES
 
 MAX_BYTES = 1 << 26  # of arrays in a file: 85,000 images
 LARGEST_FILE = 1 << 28  # bytes
+FIELD = re.compile(rb"[\w.%+\[\]-]{1,100}=")  # application/x-www-form-urlencoded
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,6 +50,10 @@ def read(path: Path) -> Picture:
         )
     with _opened(path) as file:
         magic = file.read(6)
+    if not magic:
+        raise PictureError(
+            f"{path}: expected a picture, .npy, .npz or IDX file, got an empty file: copy or save it again", "damaged"
+        )
     if is_idx(magic) or magic[:2] == GZIP_MAGIC:
         return _array(path, read_idx(path, max_bytes=MAX_BYTES))
     if magic == NPY_MAGIC or path.suffix == ".npy":
@@ -67,7 +74,11 @@ def suited(picture: Picture, wanted: Polarity) -> Picture:
     A picture is inverted if they are dark on light. Arrays stay as they are, with a note if they are clearly otherwise.
     """
     if picture.is_array:
-        found = polarity(picture.pixels.reshape(-1, SIDE, SIDE))
+        images = picture.pixels.reshape(-1, SIDE, SIDE)
+        if blank := int((np.ptp(images, (1, 2)) == 0).sum()):
+            note = f"{blank:,} of {len(images):,} images are blank: their answers mean nothing"
+            picture = replace(picture, notes=(*picture.notes, note))
+        found = polarity(images)
         if found in (None, wanted):
             return picture
         note = f"{found}, and the network was trained on {wanted}: its answers are right for 255 - images only"
@@ -85,7 +96,27 @@ def decode(content: bytes, name: str) -> Picture:
 
     Raises PictureError, in one line, if there is no usable image.
     """
+    got = _wrapped(content)
+    if got:
+        raise PictureError(
+            f"{name}: expected the bytes of a picture ({NAMES}), got {got}: send the file itself, as in "
+            "`curl --data-binary @FILE`",
+            "format",
+        )
     return _picture(name, BytesIO(content))
+
+
+def _wrapped(content: bytes) -> str | None:
+    """What bytes are that hold no picture by themselves; None for all others."""
+    if not content:
+        return "an empty body"
+    if content.startswith(b"--"):
+        return "the parts of a form"
+    if content.startswith((NPY_MAGIC, b"PK", GZIP_MAGIC)) or is_idx(content[:6]):
+        return "an array or an archive"
+    if FIELD.match(content):
+        return "a field of a form"
+    return None
 
 
 def _archive(path: Path) -> Picture:

@@ -1,5 +1,7 @@
 """The digit of a picture: strokes of any pen become MNIST's, lines at the edge are no digit, 28x28 stays as it is."""
 
+import itertools
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
@@ -10,6 +12,7 @@ from bench.pens import balanced, coloured, picture, read, score
 from pairnet.data.sources import load_dataset
 from pairnet.errors import PictureError
 from pairnet.serving.built_in import built_in_model
+from pairnet.serving.pictures.components import components
 from pairnet.serving.pictures.digits import as_mnist
 from pairnet.serving.pictures.strokes import ink_map, pen_width, widened
 from pairnet.serving.predictor import Predictor
@@ -87,7 +90,10 @@ def test_a_cell_of_28x28_within_its_lines_is_no_image_of_28x28(digits):
     assert notes[0] == "left out: the lines at the edge"
 
 
-@pytest.mark.parametrize("kind", [name for name, frame in KINDS.items() if frame.sides and not frame.touching])
+WHOLE = [name for name, frame in KINDS.items() if frame.sides and not frame.touching and not frame.dash]
+
+
+@pytest.mark.parametrize("kind", [name for name in WHOLE if not KINDS[name].lean and KINDS[name].radius < 0.5])
 @pytest.mark.parametrize("dark", [False, True])
 def test_lines_at_the_edge_change_almost_nothing(kind, dark, digits):
     for number, digit in enumerate(digits[0][::20]):
@@ -97,6 +103,133 @@ def test_lines_at_the_edge_change_almost_nothing(kind, dark, digits):
         pixels, notes = as_mnist("a", coloured(ink, dark=dark, rng=np.random.default_rng(number)))
         assert likeness(pixels, without) > 0.97, number
         assert "left out: the lines at the edge" in notes
+
+
+@pytest.mark.parametrize("kind", [name for name, frame in KINDS.items() if frame.lean or frame.radius or frame.dash])
+def test_frames_that_lean_or_have_no_corners_are_left_out_or_refused(kind, digits):
+    for number, digit in enumerate(digits[0][::12]):
+        if not (frame := KINDS[kind]).touching:
+            without = framed(plain(digit), Frame(sides=(), lean=frame.lean), MARGINS, np.random.default_rng(0))
+            assert_alike_or_refused(framed(plain(digit), frame, MARGINS, np.random.default_rng(0)), without, number)
+
+
+def assert_alike_or_refused(ink, without, what):
+    code = ""
+    try:
+        pixels, notes = as_mnist("a", ink)
+    except PictureError as error:
+        code = error.code
+    else:
+        assert likeness(pixels, as_mnist("a", without)[0]) > 0.85, what
+        assert notes[0].startswith("left out"), what
+    assert code in ("", "lines"), what
+
+
+@pytest.mark.parametrize("lean", [0.25, 0.5, 1, 2])
+@pytest.mark.parametrize("width", [1, 2, 3, 5, 8])
+def test_cells_of_a_scan_are_left_out(lean, width, digits):
+    """As a newcomer draws them: a box on 200 pixels, turned; each of five digits is read as without the box."""
+    for number, digit in enumerate(digits[0][::20]):
+        drawing = drawn(digit, height=110, pen=6, margins=(45, 45, 60, 60), smooth=True)
+        box = Image.fromarray(drawing)
+        ImageDraw.Draw(box).rectangle((9, 9, box.width - 10, box.height - 10), outline=255, width=width)
+        turned = [each.rotate(lean, Image.Resampling.BICUBIC) for each in (box, Image.fromarray(drawing))]
+        pixels, without = (as_mnist("a", np.asarray(each))[0] for each in turned)
+        assert likeness(pixels, without) > 0.9, number
+
+
+@pytest.mark.parametrize("lean", [1, 2, 3, 4, 6])
+def test_what_a_crop_leaves_of_lines_that_lean_is_no_digit(lean, digits):
+    for number, digit in enumerate(digits[0][::12]):
+        for inset in (2, 5, 9):
+            drawing = drawn(digit, height=110, pen=6, margins=(45, 45, 60, 60), smooth=True)
+            box = Image.fromarray(drawing)
+            ImageDraw.Draw(box).rectangle((inset, inset, box.width - 1 - inset, box.height - 1 - inset), outline=255)
+            part = (6, 6, box.width - 6, box.height - 6)
+            turned = [
+                np.asarray(each.rotate(lean, Image.Resampling.BICUBIC).crop(part))
+                for each in (box, Image.fromarray(drawing))
+            ]
+            near = np.concatenate((turned[0][:3].ravel(), turned[0][-3:].ravel()))
+            if near.max() > 200 and (near > 100).sum() > 60:  # more than a corner of the lines is left
+                assert_no_other_digit(*turned, (number, inset))
+
+
+def assert_no_other_digit(ink, without, what):
+    pixels = read(ink)
+    assert pixels is None or likeness(pixels, as_mnist("a", without)[0]) > 0.85, what
+
+
+def test_digits_are_no_frames(digits):
+    """Loops have nothing inside them; the parts of a broken digit do not surround each other."""
+    for label in (0, 4, 6, 8, 9):
+        for digit in [each for each, other in zip(*digits, strict=True) if other == label][:4]:
+            for pen in (3, 16, 30):
+                assert read(plain(digit, pen)) is not None
+    ring = Image.new("L", (200, 200))
+    ImageDraw.Draw(ring).ellipse((20, 20, 180, 180), outline=255, width=12)
+    assert np.ptp(np.flatnonzero(as_mnist("a", np.asarray(ring))[0].any(1))) + 1 == 20
+    slashed = ring.copy()
+    ImageDraw.Draw(slashed).line((60, 170, 140, 30), fill=255, width=12)
+    assert as_mnist("a", np.asarray(slashed))[0].any()
+    ImageDraw.Draw(ring).line((100, 60, 100, 140), fill=255, width=12)
+    with pytest.raises(PictureError, match="got other ink around it") as error:  # a 1 in a ring, or a slashed 0
+        as_mnist("a", np.asarray(ring))
+    assert error.value.code == "lines"
+
+
+@pytest.mark.parametrize("size", [2, 4, 10, 40, 120])
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("shape", ["ellipse", "rectangle"])
+def test_dots_are_no_digit(size, count, shape):
+    picture = Image.new("L", (600, 400), 255)
+    for place in range(count):
+        x, y = 60 + 150 * place, 50 + 70 * place
+        getattr(ImageDraw.Draw(picture), shape)((x, y, x + size, y + size), fill=0)
+    with pytest.raises(PictureError) as error:
+        as_mnist("a", np.asarray(picture))
+    assert error.value.code in ("no-digit", "several-digits")
+
+
+def test_the_smallest_digits_are_read(digits):
+    for height in (8, 12, 20):
+        for digit in digits[0][::10]:
+            small = drawn(digit, height=height, pen=1.5, margins=(10 * height,) * 4, smooth=True)
+            assert read(small) is not None, height
+
+
+def test_wider_strokes_are_noted(digits):
+    notes = [as_mnist("a", plain(digits[0][0], pen))[1] for pen in (3, 30)]
+    assert [any(note.startswith("widened") for note in each) for each in notes] == [True, False]
+
+
+def test_parts_of_a_map_are_those_of_a_search():
+    """An independent labelling: cells are visited from neighbour to neighbour."""
+    rng = np.random.default_rng(0)
+    for share in (0.1, 0.3, 0.5, 0.7):
+        ink = rng.random((30, 40)) < share
+        found = components(ink)
+        assert np.array_equal(found.labels > 0, ink)
+        seen = np.zeros_like(ink)
+        count = 0
+        for start in zip(*np.nonzero(ink), strict=True):
+            if seen[start]:
+                continue
+            count, stack, cells = count + 1, [start], []
+            seen[start] = True
+            while stack:
+                y, x = stack.pop()
+                cells.append((y, x))
+                for other in itertools.product(range(max(0, y - 1), y + 2), range(max(0, x - 1), x + 2)):
+                    if other[0] < 30 and other[1] < 40 and ink[other] and not seen[other]:
+                        seen[other] = True
+                        stack.append(other)
+            rows, columns = np.array(cells).T
+            label = found.labels[start]
+            assert (found.labels == label).sum() == len(cells)
+            box = [rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]
+            assert found.boxes[label - 1].tolist() == box
+        assert len(found.boxes) == count
 
 
 def test_a_digit_that_touches_its_cell_is_read_or_refused(digits):

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from pairnet.data.appearance import LIGHT_ON_DARK
 from pairnet.data.idx import write_idx
 from pairnet.data.sources import load_dataset
 from pairnet.errors import DataError, PictureError
 from pairnet.serving.pictures import raster
 from pairnet.serving.pictures.decoding import decoded
-from pairnet.serving.pictures.reading import read
+from pairnet.serving.pictures.reading import decode, read, suited
 
 INVERTED = "inverted: it is dark on light"
 
@@ -129,6 +130,8 @@ def broken(tmp_path, name):
     match name:
         case "text.png" | "text.npy" | "text.npz":
             path.write_text("hello, this is not a picture")
+        case "nothing.png" | "nothing.npy":
+            path.touch()
         case "cut.png":
             seven().save(path)
             path.write_bytes(path.read_bytes()[:60])
@@ -229,8 +232,10 @@ def broken(tmp_path, name):
         ("text.png", "got another format"),
         ("text.npy", "expected an .npy file, cannot read it: the magic string is not correct"),
         ("text.npz", "cannot read it"),
+        ("nothing.png", "got an empty file: copy or save it again"),
+        ("nothing.npy", "got an empty file: copy or save it again"),
         ("cut.png", "cannot read it"),
-        ("blank.png", "differs from its background"),
+        ("blank.png", "differs from its background, got one of nearly its brightness"),
         ("even.png", "differs from its background"),
         ("clear.png", "differs from its background"),
         ("nan.tif", "not all of its grey levels are finite"),
@@ -272,6 +277,38 @@ def test_files_without_a_usable_picture_are_refused_in_one_line(name, message, t
     assert "\n" not in str(error.value)
     assert name in str(error.value)
     assert issubclass(PictureError, DataError)
+
+
+@pytest.mark.parametrize(
+    ("content", "got"),
+    [
+        (b"", "an empty body"),
+        (b"--boundary\r\nContent-Disposition: form-data; name=file\r\n\r\n", "the parts of a form"),
+        (b"file=%89PNG", "a field of a form"),
+        (npy_file(b"{}"), "an array or an archive"),
+        (zlib.compress(b"") + b"a", None),
+    ],
+)
+def test_bytes_that_wrap_a_picture_are_refused_with_what_to_send(content, got):
+    with pytest.raises(PictureError) as error:
+        decode(content, "picture")
+    text = str(error.value)
+    assert "\n" not in text
+    assert all(kind in text for kind in ("PNG", "JPEG", "HEIF"))
+    assert "npy" not in text
+    if got:
+        assert f"got {got}: send the file itself, as in `curl --data-binary @FILE`" in text
+
+
+def test_blank_arrays_are_noted(tmp_path):
+    images = load_dataset("mnist5k").test.pixels[:4].copy()
+    np.save(tmp_path / "a.npy", images)
+    assert suited(read(tmp_path / "a.npy"), LIGHT_ON_DARK).notes == ()
+    images[1:3] = 0
+    np.save(tmp_path / "a.npy", images)
+    assert suited(read(tmp_path / "a.npy"), LIGHT_ON_DARK).notes == (
+        "2 of 4 images are blank: their answers mean nothing",
+    )
 
 
 def test_only_the_first_frame_is_used(tmp_path, reference):

@@ -278,12 +278,20 @@ async function describe(name) {
   return { name, input: inputs[0], hasDigits: outputs.some((output) => output.name === "digits") };
 }
 
-/** What the server makes of a drawing; null if that is not one digit. */
+/** What the server makes of a drawing; if that is not one digit, why. */
 async function decode(pad, model) {
   const path = `decode?model=${encodeURIComponent(model.name)}`;
   const body = await pad.picture();
   const response = await call(path, { method: "POST", headers: { "Content-Type": "image/png" }, body });
-  return response.status === 400 ? null : jsonOf(response);
+  if (response.status !== 400) return { decoded: await jsonOf(response), reason: "" };
+  const { error } = await response.json().catch(() => ({}));
+  return { decoded: null, reason: remarkOf(error) };
+}
+
+/** The server's words without the name of the file: "expected A, got B: what to do" as a sentence. */
+function remarkOf(error) {
+  const text = (error ?? "not one readable digit").replace(/^picture: /, "");
+  return `${text[0].toUpperCase()}${text.slice(1)}.`;
 }
 
 function requestFor(model, first, second) {
@@ -367,8 +375,9 @@ async function chooseModel() {
 
 async function readPad(pad, model) {
   Object.assign(pad, { changed: false, decodedFor: model });
-  pad.decoded = pad.empty ? null : await decode(pad, model);
-  pad.remark.textContent = pad.empty || pad.decoded ? "" : "Not one readable digit yet";
+  const { decoded, reason } = pad.empty ? { decoded: null, reason: "" } : await decode(pad, model);
+  pad.decoded = decoded;
+  pad.remark.textContent = reason;
   showSeen(pads.indexOf(pad), pad.decoded);
 }
 
@@ -402,7 +411,7 @@ function showAnswer(answer) {
   setText("sentence", answer ? sentence(names, sign, unsure) : missing());
   setText("probability", answer ? answer.probability.toFixed(3) : "–");
   setText("latency", answer ? `${answer.milliseconds.toFixed(1)} ms` : "–");
-  byId("bar").style.width = `${100 * (answer?.probability ?? 0)}%`;
+  byId("bar").style.width = answer ? `max(0.375rem, ${100 * answer.probability}%)` : "0"; // the surest ">" has a bar, too
   document.querySelectorAll(".bars").forEach((bars, place) => showBars(bars, answer?.digits?.[place]));
   setText("curl", answer ? curlFor(answer.request) : "Draw two digits first.");
   byId("copy").disabled = !answer;
