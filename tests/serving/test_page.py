@@ -227,6 +227,15 @@ def test_two_digits_on_one_side_are_explained(server, browser, size):
         assert inner["x"] + inner["width"] <= outer["x"] + outer["width"]
 
 
+def test_a_tap_is_explained(server, browser):
+    with page_of(server, browser) as page:
+        page.locator(BOARDS[0]).click()
+        expect(page.locator(".remark").first).to_have_text("Expected a digit, got a dot: draw larger.")
+        page.click(".pad:nth-of-type(1) .clear")
+        draw(page, BOARDS[0], 7)
+        expect(page.locator(".remark").first).to_have_text("")
+
+
 def test_the_surest_answer_has_a_bar(server, browser):
     with page_of(server, browser, reduced_motion="reduce") as page:
         assert page.locator("#bar").bounding_box()["width"] == 0

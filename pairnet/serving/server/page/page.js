@@ -44,6 +44,7 @@ class Pad {
     this.onChange = onChange;
     this.strokes = []; // each a list of points [x, y]
     this.stroke = null; // the one that is being drawn
+    this.playing = false; // an example is being drawn
     this.version = 0; // counts the actions of the user, each of which ends an example that is being drawn
     this.changed = false; // since it was last sent
     this.decoded = null; // what the server made of the drawing
@@ -61,8 +62,16 @@ class Pad {
     return this.strokes.length === 0;
   }
 
+  /** Whether there is no more than a dot, which is no digit: a tap, or the start of a stroke. */
+  get dot() {
+    const points = this.strokes.flat();
+    const spread = (axis) => Math.max(...points.map((point) => point[axis])) - Math.min(...points.map((point) => point[axis]));
+    return !this.empty && Math.max(spread(0), spread(1)) < 1.5 * PEN;
+  }
+
   begin(point) {
     this.version += 1;
+    this.playing = false;
     this.stroke = [point];
     this.strokes.push(this.stroke);
     this.update();
@@ -75,7 +84,9 @@ class Pad {
   }
 
   end() {
+    const drawing = this.stroke !== null;
     this.stroke = null;
+    if (drawing && this.dot) this.update();
   }
 
   undo() {
@@ -88,7 +99,8 @@ class Pad {
 
   keep(strokes) {
     this.version += 1;
-    this.end();
+    this.playing = false;
+    this.stroke = null;
     this.strokes = strokes;
     this.update();
   }
@@ -126,6 +138,7 @@ class Pad {
   async play(strokes) {
     this.clear();
     const { version } = this;
+    this.playing = true;
     const pace = matchMedia("(prefers-reduced-motion: reduce)").matches ? Infinity : 3;
     for (const points of strokes) {
       for (let done = 0; done < points.length; done += pace) {
@@ -136,6 +149,7 @@ class Pad {
         this.update();
       }
     }
+    this.playing = false;
   }
 
   listenToPointer() {
@@ -375,7 +389,8 @@ async function chooseModel() {
 
 async function readPad(pad, model) {
   Object.assign(pad, { changed: false, decodedFor: model });
-  const { decoded, reason } = pad.empty ? { decoded: null, reason: "" } : await decode(pad, model);
+  const dot = pad.stroke || pad.playing ? "" : "Expected a digit, got a dot: draw larger.";
+  const { decoded, reason } = pad.empty || pad.dot ? { decoded: null, reason: pad.empty ? "" : dot } : await decode(pad, model);
   pad.decoded = decoded;
   pad.remark.textContent = reason;
   showSeen(pads.indexOf(pad), pad.decoded);
