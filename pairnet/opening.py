@@ -14,7 +14,7 @@ from io import BufferedRandom, BufferedReader, BufferedWriter, FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pairnet.errors import PairnetError
+from pairnet.errors import DataError, PairnetError, PictureCode
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer as Buffer
@@ -24,7 +24,7 @@ BUFFER = 1 << 16
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a named pipe",
+    stat.S_IFIFO: "a pipe",
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
     stat.S_IFSOCK: "a socket",
@@ -33,17 +33,25 @@ _KINDS = {
 _FLAGS = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _REASONS = {errno.ENOENT: "no such file", errno.ENOTDIR: "no such file", errno.ELOOP: "a link that leads to no file"}
 
+FILE = "a file"
+NAMED = "name a regular file"
+LEFT = "look at what it is, and remove it if nobody needs it"
+"""What to do with something that is no regular file: where a user named it, and where a folder of pairnet's has it."""
+
 
 @contextmanager
-def open_file(path: Path, *, what: str, largest: int, error: type[PairnetError]) -> Iterator[BufferedReader]:
+def open_file(
+    path: Path, *, what: str, largest: int, error: type[PairnetError], remedy: str = NAMED
+) -> Iterator[BufferedReader]:
     """A file opened for reading, at its start.
 
     what: its content, with an article, for the message. largest: its size in bytes at most; the file may grow later, so
-    who reads to its end counts. `error` if it cannot be opened, is no regular file, or is larger.
+    who reads to its end counts. remedy: what to do if it is no regular file. `error` if it cannot be opened, is no
+    regular file, or is larger; a DataError has the code of it.
     """
-    with _opened(path, os.O_RDONLY, what, error) as descriptor:
+    with _opened(path, os.O_RDONLY, what, error, remedy) as descriptor:
         if (size := os.fstat(descriptor).st_size) > largest:
-            raise error(_too_large(path, what, largest, f"{size:,} bytes"))
+            raise _coded(error(_too_large(path, what, largest, f"{size:,} bytes")), "too-large")
         stream: Any = _ReadyFile(descriptor, closefd=False)
         with BufferedReader(stream, BUFFER) as file:
             yield file
@@ -60,28 +68,29 @@ class _ReadyFile(FileIO):
         return count
 
 
-def read_file(path: Path, *, what: str, largest: int, error: type[PairnetError]) -> bytes:
+def read_file(path: Path, *, what: str, largest: int, error: type[PairnetError], remedy: str = NAMED) -> bytes:
     """The bytes of a file, read once; see `open_file`.  `error` also for a file that cannot be read."""
-    with open_file(path, what=what, largest=largest, error=error) as file:
+    with open_file(path, what=what, largest=largest, error=error, remedy=remedy) as file:
         try:
             content = file.read(largest + 1)
         except OSError as failure:
-            raise error(_unreadable(path, what, failure)) from None
+            raise _coded(error(_unreadable(path, what, failure)), "missing") from None
     if len(content) > largest:
-        raise error(_too_large(path, what, largest, "more"))
+        raise _coded(error(_too_large(path, what, largest, "more")), "too-large")
     return content
 
 
 @contextmanager
 def open_to_append(
-    path: Path, *, what: str, error: type[PairnetError], follow: bool = True
+    path: Path, *, what: str, error: type[PairnetError], follow: bool = True, remedy: str = NAMED
 ) -> Iterator[BufferedRandom]:
     """A file opened for reading and for writing at its end; created if it is missing, never emptied.
 
-    follow: whether it may be a link. `error` if it is no regular file, OSError if it cannot be opened otherwise.
+    follow: whether it may be a link. remedy: as of `open_file`. `error` if it is no regular file, OSError if it cannot
+    be opened otherwise.
     """
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | (0 if follow else os.O_NOFOLLOW)
-    with _opened(path, flags, what, error) as descriptor, open(descriptor, "ab+", closefd=False) as file:
+    with _opened(path, flags, what, error, remedy) as descriptor, open(descriptor, "ab+", closefd=False) as file:
         yield file
 
 
@@ -97,7 +106,7 @@ def create_file(path: Path) -> Iterator[BufferedWriter]:
 
 
 @contextmanager
-def _opened(path: Path, flags: int, what: str, error: type[PairnetError]) -> Iterator[int]:
+def _opened(path: Path, flags: int, what: str, error: type[PairnetError], remedy: str) -> Iterator[int]:
     """A descriptor of a regular file."""
     creates, follow = bool(flags & os.O_CREAT), not flags & os.O_NOFOLLOW
     try:
@@ -107,17 +116,32 @@ def _opened(path: Path, flags: int, what: str, error: type[PairnetError]) -> Ite
     except OSError as failure:
         if creates and failure.errno != errno.ELOOP:
             raise
-        raise error(_unreadable(path, what, failure)) from None
+        raise _coded(error(_unreadable(path, what, failure)), "missing") from None
     except ValueError:  # a null character in the name, or one that the file system cannot have
-        raise error(f"{path}: expected {what}, got a name that no file can have: check the name") from None
+        message = f"{path}: expected {what}, got a name that no file can have: check the name"
+        raise _coded(error(message), "missing") from None
     try:
         kind = kind or _other_kind(os.fstat(descriptor).st_mode)
         if kind:
-            raise error(f"{path}: expected {what}, got {kind}: remove it, or name another file")
+            folder = kind == _KINDS[stat.S_IFDIR]
+            message = f"{path}: expected {what}, got {kind}: {remedy}"
+            raise _coded(error(message), "missing" if folder else "format")
         yield descriptor
     finally:
         if descriptor >= 0:
             os.close(descriptor)
+
+
+def kind_of(path: Path) -> str:
+    """What is at `path`, or where a link there leads, with an article: FILE, a folder, a pipe; empty for nothing."""
+    return (_other_kind(path.stat().st_mode) or FILE) if path.exists() else ""
+
+
+def _coded(error: PairnetError, code: PictureCode) -> PairnetError:
+    """The same error; one about images says for programs why they cannot be read."""
+    if isinstance(error, DataError):
+        error.code = code
+    return error
 
 
 def _other_kind(mode: int) -> str:

@@ -19,7 +19,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path, PurePosixPath
 
 from pairnet.errors import ArgumentError
-from pairnet.opening import open_file, read_file
+from pairnet.opening import FILE, kind_of, open_file, read_file
 
 MARK = ".pairnet.json"
 NEXT = ".pairnet-next"
@@ -40,7 +40,7 @@ def folder_of_files(folder: Path, *, content: str, older: Collection[str] = ()) 
     created is removed again if the block fails.
     """
     check_folder(folder, content=content, older=older)
-    with _created(folder), _hidden(folder) as new:
+    with _created(folder, content), _hidden(folder) as new:
         yield new
         with _locked(folder):
             _check_folder(folder, content=content, older=older)  # again: the block may have taken its time
@@ -74,7 +74,7 @@ def _check_folder(folder: Path, *, content: str, older: Collection[str] = (), na
         return
     others = [mark[0] for mark in _marks(folder) if mark[0] != content]
     if not folder.is_dir():
-        others = ["a file in its place"]
+        others = [f"{kind_of(folder) or 'a link that leads nowhere'} in its place"]
     elif not _marks(folder):
         found = sorted(path.name for path in folder.iterdir() if not _is_left(path))
         others = [name for name in found if not older or name in (MARK, NEXT)]
@@ -84,6 +84,16 @@ def _check_folder(folder: Path, *, content: str, older: Collection[str] = (), na
             f"{others[0]}: choose another folder"
         )
     _check_places(folder, names, _owned(folder, older))
+
+
+def make_folder(folder: Path, *, content: str) -> None:
+    """Creates `folder` and those above it, unless they are there.  ArgumentError if something else is in the way."""
+    there = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), folder)
+    if os.path.lexists(there) and not there.is_dir():
+        kind = kind_of(there) or "a link that leads nowhere"
+        found = "which" if there == folder else f"but {there}"
+        raise ArgumentError(f"expected a folder for {content}, got {folder}, {found} is {kind}: choose another folder")
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def current_file(folder: Path, name: str) -> Path:
@@ -116,6 +126,9 @@ def separate_files(paths: Sequence[Path], *, force: bool, what: str = "output") 
         check_file(path, force=force, what=what)
     folder, placed = paths[0].parent, list[Path]()
     if not folder.is_dir():
+        if kind := kind_of(folder):
+            found = f"{paths[0]}, and {folder} is {kind}"
+            raise ArgumentError(f"`{what}`: expected a file in a folder, got {found}: choose another name")
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(paths[0]))
     with _hidden(folder) as new:
         yield new
@@ -133,9 +146,8 @@ def separate_files(paths: Sequence[Path], *, force: bool, what: str = "output") 
 
 def check_file(path: Path, *, force: bool, what: str = "output") -> None:
     """ArgumentError if `path` exists, unless it is a file and `force` allows to replace it."""
-    if path.exists() and not path.is_file():
-        kind = "folder" if path.is_dir() else "device"
-        raise ArgumentError(f"`{what}`: expected a file, got {path}, which is a {kind}: choose another name")
+    if (kind := kind_of(path)) not in ("", FILE):
+        raise ArgumentError(f"`{what}`: expected a file, got {path}, which is {kind}: choose another name")
     if os.path.lexists(path) and not force:
         raise ArgumentError(f"`{what}`: expected a new file, got {path}, which exists: replace it with `force`")
 
@@ -253,10 +265,10 @@ def _finish(folder: Path) -> None:
 
 
 @contextmanager
-def _created(folder: Path) -> Iterator[None]:
+def _created(folder: Path, content: str) -> Iterator[None]:
     """Creates `folder`; if the block fails, removes again what was created and is empty."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, content=content)
     try:
         yield
     except BaseException:

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 import pairnet
-from pairnet.errors import DataError
-from pairnet.opening import create_file, open_file, open_to_append, read_file
+from pairnet.errors import DataError, RecordError
+from pairnet.opening import LEFT, create_file, kind_of, open_file, open_to_append, read_file
 
 PACKAGE = Path(pairnet.__file__).parent
+pytestmark = pytest.mark.timeout(10)  # opening a pipe could wait for ever
 
 
 def odd_files(folder: Path) -> dict[str, Path]:
@@ -26,8 +27,8 @@ def odd_files(folder: Path) -> dict[str, Path]:
         listening.bind("socket")
     (folder / "file").touch()
     return {
-        "a named pipe": folder / "pipe",
-        "a named pipe, by a link": folder / "to-pipe",
+        "a pipe": folder / "pipe",
+        "a pipe, by a link": folder / "to-pipe",
         "a folder": folder / "folder",
         "a folder, by a link": folder / "to-folder",
         "a device": folder / "zero",
@@ -48,6 +49,13 @@ def test_only_regular_files_are_read(tmp_path):
             read_file(path, what="a list", largest=10, error=DataError)
         assert len(str(error.value).splitlines()) == 1
         assert str(path) in str(error.value)
+        absent = kind.startswith(("no such", "a name", "a link", "a folder"))
+        assert error.value.code == ("missing" if absent else "format")
+        assert "remove" not in str(error.value)  # /dev/null, for one, is not to be removed
+        with pytest.raises(RecordError) as left:
+            read_file(path, what="a list", largest=10, error=RecordError, remedy=LEFT)
+        assert (LEFT in str(left.value)) == (not absent or kind == "a folder")
+        assert kind_of(path) == ("" if absent and kind != "a folder" else kind)
 
 
 def test_nothing_but_a_regular_file_is_appended_to(tmp_path):
@@ -67,8 +75,9 @@ def test_files_are_read_up_to_their_bound(tmp_path, size, largest):
         if size <= largest:
             assert read_file(each, what="a list", largest=largest, error=DataError) == b"\0" * size
         else:
-            with pytest.raises(DataError, match=f"a list of at most {largest} bytes, got {size:,} bytes"):
+            with pytest.raises(DataError, match=f"a list of at most {largest} bytes, got {size:,} bytes") as error:
                 read_file(each, what="a list", largest=largest, error=DataError)
+            assert error.value.code == "too-large"
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs a file whose size is not known")
@@ -91,7 +100,7 @@ def test_a_file_that_was_replaced_after_the_look_is_refused(tmp_path, monkeypatc
         return found
 
     monkeypatch.setattr(Path, "stat", replaced)
-    with pytest.raises(DataError, match="got a named pipe"):
+    with pytest.raises(DataError, match="got a pipe"):
         read_file(path, what="a list", largest=10, error=DataError)
 
 

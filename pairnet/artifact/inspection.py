@@ -76,10 +76,8 @@ FIELDS = {
 
 def read_file(path: Path) -> bytes:
     """The bytes of a file, read once.  Raises ModelError if it cannot be read or is larger than LARGEST_FILE."""
-    if not path.is_file():
-        got = "a folder" if path.is_dir() else "no such file"
-        raise ModelError(f"{path}: expected an ONNX file, got {got}: `pairnet export` writes one")
-    return opening.read_file(path, what="an ONNX file", largest=LARGEST_FILE, error=ModelError)
+    what = "an ONNX file that `pairnet export` wrote"
+    return opening.read_file(path, what=what, largest=LARGEST_FILE, error=ModelError)
 
 
 def inspect(content: bytes, name: str) -> FileMetadata:

@@ -18,15 +18,19 @@ from pairnet.errors import ArgumentError, RecordError
 from pairnet.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from matplotlib.figure import Figure
 
     from pairnet.data.drawing import Sizes
     from pairnet.data.sources import Dataset
     from pairnet.records.record import RunRecord
+    from pairnet.records.run import Images
 
 INTERRUPTED = 130
+
+FOLDERS = 5
+"""Number of folders of images that one line names."""
 
 AnyData = Annotated[str | None, typer.Option("--data", help="Only runs on these images, such as mnist5k.")]
 AnyEpochs = Annotated[int | None, typer.Option("--epochs", help="Only runs of this number of epochs.")]
@@ -65,6 +69,15 @@ def check_data(data: str | None, records: "Sequence[RunRecord]") -> None:
     from pairnet.data.sources import check_spec
 
     check_spec(data)
+
+
+def note_folders(images: "Iterable[Images]") -> None:
+    """Prints which folders are read because records name them: records may come from somebody else."""
+    names = (each.source.removeprefix("idx:") for each in images if each.source.startswith("idx:"))
+    folders = [name for name in dict.fromkeys(names) if Path(name).expanduser().is_dir()]
+    more = f" and {len(folders) - FOLDERS} more" if len(folders) > FOLDERS else ""
+    if folders:
+        note(f"images in {', '.join(folders[:FOLDERS])}{more} are read: the records name them")
 
 
 def finished_runs(runs: Path, *, strict: bool = False) -> "list[RunRecord]":

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from pairnet.cli.common import AnyData, AnyEpochs, AnyPairs, DataDir, Json, check_data, finished_runs
+from pairnet.cli.common import (
+    AnyData,
+    AnyEpochs,
+    AnyPairs,
+    DataDir,
+    Json,
+    check_data,
+    finished_runs,
+    note_folders,
+)
 from pairnet.cli.output import console, note, plain_table, print_json, print_line, printable, unbroken, writing
 from pairnet.errors import ArgumentError, PairnetError, RecordError
 from pairnet.extras import needed_by
@@ -15,7 +24,7 @@ from pairnet.reporting.equivalence import MARGIN
 from pairnet.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Sequence
 
     from pairnet.data.sources import Dataset
     from pairnet.records.record import RunRecord
@@ -174,22 +183,31 @@ def _fill(path: Path, records: "Sequence[RunRecord]", own: "Sequence[Study]", ma
         print_line(f"wrote into {path}: {fill_blocks(path, report)}")
 
 
-def _load(wanted: "Iterable[Images]", images: "Sequence[Dataset]", data_dir: Path | None) -> "list[Dataset]":
-    """The images that runs drew their pairs from, of which some may be at hand; a note for each that is not found."""
+def _load(wanted: "Collection[Images]", images: "Sequence[Dataset]", data_dir: Path | None) -> "list[Dataset]":
+    """The images that runs drew their pairs from, of which some may be at hand; a note for those that are not found."""
     from pairnet.data.sources import load_dataset
 
     known = {dataset.checksum: dataset for dataset in images}
-    found = []
-    for each in wanted:
+    found = [known[each.checksum] for each in wanted if each.checksum in known]
+    others = [each for each in wanted if each.checksum not in known]
+    note_folders(others)
+    loaded: dict[str, Dataset] = {}
+    reasons: dict[str, str] = {}  # each once, with the name of images
+    for each in others:
         try:
-            dataset = known.get(each.checksum) or load_dataset(each.source, data_dir=data_dir)
-            if dataset.checksum == each.checksum:
-                found.append(dataset)
-                continue
-            reason = f"{dataset.origin} has other images than those of the runs, SHA-256 {each.checksum[:12]}"
+            dataset = loaded.setdefault(
+                each.source, loaded.get(each.source) or load_dataset(each.source, data_dir=data_dir)
+            )
         except PairnetError as error:
-            reason = str(error)
-        note(f"without the pairs of {each.name} that are decided wrongly: {reason}")
+            reasons.setdefault(str(error), each.name)
+            continue
+        if dataset.checksum == each.checksum:
+            found.append(dataset)
+            continue
+        reason = f"{dataset.origin} has other images than those of the runs, SHA-256 {each.checksum[:12]}"
+        reasons.setdefault(reason, each.name)
+    for reason, name in reasons.items():
+        note(f"without the pairs of {name} that are decided wrongly: {reason}")
     return found
 
 

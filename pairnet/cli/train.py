@@ -18,6 +18,7 @@ from pairnet.cli.common import (
     TestPairs,
     VariantFile,
     announce,
+    note_folders,
     number_of,
 )
 from pairnet.cli.output import console, note, print_json, print_line
@@ -110,6 +111,8 @@ def evaluate(
     for run in runs:
         trained = load_run(run)
         record = trained.record
+        if data is None:
+            note_folders([record.run.images])
         dataset = images(data or record.run.images.source)
         accuracy = evaluate_run(trained, dataset, any_images=data is not None)
         recorded = record.accuracy if dataset.checksum == record.run.images.checksum else None

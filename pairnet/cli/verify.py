@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pairnet.cli.common import DataDir, Json, finished_runs
+from pairnet.cli.common import DataDir, Json, finished_runs, note_folders
 from pairnet.cli.output import console, note, plain_table, print_json, print_line, printable, unbroken
 from pairnet.cli.runs import AnyRow
 from pairnet.wording import counted
@@ -49,6 +49,7 @@ def verify(
     some = f"{len(chosen)} of {counted(len(known), 'run')}"
     again = "" if len(chosen) == len(known) else f", chosen at random: --seed {seed} chooses the same"
     note(f"repeating {some}{again}")
+    note_folders(record.run.images for record in chosen)
     results: list[Repetition] = []
 
     def report(result: "Repetition") -> None:

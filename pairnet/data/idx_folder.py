@@ -21,9 +21,13 @@ LOOKED_AT = 1000
 
 
 def _find(folder: Path, name: str) -> Path | None:
-    """The file with the name `name` in MNIST, under any of its usual names; plain files precede gzip."""
+    """The file with the name `name` in MNIST, under any of its usual names; plain files precede gzip.
+
+    Without one, what has such a name and is no folder, such as a pipe: who opens it says so.
+    """
     stems = [stem.replace("-idx", dot) for stem in (name, name.replace("t10k-", "test-")) for dot in ("-idx", ".idx")]
-    return next((path for stem in stems for path in (folder / stem, folder / f"{stem}.gz") if path.is_file()), None)
+    paths = [path for stem in stems for path in (folder / stem, folder / f"{stem}.gz") if path.exists()]
+    return next((path for path in paths if path.is_file()), next((path for path in paths if not path.is_dir()), None))
 
 
 def missing_from(folder: Path) -> str:

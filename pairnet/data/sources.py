@@ -14,6 +14,7 @@ from pairnet.data.idx_folder import how_to_complete, missing_from, read_folder
 from pairnet.data.pools import Glyphs, LoadedImages, Pool, checksum
 from pairnet.errors import DataError
 from pairnet.extras import needed_by
+from pairnet.opening import kind_of
 from pairnet.records.run import Images
 
 SPECS = {
@@ -224,7 +225,9 @@ def _load_idx(name: str) -> Dataset:
     folder = Path(name).expanduser()
     if not name or not folder.is_dir():
         remedy = "unpack it, or write its images as IDX files" if name and folder.is_file() else "check the name"
-        raise DataError(f'expected {SPECS["idx"]} with a folder of {", ".join(MNIST_SHA256)}, got "{name}": {remedy}')
+        kind = f", which is {found}" if (found := kind_of(folder)) and name else ""
+        files = ", ".join(MNIST_SHA256)
+        raise DataError(f'expected {SPECS["idx"]} with a folder of {files}, got "{name}"{kind}: {remedy}')
     if missing := missing_from(folder):
         raise DataError(
             f"{folder} lacks {missing}: expected {', '.join(MNIST_SHA256)}, "

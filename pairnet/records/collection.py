@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from pairnet.errors import RecordError
+from pairnet.opening import kind_of
 from pairnet.records.folders import RECORD, read_saved, saved_folders
 from pairnet.records.record import FailedRun, RunRecord
 from pairnet.records.settings import by_setting, describe
@@ -33,9 +34,9 @@ def collect(runs: Path, *, strict: bool = False, stored: Stored | None = None) -
     invalid line among its records; if `strict`, also for what would be skipped.
     """
     if not runs.is_dir():
-        raise RecordError(
-            f"expected `runs` to be a folder, got {runs}: `pairnet train` and `pairnet reproduce` make it"
-        )
+        kind = kind_of(runs)
+        found = f", which is {kind}: name a folder" if kind else ": `pairnet train` and `pairnet reproduce` make it"
+        raise RecordError(f"expected `runs` to be a folder, got {runs}{found}")
     stored = stored or read_stored(runs)
     records, folders = dict(stored.records), dict[str, tuple[Path, ...]]()
     for folder in saved_folders(runs):

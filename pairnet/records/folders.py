@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pairnet.errors import RecordError
 from pairnet.models.variants import Variant, in_standard_notation
+from pairnet.opening import FILE, LEFT, kind_of
 from pairnet.records.reading import read_record, record_text
 from pairnet.records.record import FailedRun, RunRecord
 from pairnet.writing import MARK, NEXT, current_file
@@ -26,10 +27,14 @@ def load_record(folder: Path | str) -> RunRecord:
     """The record of a saved run.  RecordError if `folder` is not one, or its record was edited."""
     folder = Path(folder)
     path = current_file(folder, RECORD)
-    if not path.is_file() or not current_file(folder, WEIGHTS).is_file():
+    kinds = {each: kind_of(each) for each in (path, current_file(folder, WEIGHTS))}
+    if "" in kinds.values():
         raise RecordError(
             f"{folder} is not a saved run: expected {RECORD} and {WEIGHTS} in it; `pairnet train` writes them"
         )
+    for each, kind in kinds.items():
+        if kind != FILE:
+            raise RecordError(f"{each}: expected a file of a saved run, got {kind}: {LEFT}")
     record = read_saved(path)
     if isinstance(record, FailedRun):
         raise RecordError(f"{path}: expected a finished run, got one that failed: {record.error}")

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from pairnet.errors import ArgumentError, NotationError, RecordError, one_line
-from pairnet.opening import read_file
+from pairnet.opening import LEFT, read_file
 from pairnet.records.calibration import BINS
 from pairnet.records.older import read_older
 from pairnet.records.record import SCHEMA, FailedRun, RunRecord
@@ -49,7 +49,8 @@ def record_text(path: Path) -> bytes:
 
     RecordError if it cannot be read or is too large.
     """
-    return read_file(path, what="the record of a run", largest=2 * LARGEST_RECORD, error=RecordError)
+    largest = 2 * LARGEST_RECORD
+    return read_file(path, what="the record of a run", largest=largest, error=RecordError, remedy=LEFT)
 
 
 def read_record(line: bytes | str) -> RunRecord | FailedRun:

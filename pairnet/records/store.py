@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pairnet.errors import RecordError
-from pairnet.opening import create_file, open_file, open_to_append
+from pairnet.opening import LEFT, create_file, open_file, open_to_append
 from pairnet.records.reading import LARGEST_RECORD, read_record
 from pairnet.records.record import FailedRun, RunRecord
+from pairnet.writing import make_folder
 
 RECORDS = "records.jsonl"
 
@@ -89,7 +90,7 @@ def _whole_lines(path: Path) -> Iterator[bytes]:
     """The lines of a file without their line breaks, and without a last one that is unfinished."""
     if not os.path.lexists(path):
         return
-    with open_file(path, what=WHAT, largest=LARGEST_FILE, error=RecordError) as file:
+    with open_file(path, what=WHAT, largest=LARGEST_FILE, error=RecordError, remedy=LEFT) as file:
         for number in itertools.count(1):
             if not (line := file.readline(LARGEST_RECORD + 1)):
                 return
@@ -116,7 +117,7 @@ def append(folder: Path, record: RunRecord | FailedRun) -> None:
     OSError names the file.
     """
     path = folder / RECORDS
-    with _named(path), open_to_append(path, what=WHAT, error=RecordError) as file:
+    with _named(path), open_to_append(path, what=WHAT, error=RecordError, remedy=LEFT) as file:
         _remove_unfinished_line(file.fileno(), path)
         file.write(record.to_json().encode() + b"\n")
         file.flush()
@@ -204,9 +205,13 @@ def opened(folder: Path) -> Iterator[Stored]:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Holds `folder` (created if missing) for one writer at a time.  RecordError if another program holds it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open_to_append(folder / ".lock", what="the lock of a folder", error=RecordError, follow=False) as file:
+    """Holds `folder` (created if missing) for one writer at a time.
+
+    RecordError if another program holds it, ArgumentError if it is no folder.
+    """
+    make_folder(folder, content="records")
+    lock = folder / ".lock"
+    with open_to_append(lock, what="the lock of a folder", error=RecordError, follow=False, remedy=LEFT) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

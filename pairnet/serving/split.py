@@ -1,5 +1,6 @@
 """Models in two files, an encoder and a head: where they are, and whether they belong together."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def find_split(path: Path | None, model: Model, open_model: Callable[[Path], Mod
     if model.part == "encoder":  # it finds its own head
         stem = stem.removesuffix(".encoder")
     paths = [path.with_name(f"{stem}.{part}.onnx") for part in ("encoder", "head")]
-    if missing := [each.name for each in paths if not each.is_file()]:
+    if missing := [each.name for each in paths if not os.path.lexists(each)]:
         raise ModelError(
             f"{path}: expected {' and '.join(missing)} next to it, got no such file: "
             "`pairnet export --split` writes them, for variants with one encoder for both images"

@@ -12,6 +12,7 @@ from pairnet.models.toml_files import document_text
 from pairnet.opening import create_file
 from pairnet.study.files import read_study
 from pairnet.study.plan import Chosen, Study
+from pairnet.writing import make_folder
 
 KEPT = "studies"
 """Folder of the study files in a folder of runs."""
@@ -41,7 +42,7 @@ def keep_file(study: Study, runs: Path) -> bool:
         kept = next((path for name in names[::-1] if not (path := runs / KEPT / name).exists()), runs / KEPT / names[0])
     if kept.exists() and _text(kept) == text:
         return False
-    kept.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(kept.parent, content="studies")
     new = kept.with_name(f".{kept.name}.new")
     with create_file(new) as file:
         file.write(text.encode())

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from pairnet.errors import RecordError
+from pairnet.opening import kind_of
 from pairnet.records.collection import collect
 from pairnet.records.folders import RECORD, saved_folders
 from pairnet.records.reading import read_record, record_text
@@ -124,7 +125,8 @@ def _runs_in(folder: Path) -> tuple[list[_Entry], dict[str, bytes], int]:
     The record of a saved network counts where no study has recorded its run.
     """
     if not folder.is_dir():
-        raise RecordError(f"expected a folder with runs, got {folder}, which is no folder: check the path")
+        kind = kind_of(folder) or "no folder"
+        raise RecordError(f"expected a folder with runs, got {folder}, which is {kind}: check the path")
     found, failures = _read(folder)
     networks = 0
     for saved in saved_folders(folder):

@@ -17,7 +17,7 @@ from pairnet.data.sources import Dataset
 from pairnet.errors import RecordError, one_line
 from pairnet.models.networks import JointNetwork, TwinNetwork, build
 from pairnet.models.variants import count_parameters
-from pairnet.opening import read_file
+from pairnet.opening import LEFT, read_file
 from pairnet.records.folders import CONTENT, RECORD, WEIGHTS, load_record, saved_runs
 from pairnet.records.reading import record_text
 from pairnet.records.record import Epoch, RunRecord
@@ -25,7 +25,7 @@ from pairnet.records.run import Run
 from pairnet.study.environment import environment
 from pairnet.study.execution import execute
 from pairnet.training.loop import predict
-from pairnet.writing import check_folder, current_file, folder_of_files
+from pairnet.writing import check_folder, current_file, folder_of_files, make_folder
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -97,7 +97,7 @@ def train_and_save(
         return SavedRun(folder=there[0], record=there[1], fresh=False)
     folder = there[0] if there is not None else runs / f"{run.variant.name}-{run.fingerprint[:8]}"
     check_folder(folder, content=CONTENT, older=_older(folder), names=(RECORD, WEIGHTS))
-    runs.mkdir(parents=True, exist_ok=True)
+    make_folder(runs, content="trained networks")
     tempfile.TemporaryFile(dir=runs).close()  # nothing is trained that could not be kept
     train(run, dataset, on_epoch=on_epoch).save(folder)
     return SavedRun(folder=folder, record=load_record(folder), fresh=True)
@@ -115,7 +115,7 @@ def load_run(folder: Path | str) -> TrainedRun:
     record = load_record(folder)
     path = current_file(folder, WEIGHTS)
     largest = 16 * count_parameters(record.run.variant) + (1 << 20)  # statistics and the header of the file included
-    content = read_file(path, what="the weights of this network", largest=largest, error=RecordError)
+    content = read_file(path, what="the weights of this network", largest=largest, error=RecordError, remedy=LEFT)
     try:
         weights = load(content)
         metadata = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__", {})

@@ -333,7 +333,7 @@ def test_weights_are_compared_with_their_checksum(models):
 def test_a_large_file_is_refused_before_it_is_parsed(tmp_path, monkeypatch):
     monkeypatch.setattr(inspection, "LARGEST_FILE", 1000)
     (tmp_path / "large.onnx").write_bytes(bytes(1001))
-    with pytest.raises(ModelError, match=r"large\.onnx: expected an ONNX file of at most 1,000 bytes, got 1,001 bytes"):
+    with pytest.raises(ModelError, match=r"large\.onnx: expected .* of at most 1,000 bytes, got 1,001 bytes"):
         read_file(tmp_path / "large.onnx")
     with pytest.raises(ModelError, match="MiB"):
         inspect(bytes(1001), "bytes")
@@ -341,5 +341,5 @@ def test_a_large_file_is_refused_before_it_is_parsed(tmp_path, monkeypatch):
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     for path, got in ((tmp_path / "none.onnx", "no such file"), (tmp_path, "a folder")):
-        with pytest.raises(ModelError, match=f"expected an ONNX file, got {got}"):
+        with pytest.raises(ModelError, match=f"expected an ONNX file that `pairnet export` wrote, got {got}"):
             read_file(path)

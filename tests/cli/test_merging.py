@@ -67,7 +67,7 @@ def test_folders_that_cannot_be_merged_are_refused_in_one_line(pairnet, tmp_path
     (tmp_path / "file").touch()
     for arguments, reason in (
         (("none",), "expected a folder with runs, got none, which is no folder: check the path"),
-        (("one", "file"), "expected a folder with runs, got file, which is no folder"),
+        (("one", "file"), "expected a folder with runs, got file, which is a file"),
         (("one", "empty"), f"got empty, which has no finished line in {RECORDS} and no saved network"),
         (("one", "bad"), f"bad/{RECORDS}, line 1: expected a record of a run, got something else"),
         (("one", "other"), f"one/{RECORDS}, line 1 and other/{RECORDS}, line 1 are different results of one run (fc_1"),
@@ -78,7 +78,8 @@ def test_folders_that_cannot_be_merged_are_refused_in_one_line(pairnet, tmp_path
         assert reason in err
         assert not (tmp_path / "all").exists()
     status, out, err = pairnet("runs", "merge", "one", "--runs", "file")
-    assert (status, out, err) == (2, "", "pairnet: file: File exists\n")
+    advice = "expected a folder for records, got file, which is a file: choose another folder"
+    assert (status, out, err) == (2, "", f"pairnet: {advice}\n")
 
 
 def test_shards_that_are_merged_are_the_whole_study(command_line, tmp_path):

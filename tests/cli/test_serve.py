@@ -79,7 +79,10 @@ def test_a_port_in_use_is_one_line_and_status_1(run, option):
         (("--max-batch", 0, "--port", 0), "--max-batch: expected 1 to 32,768, got 0"),
         (("--threads", 0, "--port", 0), "--threads: expected a whole number from 1 to 1,024, got 0"),
         (("--max-wait", -1, "--port", 0), "--max-wait: expected 0 to 10,000 ms, got -1"),
-        (("nothing.onnx", "--port", 0), "nothing.onnx: expected an ONNX file, got no such file"),
+        (
+            ("nothing.onnx", "--port", 0),
+            "expected an ONNX file that `pairnet export` wrote, got no such file",
+        ),
         (("--provider", "cuda", "--port", 0), "expected one that runs on this machine, got cuda"),
     ],
 )

@@ -36,23 +36,39 @@ PACKAGES = {
         tests=("tests/training/test_*.py", "tests/study/engines/test_stacked.py"),
     ),
     "records": Package(
-        files=("pairnet/records/*.py", "pairnet/study/saved.py", "pairnet/study/kept.py", "pairnet/writing.py"),
+        files=("pairnet/records/*.py", "pairnet/study/saved.py", "pairnet/study/kept.py"),
         tests=(
             "tests/records/test_*.py",
             "tests/study/test_*.py",
-            "tests/test_writing.py",
             "tests/attack/test_records.py",
             "tests/attack/test_fo*.py",
             "tests/attack/test_studies_apart.py",
         ),
     ),
-    "validate": Package(
-        files=("pairnet/exporting/*.py", "pairnet/artifact/*.py"),
-        tests=("tests/exporting/test_*.py", "tests/artifact/test_*.py"),
+    "opening": Package(
+        files=("pairnet/opening.py", "pairnet/host.py", "pairnet/writing.py"),
+        tests=(
+            *(f"tests/test_{name}.py" for name in ("opening", "host", "writing")),
+            "tests/records/test_*.py",
+            "tests/attack/test_fo*.py",
+            "tests/attack/test_hostile_folders.py",
+        ),
+    ),
+    "artifact": Package(
+        files=("pairnet/artifact/*.py",),
+        tests=("tests/artifact/test_*.py", "tests/serving/test_predictor.py", "tests/attack/test_exported_files.py"),
+    ),
+    "exporting": Package(
+        files=("pairnet/exporting/*.py",),
+        tests=("tests/exporting/test_*.py", "tests/cli/test_export.py"),
     ),
     "statistics": Package(
         files=("pairnet/reporting/**/*.py",),
         tests=("tests/reporting/test_*.py", "tests/cli/test_report.py", "tests/cli/test_calibration.py"),
+    ),
+    "pictures": Package(
+        files=("pairnet/serving/pictures/*.py",),
+        tests=("tests/serving/pictures/test_*.py", "tests/attack/test_files.py"),
     ),
     "server": Package(
         files=(

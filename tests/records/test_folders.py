@@ -40,6 +40,7 @@ def test_a_link_in_the_place_of_a_file_goes_and_its_target_stays(tmp_path):
     assert theirs.is_dir()
 
 
+@pytest.mark.timeout(10)
 @pytest.mark.parametrize("made", ["pipe", "folder", "device", "loop", "large"])
 def test_a_record_that_is_no_file_is_skipped_by_name_and_the_others_are_read(tmp_path, made):
     saved(tmp_path / "fc_1-00000000")

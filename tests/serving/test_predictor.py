@@ -301,7 +301,7 @@ def test_invalid_images_to_rank_are_refused(images, message, final):
 
 def test_files_that_no_export_wrote(tmp_path, models):
     path = tmp_path / "file.onnx"
-    with pytest.raises(ModelError, match="got no such file: `pairnet export`"):
+    with pytest.raises(ModelError, match="expected an ONNX file that `pairnet export` wrote, got no such file"):
         Predictor(path)
     path.write_text("hello")
     with pytest.raises(ModelError, match=r"file\.onnx: expected an ONNX model"):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 50_000_000  # of a picture; phones make 48 million
 MAX_SIDE = 1 << 14  # of a picture: longer ones hold no digit
-LARGE = 1 << 22  # pixels; a picture with more is reduced by 2, 4 or 8, which shortens all that follows
+LARGE = 1 << 22  # pixels; a picture with more is reduced by 2 or 4, which shortens all that follows
 STRIP = 1 << 18  # pixels that are converted at once
 ORIENTATION = 0x0112  # tag in EXIF metadata
 MAX_EXIF = 1 << 16  # bytes, as in a JPEG; entries that share bytes take a multiple of them

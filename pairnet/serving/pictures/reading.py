@@ -40,14 +40,6 @@ def read(path: Path) -> Picture:
     first frame is used. Arrays have at most 64 MiB. All sizes are checked before the file is decoded. DataError, in one
     line that names the file, and with a code for programs, if it has no usable image.
     """
-    if "\0" not in str(path) and path.is_dir():
-        raise PictureError(
-            f"{path}: expected a picture, .npy, .npz or IDX file, got a folder: name files in it", "missing"
-        )
-    if "\0" in str(path) or not path.is_file():
-        raise PictureError(
-            f"{path}: expected a picture, .npy, .npz or IDX file, got no such file: check the name", "missing"
-        )
     with _opened(path) as file:
         magic = file.read(6)
     if not magic:
