@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import pairnet
+from pairnet import writing
 from pairnet.errors import DataError, RecordError
 from pairnet.opening import LEFT, create_file, kind_of, open_file, open_to_append, read_file
 
@@ -158,6 +159,43 @@ def test_a_new_file_takes_the_place_of_a_link_and_never_of_what_it_leads_to(tmp_
         assert (tmp_path / name).read_bytes() == b"mine"
         assert not (tmp_path / name).is_symlink()
     assert (tmp_path / "file").read_bytes() == b"theirs"
+
+
+def test_the_guide_names_the_largest_sizes():
+    from pairnet.artifact import limits
+    from pairnet.data import idx, npy
+    from pairnet.models import toml_files
+    from pairnet.records import reading, store
+    from pairnet.reporting import documents
+    from pairnet.serving.pictures import decoding, raster
+    from pairnet.serving.pictures import reading as pictures
+    from pairnet.study import files, kept
+
+    def of(size: int) -> str:
+        return f"{size >> 30} GiB" if size >= 1 << 30 and size % (1 << 30) == 0 else f"{size >> 20} MiB"
+
+    text = " ".join((PACKAGE.parent / "docs" / "reliability.md").read_text(encoding="utf-8").split("\n"))
+    for row in (
+        f"| `records.jsonl` | {of(store.LARGEST_FILE)}, and {of(reading.LARGEST_RECORD)} a line; `record.json` "
+        f"{of(2 * reading.LARGEST_RECORD)}; {reading.MOST_VALUES // 10**6} million values in either |",
+        f"| a study or variants, TOML | {of(toml_files.LARGEST_FILE)}, {files.MOST_ROWS:,} rows; in a folder of runs "
+        f"{kept.MOST_FILES:,} studies with {kept.KEPT_ROWS:,} rows |",
+        f"| IDX | {of(idx.MAX_BYTES)}; given to `predict`, {of(pictures.MAX_BYTES)} |",
+        f"| a picture | {of(decoding.MAX_BYTES)} |",
+        f"| `.npy` or `.npz`, given to `predict` | {of(pictures.LARGEST_FILE)}, of which arrays of "
+        f"{of(pictures.MAX_BYTES)} are read |",
+        f"| an exported network | {of(limits.LARGEST_FILE)} |",
+        f"| a document for `--markdown`, the mark of a folder | {of(documents.LARGEST_DOCUMENT)} |",
+        f"| a file that is replaced because a mark lists it | {of(writing.LARGEST_WRITTEN)} |",
+        f"a picture has at most {raster.MAX_PIXELS:,} pixels",
+        f"sides of at most {raster.MAX_SIDE:,};",
+        f"to `predict` have at most {of(pictures.MAX_BYTES)}, and a gzip file beyond {of(idx.LARGE)} at most a hundred",
+        f"An exported file has at most {of(limits.LARGEST_FILE)}, of which {of(limits.MOST_OUTLINE)} is not weights, "
+        f"{limits.MOST_ELEMENTS:,} elements and {limits.MOST_MULTIPLY_ADDS:,} multiply-adds for a pair.",
+    ):
+        assert row in text
+    assert (idx.MAX_RATIO, documents.LARGEST_DOCUMENT) == (100, writing.LARGEST_MARK)
+    assert pictures.LARGEST_FILE < npy.LARGEST_FILE
 
 
 OPENERS = {"open", "fdopen", "FileIO", "read_text", "read_bytes", "load", "load_file", "safe_open", "loadtxt"}

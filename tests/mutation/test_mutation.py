@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from mutation import cpp_operators, table
 from mutation.mutant import in_random_order, named
+from mutation.packages import PACKAGES, matching
 from mutation.reaching import instrumented
 
 needs_mutmut = pytest.mark.skipif(importlib.util.find_spec("mutmut") is None, reason="mutmut is not installed")
@@ -170,3 +172,15 @@ def test_a_row_replaces_the_older_one_of_its_package():
     rows = [line for line in page.splitlines() if line.startswith("| o")]
     cells = "1,000 | 13 | 8 | 1 | 3 | 2 | 80 % (49–94) | 20 | abc | 2026-01-01 |"  # Wilson's interval of 8 in 10
     assert rows == [f"| one | {cells}", f"| other | {cells}"]
+
+
+def test_the_guide_names_the_packages_and_each_file_belongs_to_one():
+    root = Path(__file__).parents[2]
+    text = (root / "docs" / "reliability.md").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"another sample\. Packages: ([^.]+)\.", text)
+    assert sorted(re.findall("`([a-z]+)`", listed)) == sorted(PACKAGES)
+    files = [file for package in PACKAGES.values() for file in matching(root, package.files)]
+    assert len(files) == len(set(files))
+    for package in PACKAGES.values():
+        for pattern in (*package.files, *package.tests):
+            assert matching(root, (pattern,)), pattern
