@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from record_examples import record as example
 from reporting.studies import MNIST, rows
 from reporting.test_effects import planted
 
@@ -219,3 +220,57 @@ def test_records_of_two_data_sets_are_never_mixed(command_line, tmp_path):
     assert summary["left_out"] == ["2 runs of w_net: 25 epochs, 1,000 pairs of mnist5k, on cpu"]
     summary = json.loads(command_line("report", "--data", "mnist5k", "--json")[1])
     assert [row["mean"] for row in summary["tables"]["3"]["rows"]] == [pytest.approx(0.505)]
+
+
+def test_folders_that_records_name_are_said_and_those_that_are_gone_once(command_line, idx_folder, tmp_path):
+    """Records may come from somebody else: a reader sees which folders of this machine they make pairnet read."""
+    images = load_dataset(f"idx:{idx_folder()}").images
+    gone = replace(images, source=f"idx:{tmp_path / 'gone'}", checksum="d" * 64)
+    other = replace(images, checksum="e" * 64)
+    for name, first, second in (
+        ("own", images, images),
+        ("changed", other, replace(other, origin="another machine")),
+        ("strange", gone, replace(gone, origin="another machine")),
+    ):
+        (tmp_path / name).mkdir()
+        append(tmp_path / name, example(0, images=first, test_pairs=10))
+        append(tmp_path / name, example(1, images=second, test_pairs=10))
+    status, _, err = command_line("report", "own")
+    assert status == 0
+    assert err.splitlines().count(f"images in {tmp_path / 'set'} are read: the records name them") == 1
+    assert "decided wrongly" not in err
+    for command, expected in (("report", 0), ("verify", 2)):
+        status, _, err = command_line(command, "changed")
+        assert status == expected
+        assert err.splitlines().count(f"images in {tmp_path / 'set'} are read: the records name them") == 1
+        assert err.count("e" * 12) == 1
+    for command, expected in (("report", 0), ("verify", 2)):
+        status, _, err = command_line(command, "strange")
+        assert status == expected
+        assert err.count(str(tmp_path / "gone")) == 1
+        assert "are read" not in err
+
+
+def test_records_that_state_more_than_their_structure_allows_are_read(pairnet, tmp_path):
+    """Numbers within the bounds of a record that no run of this structure has: shown as they are, and never a crash."""
+    (tmp_path / "odd").mkdir()
+    for each in read_records(tmp_path / "runs"):
+        count = each.run.held_out
+        last = replace(each.epochs[-1], validation_accuracy=0.0)
+        wrong = tuple((at, 0.5) for at in range(count))
+        odd = replace(each, parameters=2**40, epochs=each.epochs * 200 + (last,), accuracy=0.0, wrong=wrong)
+        append(tmp_path / "odd", replace(odd, calibration=()))
+    for command in (
+        "runs --runs odd",
+        "runs --runs odd --long",
+        "runs --runs odd --json",
+        "runs compare conv_1 conv_2 --runs odd --pairs 60",
+        "report odd",
+        "report runs odd",
+        "report odd --output other/a.html --pairs 50 --json",
+    ):
+        status, _, err = pairnet(*command.split())
+        assert status == 0, (command, err)
+    status, out, _ = pairnet("verify", "odd", "--sample", 1)
+    assert status == 1
+    assert "DIFFERS" in out
