@@ -136,7 +136,7 @@ def test_a_folder_of_runs_that_is_a_file_is_refused(command_line, tmp_path):
     (tmp_path / "runs").write_text("mine")
     status, _, err = command_line("train", "conv_1", *SMALL)
     assert status == 2
-    assert err.splitlines()[-1].startswith("pairnet: runs")
+    assert err.splitlines()[-1].endswith("got runs, which is a file: choose another folder")
     assert (tmp_path / "runs").read_text() == "mine"
 
 
