@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pairnet.data.drawing import draw_test
 from pairnet.data.pairs import Pairs
 from pairnet.data.sources import Dataset
-from pairnet.errors import AccuracyError, DecisionsError
+from pairnet.errors import AccuracyError, DecisionsError, ValuesError
 from pairnet.exporting.rounding import Arrays
 from pairnet.records.run import Seeds
 from pairnet.wording import counted
@@ -51,6 +51,26 @@ def computed(outputs: Callable[[NDArray[Any]], Arrays], pairs: NDArray[Any]) -> 
     """The outputs for all pairs, in batches; none for none."""
     parts = [outputs(pairs[start : start + BATCH]) for start in range(0, len(pairs), BATCH)]
     return {name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else ())}
+
+
+def check_finite(name: str, file: Arrays, torch: Arrays, pairs: str) -> None:
+    """ValuesError for a value that is NaN or infinite, which would count as a "no".  pairs: which pairs they are of."""
+    for source, outputs, remedy in (
+        ("PyTorch", torch, "train another network"),
+        ("the file", file, "choose another `precision`"),
+    ):
+        _check_finite(f"{name}: expected finite values from {source}", outputs, pairs, remedy)
+
+
+def _check_finite(expected: str, outputs: Arrays, pairs: str, remedy: str) -> None:
+    for output, values in outputs.items():
+        wrong = ~np.isfinite(values)
+        if wrong.any():
+            at = tuple(np.argwhere(wrong)[0].tolist())
+            raise ValuesError(
+                f"{expected} for {pairs}, got {output} {list(at)} = {values[at]} and {int(wrong.sum()):,} such values in "
+                f"all: {remedy}"
+            )
 
 
 def decided(outputs: Arrays) -> dict[str, NDArray[np.int64]]:

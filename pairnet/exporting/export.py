@@ -18,11 +18,13 @@ from pairnet.artifact.inspection import initializers_digest, inspect
 from pairnet.artifact.metadata import PRIVATE_SOURCE, FileMetadata
 from pairnet.artifact.runtime import ort
 from pairnet.artifact.sessions import open_session
+from pairnet.artifact.weights import AGAIN
 from pairnet.data.appearance import Polarity
 from pairnet.data.sources import Dataset, load_dataset
 from pairnet.errors import ArgumentError, CheckerError, ModelError
 from pairnet.exporting import graph as graphs
-from pairnet.exporting.decisions import Limits, changed, check_changed, check_drop, computed, decided
+from pairnet.exporting.decisions import Limits, changed, check_changed, check_drop, check_finite, computed, decided
+from pairnet.exporting.network import check_network
 from pairnet.exporting.plan import DEFAULT_MAX_CHANGED, DEFAULT_MAX_DROP, path_of, plan_files
 from pairnet.exporting.prepared import Prepared, enough, expected, feeds, prepare, single
 from pairnet.exporting.quantise import pool_first, quantise
@@ -169,11 +171,14 @@ def _write(
     """
     weights = {name: value.detach().contiguous().numpy() for name, value in trained.network.state_dict().items()}
     exact = [graphs.build(replace(design, half=False), weights, trained.moments) for design in group]
+    if precision == "int8":
+        exact = [pool_first(model) for model in exact]
+    for design, model in zip(group, exact, strict=True):
+        check_network(path_of(design, output).name, model, trained.network, design, trained.moments)
     models, calibrations = exact, list[Arrays | None]([None] * len(group))
     if precision == "fp16":
         models = [graphs.build(design, weights, trained.moments) for design in group]
     elif precision == "int8":
-        exact = [pool_first(model) for model in exact]
         calibrations = [feeds(design, trained, trained.training) for design in group]
         models = [quantise(model, rows or {}) for model, rows in zip(exact, calibrations, strict=True)]
     sessions = [open_session(model.SerializeToString(), "cpu") for model in models]
@@ -202,6 +207,8 @@ def _write(
         differences.append(difference)
         _check_loadable(path)
     name = f"{output.name} as {precision}"
+    check_finite(name, draw, torch_outputs[0], "the run's test draw")
+    check_finite(name, further, torch_outputs[1], "further pairs")
     counts = [changed(one, other) for one, other in zip((draw, further), torch_outputs, strict=True)]
     pairs = len(trained.testing), len(trained.further)
     check_drop(name, draw, torch_outputs[0], targets, limits)
@@ -223,11 +230,18 @@ def _write(
 
 
 def _check_loadable(path: Path) -> None:
-    """Raises CheckerError if the predictor would refuse the file."""
+    """Raises CheckerError if the predictor would refuse the file: nobody could use it."""
     try:
         inspect(path.read_bytes(), path.name)
     except ModelError as error:
-        raise CheckerError(f"expected a file that the predictor accepts, got a refusal: {error}") from None
+        bound = str(error).removesuffix(f": {AGAIN}")
+        if bound == str(error):
+            raise CheckerError(f"expected a file that the predictor accepts, got a refusal: {error}") from None
+        raise CheckerError(
+            f"expected a network within the bounds of an exported file, got one that exceeds a bound: {bound}: it is "
+            "right in PyTorch, and the same recipe leads there again; train it with another recipe (a smaller learning "
+            "rate, other seeds)"
+        ) from None
 
 
 def _outputs(sessions: Sequence[ort.InferenceSession], pairs: NDArray[Any]) -> dict[str, NDArray[np.float32]]:

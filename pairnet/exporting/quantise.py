@@ -15,7 +15,7 @@ Three choices make the result both exact and fast (docs/results.md):
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,11 @@ import onnx
 from numpy.typing import NDArray
 
 from pairnet.artifact.runtime import ort
+from pairnet.exporting.eight_bits import REDUCED_RANGE, batches
 from pairnet.exporting.rounding import Arrays
 
 OPERATORS = ("Conv", "Gemm", "MaxPool", "Relu", "Reshape")
 SCORES = ("score", "digit_scores")
-CALIBRATION_BATCH = 100
 FEW_CHANNELS = 2
 WARNINGS, ERRORS = 2, 3  # ONNX Runtime's levels
 
@@ -43,7 +43,7 @@ def quantise(model: onnx.ModelProto, calibration: Arrays) -> onnx.ModelProto:
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self._batches = _batches(calibration)
+            self._batches = batches(calibration)
 
         def get_next(self) -> dict[str, NDArray[Any]] | None:
             return next(self._batches, None)
@@ -62,7 +62,7 @@ def quantise(model: onnx.ModelProto, calibration: Arrays) -> onnx.ModelProto:
                 Reader(),
                 quant_format=QuantFormat.QDQ,
                 per_channel=True,
-                reduce_range=True,
+                reduce_range=REDUCED_RANGE,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 op_types_to_quantize=list(OPERATORS),
@@ -133,11 +133,3 @@ def kept_in_float(model: onnx.ModelProto) -> list[str]:
 
 def _profits_from_8_bits(node: onnx.NodeProto, weights: Mapping[str, onnx.TensorProto]) -> bool:
     return node.op_type == "Gemm" or (node.op_type == "Conv" and weights[node.input[1]].dims[1] > FEW_CHANNELS)
-
-
-def _batches(calibration: Arrays) -> Iterator[dict[str, NDArray[Any]]]:
-    count = len(next(iter(calibration.values())))
-    for start in range(0, count, CALIBRATION_BATCH):
-        yield {
-            name: np.ascontiguousarray(rows[start : start + CALIBRATION_BATCH]) for name, rows in calibration.items()
-        }

@@ -5,6 +5,7 @@ from the float32 one in what its precision is, and in nothing else: types and co
 and scales that are recomputed here from the float32 weights and from the calibration's values.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -17,17 +18,15 @@ from onnx import TensorProto, helper, numpy_helper
 from pairnet.artifact.design import Precision
 from pairnet.artifact.sessions import open_session
 from pairnet.errors import GraphError, WeightsError
+from pairnet.exporting.conversions import casts, layers_in_8_bits, values_in_8_bits
+from pairnet.exporting.eight_bits import LARGEST_STEP, batches
 
 Arrays = Mapping[str, NDArray[Any]]
-
-LARGEST_WEIGHT = 64
-"""Of 7 bits with a sign: quantise.py says why."""
 
 LEVELS = 255  # steps of an 8-bit activation between its smallest and its largest value
 WEIGHT_TOLERANCE = 3e-4  # of a scale, relative: ONNX Runtime's margin where a bias would overflow
 RANGE_TOLERANCE = 2e-5  # of an activation's scale, relative: sums of another order
 STEPS = 0.5001  # of rounding
-CALIBRATION_BATCH = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +52,8 @@ class _Comparison:
     quantised: dict[str, tuple[str, NDArray[Any], NDArray[Any]]] = field(default_factory=dict)  # source, scale, zero
     steps: dict[str, NDArray[Any]] = field(default_factory=dict)  # scales of values that were 8 bits
     packed: dict[str, Packed] = field(default_factory=dict)
+    layers: set[str] = field(default_factory=set)  # with packed weights
+    casts: Counter[tuple[str, int]] = field(default_factory=Counter)  # by value of the float32 graph, and type
 
     def differs(self, what: str, expected: object, got: object) -> NoReturn:
         """Raises GraphError."""
@@ -100,8 +101,25 @@ def check_rounding(
     for output in model.graph.output:
         if known.origin.get(output.name) != output.name:
             known.differs("output", output.name, known.origin.get(output.name, "none"))
+    _check_conversions(known, exact)
     if known.quantised:
         _check_activations(known, exact, calibration or {})
+
+
+def _check_conversions(known: _Comparison, exact: onnx.ModelProto) -> None:
+    """The values that the precision converts are converted, once each, and no others."""
+    if known.precision == "fp16" and (wanted := casts(exact)) != known.casts:
+        extra = sorted((known.casts - wanted).elements()) or "none"
+        known.differs("casts", sorted((wanted - known.casts).elements()) or "no more", extra)
+    if known.precision == "int8":
+        values = [source for source, _, _ in known.quantised.values()]
+        for what, meant, got in (
+            ("layers in 8 bits", layers_in_8_bits(exact), sorted(known.layers)),
+            ("values in 8 bits", values_in_8_bits(exact), sorted(values)),
+        ):
+            if got != sorted(meant):
+                extra = sorted((Counter(got) - Counter(meant)).elements())
+                known.differs(what, sorted(meant - set(got)) or "no more", extra or "none")
 
 
 def _opsets(model: onnx.ModelProto) -> list[tuple[str, int]]:
@@ -133,6 +151,7 @@ def _check_node(known: _Comparison, node: onnx.NodeProto, twin: onnx.NodeProto) 
             known.differs(f"inputs of {name}", "a value in float32", each)
     weight, bias = (known.packed.get(each) for each in [*node.input[1:], "", ""][:2])
     if weight is not None:
+        known.layers.add(twin.name)
         _check_packed(known, node, weight, bias)
     elif bias is not None:
         known.differs(f"inputs of {name}", "a bias in float32, as the weights", node.input[2])
@@ -146,8 +165,9 @@ def _read_conversion(known: _Comparison, node: onnx.NodeProto) -> None:
         and operator == "Cast"
         and attributes.get("to") in (TensorProto.FLOAT, TensorProto.FLOAT16)
     ):
-        if node.input[0] in known.origin:
-            known.origin[node.output[0]] = known.origin[node.input[0]]
+        source = known.origin.get(node.input[0], node.input[0])
+        known.origin[node.output[0]] = source
+        known.casts[source, attributes["to"]] += 1
         return
     if known.precision != "int8" or operator not in ("QuantizeLinear", "DequantizeLinear") or len(node.input) != 3:
         known.differs("nodes", "none", f"{operator} {node.name} {attributes or ''}".rstrip())
@@ -200,6 +220,11 @@ def _check_constant(known: _Comparison, name: str, got: NDArray[Any]) -> None:
             f"{known.file}: expected {name} {wanted.dtype} {list(wanted.shape)}, as in the trained network, got "
             f"{got.dtype} {list(got.shape)}: export the run again"
         )
+    if not np.isfinite(wanted).all() and np.isfinite(exact).all():
+        raise WeightsError(
+            f"{known.file}: expected {name} from -65,504 to 65,504, the range of float16, got "
+            f"{exact.flat[np.argmax(np.abs(exact))]:g}: the network exceeds it; choose another `precision`"
+        )
     _check_values(known, name, exact, got, (got != wanted) | ~np.isfinite(got))
 
 
@@ -207,7 +232,7 @@ def _check_packed(known: _Comparison, node: onnx.NodeProto, weight: Packed, bias
     """Weights and bias of a layer in whole numbers: scales as the weights demand, each value the nearest one."""
     exact = known.constants[weight.source].astype(np.float64)
     largest = np.abs(exact.reshape(len(exact), -1)).max(1) if weight.scale.ndim else np.abs(exact).max()
-    scale = largest / LARGEST_WEIGHT
+    scale = largest / LARGEST_STEP
     scale = np.where(scale < np.finfo(np.float32).tiny, 1.0, scale)  # an output without weights has any scale
     if bias is not None:
         step = known.steps.get(node.input[0])
@@ -219,9 +244,9 @@ def _check_packed(known: _Comparison, node: onnx.NodeProto, weight: Packed, bias
         _check_scale(known, bias.source, bias.scale, weight.scale.astype(np.float64) * float(step))
         _check_nearest(known, bias)
     _check_scale(known, weight.source, weight.scale, scale)
-    if weight.stored.dtype != np.int8 or np.abs(weight.stored.astype(int)).max() > LARGEST_WEIGHT:
+    if weight.stored.dtype != np.int8 or np.abs(weight.stored.astype(int)).max() > LARGEST_STEP:
         raise WeightsError(
-            f"{known.file}: expected {weight.source} within -{LARGEST_WEIGHT}..{LARGEST_WEIGHT}, got others: CPUs that "
+            f"{known.file}: expected {weight.source} within -{LARGEST_STEP}..{LARGEST_STEP}, got others: CPUs that "
             "add products in 16 bits would compute something else; export the run again"
         )
     _check_nearest(known, weight)
@@ -287,8 +312,7 @@ def _ranges(model: onnx.ModelProto, names: set[str], rows: Arrays) -> dict[str, 
     watched.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in inner)
     session = open_session(watched.SerializeToString(), "cpu")
     found = dict.fromkeys(names, (0.0, 0.0))
-    for start in range(0, len(next(iter(rows.values()))), CALIBRATION_BATCH):
-        feeds = {name: np.ascontiguousarray(each[start : start + CALIBRATION_BATCH]) for name, each in rows.items()}
+    for feeds in batches(rows):
         values = dict(zip(inner, session.run(inner, feeds), strict=True)) | feeds
         for name, (low, high) in found.items():
             found[name] = min(low, float(values[name].min())), max(high, float(values[name].max()))

@@ -6,7 +6,7 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from pairnet.exporting import quantise
+from pairnet.exporting import eight_bits
 from pairnet.exporting.quantise import pool_first
 from pairnet.models.variants import VARIANTS
 
@@ -19,10 +19,10 @@ def model(models):
 
 
 def test_every_training_pair_calibrates():
-    rows = np.arange(7 * quantise.CALIBRATION_BATCH // 2).reshape(-1, 1)
-    batches = [batch["pair"] for batch in quantise._batches({"pair": rows})]
-    assert np.array_equal(np.concatenate(batches), rows)
-    assert len(batches) == 4
+    rows = np.arange(7 * eight_bits.CALIBRATION_BATCH // 2).reshape(-1, 1)
+    found = [batch["pair"] for batch in eight_bits.batches({"pair": rows})]
+    assert np.array_equal(np.concatenate(found), rows)
+    assert len(found) == 4
 
 
 def source(model, name, position):
