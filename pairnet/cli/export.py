@@ -10,9 +10,10 @@ import typer
 
 from pairnet.artifact.design import DEFAULT_OPSET, NEWEST_OPSET, OLDEST_OPSET
 from pairnet.cli.common import Data, DataDir, Json, Runs, VariantFile, announce
+from pairnet.cli.failures import FAILED, translate
 from pairnet.cli.output import console, note, plain_table, print_json, printable, unbroken
 from pairnet.cli.variants import choose_variant
-from pairnet.errors import ArgumentError
+from pairnet.errors import ArgumentError, DataError, ExportError, RecordError, TrainingError
 from pairnet.exporting.plan import DEFAULT_MAX_CHANGED, DEFAULT_MAX_DROP, plan_files
 from pairnet.wording import counted
 
@@ -69,13 +70,15 @@ def export(
     data_dir: DataDir = None,
     runs: Runs = Path("runs"),
     as_json: Json = False,
+    *,
+    context: typer.Context,
 ) -> None:
     """Write a trained network as a validated ONNX file.
 
     The file is self-contained and appears only after its validation. With --model, it is the network of that name in
     the folder --runs that was saved last, whatever its recipe and images; with --data, the last one trained on these
     images. If there is none of that name at all, or with --train, one is trained with the variant's own recipe. Studies
-    save records, no networks.
+    save records, no networks. With --all, the others are written if one is refused; the exit status is then 1.
     """
     from pairnet.data.sources import load_dataset
     from pairnet.models.variants import list_variants
@@ -113,18 +116,37 @@ def export(
             )
     from pairnet.exporting.export import export as export_run
 
+    named = {each.name: each.opts[0] for each in context.command.params if each.name}
     results: list[Exported] = []
-    for variant, chosen_run, target, options in planned:
-        if chosen_run is None and not train:
-            note(f"{variant.name}: no network of that name in {runs}, so one is trained now")
-        folder = chosen_run or _train(variant, images(data), runs)
-        record = load_record(folder)
-        date = datetime.fromtimestamp(saved_at(folder)).strftime("%Y-%m-%d %H:%M:%S")
-        note(f"{variant.name}: from {folder}, saved {date}, {_described(record, variant)}")
-        results += export_run(folder, target, dataset=images(asked or record.run.images.source), **options)
+    refused: dict[str, str] = {}
+    try:
+        for variant, chosen_run, target, options in planned:
+            if chosen_run is None and not train:
+                note(f"{variant.name}: no network of that name in {runs}, so one is trained now")
+            try:
+                folder = chosen_run or _train(variant, images(data), runs)
+                record = load_record(folder)
+                date = datetime.fromtimestamp(saved_at(folder)).strftime("%Y-%m-%d %H:%M:%S")
+                note(f"{variant.name}: from {folder}, saved {date}, {_described(record, variant)}")
+                results += export_run(folder, target, dataset=images(asked or record.run.images.source), **options)
+            except (ExportError, TrainingError, RecordError, DataError) as error:  # of this one; others may do
+                if not every:
+                    raise
+                refused[variant.name] = translate(str(error), named)
+    finally:  # what was written stays, so it is reported, whatever ends the rest
+        if results or refused:
+            _report(results, as_json=as_json)
+    for name, reason in refused.items():
+        note(f"{name}: not written: {reason}")
+    if refused:
+        note(f"wrote {len(planned) - len(refused)} of {len(planned)} variants: export each of the others with --model")
+        raise typer.Exit(FAILED)
+
+
+def _report(results: "list[Exported]", *, as_json: bool) -> None:
     if as_json:
         print_json([{**asdict(each), "paths": list(map(str, each.paths))} for each in results])
-    else:
+    elif results:
         console().print(_table(results))
         note(f"written to {printable(results[0].paths[0].parent.resolve())}")
 
@@ -225,22 +247,30 @@ def _target(output: Path | None, variant: str, precision: str, *, every: bool) -
 
 
 def _table(found: "list[Exported]") -> "Table":
+    digits = any(each.digits_changed is not None for each in found)
     table = plain_table(
         "file",
-        *unbroken("size", "type", "accuracy", "PyTorch", "changed", "further", "differs"),
+        *unbroken(
+            "size", "type", "accuracy", "PyTorch", "changed", "further", *(["digits"] if digits else []), "differs"
+        ),
         caption="accuracy: of the file on the run's test pairs, and of the network in PyTorch; changed: decisions that "
-        "differ, on these and on further pairs of the test images; differs: the largest difference of any value",
+        "differ, on these and on further pairs of the test images; "
+        f"{'digits: two for each of all these pairs, those that differ; ' if digits else ''}"
+        "differs: the largest difference of any value",
+        least=("type", "size", "differs", "PyTorch"),
     )
     for each in found:
-        figures = (
+        figures = [
             each.precision,
             f"{each.accuracy:.4f}",
             f"{each.torch_accuracy:.4f}",
             f"{each.changed} of {each.pairs}",
             f"{each.further_changed} of {each.further_pairs}" if each.further_pairs else "-",
             f"{each.difference:.1e}",
-        )
+        ]
+        if digits:
+            figures.insert(-1, "-" if each.digits_changed is None else str(each.digits_changed))
         for number, path in enumerate(each.paths):  # the parts of one export have their figures in common
             size = f"{path.stat().st_size / 1000:,.0f} kB"
-            table.add_row(printable(path.name), size, *(figures if number == 0 else ("",) * len(figures)))
+            table.add_row(printable(path.name), size, *(figures if number == 0 else [""] * len(figures)))
     return table

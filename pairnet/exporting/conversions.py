@@ -4,8 +4,6 @@ quantise.py names the nodes that stay float32 and leaves the rest to ONNX Runtim
 builds a node. Neither is used here.
 """
 
-from collections import Counter
-
 import onnx
 from onnx import TensorProto
 
@@ -51,7 +49,7 @@ def values_in_8_bits(exact: onnx.ModelProto) -> set[str]:
     return values
 
 
-def casts(exact: onnx.ModelProto) -> Counter[tuple[str, int]]:
+def casts(exact: onnx.ModelProto) -> list[tuple[str, int]]:
     """The casts of an fp16 file, as the value of the float32 graph and the type: pixels down, each output up.
 
     Sigmoid and softmax of an output are float32.
@@ -62,6 +60,4 @@ def casts(exact: onnx.ModelProto) -> Counter[tuple[str, int]]:
         value.name if source[value.name].op_type == "Reshape" else source[value.name].input[0]
         for value in exact.graph.output
     ]
-    return Counter(
-        [*((name, int(TensorProto.FLOAT16)) for name in down), *((name, int(TensorProto.FLOAT)) for name in up)]
-    )
+    return [*((name, int(TensorProto.FLOAT16)) for name in down), *((name, int(TensorProto.FLOAT)) for name in up)]

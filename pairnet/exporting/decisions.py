@@ -68,8 +68,8 @@ def _check_finite(expected: str, outputs: Arrays, pairs: str, remedy: str) -> No
         if wrong.any():
             at = tuple(np.argwhere(wrong)[0].tolist())
             raise ValuesError(
-                f"{expected} for {pairs}, got {output} {list(at)} = {values[at]} and {int(wrong.sum()):,} such values in "
-                f"all: {remedy}"
+                f"{expected} for {pairs}, got {output} {list(at)} = {values[at]} and {int(wrong.sum()):,} such values "
+                f"in all: {remedy}"
             )
 
 

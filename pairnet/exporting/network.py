@@ -41,8 +41,13 @@ FIXED: Mapping[str, Mapping[str, Any]] = {
 }
 """Attributes of the operators that have the same ones in every graph; operators that are not named here have none."""
 
-PARTS = {"Conv": ("weight", "bias"), "Gemm": ("weight", "bias")}
-PARTS["BatchNormalization"] = ("weight", "bias", "running_mean", "running_var")
+PARTS: Mapping[str, tuple[str, ...]] = {
+    "Conv": ("weight", "bias"),
+    "Gemm": ("weight", "bias"),
+    "BatchNormalization": ("weight", "bias", "running_mean", "running_var"),
+}
+"""The trained values of a node, in the order of its inputs."""
+
 SPLIT = {
     "head.fc1.first": ["head.fc1.weight.first"],
     "head.fc1.second": ["head.fc1.weight.second", "head.fc1.bias"],
@@ -185,7 +190,7 @@ def _pads(exact: onnx.ModelProto, node: onnx.NodeProto, conv: nn.Conv2d, got: li
     later = iter(exact.graph.node[list(exact.graph.node).index(node) + 1 :])
     following = next((each for each in later if each.op_type not in ("BatchNormalization", "Relu")), None)
     if following is not None and following.op_type == "MaxPool":
-        (pool,) = (each.ints[0] for each in following.attribute if each.name == "strides")
-        if len({side // pool for side in sides}) == 1:
+        pools = [int(each.ints[0]) for each in following.attribute if each.name == "strides"]
+        if len({side // pool for side in sides for pool in pools}) == 1:
             return [padding, padding, got[3], got[3]]
     return full

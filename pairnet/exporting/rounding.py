@@ -53,7 +53,7 @@ class _Comparison:
     steps: dict[str, NDArray[Any]] = field(default_factory=dict)  # scales of values that were 8 bits
     packed: dict[str, Packed] = field(default_factory=dict)
     layers: set[str] = field(default_factory=set)  # with packed weights
-    casts: Counter[tuple[str, int]] = field(default_factory=Counter)  # by value of the float32 graph, and type
+    casts: list[tuple[str, int]] = field(default_factory=list)  # by value of the float32 graph, and type
 
     def differs(self, what: str, expected: object, got: object) -> NoReturn:
         """Raises GraphError."""
@@ -108,18 +108,17 @@ def check_rounding(
 
 def _check_conversions(known: _Comparison, exact: onnx.ModelProto) -> None:
     """The values that the precision converts are converted, once each, and no others."""
-    if known.precision == "fp16" and (wanted := casts(exact)) != known.casts:
-        extra = sorted((known.casts - wanted).elements()) or "none"
-        known.differs("casts", sorted((wanted - known.casts).elements()) or "no more", extra)
-    if known.precision == "int8":
-        values = [source for source, _, _ in known.quantised.values()]
-        for what, meant, got in (
-            ("layers in 8 bits", layers_in_8_bits(exact), sorted(known.layers)),
-            ("values in 8 bits", values_in_8_bits(exact), sorted(values)),
-        ):
-            if got != sorted(meant):
-                extra = sorted((Counter(got) - Counter(meant)).elements())
-                known.differs(what, sorted(meant - set(got)) or "no more", extra or "none")
+    quantised = [source for source, _, _ in known.quantised.values()]
+    for precision, what, meant, got in (
+        ("fp16", "casts", casts, known.casts),
+        ("int8", "layers in 8 bits", layers_in_8_bits, known.layers),
+        ("int8", "values in 8 bits", values_in_8_bits, quantised),
+    ):
+        if precision == known.precision:
+            wanted, found = (Counter[object](each) for each in (meant(exact), got))
+            if wanted != found:
+                missing, extra = (sorted(map(str, each)) for each in ((wanted - found), (found - wanted)))
+                known.differs(what, missing or "no more", extra or "none")
 
 
 def _opsets(model: onnx.ModelProto) -> list[tuple[str, int]]:
@@ -167,7 +166,7 @@ def _read_conversion(known: _Comparison, node: onnx.NodeProto) -> None:
     ):
         source = known.origin.get(node.input[0], node.input[0])
         known.origin[node.output[0]] = source
-        known.casts[source, attributes["to"]] += 1
+        known.casts.append((source, attributes["to"]))
         return
     if known.precision != "int8" or operator not in ("QuantizeLinear", "DequantizeLinear") or len(node.input) != 3:
         known.differs("nodes", "none", f"{operator} {node.name} {attributes or ''}".rstrip())
