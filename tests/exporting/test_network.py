@@ -77,21 +77,12 @@ def planted(graph):
     for place, node in enumerate(graph.graph.node):
         for number, attribute in enumerate(node.attribute):
             given = helper.get_attribute_value(attribute)
-            for step in (1, -1):
-                for other in (
-                    [[*given[:k], given[k] + step, *given[k + 1 :]] for k in range(len(given))]
-                    if isinstance(given, list)
-                    else [given + step]
-                ):
-                    yield (
-                        f"{node.name} {attribute.name} {other}",
-                        changed(
-                            graph,
-                            lambda g, k=place, n=number, a=helper.make_attribute(attribute.name, other): (
-                                g.node[k].attribute[n].CopyFrom(a)
-                            ),
-                        ),
-                    )
+            others = [given + 1, given - 1] if isinstance(given, int) else []
+            if isinstance(given, list):
+                others = [[*given[:k], given[k] + step, *given[k + 1 :]] for k in range(len(given)) for step in (1, -1)]
+            for other in (helper.make_attribute(attribute.name, each) for each in others):
+                fault = changed(graph, lambda g, k=place, n=number, a=other: g.node[k].attribute[n].CopyFrom(a))
+                yield f"{node.name} {other}", fault
             yield (
                 f"{node.name} without {attribute.name}",
                 changed(graph, lambda g, k=place, n=number: g.node[k].attribute.pop(n)),
