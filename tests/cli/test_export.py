@@ -143,6 +143,82 @@ def test_all_exports_the_newest_of_each_variant_and_refuses_before_the_first(
     }  # fmt: skip
 
 
+def test_all_continues_after_a_refusal_and_names_it(trained, tmp_path, monkeypatch, command_line):
+    """A network whose int8 decisions change, a saved run that is damaged, and two that are as they should be."""
+    from pairnet.exporting import export as exporting
+
+    rows = tuple(load_record(trained(name)).run.variant for name in ("fc_1", "conv_1", "w_net", "final_model"))
+    monkeypatch.setattr(variants, "VARIANTS", rows)
+    monkeypatch.setattr("pairnet.exporting.decisions.FURTHER_PAIRS", 100)
+    real = exporting._outputs
+
+    def wrong(sessions, pairs):
+        found, name = real(sessions, pairs), sessions[0].get_modelmeta().graph_name
+        return {key: 1 - value if name.startswith("conv_1") else value for key, value in found.items()}
+
+    monkeypatch.setattr(exporting, "_outputs", wrong)
+    runs = shutil.copytree(trained("fc_1").parent, tmp_path / "runs")
+    damaged = runs / trained("w_net").name / "weights.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-8])
+    arguments = ("export", "--all", "--with-digits", "--precision", "int8", "--max-drop", "20", "--max-changed", "20")
+    arguments = (*arguments, "--runs", runs, "--output", tmp_path / "models")
+    status, out, err = command_line(*arguments)
+    assert status == 1
+    assert {path.name for path in (tmp_path / "models").iterdir()} == {"fc_1.int8.onnx", "final_model.int8.onnx"}
+    assert ("fc_1.int8.onnx" in out, "final_model.int8.onnx" in out, "conv_1" in out) == (True, True, False)
+    (reason,) = (
+        line for line in err.splitlines() if line.startswith("conv_1: not written: conv_1.int8.onnx as int8: ")
+    )
+    assert "choose another --precision, or raise --max-" in reason
+    assert "w_net: not written: " in err
+    assert err.endswith("wrote 2 of 4 variants: export each of the others with --model\n")
+    status, out, _ = command_line(*arguments, "--force", "--json")
+    assert (status, [Path(each["paths"][0]).name for each in json.loads(out)]) == (
+        1, ["fc_1.int8.onnx", "final_model.int8.onnx"]
+    )  # fmt: skip
+
+
+def test_a_table_names_what_was_written_before_the_command_ends(trained, tmp_path, monkeypatch, command_line):
+    """An error that concerns all files ends the command; those that exist are reported."""
+    from pairnet.exporting import export as exporting
+
+    rows = tuple(load_record(trained(name)).run.variant for name in ("fc_1", "conv_1"))
+    monkeypatch.setattr(variants, "VARIANTS", rows)
+    real = exporting.export
+
+    def full(run, output, **options):
+        if output.name.startswith("conv_1"):
+            raise OSError(28, "No space left on device", str(output))
+        return real(run, output, **options)
+
+    monkeypatch.setattr(exporting, "export", full)
+    status, out, err = command_line(
+        "export", "--all", "--runs", trained("fc_1").parent, "--output", tmp_path / "models"
+    )
+    assert (status, "fc_1.onnx" in out) == (1, True)
+    assert "No space left" in err
+
+
+def test_digits_have_a_column_if_any_file_has_them(trained, monkeypatch, command_line):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("pairnet.exporting.decisions.FURTHER_PAIRS", 100)
+    options = ("--max-drop", "20", "--max-changed", "20", "--precision", "int8", "--json")
+    run = ("export", "--run", trained("final_model"))
+    status, out, _ = command_line(*run, "--with-digits", "--split", *options)
+    changed = json.loads(out)[0]["digits_changed"]
+    assert status == 0
+    status, out, _ = command_line(*run, "--with-digits", "--split", *options[:-1], "--force")
+    header, lines = out.splitlines()[1], out.splitlines()
+    assert status == 0
+    assert {"changed", "further", "digits"} <= set(header.split())
+    assert max(map(len, lines)) <= 80
+    joint = next(line for line in lines if " final_model.int8.onnx " in line)
+    assert joint.split()[-1] == str(changed)
+    assert next(line for line in lines if ".encoder" in line).split()[-1] == "-"
+    status, out, _ = command_line(*run, *options[:-1], "--force")
+    assert (status, "digits" in out) == (0, False)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

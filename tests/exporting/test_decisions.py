@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from pairnet.data.sources import load_dataset
-from pairnet.errors import AccuracyError, DecisionsError
+from pairnet.errors import AccuracyError, DecisionsError, ValuesError
 from pairnet.exporting import decisions
 from pairnet.exporting import export as exporting
-from pairnet.exporting.decisions import Limits, changed, check_changed, check_drop, further_pairs
+from pairnet.exporting.decisions import Limits, changed, check_changed, check_drop, check_finite, further_pairs
 from pairnet.exporting.export import export
 from pairnet.records.run import Seeds, seeds_of_draw
 
@@ -52,6 +52,16 @@ def test_each_output_is_counted_by_its_decisions():
     one = outputs([0.1, 0.6, 0.5, 0.9], [[1, 2], [3, 4], [5, 6], [7, 8]])
     other = outputs([0.4, 0.4, 0.51, np.nan], [[1, 2], [3, 5], [6, 5], [7, 8]])
     assert changed(one, other) == {"probability": 3, "digits": 3}
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("source", ["PyTorch", "the file"])
+def test_values_that_are_not_finite_are_counted_and_refused(source, wrong):
+    right, broken = outputs([0.1, 0.2, 0.3]), outputs([0.1, wrong, wrong])
+    check_finite("m", right, right, "some pairs")
+    file, torch = (right, broken) if source == "PyTorch" else (broken, right)
+    with pytest.raises(ValuesError, match=rf"from {source} for some pairs, got probability \[1\] = {wrong} and 2 such"):
+        check_finite("m", file, torch, "some pairs")
 
 
 @pytest.mark.parametrize(("output", "each"), [("probability", 1), ("digits", 2)])

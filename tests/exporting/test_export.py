@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+import torch
 from onnx import TensorProto
 
 from pairnet.artifact.design import Design
@@ -158,7 +159,7 @@ def test_int8_is_calibrated_on_training_pairs(trained, digits5k, tmp_path, monke
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_a_loss_beyond_max_drop_is_refused_and_leaves_nothing(precision, trained, digits5k, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        exporting, "_outputs", lambda _, pairs: {"probability": np.full(len(pairs), np.nan)}
+        exporting, "_outputs", lambda _, pairs: {"probability": np.zeros(len(pairs), np.float32)}
     )  # each pair is decided as greater
     with pytest.raises(
         AccuracyError, match=r"lose at most 0.5 percentage points of accuracy, got \d+\.\d\d .*`max_drop`"
@@ -219,6 +220,44 @@ def test_a_file_that_the_predictor_would_refuse_is_not_written(unequal, digits5k
     monkeypatch.setattr(exporting, "inspect", refuse)
     with pytest.raises(CheckerError, match="expected a file that the predictor accepts, got a refusal: expected some"):
         export(unequal, tmp_path / "m.onnx", dataset=digits5k)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_beyond_the_bounds_of_a_file_is_refused_with_the_bound(unequal, digits5k, tmp_path):
+    """Two layers multiplied and divided by the same number: the same answers, from weights of 20,000."""
+    run = load_run(unequal)
+    first, second = run.network.layers.conv2, run.network.layers.norm2
+    with torch.no_grad():
+        factor = 20_000 / first.weight.abs().max()
+        first.weight.mul_(factor)
+        first.bias.mul_(factor)
+        second.running_mean.mul_(factor)
+        second.running_var.copy_((second.running_var + second.eps) * factor**2 - second.eps)
+    with pytest.raises(CheckerError) as refusal:
+        export(run, tmp_path / "m.onnx", dataset=digits5k)
+    message = str(refusal.value)
+    assert "exceeds a bound: m.onnx: 'layers.conv2.weight': expected values from -10000 to 10000, got" in message
+    assert "right in PyTorch, and the same recipe leads there again" in message
+    assert "train and export the run again" not in message
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("which", "where"), [(0, "the run's test draw"), (1, "further pairs")])
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_one_answer_that_is_not_finite_is_refused(wrong, which, where, trained, digits5k, tmp_path, monkeypatch):
+    """One in a hundred would be within `max_changed`, counted as a "no"."""
+    real, calls = exporting._outputs, []
+
+    def one_wrong(sessions, pairs):
+        calls.append(len(pairs))
+        found = real(sessions, pairs)
+        if len(calls) - 1 == which:
+            found["digits"][7, 1, 3] = wrong
+        return found
+
+    monkeypatch.setattr(exporting, "_outputs", one_wrong)
+    with pytest.raises(ValuesError, match=rf"from the file for {where}, got digits \[7, 1, 3\] = {wrong} "):
+        export(trained("final_model"), tmp_path / "m.onnx", dataset=digits5k, precision="fp16", with_digits=True)
     assert list(tmp_path.iterdir()) == []
 
 
