@@ -2,7 +2,7 @@
 
 A file may come from anybody. Each bound is some ten times what the largest file of the table of variants has, over all
 inputs, precisions and opsets, or follows from a bound elsewhere. An export inspects its files before they appear, so a
-network of the user's own that needs more is refused there, in the same words.
+network of the user's own that needs more is refused there, with the bound.
 """
 
 from pairnet.data.idx import MAX_BYTES
