@@ -136,8 +136,8 @@ def export(
     finally:  # what was written stays, so it is reported, whatever ends the rest
         if results or refused:
             _report(results, as_json=as_json)
-    for name, reason in refused.items():
-        note(f"{name}: not written: {reason}")
+        for name, reason in refused.items():
+            note(f"{name}: not written: {reason}")
     if refused:
         note(f"wrote {len(planned) - len(refused)} of {len(planned)} variants: export each of the others with --model")
         raise typer.Exit(FAILED)
