@@ -70,8 +70,6 @@ def export(
     data_dir: DataDir = None,
     runs: Runs = Path("runs"),
     as_json: Json = False,
-    *,
-    context: typer.Context,
 ) -> None:
     """Write a trained network as a validated ONNX file.
 

@@ -34,7 +34,7 @@ from pairnet.host import revision
 from pairnet.records.record import RunRecord
 from pairnet.study.saved import TrainedRun, load_run
 from pairnet.wording import is_plain
-from pairnet.writing import separate_files
+from pairnet.writing import make_folder, separate_files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +104,7 @@ def export(
     with ExitStack() as stack:
         try:
             paths = [path_of(design, output) for group in groups for design in group]
-            output.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(output.parent, content="exported files")
             building = stack.enter_context(separate_files(paths, force=force))
         except OSError as error:
             raise ArgumentError(
