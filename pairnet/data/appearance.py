@@ -19,7 +19,10 @@ DARK_ON_LIGHT: Polarity = "dark on light"
 SAMPLE = 2000  # images that are looked at, evenly spaced: files may be sorted by class
 CLEAR = 0.9  # share of images of one polarity that decides for all
 MIXED = 0.1  # share of the rarer polarity from which on it is named
-LEAST_RANGE = 38  # grey levels; a picture with less contrast shows no digit, see serving.digits.CONTRAST
+TAIL = 2  # percent of the darkest and of the lightest pixels that are left out: noise is there
+EDGE = 0.1  # of an image's range, from its middle to a background that is certainly dark or light; noise: 0.09
+CONTRAST = 0.15  # of the range from black to white; a digit with less is invisible
+NOISE = 4.0  # standard deviations of the background that no pixel of it exceeds
 FAINT = 128  # grey levels from background to ink of a typical image; MNIST: 254, glyphs: 235
 SIZES = (14, 25)  # pixels of 28 that a typical digit is high or wide; MNIST: 20
 PLACE = 4.0  # pixels of 28 between the centres of a typical digit and of its image; MNIST: 0.8
@@ -50,9 +53,8 @@ def polarity(pixels: NDArray[np.uint8]) -> Polarity | None:
 
 
 def polarity_of(pool: Pool) -> Polarity:
-    """What most images of a pool are; light on dark if that is not clear."""
-    dark, light = _shares(sample(pool)[0])
-    return DARK_ON_LIGHT if dark > max(light, 0.5) else LIGHT_ON_DARK
+    """What most images of a pool are, clear or not: remarks() says if it is not."""
+    return _recorded(sample(pool)[0])
 
 
 def remarks(train: Pool, test: Pool, classes: int) -> Iterator[str]:
@@ -65,47 +67,78 @@ def remarks(train: Pool, test: Pool, classes: int) -> Iterator[str]:
     if blank := int((np.ptp(pixels, (1, 2)) == 0).sum()):
         yield f"{blank:,} of {len(pixels):,} training images are blank: leave them out"
     yield from _polarity_remarks(pixels, sample(test)[0])
-    found = polarity(pixels)
-    if found is None:
-        return
-    light = pixels if found == LIGHT_ON_DARK else 255 - pixels
+    light = pixels if _recorded(pixels) == LIGHT_ON_DARK else 255 - pixels
     yield from _level_remarks(light)
-    yield from _place_remarks(light)
+    if polarity(pixels):
+        yield from _place_remarks(light)
     if classes == 10 and len(np.unique(labels)) == 10:
         yield from _meaning_remarks(light, labels)
 
 
-def _shares(pixels: NDArray[np.uint8]) -> tuple[float, float]:
-    """Shares of images [N,side,side] that are certainly dark on light, and light on dark.
+def _recorded(pixels: NDArray[np.uint8]) -> Polarity:
+    """What most images [N,side,side] are; light on dark if there are as many of each."""
+    place = _background_place(pixels)
+    return DARK_ON_LIGHT if (place > 0.5).sum() > (place < 0.5).sum() else LIGHT_ON_DARK
 
-    Certain is a border whose median is in the outer quarter of the image's grey levels.
+
+def _shares(pixels: NDArray[np.uint8]) -> tuple[float, float]:
+    """Shares of images [N,side,side], without blank ones, that are certainly dark on light, and light on dark."""
+    place = _background_place(pixels)
+    count = max(len(place), 1)
+    return float((place > 0.5 + EDGE).sum() / count), float((place < 0.5 - EDGE).sum() / count)
+
+
+def _background_place(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """The median of the border, from 0 (the darkest level) to 1 (the lightest), of each image that is not blank."""
+    pixels = pixels[np.ptp(pixels, (1, 2)) > 0]
+    low, high = _levels(pixels)
+    place: NDArray[np.float64] = (np.median(_border(pixels), 1) - low) / (high - low)
+    return place
+
+
+def _border(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Images [N,side,side] -> the pixels at their edges, corners twice [N,4*side]."""
+    return np.concatenate((pixels[:, 0], pixels[:, -1], pixels[:, :, 0], pixels[:, :, -1]), axis=1)
+
+
+def _levels(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The dark and the light level of each image [N,side,side], without noise -> [N], [N]; equal only if it is blank.
+
+    If nearly all of the range is in the tails, the ink is: a digit of few pixels.
     """
-    border = np.concatenate((pixels[:, 0], pixels[:, -1], pixels[:, :, 0], pixels[:, :, -1]), axis=1)
-    low, high = (each.astype(np.float64) for each in (pixels.min((1, 2)), pixels.max((1, 2))))
-    place = (np.median(border, axis=1) - low) / np.maximum(high - low, 1)
-    drawn = high > low
-    return float((drawn & (place > 0.75)).mean()), float((drawn & (place < 0.25)).mean())
+    if not len(pixels):
+        return np.zeros(0), np.zeros(0)
+    darkest, low, high, lightest = np.percentile(pixels, (0, TAIL, 100 - TAIL, 100), axis=(1, 2))
+    few = high - low <= CONTRAST * (lightest - darkest)
+    return np.where(few, darkest, low), np.where(few, lightest, high)
 
 
 def _polarity_remarks(train: NDArray[np.uint8], test: NDArray[np.uint8]) -> Iterator[str]:
+    one, other = polarity(train), polarity(test)
     dark, light = _shares(train)
-    if dark >= CLEAR:
+    if one == DARK_ON_LIGHT:
         yield (
             "the images are dark on light: networks trained on them take arrays like these; their exported files say "
             "so, and `pairnet predict` and the server invert pictures for them; for other readers write 255 - images"
         )
     elif min(dark, light) >= MIXED:
         yield (
-            f"{dark:.0%} of the training images are dark on light, {light:.0%} light on dark: write 255 - image for "
-            "each that is dark on light"
+            f"{dark:.0%} of the training images are dark on light, {light:.0%} light on dark, recorded as "
+            f"{_recorded(train)}: write 255 - image for each that is dark on light"
         )
-    one, other = polarity(train), polarity(test)
+    elif one is None:
+        yield (
+            f"their polarity is unclear, recorded as {_recorded(train)}: {dark:.0%} of the training images are clearly "
+            f"dark on light, {light:.0%} light on dark: write images with an even background, light on dark"
+        )
     if one and other and one != other:
         yield f"the training images are {one}, the test images {other}: write 255 - images for one of them"
+    elif one and not other:
+        yield f"the training images are {one}, the polarity of the test images is unclear: make them alike"
 
 
 def _level_remarks(light: NDArray[np.uint8]) -> Iterator[str]:
-    low, high = (int(np.median(each)) for each in (light.min((1, 2)), light.max((1, 2))))
+    low, high = (int(np.median(each)) for each in _levels(light))
     if high - low < FAINT:
         yield (
             f"the images are faint, typically {high - low} grey levels from background to ink, and pictures have 255: "
@@ -114,10 +147,15 @@ def _level_remarks(light: NDArray[np.uint8]) -> Iterator[str]:
 
 
 def _place_remarks(light: NDArray[np.uint8]) -> Iterator[str]:
-    """Size and place of typical digits, of images light on dark [N,side,side]."""
-    side = light.shape[-1]
-    low, high = (each.astype(np.float32)[:, None, None] for each in (light.min((1, 2)), light.max((1, 2))))
-    ink = light - low > 0.15 * np.maximum(high - low, 1)  # [N,side,side]
+    """Size and place of typical digits, of images light on dark [N,side,side]; nothing if noise hides them."""
+    side, border = light.shape[-1], _border(light)
+    low, middle, high = np.percentile(border, (16, 50, 84), axis=1)
+    contrast = _levels(light)[1] - middle
+    least = np.maximum(CONTRAST * contrast, NOISE * (high - low) / 2)
+    ink = light - middle[:, None, None] > least[:, None, None]  # [N,side,side]
+    ink = ink[(least <= contrast / 2) & ink.any((1, 2))]
+    if 2 * len(ink) < len(light):
+        return
     extents = []
     for axis in (2, 1):
         lines = ink.any(axis)  # [N,side]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pairnet.data.appearance import LEAST_RANGE
+from pairnet.data.appearance import CONTRAST
 from pairnet.data.download import MNIST_SHA256
 from pairnet.data.idx import read_idx
 from pairnet.data.pools import LoadedImages, sha256
@@ -103,7 +103,7 @@ def _checked(
 def _check_levels(pixels: NDArray[np.uint8], path: Path) -> None:
     """DataError for images in which nothing is visible: a network would learn them, but no picture looks like them."""
     low, high = int(pixels.min()), int(pixels.max())
-    if high - low >= LEAST_RANGE:
+    if high - low >= CONTRAST * 255:
         return
     remedy = "check how they were written"
     if high > low:

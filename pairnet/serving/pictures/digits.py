@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from pairnet.data.appearance import CONTRAST
 from pairnet.errors import PictureError
 from pairnet.serving.pictures.components import MOST, Components, components, has_stroke, surrounded
 from pairnet.serving.pictures.frames import inside_lines, paper_level
@@ -13,9 +14,9 @@ DIGIT_SIDE = 20  # MNIST's digits were scaled to 20x20, then centred by their ce
 LEAST_PEN = (
     1.8  # pixels of 28x28: thinner strokes are widened; one MNIST digit in forty has some; with more, loops close
 )
-CONTRAST = 0.15  # of the range from black to white; a digit with less is invisible
 LEAST_SIDE = 6  # pixels of a digit's larger side: smaller ones have no shape
 LEAST_PART = 0.01  # of the picture's larger side
+INVERTED = "inverted: it is dark on light"
 UNEVEN = 0.2  # of the contrast; a background that changes more across the picture would count as part of the digit
 
 
@@ -36,7 +37,7 @@ def as_mnist(name: str, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], t
     resized = size != f"{SIDE}x{SIDE}"
     if _is_dark_on_light(pixels):
         pixels = 255 - pixels
-        notes.append("inverted: it is dark on light")
+        notes.append(INVERTED)
     background = _background(pixels)
     if pixels.max() - background < CONTRAST * 255:
         raise PictureError(

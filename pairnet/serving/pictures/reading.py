@@ -16,7 +16,7 @@ from pairnet.data.npy import NPY_MAGIC, read_npy, read_npz
 from pairnet.errors import PictureError
 from pairnet.opening import open_file
 from pairnet.serving.pictures.decoding import decoded
-from pairnet.serving.pictures.digits import SIDE, as_mnist
+from pairnet.serving.pictures.digits import INVERTED, SIDE, as_mnist
 from pairnet.serving.pictures.raster import NAMES
 
 MAX_BYTES = 1 << 26  # of arrays in a file: 85,000 images
@@ -31,6 +31,7 @@ class Picture:
     pixels: NDArray[np.uint8]  # [N,28,28] images or [N,2,28,28] pairs; a single image: [1,28,28]
     notes: tuple[str, ...]  # changes made to the image, for people
     is_array: bool = False
+    inverted: bool = False  # whether a picture has another polarity than its file
 
 
 def read(path: Path) -> Picture:
@@ -77,10 +78,11 @@ def suited(picture: Picture, wanted: Polarity) -> Picture:
         return replace(picture, notes=(*picture.notes, note))
     if wanted == LIGHT_ON_DARK:
         return picture
-    others = tuple(note for note in picture.notes if not note.startswith("inverted"))
-    if len(others) == len(picture.notes):
-        others = (*others, f"inverted: the network was trained on digits that are {wanted}")
-    return replace(picture, pixels=255 - picture.pixels, notes=others)
+    if picture.inverted:
+        notes = tuple(note for note in picture.notes if note != INVERTED)
+    else:
+        notes = (*picture.notes, f"inverted: the network was trained on digits that are {wanted}")
+    return replace(picture, pixels=255 - picture.pixels, notes=notes, inverted=not picture.inverted)
 
 
 def decode(content: bytes, name: str) -> Picture:
@@ -140,4 +142,4 @@ def _picture(name: str, source: BinaryIO) -> Picture:
     pixels, notes = as_mnist(name, found.grey)
     if (factor := max(found.size) // max(found.grey.shape)) > 1:
         notes = (f"{found.size[0]}x{found.size[1]}: reduced by {factor}, a large picture", *notes)
-    return Picture(pixels=pixels[None], notes=notes)
+    return Picture(pixels=pixels[None], notes=notes, inverted=INVERTED in notes)
