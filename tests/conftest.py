@@ -56,7 +56,10 @@ def command_line(
 
 @pytest.fixture
 def idx_folder(tmp_path: Path) -> Callable[..., Path]:
-    """Writes random images with labels 0, 1, ... in turn under the file names of MNIST -> their folder."""
+    """Writes random images with labels 0, 1, ... in turn under the file names of MNIST -> their folder.
+
+    As in digits, the background is dark, and five sevenths of each side are not.
+    """
 
     def make(name: str = "set", *, side: int = 28, classes: int = 10, suffix: str = "") -> Path:
         folder = tmp_path / name
@@ -64,7 +67,10 @@ def idx_folder(tmp_path: Path) -> Callable[..., Path]:
         rng = np.random.default_rng(0)
         for part, count in (("train", 40), ("t10k", 20)):
             pixels = rng.integers(0, 256, (count, side, side), dtype=np.uint8)
-            write_idx(folder / f"{part}-images-idx3-ubyte{suffix}", pixels)
+            ink = slice(side // 7, side - side // 7)
+            dark = pixels // 6
+            dark[:, ink, ink] = pixels[:, ink, ink]
+            write_idx(folder / f"{part}-images-idx3-ubyte{suffix}", dark)
             write_idx(folder / f"{part}-labels-idx1-ubyte{suffix}", (np.arange(count) % classes).astype(np.uint8))
         return folder
 

@@ -27,7 +27,9 @@ class Mirror:
     archives: dict[str, bytes] = field(default_factory=dict)
     cuts: list[int] = field(default_factory=list)  # the next responses are interrupted after so many bytes
     ranges: bool = True  # whether it can send a range of a file
+    sizes: bool = True  # whether it says how many bytes follow
     asked: list[tuple[str, str]] = field(default_factory=list)  # (archive, Range header)
+    paths: list[str] = field(default_factory=list)  # as in the requests
 
 
 def handler(mirror: Mirror) -> type[BaseHTTPRequestHandler]:
@@ -35,6 +37,7 @@ def handler(mirror: Mirror) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             name, wanted = self.path.rpartition("/")[2], self.headers.get("Range", "")
             mirror.asked.append((name, wanted))
+            mirror.paths.append(self.path)
             if name not in mirror.archives:
                 self.send_error(404)
                 return
@@ -48,7 +51,8 @@ def handler(mirror: Mirror) -> type[BaseHTTPRequestHandler]:
             self.send_response(206 if start else 200)
             if start:
                 self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-            self.send_header("Content-Length", str(len(content) - start))
+            if mirror.sizes:
+                self.send_header("Content-Length", str(len(content) - start))
             self.end_headers()
             cut = mirror.cuts.pop(0) if mirror.cuts else len(content)
             self.wfile.write(content[start:][:cut])
@@ -111,6 +115,22 @@ def test_files_are_downloaded_once(mirror: Mirror, small_mnist: Path, capfd: pyt
     fetch_mnist(mirrors=[mirror.url])
     assert len(mirror.asked) == 4
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("end", ["", "/", "//"])
+def test_the_folder_of_a_mirror_may_end_in_a_slash(mirror: Mirror, end: str) -> None:
+    fetch_mnist(mirrors=[mirror.url.rstrip("/") + end])
+    assert mirror.paths == [f"/mnist/{name}.gz" for name in MNIST_SHA256]
+
+
+def test_a_mirror_that_tells_no_sizes(mirror: Mirror) -> None:
+    """Progress has the bytes received, and 0 for the unknown total."""
+    mirror.sizes = False
+    seen: list[tuple[str, int, int]] = []
+    fetch_mnist(mirrors=[mirror.url], progress=lambda *step: seen.append(step))
+    assert {total for _, _, total in seen} == {0}
+    last = {name: done for name, done, _ in seen}
+    assert last == {name: len(archive) for name, archive in mirror.archives.items()}
 
 
 def test_a_damaged_file_in_the_cache_is_downloaded_again(mirror: Mirror) -> None:

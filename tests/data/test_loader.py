@@ -7,10 +7,12 @@ import pickle
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import astuple
 from itertools import islice, pairwise
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -188,6 +190,59 @@ def test_one_iteration_at_a_time() -> None:
         with pytest.raises(ClosedError, match="one iteration of this loader at a time, got a newer one"):
             next(old)
         assert loader.state_dict()["handed_out"] == 0
+
+
+@pytest.mark.parametrize("before", [0, 1, 2])
+def test_an_iteration_ends_where_a_state_is_loaded(before: int) -> None:
+    with PairLoader(numbered(100), IDENTITY, batch=10, output="numpy") as loader:
+        for _ in range(before):
+            list(loader)
+        old = iter(loader)
+        next(old)
+        state = loader.state_dict()
+        loader.load_state_dict(state)
+        with pytest.raises(ClosedError, match="one iteration of this loader at a time, got a newer one"):
+            next(old)
+        assert loader.state_dict() == state
+        assert len(list(loader)) == 9
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5])
+def test_batches_are_copied_to_a_gpu_one_ahead(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Without a GPU: torch's calls are replaced, and their order says what overlaps."""
+    events: list[str] = []
+
+    def copied(part: torch.Tensor, device: torch.device, *, non_blocking: bool) -> torch.Tensor:
+        assert (device.type, non_blocking, current) == ("cuda", True, ["copying"])
+        return part.clone()
+
+    @contextmanager
+    def entered(stream: Mock) -> Iterator[None]:
+        current.append(stream.name)
+        yield
+        current.pop()
+
+    current: list[str] = []
+    copying, working = Mock(), Mock()
+    copying.name, working.name = "copying", "working"
+    copying.record_event.side_effect = lambda: events.append("begin") or f"copy {events.count('begin')}"
+    working.wait_event.side_effect = lambda event: events.append(f"wait for {event}")
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: copying)
+    monkeypatch.setattr(torch.cuda, "stream", entered)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: working)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda part: part)
+    monkeypatch.setattr(torch.Tensor, "to", copied)
+    monkeypatch.setattr(torch.Tensor, "record_stream", lambda part, stream: events.append(f"used by {stream.name}"))
+
+    pairs = noisy(max(10 * count, 1))
+    options = {"batch": 10, "drop_last": count == 0, "threads": 1}
+    with PairLoader(pairs, IDENTITY, device="cuda", **options) as loader, PairLoader(pairs, IDENTITY, **options) as own:
+        assert [content(batch) for batch in loader] == [content(batch) for batch in own]
+        assert loader.state_dict() == own.state_dict()
+    expected = ["begin"] * (count > 0)
+    for k in range(1, count + 1):
+        expected += ["begin"] * (k < count) + [f"wait for copy {k}"] + ["used by working"] * 3
+    assert events == expected
 
 
 @pytest.mark.parametrize(

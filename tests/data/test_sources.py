@@ -162,6 +162,18 @@ def test_idx_folder(idx_folder: IdxFolder, side: int, classes: int) -> None:
     assert describe(dataset).endswith(f"({dataset.origin})")
 
 
+def test_the_source_of_a_folder_is_valid_anywhere(
+    idx_folder: IdxFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = idx_folder("kana")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    dataset = load_dataset("idx:kana")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    again = load_dataset(dataset.source)
+    assert (again.checksum, again.source, again.name) == (dataset.checksum, f"idx:{folder.resolve()}", "idx:kana")
+
+
 def test_names_and_compression_do_not_change_the_checksum(idx_folder: IdxFolder) -> None:
     plain = idx_folder("plain")
     other = idx_folder("other", suffix=".gz")
@@ -256,6 +268,9 @@ def test_a_folder_of_other_names_is_told_what_to_do(idx_folder: IdxFolder, tmp_p
         path.rename(nested / "x" / path.name)
         (nested / "x").rename(nested / path.name)
     assert "move or rename t10k-images-idx3-ubyte/t10k-images-idx3-ubyte and 3 more" in refusal(f"idx:{nested}")
+    single = idx_folder("single")
+    (single / "t10k-images-idx3-ubyte").rename(single / "my-images-idx3-ubyte")
+    assert refusal(f"idx:{single}").endswith(": move or rename my-images-idx3-ubyte")
     half = idx_folder("half")
     (half / "t10k-images-idx3-ubyte").unlink()
     assert refusal(f"idx:{half}").endswith(": add what is missing, or write pictures as IDX files")
@@ -331,6 +346,8 @@ def test_invalid_glyph_specifications(numbers: str) -> None:
         ("mnist5", "mnist5k"),
         ("glyph:9", "glyphs[:SIZE[:SEED]]"),
         ("idy:x", "idx:FOLDER"),
+        ("idxx:/home/somebody/a folder with a long name", "idx:FOLDER"),
+        (f"glyph:60000:{2**62}", "glyphs[:SIZE[:SEED]]"),
     ],
 )
 def test_unknown_sources_suggest_the_nearest(spec: str, hint: str) -> None:
