@@ -112,6 +112,10 @@ def test_labels_from_1_leave_a_class_empty(mnist: tuple[np.ndarray, np.ndarray])
     assert "subtract 1" in found
 
 
+SEEN_IN_A_MIRROR = ([0, 1, 5, 3, 4, 2, 9, 7, 8, 6], [0, 1, 2, 3, 4, 5, 9, 7, 8, 6])
+"""What the digits 0 to 9 resemble when they are mirrored, and when they are upside down."""
+
+
 @settings(max_examples=30)
 @given(order=st.permutations(range(10)), seed=st.integers(0, 9))
 def test_classes_that_are_no_digits_in_order_have_no_orientation(order: list[int], seed: int) -> None:
@@ -119,6 +123,8 @@ def test_classes_that_are_no_digits_in_order_have_no_orientation(order: list[int
     pixels, labels = Glyphs(start=0, count=300, seed=seed).take(np.arange(300))
     moved = np.array(order)[labels]
     if any(((moved - labels) % 10 == shift).mean() > 0.25 for shift in (0, 1, 9)):
+        return
+    if any((moved == np.array(seen)[labels]).mean() > 0.25 for seen in SEEN_IN_A_MIRROR):
         return
     if len(set(labels.tolist())) == 10:
         assert said(pixels, moved) == []

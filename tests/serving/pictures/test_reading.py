@@ -7,6 +7,7 @@ import sys
 import zipfile
 import zlib
 from contextlib import suppress
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -86,6 +87,21 @@ def test_sixteen_bits_and_palettes_and_one_bit(tmp_path, reference):
     seven(level=0, background=255).convert("1").save(tmp_path / "bits.png")
     for name in ("deep.png", "palette.png", "bits.png"):
         assert close(read(tmp_path / name).pixels, reference), name
+
+
+def test_a_picture_is_suited_by_what_was_done_to_it_not_by_its_notes(tmp_path):
+    """Inverted twice is not inverted: whatever else the notes say, and in whatever words they begin."""
+    for level, background in ((255, 0), (0, 255)):
+        seven(level=level, background=background).save(tmp_path / "seven.png")
+        picture = read(tmp_path / "seven.png")
+        assert picture.inverted == (background == 255)
+        noted = replace(picture, notes=("inverted commas around the digit", *picture.notes))
+        there = suited(noted, "dark on light")
+        assert there.inverted != noted.inverted
+        assert (there.pixels == 255 - noted.pixels).all()
+        assert there.notes[0] == noted.notes[0]
+        assert any(note.startswith("inverted:") for note in there.notes) == there.inverted
+        assert suited(noted, "light on dark") is noted
 
 
 def test_arrays(tmp_path):
@@ -343,7 +359,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from pairnet.errors import DataError
-from pairnet.serving.pictures.reading import read
+from pairnet.serving.pictures.reading import read, suited
 Image.preinit()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for name in sys.argv[1:]:
