@@ -299,9 +299,7 @@ def test_the_path_of_a_users_folder_is_not_in_the_file(trained, digits5k):
 
 def test_an_output_that_cannot_be_written_is_refused(trained, digits5k, tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(
-        ArgumentError, match="expected a folder for exported files, got .*file, which is a file: choose another"
-    ):
+    with pytest.raises(ArgumentError, match=r"expected a folder for exported files, got .*file, which is a file"):
         export(trained("fc_1"), tmp_path / "file" / "m.onnx", dataset=digits5k)
 
 
