@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
@@ -44,7 +43,17 @@ def accuracy_against(points: Sequence[Point], *, cost: str) -> Figure:
             if point.paper is not None:
                 axes.plot(point.cost, point.paper, "o", color=SERIES[1], markerfacecolor="none", markersize=6, zorder=2)
             axes.errorbar(point.cost, point.mean, yerr=point.std, fmt="o", color=SERIES[0], markersize=4, linewidth=1)
-        _name(axes, points)
+        for text, at, height in names(points):
+            axes.annotate(
+                text,
+                (at, height),
+                xytext=(6, 4),
+                textcoords="offset points",
+                fontsize=7,
+                va="center",
+                color=INK,
+                parse_math=False,
+            )
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
         axes.xaxis.set_minor_formatter(NullFormatter())
@@ -57,7 +66,7 @@ def accuracy_against(points: Sequence[Point], *, cost: str) -> Figure:
         axes.set_ylabel("accuracy, mean ± std over draws")
         axes.plot([], [], "o", color=SERIES[0], markersize=4, label="measured")
         if any(point.paper is not None for point in points):
-            axes.plot([], [], "o", color=SERIES[1], markerfacecolor="none", label="paper")
+            axes.plot([], [], "o", color=SERIES[1], markerfacecolor="none", markersize=6, label="paper")
         if len(front) > 1:
             axes.plot([], [], color=FAINT, label="best for its size")
         legend(axes, place="lower right")
@@ -73,29 +82,21 @@ def pareto(points: Sequence[Point]) -> list[Point]:
     return front
 
 
-def _name(axes: Axes, points: Sequence[Point]) -> None:
-    """Labels next to the points, moved apart where two of them would overlap.
+def names(points: Sequence[Point]) -> list[tuple[str, int, float]]:
+    """(text, cost, height) of labels next to the points, moved down where two of them would overlap.
 
     Where several points have the same cost, as steps of an ablation do, only the best of them and those that the paper
     has are named.
     """
     best = {point.cost: point for point in sorted(points, key=lambda point: point.mean)}
     named = [point for point in points if point is best[point.cost] or point.paper is not None]
-    taken: list[tuple[float, float]] = []
+    found: list[tuple[str, int, float]] = []
     low, high = min(point.mean for point in points), max(point.mean for point in points)
     line = max(high - low, 0.02) / 20  # height of a label
     for point in sorted(named, key=lambda point: -point.mean):
-        x, y = math.log10(point.cost), point.mean
-        while any(abs(x - other_x) < WIDE and abs(y - other_y) < line for other_x, other_y in taken):
+        y = point.mean
+        while any(abs(math.log10(point.cost / cost)) < WIDE and abs(y - height) < line for _, cost, height in found):
             y -= line / 4
-        taken.append((x, y))
-        axes.annotate(
-            point.label if len(point.label) <= LONGEST else f"{point.label[: LONGEST - 1].rstrip()}…",
-            (point.cost, y),
-            xytext=(6, 4),
-            textcoords="offset points",
-            fontsize=7,
-            va="center",
-            color=INK,
-            parse_math=False,
-        )
+        text = point.label if len(point.label) <= LONGEST else f"{point.label[: LONGEST - 1].rstrip()}…"
+        found.append((text, point.cost, y))
+    return found
