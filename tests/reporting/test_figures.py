@@ -191,7 +191,7 @@ def test_margins_are_the_same_in_all_panels(height):
     assert figure.get_size_inches() == pytest.approx((4.4, height or 3.3))
     assert margins(axes) == pytest.approx((0.68, 0.48, 0.12, 0.12))
     axes.set_xlabel("x")
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     place = axes.xaxis.label.get_transform().transform(axes.xaxis.label.get_position()) / figure.dpi
     assert place == pytest.approx(((4.4 - 0.12 + 0.68) / 2, 0.48 - 0.28))
 
@@ -239,7 +239,7 @@ def test_a_legend_is_small_and_shows_text():
 
 def test_the_style_of_all_figures():
     figure = errors_by_difference({"w_net": [(-1, 0.1, 0.02), (0, 0.2, 0.01)]})
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     (axes,) = figure.axes
     assert {name: spine.get_visible() for name, spine in axes.spines.items()} == {
         "left": True, "bottom": True, "right": False, "top": False,
@@ -351,7 +351,7 @@ def test_few_measurements_are_marked(count):
     (each,) = rows("3", {"w_net": (0.8,)})
     (axes,) = history([replace(each, epochs=each.epochs[:count])])["loss"]().axes
     assert {look(line).marker for line in axes.lines} == {"o" if count < 10 else ""}
-    axes.figure.canvas.draw()
+    axes.figure.draw_without_rendering()
     ticks = axes.get_xticks()
     assert all(tick == round(tick) for tick in ticks), "epochs are whole"
 
@@ -420,7 +420,7 @@ def test_curves_show_means_deviations_and_the_papers(several):
 )
 def test_settings_over_a_decade_have_a_logarithmic_axis_with_their_own_numbers(at, logarithmic, ticks):
     figure = curves({"one": [(each, summary(0.8, 0.1)) for each in at]}, setting="rate", measure="accuracy")
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     (axes,) = figure.axes
     assert (axes.get_xscale() == "log") == logarithmic
     assert list(legend_looks(axes)) == ["measured, mean ± std over draws"], "nothing of the paper"
@@ -468,7 +468,7 @@ def test_a_reliability_diagram_shows_fractions_counts_and_the_error(width, count
 def check_places(figure: Figure, width, count):
     """The squares are square and in their places, the counts below them as wide."""
     assert figure.get_size_inches() == pytest.approx((width * count, width + 0.4))
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     side = 0.8 * (width - 0.45)
     for number in range(count):
         above, below = (figure.axes[at].get_window_extent() for at in (number, count + number))
@@ -487,7 +487,7 @@ def check_places(figure: Figure, width, count):
 
 def test_counts_are_written_as_powers_of_ten():
     axes = reliability_diagram({"one": bins(1000)}).axes[1]
-    axes.figure.canvas.draw()
+    axes.figure.draw_without_rendering()
     major, minor = axes.yaxis.get_major_formatter(), axes.yaxis.get_minor_formatter()
 
     def value(text):
@@ -497,7 +497,7 @@ def test_counts_are_written_as_powers_of_ten():
     axes.set_ylim(20, 60)  # where numbers between the powers are shown
     for power in (-2, 0, 1, 2, 10):
         assert value(major(10.0**power)) == pytest.approx(10.0**power)
-    axes.figure.canvas.draw()
+    axes.figure.draw_without_rendering()
     texts = [tick.label1.get_text() for tick in axes.yaxis.get_minor_ticks() if tick.label1.get_text()]
     assert texts
     for tick in axes.yaxis.get_minor_ticks():

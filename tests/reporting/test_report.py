@@ -311,7 +311,7 @@ def test_error_bands_end_at_100_percent():
 def test_an_axis_of_less_than_a_decade_has_numbers():
     points = [Point(label=str(cost), cost=cost, mean=0.9, std=None, paper=None) for cost in (110_000, 250_000)]
     figure = accuracy_against(points, cost="parameters")
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     low, high = figure.axes[0].get_xlim()
     assert sum(low <= at <= high for at in figure.axes[0].get_xticks()) >= 1
 
@@ -356,4 +356,4 @@ def test_labels_of_curves_are_text_and_none_is_hidden(tmp_path):
     ((_, labels),) = figures
     assert labels == ["fc $\\frac$ 1", "\u200b_mine"]
     for each in drawings(gather(choose(rows("3", {"w_net": (0.8, 0.9)})))):
-        each.draw().canvas.draw()
+        each.draw().draw_without_rendering()
