@@ -64,7 +64,10 @@ PACKAGES = {
     ),
     "statistics": Package(
         files=("pairnet/reporting/**/*.py",),
-        tests=("tests/reporting/test_*.py", "tests/cli/test_report.py", "tests/cli/test_calibration.py"),
+        tests=(
+            "tests/reporting/test_*.py",
+            *(f"tests/cli/test_{name}.py" for name in ("report", "calibration", "narrow")),
+        ),
     ),
     "pictures": Package(
         files=("pairnet/serving/pictures/*.py",),
