@@ -1,6 +1,7 @@
 """What belongs on one page: rows by what was run, one data set and setting, and a line for everything left out."""
 
 import random
+import re
 from dataclasses import replace
 
 import pytest
@@ -177,3 +178,34 @@ def test_rows_without_images_of_their_own_take_those_of_the_page(tmp_path):
     other = [record(draw, images=replace(MNIST, checksum="e" * 64), label="fc_1") for draw in range(2)]
     selection = choose([*rows("3", THREE), *other], own=[read_study(tmp_path / "mine.toml")])
     assert [table.study.name for table in selection.tables] == ["3"]
+
+
+@pytest.mark.parametrize("count", range(1, 7))
+def test_what_is_left_out_names_three_rows_and_counts_the_others(count):
+    labels = list(THREE)[:count]
+    usual = rows("3", THREE)
+    other = rows("3", dict.fromkeys(labels, (0.8, 0.9)), pairs=500, test_pairs=700)
+    (line,) = choose([*usual, *other]).left_out
+    found = re.fullmatch(r"(\d+) runs of (.*): 25 epochs, 500 pairs of mnist, 700 for testing, on cpu", line)
+    assert int(found[1]) == len(other)
+    named, _, more = found[2].partition(" and ")
+    assert named.split(", ") == labels[:3]
+    assert more == (f"{count - 3} more rows" if count > 3 else "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"pairs": 400, "test_pairs": 400}, "400 pairs of mnist, on cpu"),
+        ({"pairs": 400, "test_pairs": 1200}, "400 pairs of mnist, 1,200 for testing, on cpu"),
+        ({"device": "cuda"}, "1,000 pairs of mnist, on cuda"),
+    ],
+)
+def test_each_kind_of_run_that_is_left_out_has_a_line(changes, words):
+    usual = rows("3", {"w_net": (0.8, 0.9, 0.85), "a_net": (0.8, 0.9, 0.85)})
+    other, folded = rows("3", {"w_net": (0.8,)}, **changes), rows("2", {"a_w_net, loss ratio 1": (0.8,)}, pairs=300)
+    lines = choose([*usual, *other, *folded]).left_out
+    assert set(lines) == {
+        f"1 run of w_net: 25 epochs, {words}",
+        "4 runs of a_w_net, loss ratio 1: 25 epochs, 300 pairs of mnist in 4 folds, on cpu",
+    }
