@@ -66,7 +66,7 @@ def accuracy_against(points: Sequence[Point], *, cost: str) -> Figure:
         axes.set_ylabel("accuracy, mean ± std over draws")
         axes.plot([], [], "o", color=SERIES[0], markersize=4, label="measured")
         if any(point.paper is not None for point in points):
-            axes.plot([], [], "o", color=SERIES[1], markerfacecolor="none", markersize=6, label="paper")
+            axes.plot([], [], "o", color=SERIES[1], markerfacecolor="none", label="paper")
         if len(front) > 1:
             axes.plot([], [], color=FAINT, label="best for its size")
         legend(axes, place="lower right")
