@@ -288,7 +288,9 @@ def test_effects_are_paired_tests_in_every_file(report, folder):
     for family in report.families:
         written = summary["families"][family.name]["effects"]
         cells = cells_of(page, f"<h3>{html.escape(family.title)}</h3>")
-        markdown = markdown_effects(family).splitlines()[2:]
+        header, alignment, *markdown = markdown_effects(family).splitlines()
+        assert re.fullmatch(r"\|(?:-{2,3}:?\|)+", alignment)
+        assert len({line.count("|") for line in (header, alignment, *markdown)}) == 1
         assert len(written) == len(cells) == len(markdown) == len(family.effects)
         for each, values, line, expected in zip(
             family.effects, written, markdown, expected_effects(family), strict=True
