@@ -1,7 +1,8 @@
-"""Pictures of form cells: the printed lines that a crop takes along with the digit, in many forms."""
+"""Pictures of form cells and sheets: the printed lines that a crop takes along with the digit, and photos of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,11 @@ class Frame:
     radius: float = 0.0  # of rounded corners, of the smaller side; 0.5 is a ring
     teeth: float = 1.0  # of the height: the left and right lines begin so far from the lower edge
     dash: float = 0.0  # length of dashes and of the gaps between them, of the larger side
+    rules: float = 0.0  # distance of the lines of ruled paper, of the larger side
+    around: float = 0.0  # paper on each side beyond all this, of the larger side
+    photo: bool = False  # dark on light, saved as a JPEG of quality 80
+    light: float = 0.0  # grey levels by which a photo becomes darker, from corner to corner
+    noise: float = 0.0  # grey levels: the standard deviation of a photo's noise
 
 
 KINDS = {
@@ -67,6 +73,15 @@ KINDS = {
     "touching, lean 1 degree": Frame(outside=0.03, touching=True, lean=1),
     "touching, 1 side": Frame(sides=(BOTTOM,), touching=True),
     "touching, paper outside": Frame(outside=0.04, touching=True),
+    **{
+        f"{name}photo, light {light}, noise {noise}": Frame(sides=sides, photo=True, light=light, noise=noise)
+        for name, sides in (("", ()), ("1 %, ", (TOP, BOTTOM, LEFT, RIGHT)))
+        for light, noise in ((10, 0), (20, 3), (30, 6), (30, 20))
+    },
+    "ruled": Frame(sides=(), rules=0.15),
+    "ruled, light grey, photo, light 20, noise 3": Frame(sides=(), rules=0.15, ink=0.4, photo=True, light=20, noise=3),
+    "small in a photo, noise 6": Frame(sides=(), around=3, photo=True, noise=6),
+    "small in a photo, light 20, noise 6": Frame(sides=(), around=3, photo=True, light=20, noise=6),
 }
 
 
@@ -99,7 +114,11 @@ def framed(ink: NDArray[np.uint8], frame: Frame, margins: Sequence[int], rng: np
         length = max(2, round(frame.dash * unit))
         rows, columns = (np.arange(side) // length % 2 for side in lines.shape)
         lines[(rows[:, None] + columns) % 2 > 0] = 0
-    both = np.maximum(ink, lines)
+    if frame.rules:
+        distance = round(frame.rules * unit)
+        for row in range(distance // 2, lines.shape[0], distance):
+            lines[row : row + line] = level
+    both = np.pad(np.maximum(ink, lines), round(frame.around * unit))
     return np.asarray(Image.fromarray(both).rotate(frame.lean, Image.Resampling.BICUBIC)) if frame.lean else both
 
 
@@ -109,3 +128,12 @@ def _draw(lines: NDArray[np.uint8], sides: tuple[int, ...], start: int, line: in
         turned = turned[::-1] if side in (BOTTOM, RIGHT) else turned
         ends = slice(start + gap, turned.shape[1] - start - gap)
         turned[start : start + line, ends] = level
+
+
+def photographed(picture: NDArray[np.uint8], frame: Frame, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A picture [H,W] in the light and with the noise of `frame`, as JPEG stores it."""
+    down, across = (np.linspace(0, frame.light / 2, side) for side in picture.shape)
+    levels = picture - down[:, None] - across + rng.normal(0, frame.noise, picture.shape)
+    file = BytesIO()
+    Image.fromarray(np.clip(levels, 0, 255).astype(np.uint8)).save(file, "JPEG", quality=80)
+    return np.asarray(Image.open(file))

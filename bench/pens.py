@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench.frames import KINDS, framed
+from bench.frames import KINDS, framed, photographed
 from bench.handwriting import Strokes, drawn, strokes
 from pairnet.data.sources import load_dataset
 from pairnet.errors import PictureError
@@ -114,13 +114,15 @@ def frame_rows(
         rng = np.random.default_rng((seed, 1))
         images = []
         for i, each in enumerate(digits):
-            height = FRAMED_SIZE
+            height = FRAMED_SIZE // (3 if kind.around else 1)
             margins = rng.integers(height // 10, height // 3, 4)
             margins[list(kind.tight)] = 0
             ink = drawn(
                 each, height=height, pen=height / FRAMED_PEN, margins=tuple(margins.tolist()), smooth=i % 2 == 0
             )
-            images.append(read(coloured(framed(ink, kind, margins.tolist(), rng), dark=i // 2 % 2 == 0, rng=rng)))
+            dark = kind.photo or i // 2 % 2 == 0
+            sheet = coloured(framed(ink, kind, margins.tolist(), rng), dark=dark, rng=rng)
+            images.append(read(photographed(sheet, kind, rng) if kind.photo else sheet))
         yield name, score(predictor, images, labels)
 
 

@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 from pairnet.data.appearance import CONTRAST
 from pairnet.errors import PictureError
 from pairnet.serving.pictures.components import MOST, Components, components, has_stroke, surrounded
-from pairnet.serving.pictures.frames import inside_lines, paper_level
+from pairnet.serving.pictures.frames import check_not_ruled, inside_lines, paper_level
+from pairnet.serving.pictures.paper import levelled, smoothed, specks
 from pairnet.serving.pictures.strokes import FINE, ink_map, pen_width, widened
 
 SIDE = 28
@@ -14,8 +15,10 @@ DIGIT_SIDE = 20  # MNIST's digits were scaled to 20x20, then centred by their ce
 LEAST_PEN = (
     1.8  # pixels of 28x28: thinner strokes are widened; one MNIST digit in forty has some; with more, loops close
 )
+PARTS = 20  # of a digit, at most; what has more is drawn with dots, or on noise, which would grow with its strokes
 LEAST_SIDE = 6  # pixels of a digit's larger side: smaller ones have no shape
 LEAST_PART = 0.01  # of the picture's larger side
+LEVELLED = 0.35  # of the picture's range; a paper that changes smoothly, and by less, is made even
 INVERTED = "inverted: it is dark on light"
 UNEVEN = 0.2  # of the contrast; a background that changes more across the picture would count as part of the digit
 
@@ -27,13 +30,20 @@ def as_mnist(name: str, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], t
     than one, or an uneven background.
     """
     notes, size = list[str](), f"{pixels.shape[1]}x{pixels.shape[0]}"
-    if pixels.shape != (SIDE, SIDE):
+    if pixels.shape == (SIDE, SIDE):
+        _check_border(name, pixels)
+    else:
+        paper, contrast = paper_level(pixels)
+        pixels = smoothed(pixels, max(1, CONTRAST * contrast))
+        paper, contrast = paper_level(pixels)
+        pixels = levelled(pixels, paper, contrast, LEVELLED * contrast)
         inside = inside_lines(name, pixels)
         if inside.shape != pixels.shape:
             pixels, notes = inside, ["left out: the lines at the edge"]
         paper, contrast = paper_level(pixels)
         if abs(_background(pixels) - paper) > CONTRAST * contrast:  # lines along most of the border
             _check_paper(name, pixels)
+        check_not_ruled(name, pixels)
     resized = size != f"{SIDE}x{SIDE}"
     if _is_dark_on_light(pixels):
         pixels = 255 - pixels
@@ -47,6 +57,11 @@ def as_mnist(name: str, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], t
         )
     if resized:
         _check_background(name, pixels, background)
+        ink = pixels > background + CONTRAST * (float(pixels.max()) - background)  # [H,W]
+        if (small := specks(ink)).any():
+            _check_not_dashed(name, ink)
+            pixels = np.where(small, np.uint8(background), pixels)
+            notes.append("left out: specks")
         levels = _stretched(pixels, background)
         digit = (levels > CONTRAST * 255)[pixels]  # [H,W]
         _check_alone(name, digit)
@@ -54,6 +69,17 @@ def as_mnist(name: str, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], t
         pixels, wider = _fitted(name, pixels, digit, levels)
         notes += ["widened: its strokes are thinner than MNIST's"] * wider
     return pixels, tuple(notes)
+
+
+def _check_border(name: str, pixels: NDArray[np.uint8]) -> None:
+    """PictureError for an image of 28x28 whose border is nearly all ink: a cell with its lines, not one of MNIST's."""
+    paper, contrast = paper_level(pixels)
+    if abs(_background(pixels) - paper) > contrast / 2:
+        raise PictureError(
+            f"{name}: expected an image of 28x28 with paper along its border, got lines there: crop the picture to the "
+            "digit, inside the lines",
+            "lines",
+        )
 
 
 def _is_dark_on_light(pixels: NDArray[np.uint8]) -> bool:
@@ -157,6 +183,14 @@ def _check_not_surrounded(name: str, ink: NDArray[np.bool_], parts: Components) 
         )
 
 
+def _check_not_dashed(name: str, ink: NDArray[np.bool_]) -> None:
+    """PictureError for a map [H,W] with its specks, if they surround the digit: they may be a dashed line."""
+    rows, columns = (np.flatnonzero(ink.any(axis)) for axis in (1, 0))
+    crop = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    fine = ink_map(crop.astype(np.uint8) * 255)
+    _check_not_surrounded(name, fine, components(fine))
+
+
 def _fitted(
     name: str, pixels: NDArray[np.uint8], digit: NDArray[np.bool_], levels: NDArray[np.float32]
 ) -> tuple[NDArray[np.uint8], bool]:
@@ -182,12 +216,13 @@ def _fitted(
         )
     _check_not_surrounded(name, ink, parts)
     wanted, width = LEAST_PEN * FINE / DIGIT_SIDE, pen_width(ink)
-    if width < wanted:
+    wider = width < wanted and len(parts.boxes) <= PARTS
+    if wider:
         radius = (wanted - width) / 2 / (1 - LEAST_PEN / DIGIT_SIDE)  # the digit grows, and is scaled down by as much
         crop = widened(ink, radius).astype(np.uint8) * 255
         rows, columns = (np.flatnonzero(crop.any(axis)) for axis in (1, 0))
         crop = crop[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return _centred(_scaled(crop)), width < wanted
+    return _centred(_scaled(crop)), wider
 
 
 def _scaled(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -22,6 +22,7 @@ KNOWN = 0.5  # of a line that leans, in the picture
 CORNER = 0.2  # of the larger side: rounded corners lie within it
 STRIP = 0.08  # of the larger side: the teeth of a comb lie within it
 PIECE = 0.04  # of the larger side: shorter pieces are speckles
+ACROSS = 0.97  # of a picture's side: a line from edge to edge
 TALL = 0.3  # of the height inside: what is less is the bar of an angular 8
 
 
@@ -87,6 +88,32 @@ def inside_lines(name: str, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return part
     blank = np.repeat(np.repeat(cells, np.diff(rows[top : bottom + 1]), 0), np.diff(columns[left : right + 1]), 1)
     return np.where(blank, np.uint8(paper), part)
+
+
+def check_not_ruled(name: str, pixels: NDArray[np.uint8]) -> None:
+    """PictureError for lines across a picture [H,W], from edge to edge, as on ruled or squared paper.
+
+    Four are no digit's; three are none if other ink is above or below all of them, nor two with ink on both sides:
+    an 8 or a crossed 7 that fills its crop has bars, too.
+    """
+    paper, contrast = paper_level(pixels)
+    marks = _marks(pixels, paper, FAINT * contrast)[0]
+    if marks.mean() > 0.5:  # light that changes is no ink
+        return
+    for view in (marks, marks.T):
+        lean = min(_lean(view), len(view))
+        near = np.lib.stride_tricks.sliding_window_view(view, lean, 0).any(-1)  # [rows, W]
+        steps = np.flatnonzero(np.diff(np.pad(near.mean(1) >= ACROSS, 1).astype(np.int8)))
+        count = len(steps) // 2
+        if count < 2:
+            continue
+        beyond = sum(bool(part.any()) for part in (view[: max(0, steps[0] - lean)], view[steps[-1] + 2 * lean :]))
+        if count > 3 or beyond > 3 - count:
+            raise PictureError(
+                f"{name}: expected a digit on plain paper, got {count} lines across the picture: crop the picture to "
+                "the digit, between the lines, or write on paper without lines",
+                "lines",
+            )
 
 
 def _outside(marks: NDArray[np.bool_], lines: Sequence[Line | None]) -> NDArray[np.bool_]:
