@@ -111,7 +111,7 @@ def make(root: Path) -> None:
         "study s.toml --runs runs --jobs 1 --no-report",
         "report runs",
         "train a_w_net --epochs 1 --pairs 20 --data idx:idx --runs more",
-        "export --run runs/SAVED --output model.onnx --data idx:idx --split --max-drop 100",
+        "export --run runs/SAVED --output model.onnx --data idx:idx --split",
     ):
         status = command(words)
         assert status == 0, (words, status)
