@@ -217,8 +217,9 @@ def write_null(path: Path) -> None:
     """
     from onnx import TensorProto, helper, numpy_helper
 
-    from pairnet.artifact.inspection import initializers_digest, inspect
+    from pairnet.artifact.inspection import inspect
     from pairnet.artifact.metadata import FileMetadata
+    from pairnet.artifact.weights import initializers_digest
     from pairnet.host import revision
     from pairnet.records.run import seeds_of_draw
 

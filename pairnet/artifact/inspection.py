@@ -27,8 +27,7 @@ from pairnet.artifact.limits import (
 from pairnet.artifact.metadata import FileMetadata, from_text
 from pairnet.artifact.sizes import check_sizes, small
 from pairnet.artifact.structure import read_structure
-from pairnet.artifact.weights import check_values
-from pairnet.artifact.weights import initializers_digest as initializers_digest
+from pairnet.artifact.weights import check_values, initializers_digest
 from pairnet.artifact.wire import check_outline
 from pairnet.errors import ModelError, NotationError
 from pairnet.models.variants import check

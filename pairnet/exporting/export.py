@@ -14,11 +14,11 @@ import onnx
 from numpy.typing import NDArray
 
 from pairnet.artifact.design import DEFAULT_OPSET, Design, InputKind, Precision
-from pairnet.artifact.inspection import initializers_digest, inspect
+from pairnet.artifact.inspection import inspect
 from pairnet.artifact.metadata import PRIVATE_SOURCE, FileMetadata
 from pairnet.artifact.runtime import ort
 from pairnet.artifact.sessions import open_session
-from pairnet.artifact.weights import AGAIN
+from pairnet.artifact.weights import AGAIN, initializers_digest
 from pairnet.data.appearance import Polarity
 from pairnet.data.sources import Dataset, load_dataset
 from pairnet.errors import ArgumentError, CheckerError, ModelError

@@ -11,8 +11,9 @@ import onnx
 from numpy.typing import NDArray
 
 from pairnet.artifact.design import Port, Precision
-from pairnet.artifact.inspection import declared_ports, initializers_digest
+from pairnet.artifact.inspection import declared_ports
 from pairnet.artifact.sessions import open_session
+from pairnet.artifact.weights import initializers_digest
 from pairnet.errors import AxesError, CheckerError, NamesError, ShapesError, ValuesError, WeightsError
 from pairnet.exporting.rounding import Arrays, check_rounding
 

@@ -10,7 +10,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from pairnet.artifact import inspection, sizes
-from pairnet.artifact.inspection import EARLIER, RULES, initializers_digest, inspect, read_file
+from pairnet.artifact.inspection import EARLIER, RULES, inspect, read_file
+from pairnet.artifact.weights import initializers_digest
 from pairnet.errors import ModelError
 from pairnet.models.variants import VARIANTS
 from pairnet.serving.model import Model

@@ -20,7 +20,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from pairnet.artifact.inspection import RULES, initializers_digest, inspect
+from pairnet.artifact.inspection import RULES, inspect
+from pairnet.artifact.weights import initializers_digest
 from pairnet.errors import ModelError
 from pairnet.serving.built_in import built_in_model
 from pairnet.serving.inputs import check_results

@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from pairnet.artifact.design import Design, Port
-from pairnet.artifact.inspection import initializers_digest
+from pairnet.artifact.weights import initializers_digest
 from pairnet.errors import (
     AccuracyError,
     AxesError,

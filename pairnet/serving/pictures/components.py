@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from pairnet.serving.pictures.strokes import pen_width
 
+MAP_SIDE = 512  # cells of a map of a picture, at most
 MOST = 5000  # parts that are told apart; a map with more is noise
 NOTABLE = 0.2  # of the ink's larger side: a part that may be the digit
 COVERED = 0.35  # of a part's side that has other ink in front of it: more than half of a dashed line has
@@ -26,6 +27,24 @@ class Components:
         """The larger side of each part -> [N]."""
         larger: NDArray[np.int64] = (self.boxes[:, 2:] - self.boxes[:, :2]).max(1, initial=0)
         return larger
+
+
+def cell_map(marks: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:
+    """A map of marked pixels [H,W] with at most MAP_SIDE cells a side: a cell is marked if any of its pixels is.
+
+    Also the first row and the first column of each cell, with the ends.
+    """
+    rows, columns = (np.arange(min(side, MAP_SIDE) + 1) * side // min(side, MAP_SIDE) for side in marks.shape)
+    return (
+        np.logical_or.reduceat(np.logical_or.reduceat(marks, rows[:-1], axis=0), columns[:-1], axis=1),
+        rows,
+        columns,
+    )
+
+
+def spread(marks: NDArray[np.bool_], rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """The pixels [H,W] of the marked cells of a map; `rows` and `columns` as `cell_map` returns them."""
+    return np.repeat(np.repeat(marks, np.diff(rows), 0), np.diff(columns), 1)
 
 
 def components(ink: NDArray[np.bool_]) -> Components:

@@ -12,9 +12,7 @@ from pairnet.serving.pictures.strokes import FINE, ink_map, pen_width, widened
 
 SIDE = 28
 DIGIT_SIDE = 20  # MNIST's digits were scaled to 20x20, then centred by their centre of mass in 28x28
-LEAST_PEN = (
-    1.8  # pixels of 28x28: thinner strokes are widened; one MNIST digit in forty has some; with more, loops close
-)
+LEAST_PEN = 1.8  # pixels of 28x28: thinner strokes, as of one MNIST digit in forty, are widened; with more, loops close
 PARTS = 20  # of a digit, at most; what has more is drawn with dots, or on noise, which would grow with its strokes
 LEAST_SIDE = 6  # pixels of a digit's larger side: smaller ones have no shape
 LEAST_PART = 0.01  # of the picture's larger side
@@ -30,21 +28,11 @@ def as_mnist(name: str, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], t
     than one, or an uneven background.
     """
     notes, size = list[str](), f"{pixels.shape[1]}x{pixels.shape[0]}"
-    if pixels.shape == (SIDE, SIDE):
-        _check_border(name, pixels)
+    resized = pixels.shape != (SIDE, SIDE)
+    if resized:
+        pixels, notes = _inside(name, pixels)
     else:
-        paper, contrast = paper_level(pixels)
-        pixels = smoothed(pixels, max(1, CONTRAST * contrast))
-        paper, contrast = paper_level(pixels)
-        pixels = levelled(pixels, paper, contrast, LEVELLED * contrast)
-        inside = inside_lines(name, pixels)
-        if inside.shape != pixels.shape:
-            pixels, notes = inside, ["left out: the lines at the edge"]
-        paper, contrast = paper_level(pixels)
-        if abs(_background(pixels) - paper) > CONTRAST * contrast:  # lines along most of the border
-            _check_paper(name, pixels)
-        check_not_ruled(name, pixels)
-    resized = size != f"{SIDE}x{SIDE}"
+        _check_border(name, pixels)
     if _is_dark_on_light(pixels):
         pixels = 255 - pixels
         notes.append(INVERTED)
@@ -69,6 +57,22 @@ def as_mnist(name: str, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], t
         pixels, wider = _fitted(name, pixels, digit, levels)
         notes += ["widened: its strokes are thinner than MNIST's"] * wider
     return pixels, tuple(notes)
+
+
+def _inside(name: str, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], list[str]]:
+    """The part of a picture [H,W] inside the lines at its edge, its paper even, and notes on the changes."""
+    _, contrast = paper_level(pixels)
+    pixels = smoothed(pixels, max(1, CONTRAST * contrast))
+    paper, contrast = paper_level(pixels)
+    pixels = levelled(pixels, paper, contrast, LEVELLED * contrast)
+    inside, notes = inside_lines(name, pixels), list[str]()
+    if inside.shape != pixels.shape:
+        pixels, notes = inside, ["left out: the lines at the edge"]
+    paper, contrast = paper_level(pixels)
+    if abs(_background(pixels) - paper) > CONTRAST * contrast:  # lines along most of the border
+        _check_paper(name, pixels)
+    check_not_ruled(name, pixels)
+    return pixels, notes
 
 
 def _check_border(name: str, pixels: NDArray[np.uint8]) -> None:
@@ -185,10 +189,14 @@ def _check_not_surrounded(name: str, ink: NDArray[np.bool_], parts: Components) 
 
 def _check_not_dashed(name: str, ink: NDArray[np.bool_]) -> None:
     """PictureError for a map [H,W] with its specks, if they surround the digit: they may be a dashed line."""
-    rows, columns = (np.flatnonzero(ink.any(axis)) for axis in (1, 0))
-    crop = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    fine = ink_map(crop.astype(np.uint8) * 255)
+    fine = ink_map(ink[_box(ink)].astype(np.uint8) * 255)
     _check_not_surrounded(name, fine, components(fine))
+
+
+def _box(marks: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """The rows and columns of [H,W] from the first to the last with a mark."""
+    rows, columns = (np.flatnonzero(marks.any(axis)) for axis in (1, 0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def _fitted(
@@ -199,9 +207,7 @@ def _fitted(
     PictureError if there is no stroke, or less ink than in a line of half the digit's size, or other ink around the
     digit. -> [28,28], and whether the strokes are wider than they were
     """
-    rows, columns = (np.flatnonzero(digit.any(axis)) for axis in (1, 0))
-    region = pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    crop = np.minimum(levels, 255).astype(np.uint8)[region]
+    crop = np.minimum(levels, 255).astype(np.uint8)[pixels[_box(digit)]]
     if max(crop.shape) < max(LEAST_SIDE, LEAST_PART * max(pixels.shape)):
         raise PictureError(
             f"{name}: expected a digit of at least {LEAST_SIDE} pixels and 1 % of the picture, got ink of "
@@ -220,8 +226,7 @@ def _fitted(
     if wider:
         radius = (wanted - width) / 2 / (1 - LEAST_PEN / DIGIT_SIDE)  # the digit grows, and is scaled down by as much
         crop = widened(ink, radius).astype(np.uint8) * 255
-        rows, columns = (np.flatnonzero(crop.any(axis)) for axis in (1, 0))
-        crop = crop[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        crop = crop[_box(crop > 0)]
     return _centred(_scaled(crop)), wider
 
 

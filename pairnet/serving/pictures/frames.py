@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairnet.errors import PictureError
-from pairnet.serving.pictures.components import MOST, Components, components
+from pairnet.serving.pictures.components import MOST, Components, cell_map, components, spread
 
-LARGEST = 512  # sides of the map on which lines are searched
 FAINT = 0.12  # of the picture's range; a level that differs more from the paper's is no paper
 COVERED = 0.85  # of a side, without its outer tenths: a line may be broken at the corners
 SKEW = 0.025  # of the larger side: a line may lean, or be drawn by hand, within so many rows
@@ -86,7 +85,7 @@ def inside_lines(name: str, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     cells = outside[top:bottom, left:right]
     if not cells.any():
         return part
-    blank = np.repeat(np.repeat(cells, np.diff(rows[top : bottom + 1]), 0), np.diff(columns[left : right + 1]), 1)
+    blank = spread(cells, rows[top : bottom + 1], columns[left : right + 1])
     return np.where(blank, np.uint8(paper), part)
 
 
@@ -234,12 +233,7 @@ def _marks(
     A cell is marked if any of its pixels is.
     """
     differs = np.abs(np.arange(256) - paper) > max(faint, 1)
-    rows, columns = (np.arange(min(side, LARGEST) + 1) * side // min(side, LARGEST) for side in pixels.shape)
-    return (
-        np.logical_or.reduceat(np.logical_or.reduceat(differs[pixels], rows[:-1], axis=0), columns[:-1], axis=1),
-        rows,
-        columns,
-    )
+    return cell_map(differs[pixels])
 
 
 def _lean(marks: NDArray[np.bool_]) -> int:

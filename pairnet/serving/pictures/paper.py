@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from pairnet.serving.pictures.components import MOST, components
+from pairnet.serving.pictures.components import MOST, cell_map, components, spread
 
 APART = 3  # pixels between those that are compared: JPEG makes neighbours alike
 CLEAR = 5  # standard deviations of the noise: what differs more from the paper is no noise
@@ -16,7 +16,6 @@ NEAR = 0.25  # of the picture's range; blocks that differ more from the paper ar
 FLAT = 3  # grey levels: a smaller change of the paper stays
 ROUGH = 0.03  # of the picture's range; a paper that differs more from a smooth surface stays as it is
 SPECK = 0.1  # of the larger side of the largest part of the ink: smaller parts are specks
-MAP_SIDE = 512  # cells on which specks are told apart
 
 
 def noise_level(pixels: NDArray[np.uint8]) -> float:
@@ -72,13 +71,11 @@ def _pairs(edges: NDArray[np.int64]) -> list[tuple[int, int]]:
 
 def specks(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Which pixels of [H,W] are parts of the ink that are small against the largest; none in a map of noise alone."""
-    rows, columns = (np.arange(min(side, MAP_SIDE) + 1) * side // min(side, MAP_SIDE) for side in ink.shape)
-    cells = np.logical_or.reduceat(np.logical_or.reduceat(ink, rows[:-1], axis=0), columns[:-1], axis=1)
+    cells, rows, columns = cell_map(ink)
     found = components(cells)
     sides = found.sides()
     small = np.append(False, sides < SPECK * sides.max(initial=0))
     if not small.any() or len(sides) > MOST:
         return np.zeros_like(ink)
-    marked = small[found.labels]
-    parts: NDArray[np.bool_] = ink & np.repeat(np.repeat(marked, np.diff(rows), 0), np.diff(columns), 1)
+    parts: NDArray[np.bool_] = ink & spread(small[found.labels], rows, columns)
     return parts
