@@ -68,13 +68,14 @@ def list_runs(
     incomplete = 0
     if long:
         table.add_column("data")
-        for heading in ("pairs", "epochs", "draw", "fold", "accuracy"):
+        for heading in ("pairs", "epochs", "fold", "draw", "accuracy"):
             table.add_column(heading, justify="right", no_wrap=True)
         table.add_column("network", no_wrap=True)
-        for each, called in zip(rows, images, strict=True):
-            numbers = ("" if each[key] is None else f"{each[key]:,}" for key in ("pairs", "epochs", "draw", "fold"))
+        for record, each, called in zip(records, rows, images, strict=True):
+            numbers = ("" if each[key] is None else f"{each[key]:,}" for key in ("pairs", "epochs", "fold"))
             network = "\n".join(printable(Path(folder).name) for folder in each["folders"])
-            table.add_row(printable(each["row"]), printable(called), *numbers, f"{each['accuracy']:.4f}", network)
+            figures = (*numbers, record.run.repetition.removeprefix("draw "), f"{each['accuracy']:.4f}")
+            table.add_row(printable(each["row"]), printable(called), *figures, network)
     else:
         table.add_column("setting", overflow="fold")
         for heading in ("draws", "accuracy"):
@@ -316,6 +317,7 @@ def _one(record: "RunRecord", folders: Sequence[Path]) -> dict[str, Any]:
         "test_pairs": run.tested,
         "epochs": len(record.epochs),
         "draw": run.seed,
+        "seeds": run.seeds.identity(),
         "fold": run.fold,
         "accuracy": record.accuracy,
         "folders": [str(folder) for folder in folders],

@@ -35,6 +35,9 @@ def study(
         int | None,
         typer.Option(help="Number of draws of pairs, each with new initial weights.", show_default="10, or the file's"),
     ] = None,
+    first_seed: Annotated[
+        int | None, typer.Option(min=0, help="Number of the first draw of a table.", show_default="0")
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(help="auto, mnist, mnist5k, glyphs[:SIZE[:SEED]] or idx:FOLDER.", show_default="auto"),
@@ -85,11 +88,14 @@ def study(
         raise ArgumentError(
             f"expected the numbers of `epochs` in {file}, got {epochs}: write set = {{ epochs = {epochs} }}"
         )
+    if file is not None and first_seed is not None:
+        raise ArgumentError(f"expected `first_seed` in {file}, got {first_seed}: write first_seed = {first_seed}")
     table = "3" if table is None and file is None and context.info_name == REPRODUCE else table
     request = Request(
         studies=_studies(file, table),
         runs=runs,
         draws=draws,
+        first_seed=first_seed,
         data=data,
         data_dir=data_dir,
         epochs=epochs,
@@ -146,7 +152,7 @@ def _show_plan(studies: "Sequence[Study]", parts: "Sequence[Part]", *, as_json: 
                 "row": row.label,
                 "parameters": count_parameters(row.variant),
                 "multiply_adds": count_multiply_adds(row.variant),
-                "draws": len({run.seed for run in runs}),
+                "draws": len({run.draw for run in runs}),
                 "runs": len(runs),
                 "core_seconds": round(core_seconds(runs), 3),
             }

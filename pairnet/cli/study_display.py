@@ -99,7 +99,7 @@ class StudyDisplay:
     def _print(self, run: Run, outcome: str) -> None:
         fold = "" if run.fold is None else f" fold {run.fold + 1}/{run.folds}"
         elapsed = time.monotonic() - self._start
-        place = f"[{self._ended}/{self._runs}] {run.name}, draw {run.seed}{fold}"
+        place = f"[{self._ended}/{self._runs}] {run.name}, {run.repetition}{fold}"
         self._console.print(printable(f"{place}: {outcome} ({elapsed:.0f} s so far)"))
 
 
@@ -260,7 +260,7 @@ def _fitted(columns: dict[str, int], width: int) -> dict[str, int]:
 def _line(row: Row, runs: Sequence[Run]) -> _Line:
     paper = "" if row.paper is None else accuracy_text(row.paper.mean, row.paper.std, places=3)
     own = [run for run in runs if run.name == row.label]
-    draws = len({run.seed for run in own})
+    draws = len({run.draw for run in own})
     return _Line(label=printable(row.label), paper=paper, draws=draws, epochs=own[0].recipe.epochs)
 
 

@@ -28,6 +28,7 @@ class Request:
     studies: tuple["Study", ...]
     runs: Path
     draws: int | None = None
+    first_seed: int | None = None
     data: str | None = None
     data_dir: Path | None = None
     epochs: int | None = None
@@ -95,7 +96,8 @@ def plan_parts(request: Request) -> list[Part]:
             every = plan(
                 study,
                 dataset.images,
-                draws=study.draws if request.draws is None else request.draws,
+                draws=request.draws,
+                first_seed=request.first_seed,
                 epochs=request.epochs,
                 pairs=sizes.pairs,
                 test_pairs=sizes.test_pairs,
@@ -197,7 +199,7 @@ def _compute_part(
             stored=stored,
         )
     if result.left:
-        ours, left = ({run.seed for run in some} for some in (part.planned, result.left))
+        ours, left = ({run.draw for run in some} for some in (part.planned, result.left))
         took = f"{(time.monotonic() - begun) / 60:.1f} minutes"
         note(f"draws done: {len(ours - left)} of {len(ours)}, after {took}; the same command continues")
     answers = recorded(part.every, stored) if request.shard else result.records

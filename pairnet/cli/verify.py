@@ -96,7 +96,7 @@ def _print_table(repetitions: "Sequence[Repetition]") -> None:
         fold = "" if run.fold is None else f"{run.fold + 1}/{run.folds}"
         table.add_row(
             printable(run.name),
-            str(run.seed),
+            run.repetition.removeprefix("draw "),
             *([fold] if folded else []),
             f"{record.accuracy:.4f}",
             "failed" if repeated is None else f"{repeated.accuracy:.4f}",

@@ -44,7 +44,7 @@ Text = Annotated[str, Meta(max_length=LONGEST_TEXT)]
 Name = Annotated[str, Meta(min_length=1, max_length=LONGEST_TEXT)]
 
 Draw = tuple[int, ...]
-"""The number of a draw, followed by seeds that do not follow from it."""
+"""The number of a draw; or all seeds of a run whose seeds do not follow from one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +91,10 @@ class Seeds:
 def seeds_of_draw(number: int) -> Seeds:
     """The seeds that follow from the number of a draw: those of every row of a table, so rows compare draw by draw."""
     return Seeds(train_draw=2 * number, test_draw=2 * number + 1, weights=number, order=number)
+
+
+APART = Seeds(train_draw=0, test_draw=0, weights=0, order=0)
+"""Stands in a setting for seeds that do not follow from the number of a draw."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,11 +202,25 @@ class Run:
     def draw(self) -> Draw:
         """What tells the repetitions of a row apart: of one row, runs of one draw are its folds.
 
-        The number of the draw, and the seeds that were chosen apart from it: other weights on the same pairs are
-        another repetition.
+        The number of the draw, or all seeds if they do not follow from it: other weights on the same pairs are another
+        repetition. Equal for equal fingerprints, whatever `seed` is then.
         """
+        return (self.seed,) if self.own_seeds is None else tuple(self.own_seeds.identity().values())
+
+    @property
+    def repetition(self) -> str:
+        """The draw in words: "draw 3", or of seeds that do not follow from one, "pairs 0, test 0, weights 3, order 3".
+
+        The numbers are those of the draws that have these seeds, as in a study file; a seed that no draw has there is
+        named as it is in `Seeds`.
+        """
+        if self.own_seeds is None:
+            return f"draw {self.seed}"
         own = self.own_seeds
-        return (self.seed,) if own is None else (self.seed, *own.identity().values())
+        pairs = f"train_draw {own.train_draw}" if own.train_draw % 2 else f"pairs {own.train_draw // 2}"
+        test = f"test {own.test_draw // 2}" if own.test_draw % 2 else f"test_draw {own.test_draw}"
+        masks = "" if own.masks is None else f", masks {own.masks}"
+        return f"{pairs}, {test}, weights {own.weights}, order {own.order}{masks}"
 
     @property
     def tested(self) -> int:
@@ -241,6 +259,8 @@ class Run:
         """The run without seeds and fold: what all draws and folds of one row share, equal for all of them.
 
         It is a run itself, the first one of the row, without its name; names of the network and images do not count.
+        Runs whose seeds do not follow from the number of a draw have one of their own: they are no draws, since some of
+        them share their pairs or their weights.
         """
         return Run(
             variant=nameless(self.variant),
@@ -250,6 +270,7 @@ class Run:
             fold=None if self.fold is None else 0,
             folds=PAPER_FOLDS if self.fold is None else self.folds,
             device=self.device,
+            own_seeds=None if self.own_seeds is None else APART,
         )
 
     @property
@@ -278,7 +299,7 @@ def name_of(run: Run) -> str:
     label = " ".join(run.name.split())
     if len(label) > _LONGEST_NAME:
         label = f"{label[: _LONGEST_NAME - 3]}..."
-    return f"{label}, draw {run.seed}{'' if run.fold is None else f', fold {run.fold + 1}/{run.folds}'}"
+    return f"{label}, {run.repetition}{'' if run.fold is None else f', fold {run.fold + 1}/{run.folds}'}"
 
 
 _LONGEST_NAME = 60

@@ -9,6 +9,9 @@ from pairnet.records.record import RunRecord
 from pairnet.records.run import Images, Run, nameless, names_of
 from pairnet.wording import counted
 
+SEEDS_APART = "seeds held apart"
+"""What is said of runs whose seeds do not follow from the number of a draw."""
+
 
 def by_setting(records: Sequence[RunRecord]) -> dict[Run, list[RunRecord]]:
     """Records by their setting, in the order of the first record of each."""
@@ -86,8 +89,10 @@ def describe(settings: Sequence[Run], *, among: Sequence[Images] = ()) -> list[s
 def _describe(setting: Run, images: str) -> str:
     text = f"{counted(setting.recipe.epochs, 'epoch')}, {counted(setting.pairs, 'pair')} of {images}"
     if setting.fold is not None:
-        return f"{text} in {setting.folds} folds"
-    return text if setting.tested == setting.pairs else f"{text}, {setting.tested:,} for testing"
+        text += f" in {setting.folds} folds"
+    elif setting.tested != setting.pairs:
+        text += f", {setting.tested:,} for testing"
+    return text if setting.own_seeds is None else f"{text}, {SEEDS_APART}"
 
 
 def facts_of(setting: Run) -> dict[str, object]:

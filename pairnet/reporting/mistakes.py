@@ -93,7 +93,6 @@ def _hardest(
 ) -> list[HardPair]:
     wrong: Mapping[tuple[Draw, int], list[float]] = defaultdict(list)
     tested: dict[Draw, int] = defaultdict(int)
-    seeds = {draw_of(record.run): record.run.seed for record in records}
     for record in records:
         draw = draw_of(record.run)
         tested[draw] += 1
@@ -111,7 +110,7 @@ def _hardest(
         HardPair(
             first=int(drawn[draw].digits[at, 0]),
             second=int(drawn[draw].digits[at, 1]),
-            draw=seeds[draw],
+            draw=draw[2] // 2,
             networks=len(wrong[draw, at]),
             tested=tested[draw],
             probability=statistics.fmean(wrong[draw, at]),

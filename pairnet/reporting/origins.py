@@ -88,14 +88,19 @@ def _commands(selection: Selection) -> Iterator[str]:
     for table in selection.tables:
         study = table.study
         what = f"reproduce --table {study.name}" if study.file is None else f"study {shlex.quote(str(study.file))}"
-        yield f"pairnet {what} --draws {_draws(table)}{_options(selection, table)}{where}"
+        yield f"pairnet {what}{_draws(table)}{_options(selection, table)}{where}"
     for label, records in selection.others.items():
         yield f"pairnet train {records[0].run.variant.name}, with the structure and recipe of {label} in a file"
 
 
-def _draws(table: StudyRuns) -> int:
-    """Number of draws that holds every draw of a table: its largest seed, and one."""
-    return 1 + max(record.run.seed for records in table.rows.values() for record in records)
+def _draws(table: StudyRuns) -> str:
+    """The options that take every draw of a table, from its smallest to its largest; none if the study states them."""
+    seeding, seeds = table.study.seeding, [record.run.seed for rows in table.rows.values() for record in rows]
+    if seeding.count is not None:
+        return ""
+    if table.study.file is None and min(seeds):
+        return f" --first-seed {min(seeds)} --draws {1 + max(seeds) - min(seeds)}"
+    return f" --draws {1 + max(seeds) - seeding.first}"
 
 
 def _options(selection: Selection, table: StudyRuns) -> str:

@@ -9,8 +9,8 @@ from typing import Literal
 from pairnet.errors import ArgumentError, RecordError
 from pairnet.models.variants import with_epochs
 from pairnet.records.record import RunRecord
-from pairnet.records.run import Images, Run, nameless, names_of
-from pairnet.records.settings import by_setting, describe, facts_of
+from pairnet.records.run import APART, Images, Run, nameless, names_of
+from pairnet.records.settings import SEEDS_APART, by_setting, describe, facts_of
 from pairnet.reporting.summaries import finished_draws
 from pairnet.study.plan import Row, Study, first_run
 from pairnet.study.tables import NAMES, studies
@@ -125,7 +125,11 @@ def choose(
     filled = [StudyRuns(study=each, rows=_rows(each, by_setting(in_tables), context, epochs=length)) for each in tables]
     shown_tables = _unmixed([table for table in mine if table.rows], list(_fullest(mine, filled)))
     in_mine = {record.fingerprint for table in mine for rows in table.rows.values() for record in rows}
-    foreign = [each for each in kept if each.fingerprint not in {*lengths, *in_mine}]
+    foreign = [  # runs of held seeds belong to no table of the paper
+        each
+        for each in kept
+        if each.fingerprint not in in_mine and (each.fingerprint not in lengths or each.run.own_seeds is not None)
+    ]
     selection = Selection(
         tables=shown_tables,
         others=_labelled(foreign, {label for table in shown_tables for label in table.rows}),
@@ -180,8 +184,11 @@ def _rows(
     found = {}
     for row in study.rows:
         for setting in _settings(study, row, context, epochs):
-            if finished_draws(records.get(setting, [])):
-                found[row.label] = records[setting]
+            apart = replace(setting, own_seeds=APART)
+            there = [*records.get(setting, ()), *records.get(apart, ())]
+            own = [record for record in there if study.seeding.includes(record.run)]
+            if finished_draws(own):
+                found[row.label] = own
                 break
     return found
 
@@ -312,7 +319,8 @@ def _words(run: Run, names: Mapping[Images, str]) -> str:
     how = "" if run.fold is None else f" in {run.folds} folds"
     tested = "" if run.fold is not None or run.tested == run.pairs else f", {run.tested:,} for testing"
     trained = f"{counted(run.recipe.epochs, 'epoch')}, {counted(run.pairs, 'pair')} of {names[run.images]}"
-    return f"{trained}{tested}{how}, on {run.device}"
+    seeds = "" if run.own_seeds is None else f", {SEEDS_APART}"
+    return f"{trained}{tested}{how}{seeds}, on {run.device}"
 
 
 def _difference(setting: Run, shown: Sequence[Run]) -> str:

@@ -32,7 +32,8 @@ from pairnet.models.recipes import Recipe, Warp
 from pairnet.models.toml_files import check_keys, explain, read_document
 from pairnet.models.variant_files import parse_variants
 from pairnet.models.variants import VARIANTS, Variant, count_parameters, with_dropout
-from pairnet.study.plan import ABOVE, MOST_DRAWS, NOTHING, PAPERS_SQUARE, Chosen, Reason, Row, Study
+from pairnet.study.plan import ABOVE, NOTHING, PAPERS_SQUARE, Chosen, Reason, Row, Study
+from pairnet.study.seeding import KEYS, MOST_DRAWS, parse_seeding
 from pairnet.wording import shown
 
 RECIPE = tuple(field.name for field in fields(Recipe))
@@ -42,7 +43,7 @@ PAIRS = {"pairs": int, "test_pairs": int, "folds": int, "data": str}
 SETTINGS = (*RECIPE, "dropout", *PAIRS)
 """Everything that a row can set or sweep."""
 
-_STUDY = ("title", "draws", "cross_validated", "compare", *PAIRS, "reasons", "variants", "rows", "as_run")
+_STUDY = ("title", "draws", *KEYS, "cross_validated", "compare", *PAIRS, "reasons", "variants", "rows", "as_run")
 _ROW = ("variant", "label", "paper", "reason", "goal", "parameters", "set", "grid")
 
 MOST_ROWS = 10_000
@@ -93,6 +94,7 @@ def _head(document: Mapping[str, Any], path: Path) -> dict[str, Any]:
         raise ArgumentError(f"{path}: draws: expected 1 to {MOST_DRAWS:,}, got {found['draws']}: choose another number")
     for key in ("pairs", "test_pairs", "folds"):
         _check_number(key, found.get(key), f"{path}: {key}")
+    found["seeding"] = parse_seeding(document, str(path))
     title = found.get("title", path.stem)
     if not title.isprintable() or not title:
         raise ArgumentError(f"{path}: title: expected one line of text, got {shown(title)}: change it")

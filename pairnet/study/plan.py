@@ -12,12 +12,10 @@ from pairnet.models.paper import Printed
 from pairnet.models.variants import Variant, with_epochs
 from pairnet.records.record import Count
 from pairnet.records.run import MEASUREMENTS, PAPER_FOLDS, PAPER_PAIRS, Images, Name, Run, nameless
+from pairnet.study.seeding import MOST_DRAWS, Seeding
 
 ABOVE, PAPERS_SQUARE, NOTHING = "row above", "square", "nothing"
 """What a study's rows can be compared with, apart from one of them: the row above, the paper's 2x2, nothing."""
-
-MOST_DRAWS = 10_000
-"""Draws of one study: ten thousand runs of each row take days."""
 
 MOST_RUNS = 1_000_000
 """Runs of one study: as objects they take a gigabyte."""
@@ -75,7 +73,8 @@ class Study:
     rows: tuple[Row, ...]
     cross_validated: bool = False
     folds: int = PAPER_FOLDS  # of its cross-validated rows
-    draws: int = 10
+    draws: int = 10  # if the seeding does not say it
+    seeding: Seeding = field(default_factory=Seeding)
     pairs: int | None = None  # None: as many as suit the images, the paper's 1,000 at most
     test_pairs: int | None = None
     data: str = "auto"
@@ -103,6 +102,7 @@ class Study:
                 if self.folds_of(row)
                 else row.test_pairs or (chosen.test_pairs if chosen else self.test_pairs),
                 "data": chosen.checksum if chosen else row.data or self.data,
+                **self.seeding.identity(),
             }
             found.append(json.dumps(content, sort_keys=True))
         return tuple(found)
@@ -128,7 +128,8 @@ def plan(
     study: Study,
     images: Images,
     *,
-    draws: int = 10,
+    draws: int | None = None,
+    first_seed: int | None = None,
     epochs: int | None = None,
     pairs: int = PAPER_PAIRS,
     test_pairs: int | None = None,
@@ -139,11 +140,12 @@ def plan(
 ) -> list[Run]:
     """The runs of a study on some images, draw after draw: draw 0 of every row, then draw 1; folds of a draw together.
 
-    Draw d of every row sees the same pairs. `epochs` None keeps the number of each row's recipe, `measurements` None
-    measures the held-out pairs after every epoch. `source` is one of `study.sources`: the rows on `images`.
+    Draw d of every row sees the same pairs. `draws` and `first_seed` None are those of the study. `epochs` None keeps
+    the number of each row's recipe, `measurements` None measures the held-out pairs after every epoch. `source` is one
+    of `study.sources`: the rows on `images`.
     """
-    if not 1 <= draws <= MOST_DRAWS:
-        raise ArgumentError(f"expected `draws` in 1..{MOST_DRAWS:,}, got {draws}")
+    draws = _draws(study, draws)
+    seeding = study.seeding if first_seed is None else replace(study.seeding, first=first_seed)
     rows = [row for row in study.rows if row.data == source]
     if (count := draws * sum(_split(study, row, folds) or 1 for row in rows)) > MOST_RUNS:
         raise ArgumentError(f"expected at most {MOST_RUNS:,} runs, got {count:,}: use fewer rows, draws or folds")
@@ -155,13 +157,27 @@ def plan(
         replace(
             first,
             seed=seed,
+            own_seeds=own_seeds,
             fold=fold,
             measurements=first.recipe.epochs if measurements is None else measurements,
         )
-        for seed in range(draws)
+        for seed, own_seeds in seeding.repetitions(draws)
         for first in firsts
         for fold in ((None,) if first.fold is None else range(first.folds))
     ]
+
+
+def _draws(study: Study, draws: int | None) -> int:
+    """Number of repetitions of each row.  ArgumentError for one out of bounds, or another one of a crossed design."""
+    count = (study.seeding.count or study.draws) if draws is None else draws
+    if not 1 <= count <= MOST_DRAWS:
+        raise ArgumentError(f"expected `draws` in 1..{MOST_DRAWS:,}, got {count}")
+    if study.seeding.vary and count != study.seeding.count:
+        raise ArgumentError(
+            f"expected all {study.seeding.count} combinations of a crossed design, got `draws` {count}: change `vary` "
+            "in its file"
+        )
+    return count
 
 
 def first_run(

@@ -111,7 +111,8 @@ def test_anything_else_is_refused_in_one_line(text):
 )
 def test_settings_that_were_edited_do_not_fit_the_fingerprint(change):
     with pytest.raises(
-        RecordError, match=r"^fc_1, draw [02](, fold 2/4)?: expected fingerprint .*: it was edited, or a newer"
+        RecordError,
+        match=r"^fc_1, (draw [02]|pairs 1, .*)(, fold 2/4)?: expected fingerprint .*: it was edited, or a newer",
     ):
         read_record(edited(**change))
 

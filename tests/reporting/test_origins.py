@@ -20,7 +20,8 @@ from pairnet.study.tables import studies
 def parsed(command):
     """The options of `pairnet reproduce`."""
     parser = argparse.ArgumentParser()
-    for name in ("table", "draws", "data", "epochs", "pairs", "test-pairs", "measurements", "device", "runs"):
+    names = ("table", "first-seed", "draws", "data", "epochs", "pairs", "test-pairs", "measurements", "device", "runs")
+    for name in names:
         parser.add_argument(f"--{name}", default=None)
     program, what, *options = shlex.split(command)
     assert (program, what) == ("pairnet", "reproduce")
@@ -61,10 +62,11 @@ def test_a_number_of_epochs_for_all_rows_is_an_option():
     assert parsed(command) == {**USUAL, "epochs": "3"}
 
 
-def test_the_number_of_draws_holds_the_largest_seed():
+def test_the_draws_of_the_command_hold_the_smallest_and_the_largest_seed():
     records = [each for each in rows("3", {"w_net": (0.8,) * 9}, measurements=5) if each.run.seed in (2, 7)]
     found = origins_of(choose(records))
-    assert (parsed(found.commands[0])["draws"], found.draws, found.runs) == ("8", (2, 7), 2)
+    command = parsed(found.commands[0])
+    assert (command["first_seed"], command["draws"], found.draws, found.runs) == ("2", "6", (2, 7), 2)
 
 
 def test_tables_and_networks_of_no_table_have_a_command_each():
