@@ -67,7 +67,8 @@ def main() -> None:
 def measure(name: str, folder: Path, copy: Path, sample: int, seed: int, only: set[str]) -> None:
     """Measures a package in a copy of the tree; results in `folder`, and a row in docs/reliability.md.
 
-    An interrupted measurement of the same tree is continued.
+    An interrupted measurement of the same tree is continued. On another tree, bugs that were noticed count as noticed
+    while their file and the test that noticed them are the same; all others are tried again.
     """
     package = PACKAGES[name]
     mutants = in_random_order(listed(ROOT, package), seed)
@@ -84,12 +85,13 @@ def measure(name: str, folder: Path, copy: Path, sample: int, seed: int, only: s
     running.prepare()
     bench = measuring.Bench(root=ROOT, copy=copy, output=folder / f"{name}.log")
     before = json.loads(state.read_text()) if state.exists() else {}
+    done = {line["id"]: measuring.Result(**line) for line in before.get("results", ())}
     if before.get("tree") == tree:
         tests = measuring.Tests(**before["tests"])
-        done = {line["id"]: measuring.Result(**line) for line in before["results"]}
     else:
         tests = measuring.learn(bench, matching(ROOT, package.files), matching(ROOT, package.tests), show)
-        done = {}
+        done = {id: result for id, result in done.items() if measuring.still_held(ROOT, result)}
+        show(f"{len(done)} bugs were noticed before, in files and by tests that are the same")
     for test in tests.failing:
         show(f"fails without a bug, left out: {test}")
 

@@ -1,5 +1,6 @@
 """Measures a package: which tests reach which function, then one mutant after another until the sample is complete."""
 
+import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -47,6 +48,7 @@ class Result:
     outcome: str  # killed, timeout, survived, equivalent, invalid
     by: str = ""  # the test that noticed, or why it is equivalent
     seconds: float = 0.0
+    basis: str = ""  # digest of the mutated file and of the test file that noticed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +116,7 @@ def measure(
 ) -> Iterator[Result]:
     """Results of the first `sample` mutants that are valid. `build` returns (outcome, why) where no test has to run.
 
-    `done` are results of the same tree, which are taken over.
+    `done` are earlier results that still hold, which are taken over.
     """
     counted = 0
     for mutant in mutants:
@@ -137,7 +139,20 @@ def measure(
         yield Result(
             id=mutant.id, file=mutant.file, line=mutant.line, scope=mutant.scope, diff=mutant.diff,
             outcome=outcome, by=by, seconds=round(time.monotonic() - begun, 1),
+            basis=basis(bench.root, mutant.file, by),
         )  # fmt: skip
+
+
+def basis(root: Path, file: str, by: str) -> str:
+    """Digest of a mutated file and of the test file, or the folder of the C++ tests, that noticed the bug."""
+    tests = sorted((root / "csrc" / "tests").glob("*")) if by == "pairnet_tests" else [root / by.partition("::")[0]]
+    found = [path.read_bytes() for path in (root / file, *tests) if path.is_file()]
+    return hashlib.sha256(b"".join(hashlib.sha256(each).digest() for each in found)).hexdigest()
+
+
+def still_held(root: Path, result: Result) -> bool:
+    """Whether a bug was noticed, and neither its file nor the test that noticed it has changed since."""
+    return result.outcome in ("killed", "timeout") and result.basis == basis(root, result.file, result.by)
 
 
 def notice(bench: Bench, mutant: Mutant, tests: Tests) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from mutation import cpp_operators, table
+from mutation.measuring import Result, basis, still_held
 from mutation.mutant import in_random_order, named
 from mutation.packages import PACKAGES, matching
 from mutation.reaching import instrumented
@@ -65,6 +66,7 @@ MEASURE = """
 import json, sys
 from pathlib import Path
 from mutation import copies, measuring, running
+from mutation.measuring import Result, basis, still_held
 from mutation.mutant import named
 root, copy, changes = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
 measuring.SLOWEST = 3.0
@@ -184,3 +186,25 @@ def test_the_guide_names_the_packages_and_each_file_belongs_to_one():
     for package in PACKAGES.values():
         for pattern in (*package.files, *package.tests):
             assert matching(root, (pattern,)), pattern
+
+
+def test_a_result_is_taken_over_while_its_file_and_the_test_that_noticed_are_the_same(tmp_path):
+    (tmp_path / "code.py").write_text("a")
+    (tmp_path / "test_code.py").write_text("b")
+
+    def result(outcome, by):
+        found = basis(tmp_path, "code.py", by)
+        return Result(id="1", file="code.py", line=1, scope="", diff="", outcome=outcome, by=by, basis=found)
+
+    killed, survived = result("killed", "test_code.py::test_a"), result("survived", "")
+    assert still_held(tmp_path, killed)
+    assert not still_held(tmp_path, survived)
+    (tmp_path / "other.py").write_text("c")
+    assert still_held(tmp_path, killed)
+    for name in ("code.py", "test_code.py"):
+        before = (tmp_path / name).read_text()
+        (tmp_path / name).write_text("d")
+        assert not still_held(tmp_path, killed)
+        (tmp_path / name).write_text(before)
+    (tmp_path / "test_code.py").unlink()
+    assert not still_held(tmp_path, killed)

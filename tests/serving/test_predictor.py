@@ -18,6 +18,7 @@ from pairnet.data.sources import load_dataset
 from pairnet.errors import ArgumentError, ClosedError, DataError, InputError, ModelError, ProviderError
 from pairnet.models.variants import VARIANTS
 from pairnet.records.folders import load_record
+from pairnet.serving import model as model_module
 from pairnet.serving import predictor as module
 from pairnet.serving.inputs import check_results
 from pairnet.serving.model import CudaRunner, Model
@@ -253,6 +254,7 @@ POOLED = np.zeros((3, 2, 14, 14), np.float32)
         ("images", GREY.astype(np.float32), r"expected uint8 \[N,2,28,28\], got float32 \[3,2,28,28\]: pass raw grey"),
         ("images", GREY.astype(np.int64), "got int64"),
         ("images", [["a"]], r"got <U1 \[1,1\]"),
+        ("images", [[1], [1, 2]], "expected an array, got list: "),
         ("images", GREY[0], r"got uint8 \[2,28,28\]: add a batch axis"),
         ("images", np.moveaxis(GREY, 1, -1), r"got uint8 \[3,28,28,2\]: move the channel axis"),
         ("images", GREY[:, 0], r"got uint8 \[3,28,28\]: combine two images"),
@@ -341,6 +343,20 @@ def test_a_runner_with_resident_tensors_gives_the_same_results(name, models, pai
             np.testing.assert_allclose(one, other, atol=1e-6)
     backwards = pairs[:20][::-1]
     np.testing.assert_allclose(runner({"pair": backwards})[0], session.run(None, {"pair": backwards})[0], atol=1e-6)
+
+
+def test_no_batch_has_the_graph_of_a_run_without_a_number(models, monkeypatch):
+    given = []
+    real = model_module._with_graph
+    monkeypatch.setattr(model_module, "_with_graph", lambda index: (given.append(index), real(index))[1])
+    CudaRunner(sessions.open_session(models("fc_1").read_bytes(), "cpu"), (3, 20), device="cpu")
+    assert len(set(given)) == 2
+    assert min(given) > 0  # ONNX Runtime takes 0 for runs that state none, -1 for none
+
+
+def test_a_run_has_one_thread_unless_more_are_asked_for(models):
+    for options, threads in (({}, 1), ({"threads_per_run": 2}, 2)):
+        assert Model(models("fc_1"), "cpu", **options)._session.get_session_options().intra_op_num_threads == threads
 
 
 def test_a_ranking_compares_one_with_many_without_a_graph(models):
