@@ -52,7 +52,8 @@ TEST_CASE("below is uniform and within its bound") {
     }
     CHECK(low > 3'100);
     CHECK(low < 3'560);
-    // For three quarters of 2^32, four random words give three values: without rejection, every third comes twice as often.
+    // For three quarters of 2^32, four random words give three values: without rejection, every third comes twice as
+    // often.
     int thirds = 0;
     for (int k = 0; k < 10'000; ++k) {
         thirds += random.below(0xC0000000U) % 3 == 0 ? 1 : 0;
