@@ -12,12 +12,13 @@ from pairnet.data.pairs import draw_pairs, moments, normalise
 from pairnet.errors import ArgumentError, TrainingError
 from pairnet.models.networks import MaskedDropout, Scores, build
 from pairnet.models.recipes import Recipe, Warp
-from pairnet.models.variants import VARIANTS, find_variant
+from pairnet.models.variants import VARIANTS, find_variant, with_dropout
 from pairnet.training import loop
 from pairnet.training.loop import (
     is_measured,
     mask_generator,
     predict,
+    recalibrate,
     score,
     single_thread,
     to_device,
@@ -124,6 +125,34 @@ def test_recalibration_uses_the_training_pairs(draws):
     torch.testing.assert_close(tower.norm1.running_mean, before_norm.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(tower.norm1.running_var, before_norm.var((0, 2, 3)), rtol=1e-4, atol=1e-5)
     assert tower.norm1.momentum == 0.1
+
+
+def test_recalibration_does_without_dropout(draws):
+    network = build(with_dropout(find_variant("final_model_bn"), 0.9), seed=0)
+    batch = to_device(normalise(draws[0], moments(draws[0])), "cpu")
+    found = []
+    for seed in range(2):  # of the masks that layers in training would draw
+        torch.manual_seed(seed)
+        network.train()
+        recalibrate(network, batch)
+        found.append([buffer.clone() for buffer in network.buffers()])
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_run_takes_one_thread_for_its_batches_and_one_of_torch(draws, monkeypatch):
+    threads = []
+    make = loop.PairLoader
+
+    def counted(*arguments, **options):
+        threads.append((options["threads"], torch.get_num_threads()))
+        return make(*arguments, **options)
+
+    monkeypatch.setattr(loop, "PairLoader", counted)
+    before = torch.get_num_threads()
+    run("conv_1", draws, epochs=1)
+    assert threads == [(1, 1)]
+    assert torch.get_num_threads() == before
 
 
 def test_losses_of_an_epoch_are_means_over_its_pairs(draws):

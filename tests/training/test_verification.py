@@ -26,6 +26,15 @@ def test_the_losses_are_those_of_a_step_that_learns():
     assert after < before
 
 
+def test_the_batch_does_not_depend_on_torchs_generator():
+    torch.manual_seed(1)
+    expected = torch.rand(2)
+    torch.manual_seed(1)
+    first = verification._losses("cpu")
+    assert torch.equal(torch.rand(2), expected)
+    assert verification._losses("cpu") == first
+
+
 @pytest.mark.parametrize("wrong", [(5.0, 4.0), (float("nan"), 4.0), (4.9, 6.0)])
 def test_other_losses_are_a_failure(wrong, monkeypatch):
     losses = {"cpu": (4.9, 4.0), "cuda": wrong}
