@@ -81,3 +81,9 @@ TEST_CASE("a target is 1 where first <= second") {
     CHECK(out == std::array<float, 3>{1, 1, 0});
     CHECK_THROWS_AS(targets(std::span(digits).first(4), out), std::invalid_argument);
 }
+
+TEST_CASE("targets need two digits each") {
+    std::vector<float> out(3);
+    CHECK_THROWS_WITH_AS(targets(std::vector<std::uint8_t>(5), out), "expected 6 digits for 3 targets, got 5",
+                         std::invalid_argument);
+}
