@@ -138,7 +138,8 @@ TEST_CASE("elastic displacements are those that records were made with") {
     // They need IEEE arithmetic only, so these are the bits of every machine.
     std::uint64_t digest = 0xcbf29ce484222325;  // FNV-1a
     for (std::uint64_t pair = 0; pair < 500; ++pair) {
-        const Knots knots = random_warp({.rotation = 0, .scale = 0, .shear = 0, .shift = 0, .elastic = 1}, 3, 7, pair, 1).knots;
+        const Knots knots =
+            random_warp({.rotation = 0, .scale = 0, .shear = 0, .shift = 0, .elastic = 1}, 3, 7, pair, 1).knots;
         for (const auto* values : {&knots.x, &knots.y}) {
             for (const float value : *values) {
                 digest = (digest ^ std::bit_cast<std::uint32_t>(value)) * 0x100000001b3;
