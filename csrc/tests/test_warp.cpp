@@ -165,7 +165,13 @@ TEST_CASE("warps reject arguments out of bounds") {
     CHECK_THROWS_AS(random_warps(std::array<std::int64_t, 1>{-1}, usual, 0, 0, out), std::invalid_argument);
     std::vector<float> image(196);
     const auto grey = random_images(1);
-    CHECK_THROWS_AS(warp(grey, affine(0, 0, 0, 0, 0), image, kernels("auto")), std::invalid_argument);
+    for (const std::size_t axis : {1U, 2U}) {
+        for (const float factor : {0.0F, -1.0F}) {
+            auto parameters = affine(0, 1, 0, 0, 0);
+            parameters.at(axis) = factor;
+            CHECK_THROWS_AS(warp(grey, parameters, image, kernels("auto")), std::invalid_argument);
+        }
+    }
     CHECK_THROWS_AS(warp(grey, affine(0, 1, 0, INFINITY, 0), image, kernels("auto")), std::invalid_argument);
     CHECK_THROWS_AS(warp(grey, std::array<float, 6>{0, 1, 1, 0, 0, 0}, image, kernels("auto")), std::invalid_argument);
 }
