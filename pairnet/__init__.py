@@ -25,6 +25,7 @@ Training
     train           train the network of one run -> TrainedRun
     TrainedRun      a trained network with the record of its run
     load_run        load a trained run from its folder
+    import_weights  evaluate a network that was trained elsewhere -> TrainedRun
     run_study       execute many runs at once; continues after an interruption
     RunRecord       what a run was, where it ran, and what it measured
     read_records    read the records in a folder
@@ -88,6 +89,7 @@ if TYPE_CHECKING:
     from pairnet.records.run import Images, Run, Seeds
     from pairnet.records.store import read_records
     from pairnet.serving.predictor import Predictor
+    from pairnet.study.imported import import_weights
     from pairnet.study.repetition import verify_runs
     from pairnet.study.running import run_study
     from pairnet.study.saved import TrainedRun, load_run, train
@@ -138,6 +140,7 @@ __all__ = [
     "draw_pairs",
     "export",
     "find_variant",
+    "import_weights",
     "load_dataset",
     "load_run",
     "moments",
@@ -166,6 +169,7 @@ _MODULES = {
     "moments": "data.pairs",
     "export": "exporting.export",
     "find_variant": "models.variants",
+    "import_weights": "study.imported",
     "load_dataset": "data.sources",
     "load_run": "study.saved",
     "read_records": "records.store",
@@ -176,7 +180,7 @@ _MODULES = {
 }
 """The module of each public name; the other names of __all__ are in pairnet.errors."""
 
-_NEED_TORCH = ("TrainedRun", "build", "export", "load_run", "train")
+_NEED_TORCH = ("TrainedRun", "build", "export", "import_weights", "load_run", "train")
 
 
 def __getattr__(name: str) -> object:

@@ -52,7 +52,7 @@ LARGEST_VARIANCE = LARGEST_WEIGHT**2
 
 # The metadata
 MOST_METADATA = 100
-"""Entries of the metadata: an export writes 23, a newer version may add some."""
+"""Entries of the metadata: an export writes 24, a newer version may add some."""
 LONGEST_VALUE = 10_000
 """Characters of one entry other than the structure: the longest, the recipe, has 281."""
 MOST_LAYERS = MOST_NODES

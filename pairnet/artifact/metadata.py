@@ -31,6 +31,9 @@ from pairnet.errors import ModelError, NotationError
 from pairnet.records.run import Seeds
 from pairnet.wording import is_plain, shown
 
+TRAINED_HERE = "pairnet"
+"""Value of `origin` for a network that pairnet trained."""
+
 FORMAT = "1"
 """Version of the list of keys."""
 
@@ -89,20 +92,24 @@ class FileMetadata:
     ]
     mean: Annotated[Mean, "mean of the training pairs' pixels, in grey levels 0..255"]
     std: Annotated[Deviation, "standard deviation of the training pairs' pixels, in grey levels"]
-    recipe: Annotated[Settings, "JSON: the settings of the training"]
+    recipe: Annotated[Settings, "JSON: the settings of the training; empty if it was elsewhere"]
     polarity: Annotated[
         Polarity, "light on dark or dark on light, as the training images are; light on dark in a file without this key"
     ] = LIGHT_ON_DARK
+    origin: Annotated[
+        Text, "pairnet, or trained elsewhere, with its owner's word; pairnet in a file without this key"
+    ] = TRAINED_HERE
     run: Annotated[Text, "fingerprint of the run: files with the same fingerprint belong together"]
     run_accuracy: Annotated[Fraction, "accuracy of the trained network on the recorded test draw, as a fraction"]
     test_accuracy: Annotated[
         Fraction, "accuracy of this file on the same draw when it was exported; of an encoder and its head together"
     ]
     versions: Annotated[
-        Versions, "JSON: versions of Python and of packages, for training (trained) and export (exported)"
+        Versions,
+        "JSON: versions of Python and of packages, for training or evaluation, and for export (exported)",
     ]
     revision: Annotated[Text, "git revision of the code that exported"]
-    run_revision: Annotated[Text, "git revision of the code that trained"]
+    run_revision: Annotated[Text, "git revision of the code that trained, or evaluated what was trained elsewhere"]
     weights_sha256: Annotated[
         Sha256, "SHA-256 over name, type, shape and bytes of each initializer, in the order of names"
     ]
@@ -150,7 +157,7 @@ def from_text(values: Mapping[str, str]) -> FileMetadata:
         raise ModelError(
             f"expected pairnet's metadata, version {FORMAT}, got {got}: export the run with `pairnet export`"
         )
-    values = {"polarity": LIGHT_ON_DARK, **values}  # keys that older files lack
+    values = {"polarity": LIGHT_ON_DARK, "origin": TRAINED_HERE, **values}  # keys that older files lack
     if "pairs" in values:
         values = {"test_pairs": values["pairs"], **values}
     if missing := [key for key in keys() if key not in values]:

@@ -13,6 +13,7 @@ from pairnet.cli.data import data_fetch, data_info, data_list, data_pictures
 from pairnet.cli.doctor import doctor
 from pairnet.cli.export import export
 from pairnet.cli.failures import NOT_UNDERSTOOD
+from pairnet.cli.importing import import_network
 from pairnet.cli.merging import merge_runs
 from pairnet.cli.output import print_line, print_text
 from pairnet.cli.predict import predict
@@ -99,7 +100,20 @@ app.command(
         "pairnet train my_net --file my.toml",
     )
 )(train)
-app.command(epilog=examples("pairnet evaluate runs/final_model-0123abcd"))(evaluate)
+app.command(
+    epilog=examples(
+        "pairnet evaluate runs/final_model-0123abcd",
+        "pairnet evaluate runs/final_model-0123abcd --seed 1 --seed 2",
+    )
+)(evaluate)
+app.command(
+    "import",
+    epilog=examples(
+        "pairnet import mine.safetensors --variant final_model --seed 3",
+        'pairnet import four.safetensors --variant four_towers --file my.toml --origin "four towers averaged"',
+        "pairnet import mine.safetensors --variant final_model --mean 33.3 --std 78.6",
+    ),
+)(import_network)
 runs = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
 runs.callback(
     epilog=examples("pairnet runs", "pairnet runs --runs study --long", "pairnet runs --row w_net --epochs 25 --json")
@@ -126,6 +140,7 @@ app.command(
         "pairnet variants",
         "pairnet variants --file my.toml --json",
         "pairnet variants --draw final_model --output final_model.png",
+        "pairnet variants --tensors final_model",
     )
 )(variants)
 app.command(

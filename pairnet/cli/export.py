@@ -171,6 +171,9 @@ def _check_chosen(model: str | None, run: Path | None, every: bool, more: "Seque
 def _described(record: "RunRecord", variant: "Variant") -> str:
     """What distinguishes a run from other runs of its variant."""
     run = record.run
+    if run.elsewhere is not None:
+        tested = f"{counted(run.tested, 'pair')} of {run.images.title}, seed {run.seed}"
+        return f"{run.elsewhere.words}, tested on {tested}, test accuracy {record.accuracy:.4f}"
     own, recipe = asdict(variant.recipe), asdict(run.recipe)
     other = ", ".join(f"{name} {recipe[name]}" for name in own if recipe[name] != own[name] and name != "epochs")
     trained = f"{counted(len(record.epochs), 'epoch')} on {run.pairs:,} pairs of {run.images.title}, seed {run.seed}"
@@ -193,6 +196,9 @@ def _newest(variant: "Variant", dataset: "Dataset | None", runs: Path) -> Path |
     if found.newest is not None:
         if damaged:
             note(f"{variant.name}: left out {damaged}")
+        if found.elsewhere:
+            what = counted(found.elsewhere, "network")
+            note(f"{variant.name}: left out {what} trained elsewhere: export one with --run")
         if found.fitting > 1:
             note(f"{variant.name}: the newest of {counted(found.fitting, 'run')}{on} in {runs}")
         return found.newest[0]

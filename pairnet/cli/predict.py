@@ -133,6 +133,7 @@ def _read(path: Path, *, as_csv: bool, as_json: bool) -> "Picture":
 
 
 def _test(predictor: "Predictor", data: str | None, data_dir: Path | None, *, as_json: bool) -> None:
+    from pairnet.artifact.metadata import TRAINED_HERE
     from pairnet.artifact.recorded import measure, recorded_draw, recorded_source
     from pairnet.data.sources import load_dataset
 
@@ -146,6 +147,8 @@ def _test(predictor: "Predictor", data: str | None, data_dir: Path | None, *, as
             f"{about.variant} on {about.test_pairs} pairs of {about.data}: {accuracy:.4f} "
             f"(recorded {recorded:.4f}), {predictor.provider}"
         )
+    if about.origin != TRAINED_HERE:
+        note(f"{about.variant}: {about.origin}")
     if accuracy != recorded:
         changed = round(abs(accuracy - recorded) * about.test_pairs)
         note(

@@ -315,10 +315,11 @@ def _one(record: "RunRecord", folders: Sequence[Path]) -> dict[str, Any]:
         "source": run.images.source,
         "pairs": run.pairs,
         "test_pairs": run.tested,
-        "epochs": len(record.epochs),
+        "epochs": len(record.epochs) or None,
         "draw": run.seed,
         "seeds": run.seeds.identity(),
         "fold": run.fold,
         "accuracy": record.accuracy,
+        "trained_elsewhere": run.elsewhere is not None,
         "folders": [str(folder) for folder in folders],
     }

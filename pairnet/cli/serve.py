@@ -83,13 +83,13 @@ def _sigterm_interrupts() -> Iterator[None]:
 def _announce(models: "Mapping[str, ServedModel]", addresses: "Addresses", *, built_in: bool) -> None:
     if built_in:
         note("no file is named: serving the built-in model")
+    from pairnet.artifact.metadata import TRAINED_HERE
+
     for name, model in models.items():
         about = model.predictor.metadata
         variant = "" if about.variant == name else f"{about.variant}, "
-        note(
-            f"{name}: {variant}trained on {about.pairs:,} pairs of {about.data}, test accuracy "
-            f"{about.test_accuracy:.4f}, {model.predictor.provider}"
-        )
+        trained = f"trained on {about.pairs:,} pairs of {about.data}" if about.origin == TRAINED_HERE else about.origin
+        note(f"{name}: {variant}{trained}, test accuracy {about.test_accuracy:.4f}, {model.predictor.provider}")
     note(f"draw at   http://{addresses.rest}/")
     note(f"REST      http://{addresses.rest}/v2   (documentation: http://{addresses.rest}/docs)")
     note(f"gRPC      {addresses.grpc}")

@@ -1,6 +1,7 @@
 """`pairnet train` and `pairnet evaluate`: one network."""
 
 from functools import cache, partial
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -89,13 +90,17 @@ def evaluate(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of saved runs.")],
     data: Annotated[str | None, typer.Option(help="Other images than the run's.", show_default="the run's")] = None,
     data_dir: DataDir = None,
+    seeds: Annotated[
+        list[int] | None,
+        typer.Option("--seed", help="Test pairs of this draw; may be repeated.", show_default="the run's own"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure saved networks on their test draws.
 
     On the run's own images this compares with the recorded accuracy, and the exit status is 1 if they differ. On other
-    images, given with --data, there is nothing to compare: pairs are drawn from their test images with the run's seed,
-    and the exit status is 0.
+    images, given with --data, or other draws, given with --seed, there is nothing to compare: as many pairs are drawn
+    from the test images, with the run's seed or with each that is given, and the exit status is 0. Nothing is recorded.
     """
     from pairnet.data.sources import load_dataset
     from pairnet.records.folders import load_record
@@ -108,19 +113,25 @@ def evaluate(
     images = cache(partial(load_dataset, data_dir=data_dir))  # loads each source once
     found: list[dict[str, Any]] = []
     differences: list[str] = []
-    for run in runs:
+    draws: list[int | None] = [*seeds] if seeds else [None]
+    for run, seed in product(runs, draws):
         trained = load_run(run)
         record = trained.record
-        if data is None:
+        if data is None and seed == draws[0]:
             note_folders([record.run.images])
         dataset = images(data or record.run.images.source)
-        accuracy = evaluate_run(trained, dataset, any_images=data is not None)
-        recorded = record.accuracy if dataset.checksum == record.run.images.checksum else None
-        found.append({"run": str(run), "data": dataset.name, "accuracy": accuracy, "recorded": recorded})
+        accuracy = evaluate_run(trained, dataset, any_images=data is not None, seed=seed)
+        own = seed is None or (record.run.own_seeds is None and seed == record.run.seed)
+        recorded = record.accuracy if own and dataset.checksum == record.run.images.checksum else None
+        entry = {"run": str(run), "data": dataset.name, "accuracy": accuracy, "recorded": recorded}
+        found.append(entry if seed is None else {**entry, "draw": seed})
         which = f"{run}: " if len(runs) > 1 else ""
         if not as_json:
-            compared = f"recorded on {record.run.images.title}" if recorded is None else "recorded"
-            on = f"{record.run.variant.name} on {data or dataset.images.title}"
+            compared = "recorded" if own else f"recorded on draw {record.run.seed}"
+            if dataset.checksum != record.run.images.checksum:
+                compared = f"recorded on {record.run.images.title}"
+            name = record.run.name if record.run.elsewhere is not None else record.run.variant.name
+            on = f"{name} on {data or dataset.images.title}{'' if seed is None else f', draw {seed}'}"
             print_line(f"{which}{on}: {accuracy:.4f} ({compared}: {record.accuracy:.4f})")
         if recorded is not None and accuracy != recorded:
             differences.append(
@@ -128,7 +139,7 @@ def evaluate(
                 f"{DIFFERENCES}"
             )
     if as_json:
-        print_json(found if len(runs) > 1 else found[0])
+        print_json(found if len(found) > 1 else found[0])
     for difference in differences:
         note(difference)
     if differences:

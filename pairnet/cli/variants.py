@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pairnet.cli.common import Json, VariantFile, write_figure
-from pairnet.cli.output import console, plain_table, print_json, printable, unbroken
+from pairnet.cli.output import console, plain_table, print_json, print_line, printable, unbroken
 from pairnet.errors import ArgumentError
 from pairnet.extras import needed_by
 
@@ -42,17 +42,25 @@ def variants(
     file: VariantFile = None,
     long: Annotated[bool, typer.Option("--long", help="Show structures in a narrow terminal too.")] = False,
     draw: Annotated[str | None, typer.Option(metavar="NAME", help="Draw this variant, and list none.")] = None,
+    tensors: Annotated[
+        str | None, typer.Option(metavar="NAME", help="List the tensors of this variant: name, type and shape.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Diagram to write, .svg, .png or .pdf.", show_default="NAME.svg")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing diagram.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List the variants, their sizes and their structures, or draw one of them.
+    """List the variants, their sizes and their structures, or draw one of them, or list its tensors.
 
     Columns: number of parameters, the paper's number of parameters, multiply-adds for one pair, whether both images
     share their weights, whether there is an auxiliary loss, structure in the paper's notation.
     """
+    if tensors is not None:
+        if draw is not None or output is not None:
+            raise ArgumentError("expected one of `tensors` and `draw`, got both: use two commands")
+        _list_tensors(choose_variant(tensors, file), as_json=as_json)
+        return
     if draw is not None:
         if as_json:
             raise ArgumentError("expected `draw` or `as_json`, got both: a diagram is no JSON")
@@ -103,3 +111,18 @@ def variants(
     if long and not wide:
         for row in rows:
             terminal.print(printable(f"{row['name']}: {row['structure']}"))
+
+
+def _list_tensors(variant: "Variant", *, as_json: bool) -> None:
+    """Prints the tensors of a variant's network, which `pairnet import` reads."""
+    with needed_by("listing tensors"):
+        from pairnet.models.networks import build
+    rows = [
+        {"name": name, "type": str(tensor.dtype).removeprefix("torch."), "shape": list(tensor.shape)}
+        for name, tensor in build(variant, seed=0).state_dict().items()
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        print_line(f"{row['name']} {row['type']} {row['shape']}")

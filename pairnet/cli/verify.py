@@ -11,6 +11,7 @@ import typer
 from pairnet.cli.common import DataDir, Json, finished_runs, note_folders
 from pairnet.cli.output import console, note, plain_table, print_json, print_line, printable, unbroken
 from pairnet.cli.runs import AnyRow
+from pairnet.errors import RecordError
 from pairnet.wording import counted
 
 if TYPE_CHECKING:
@@ -82,7 +83,13 @@ def _records(runs: Path, row: str | None) -> "list[RunRecord]":
     selected = select(known, row=row)
     if row is not None and not selected:
         raise not_found(row, known, runs)
-    return selected
+    trained = [record for record in selected if record.run.elsewhere is None]
+    if others := len(selected) - len(trained):
+        what = f"{counted(others, 'network')} trained elsewhere, which cannot be trained again"
+        if not trained:
+            raise RecordError(f"expected runs to repeat in {runs}, got {what}: `pairnet evaluate` measures them again")
+        note(f"left out: {what}; `pairnet evaluate` measures them")
+    return trained
 
 
 def _print_table(repetitions: "Sequence[Repetition]") -> None:

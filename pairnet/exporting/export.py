@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pairnet.artifact.design import DEFAULT_OPSET, Design, InputKind, Precision
 from pairnet.artifact.inspection import inspect
-from pairnet.artifact.metadata import PRIVATE_SOURCE, FileMetadata
+from pairnet.artifact.metadata import PRIVATE_SOURCE, TRAINED_HERE, FileMetadata
 from pairnet.artifact.runtime import ort
 from pairnet.artifact.sessions import open_session
 from pairnet.artifact.weights import AGAIN, initializers_digest
@@ -141,11 +141,15 @@ def metadata_of(
         mean=record.mean,
         std=record.std,
         polarity=polarity,
-        recipe=run.recipe.to_dict(),
+        recipe=run.recipe.to_dict() if run.elsewhere is None else {},
+        origin=TRAINED_HERE if run.elsewhere is None else run.elsewhere.words,
         run=record.fingerprint,
         run_accuracy=record.accuracy,
         test_accuracy=accuracy,
-        versions={"trained": record.environment.versions, "exported": versions},
+        versions={
+            "trained" if run.elsewhere is None else "evaluated": record.environment.versions,
+            "exported": versions,
+        },
         revision=revision(),
         run_revision=record.environment.revision,
         weights_sha256=initializers_digest(model),

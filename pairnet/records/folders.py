@@ -56,6 +56,7 @@ class Found:
 
     newest: tuple[Path, RunRecord] | None  # of those that fit, the one that was saved last
     fitting: int
+    elsewhere: int  # that would fit, left out: they were trained elsewhere, and others were not
     other: tuple[Path, RunRecord] | None  # the one saved last of those that do not fit
     others: int  # of another structure, or on other images
     damaged: tuple[tuple[Path, str], ...]  # folders that may hold such runs and cannot be read, and why
@@ -65,7 +66,8 @@ def newest(runs: Path, variant: Variant, *, checksum: str | None = None) -> Foun
     """The network in `runs` with the name and the structure of `variant` that was saved last, whatever its recipe.
 
     `checksum` keeps only those that were trained on one data set. A run was saved when its record was written; of two
-    saved at the same moment, the folder that comes later by name is the newer one. Cross-validated runs are left out.
+    saved at the same moment, the folder that comes later by name is the newer one. Cross-validated runs are left out,
+    and networks that were trained elsewhere if there are others.
     """
     structure = in_standard_notation(variant).structure
     fitting, others = list[tuple[float, Path, RunRecord]](), list[tuple[float, Path, RunRecord]]()
@@ -82,8 +84,18 @@ def newest(runs: Path, variant: Variant, *, checksum: str | None = None) -> Foun
             same = in_standard_notation(run.variant).structure == structure
             fits = same and checksum in (None, run.images.checksum)
             (fitting if fits else others).append((saved_at(folder), folder, record))
+    ours = [each for each in fitting if each[2].run.elsewhere is None]
+    left_out = len(fitting) - len(ours) if ours else 0
+    fitting = ours or fitting
     last, other = (max(found, key=lambda each: each[:2])[1:] if found else None for found in (fitting, others))
-    return Found(newest=last, fitting=len(fitting), other=other, others=len(others), damaged=tuple(damaged))
+    return Found(
+        newest=last,
+        fitting=len(fitting),
+        elsewhere=left_out,
+        other=other,
+        others=len(others),
+        damaged=tuple(damaged),
+    )
 
 
 _OF_A_VARIANT = re.compile(r".+-[0-9a-f]{8}")

@@ -10,6 +10,7 @@ from msgspec import Meta
 from pairnet.errors import ArgumentError, NotationError, RecordError, one_line
 from pairnet.opening import LEFT, read_file
 from pairnet.records.calibration import BINS
+from pairnet.records.elsewhere import Elsewhere
 from pairnet.records.older import read_older
 from pairnet.records.record import SCHEMA, FailedRun, RunRecord
 from pairnet.records.run import name_of
@@ -100,7 +101,11 @@ def _decode(line: bytes | str) -> RunRecord | FailedRun:
 
 def _check(record: RunRecord) -> None:
     """RecordError unless the results of a record agree with each other."""
-    if not record.epochs[-1].measured:
+    if record.run.elsewhere is not None:
+        _check_elsewhere(record, record.run.elsewhere)
+    elif not record.epochs:
+        raise RecordError("expected at least one epoch, got none")
+    elif not record.epochs[-1].measured:
         raise RecordError("expected the last epoch to be measured, got one without validation figures")
     count = record.run.held_out
     bins = record.calibration
@@ -109,7 +114,7 @@ def _check(record: RunRecord) -> None:
             raise RecordError(f"expected {BINS} calibration bins with counts and sums within them, got others")
         if (binned := sum(n for n, _, _ in bins)) != count:
             raise RecordError(f"expected calibration bins of {count} held-out pairs, got {binned}")
-    measured = record.epochs[-1].validation_accuracy
+    measured = record.epochs[-1].validation_accuracy if record.epochs else None
     if measured is not None and abs(measured - record.accuracy) > SLACK:
         raise RecordError(f"expected an accuracy of {measured:.4f}, as in the last epoch, got {record.accuracy:.4f}")
     if record.wrong is None:
@@ -121,3 +126,17 @@ def _check(record: RunRecord) -> None:
         raise RecordError(f"expected wrong pairs below {count}, got {places[-1]}")
     if abs(count * (1 - record.accuracy) - len(places)) > 0.5:
         raise RecordError(f"expected {round(count * (1 - record.accuracy))} wrong pairs, got {len(places)}")
+
+
+def _check_elsewhere(record: RunRecord, elsewhere: Elsewhere) -> None:
+    """RecordError if the record of a network trained elsewhere tells of a training, or of another network."""
+    if record.epochs:
+        raise RecordError(f"expected no epochs of a network trained elsewhere, got {len(record.epochs)}")
+    if record.weights_sha256 not in ("", elsewhere.weights):
+        raise RecordError(
+            f"expected weights of SHA-256 {elsewhere.weights[:12]}, which the run names, got "
+            f"{shown(record.weights_sha256[:12])}"
+        )
+    stated = (elsewhere.mean, elsewhere.std)
+    if stated not in ((None, None), (record.mean, record.std)):
+        raise RecordError(f"expected mean and std {stated}, which the run states, got {(record.mean, record.std)}")

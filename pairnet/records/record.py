@@ -55,7 +55,7 @@ class Epoch:
         return self.validation_accuracy is not None
 
 
-Epochs = Annotated[tuple[Epoch, ...], Meta(min_length=1, max_length=MOST_EPOCHS)]
+Epochs = Annotated[tuple[Epoch, ...], Meta(max_length=MOST_EPOCHS)]
 Bins = Annotated[tuple[tuple[Place, float, Place], ...], Meta(max_length=BINS)]
 WrongPairs = Annotated[tuple[WrongPair, ...], Meta(max_length=MOST_TEST_PAIRS)]
 
@@ -93,7 +93,7 @@ class RunRecord:
     parameters: Parameters  # trainable values of the network
     mean: Annotated[float, Meta(ge=0, le=255)]  # of the training pairs' pixels, in grey levels 0..255
     std: Annotated[float, Meta(gt=0, le=255)]
-    epochs: Epochs
+    epochs: Epochs  # none of a network trained elsewhere, at least one of any other
     accuracy: Fraction  # on the held-out pairs after the last epoch
     seconds: Seconds  # wall time; of stacked runs, each one's share
     calibration: Bins = ()  # reliability bins on the held-out pairs; see calibration.py

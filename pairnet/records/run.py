@@ -14,6 +14,7 @@ from pairnet.errors import ArgumentError
 from pairnet.models.notation import show
 from pairnet.models.recipes import MOST_PAIRS, Recipe
 from pairnet.models.variants import Variant, check, in_standard_notation
+from pairnet.records.elsewhere import Elsewhere
 
 PAPER_PAIRS = 1000
 """Number of pairs that the paper draws, for training and for testing."""
@@ -108,6 +109,9 @@ class Run:
     `seed` is the number of the draw, from which the seeds of pairs, weights and order follow, unless `own_seeds` states
     them. `label` and `measurements` change no result and are not part of the fingerprint.
 
+    `elsewhere` marks a network that pairnet did not train: the run is its evaluation on the test draw. The recipe is
+    not known then, and is the default one. `seeds` says which pairs are drawn, and nothing of its training.
+
     ArgumentError for a number out of bounds, NotationError for layers that do not fit.
     """
 
@@ -122,6 +126,7 @@ class Run:
     folds: int = PAPER_FOLDS
     device: Name = "cpu"
     measurements: int = MEASUREMENTS
+    elsewhere: Elsewhere | None = None  # of a network that pairnet did not train
 
     def __post_init__(self) -> None:
         for name, kind, remedy in (
@@ -178,6 +183,12 @@ class Run:
                 "expected the seed `train_draw` in 0..2**32-1 for a cross-validated run, got "
                 f"{self.own_seeds.train_draw}: choose another one"
             )
+        if self.elsewhere is not None:
+            if self.fold is not None:
+                raise ArgumentError(
+                    f"expected a network trained elsewhere on a test draw, got fold {self.fold}: leave out `fold`"
+                )
+            object.__setattr__(self, "variant", replace(self.variant, recipe=Recipe()))
         own = self.own_seeds
         if own is not None and own.masks == own.weights:
             own = replace(own, masks=None)
@@ -190,8 +201,9 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The display name."""
-        return self.label or self.variant.name
+        """The display name, which says of a network trained elsewhere that it is one."""
+        own = self.label or self.variant.name
+        return own if self.elsewhere is None else f"{own} ({self.elsewhere.words})"
 
     @property
     def seeds(self) -> Seeds:
@@ -251,7 +263,7 @@ class Run:
             "fold": None if self.fold is None else [self.fold, self.folds],
             "data": self.images.checksum,
             "device": self.device,
-        }
+        } | ({} if self.elsewhere is None else {"elsewhere": asdict(self.elsewhere)})
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
 
     @cached_property
@@ -271,6 +283,7 @@ class Run:
             folds=PAPER_FOLDS if self.fold is None else self.folds,
             device=self.device,
             own_seeds=None if self.own_seeds is None else APART,
+            elsewhere=None if self.elsewhere is None else self.elsewhere.shared,
         )
 
     @property

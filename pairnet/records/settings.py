@@ -7,7 +7,7 @@ from pairnet.errors import RecordError
 from pairnet.models.variants import VARIANTS, with_epochs
 from pairnet.records.record import RunRecord
 from pairnet.records.run import Images, Run, nameless, names_of
-from pairnet.wording import counted
+from pairnet.wording import counted, shown
 
 SEEDS_APART = "seeds held apart"
 """What is said of runs whose seeds do not follow from the number of a draw."""
@@ -33,14 +33,16 @@ def select(
 
     `data` is the name of a source, such as glyphs, or one source as it is given to `load_dataset`, glyphs:2000:7.
     `row` is a label, or a built-in variant as it stands in the table (a table that computed it first may have called it
-    otherwise), or a variant where no record is of these: rows of other labels may train changed forms of it.
+    otherwise), or a variant where no record is of these: rows of other labels may train changed forms of it. Networks
+    trained elsewhere are taken by their whole name, which says so, or where there are no others.
     """
     own = [record for record in records if row is None or _bears(record.run, row)]
+    named = [record for record in records if record.run.variant.name == row]
     return [
         record
-        for record in own or [record for record in records if record.run.variant.name == row]
+        for record in own or [record for record in named if record.run.elsewhere is None] or named
         if (data is None or record.run.images.are_called(data))
-        and epochs in (None, record.run.recipe.epochs)
+        and (epochs is None or (record.run.elsewhere is None and epochs == record.run.recipe.epochs))
         and pairs in (None, record.run.pairs)
     ]
 
@@ -50,7 +52,7 @@ def _bears(run: Run, row: str) -> bool:
     if run.name == row:
         return True
     built_in = next((variant for variant in VARIANTS if variant.name == row), None)
-    if built_in is None or run.variant.name != row:
+    if built_in is None or run.variant.name != row or run.elsewhere is not None:
         return False
     return nameless(run.variant) == nameless(with_epochs(built_in, run.recipe.epochs))
 
@@ -87,6 +89,8 @@ def describe(settings: Sequence[Run], *, among: Sequence[Images] = ()) -> list[s
 
 
 def _describe(setting: Run, images: str) -> str:
+    if setting.elsewhere is not None:
+        return f"trained elsewhere, tested on {counted(setting.tested, 'pair')} of {images}"
     text = f"{counted(setting.recipe.epochs, 'epoch')}, {counted(setting.pairs, 'pair')} of {images}"
     if setting.fold is not None:
         text += f" in {setting.folds} folds"
@@ -98,5 +102,7 @@ def _describe(setting: Run, images: str) -> str:
 def facts_of(setting: Run) -> dict[str, object]:
     """What tells settings apart whose descriptions are the same."""
     recipe = asdict(setting.recipe)
+    if setting.elsewhere is not None:
+        recipe = {"origin": shown(setting.elsewhere.origin), "pairs": setting.pairs}
     structure = setting.variant.structure
     return {**recipe, "structure": structure, "device": setting.device, "checksum": setting.images.checksum[:8]}

@@ -107,7 +107,7 @@ def _whole_lines(path: Path) -> Iterator[bytes]:
 
 def agree(one: RunRecord, other: RunRecord) -> bool:
     """Whether two records of the same run can stand side by side: the same result, or not measured equally often."""
-    same = one.accuracy == other.accuracy and one.epochs[-1] == other.epochs[-1]
+    same = one.accuracy == other.accuracy and one.epochs[-1:] == other.epochs[-1:]
     return same or one.measurements != other.measurements
 
 

@@ -89,6 +89,12 @@ def choose(
     folder: that of the records.
     RecordError if there is no such record.
     """
+    every = every or records
+    records = [record for record in records if record.run.elsewhere is None]  # a page is about runs of pairnet
+    if not records and every:
+        raise RecordError(
+            "expected runs that pairnet trained, got networks trained elsewhere: `pairnet runs` lists them"
+        )
     if not records:
         raise RecordError("expected finished runs, got none: `pairnet reproduce` makes some")
     pairs = pairs or next((study.pairs for study in own if study.pairs), None)
@@ -145,7 +151,7 @@ def choose(
     if not shown:
         raise RecordError("expected finished draws of one setting, got none: run `pairnet reproduce` to its first draw")
     fingerprints = {record.fingerprint for record in shown}
-    left = [record for record in (every or records) if record.fingerprint not in fingerprints]
+    left = [record for record in every if record.fingerprint not in fingerprints]
     among = list(dict.fromkeys(record.run.images for record in [*shown, *left]))
     return replace(selection, taken=tuple(_lines(shown, (), among)), left_out=tuple(_lines(left, shown, among)))
 
@@ -316,6 +322,8 @@ def _lines(records: Sequence[RunRecord], shown: Sequence[RunRecord], among: Sequ
 
 def _words(run: Run, names: Mapping[Images, str]) -> str:
     """What is said of a setting: "25 epochs, 1,000 pairs of mnist, on cpu"."""
+    if run.elsewhere is not None:
+        return f"tested on {counted(run.tested, 'pair')} of {names[run.images]}"
     how = "" if run.fold is None else f" in {run.folds} folds"
     tested = "" if run.fold is not None or run.tested == run.pairs else f", {run.tested:,} for testing"
     trained = f"{counted(run.recipe.epochs, 'epoch')}, {counted(run.pairs, 'pair')} of {names[run.images]}"

@@ -80,6 +80,11 @@ def verify_runs(
     A repetition that fails is a result that differs. DataError, before anything runs, if images are missing or are not
     those of the record. RecordError for a record that no run can have. WorkerError if a worker process dies.
     """
+    for record in records:
+        if record.run.elsewhere is not None:
+            raise RecordError(
+                f"expected runs that pairnet trained, got {name_of(record.run)}, which cannot be repeated: leave it out"
+            )
     datasets = _load_images(records, data_dir)
     planned: dict[tuple[str, str], dict[Run, list[RunRecord]]] = {}
     for record in records:

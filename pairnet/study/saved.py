@@ -14,9 +14,9 @@ from torch import Tensor
 from pairnet.data.drawing import check_images, draw, draw_held_out
 from pairnet.data.pairs import Moments, accuracy
 from pairnet.data.sources import Dataset
-from pairnet.errors import RecordError, one_line
+from pairnet.errors import ArgumentError, RecordError, one_line
 from pairnet.models.networks import JointNetwork, TwinNetwork, build
-from pairnet.models.variants import count_parameters
+from pairnet.models.variants import Variant, count_parameters
 from pairnet.opening import LEFT, read_file
 from pairnet.records.folders import CONTENT, RECORD, WEIGHTS, load_record, saved_runs
 from pairnet.records.reading import record_text
@@ -114,7 +114,7 @@ def load_run(folder: Path | str) -> TrainedRun:
     folder = Path(folder)
     record = load_record(folder)
     path = current_file(folder, WEIGHTS)
-    largest = 16 * count_parameters(record.run.variant) + (1 << 20)  # statistics and the header of the file included
+    largest = largest_file(record.run.variant)
     content = read_file(path, what="the weights of this network", largest=largest, error=RecordError, remedy=LEFT)
     try:
         weights = load(content)
@@ -131,13 +131,24 @@ def load_run(folder: Path | str) -> TrainedRun:
     return TrainedRun(record=record, network=network.eval())
 
 
-def evaluate(trained: TrainedRun, dataset: Dataset, *, any_images: bool = False) -> float:
-    """Accuracy on the run's recorded held-out pairs.
+def largest_file(variant: Variant) -> int:
+    """Bytes that a file of a network's weights has at most, its statistics and the header of the file included."""
+    return 16 * count_parameters(variant) + (1 << 20)
+
+
+def evaluate(trained: TrainedRun, dataset: Dataset, *, any_images: bool = False, seed: int | None = None) -> float:
+    """Accuracy on the run's recorded held-out pairs, or on the test pairs of the draw `seed`.
 
     DataError if `dataset` is not the one it was recorded on, unless `any_images` allows that: the same numbers then
-    draw from these images.
+    draw from these images. ArgumentError for a `seed` with a run that was measured on a fold.
     """
     run = trained.record.run
+    if seed is not None:
+        if run.fold is not None:
+            raise ArgumentError(
+                f"expected a run with test pairs for `seed`, got fold {run.fold}: leave out one of them"
+            )
+        run = replace(run, seed=seed, own_seeds=None)
     pairs = draw_held_out(replace(run, images=dataset.images) if any_images else run, dataset)
     return accuracy(predict(trained.network, pairs, trained.moments).numpy(), pairs.targets)
 
