@@ -56,10 +56,10 @@ class Found:
 
     newest: tuple[Path, RunRecord] | None  # of those that fit, the one that was saved last
     fitting: int
-    elsewhere: int  # that would fit, left out: they were trained elsewhere, and others were not
     other: tuple[Path, RunRecord] | None  # the one saved last of those that do not fit
     others: int  # of another structure, or on other images
     damaged: tuple[tuple[Path, str], ...]  # folders that may hold such runs and cannot be read, and why
+    elsewhere: int = 0  # that would fit and are left out: they were trained elsewhere, others were not
 
 
 def newest(runs: Path, variant: Variant, *, checksum: str | None = None) -> Found:
@@ -91,10 +91,10 @@ def newest(runs: Path, variant: Variant, *, checksum: str | None = None) -> Foun
     return Found(
         newest=last,
         fitting=len(fitting),
-        elsewhere=left_out,
         other=other,
         others=len(others),
         damaged=tuple(damaged),
+        elsewhere=left_out,
     )
 
 

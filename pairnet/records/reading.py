@@ -104,7 +104,7 @@ def _check(record: RunRecord) -> None:
     if record.run.elsewhere is not None:
         _check_elsewhere(record, record.run.elsewhere)
     elif not record.epochs:
-        raise RecordError("expected at least one epoch, got none")
+        raise RecordError("expected one or more epochs, got none")
     elif not record.epochs[-1].measured:
         raise RecordError("expected the last epoch to be measured, got one without validation figures")
     count = record.run.held_out

@@ -29,6 +29,7 @@ VALID = {
     "mean": "33.31842145",
     "std": "78.5",
     "polarity": "light on dark",
+    "origin": "pairnet",
     "recipe": '{"epochs": 25, "betas": [0.9, 0.999], "warp": null}',
     "run": "0123456789abcdef01234567",
     "run_accuracy": "0.957",
