@@ -173,6 +173,29 @@ def test_files_that_documents_name_exist() -> None:
             assert (ROOT / name).exists(), f"{document.name}: {name}"
 
 
+CONTRAST = re.compile(r"([+-]\d+\.\d)(?: points)? \(([+-]\d+\.\d) to ([+-]\d+\.\d); (\w+ − \w+)\)")
+
+
+def test_contrasts_in_sentences_are_those_of_the_tables() -> None:
+    """A sentence with a contrast, `+3.0 (+1.4 to +4.7; w_net − no_w_net)`, has the figures of docs/results.md."""
+    tables = {}
+    for block in (ROOT / "docs" / "results.md").read_text().split("<!-- pairnet report: effects ")[1:]:
+        header, _, *lines = [
+            line.split(" | ") for line in block.split("<!-- end")[0].splitlines() if line.startswith("|")
+        ]
+        rows, difference, interval = (header.index(name) for name in ("rows", "difference", "95 % interval"))
+        for line in lines:
+            tables.setdefault(line[rows], (float(line[difference]), *map(float, line[interval].split(" to "))))
+    found = [
+        (document.name, *match)
+        for document in DOCUMENTS
+        for match in CONTRAST.findall(" ".join(document.read_text().split()))
+    ]
+    assert len([name for name, *_ in found if name == "README.md"]) >= 9
+    for name, *figures, contrast in found:
+        assert figures == [f"{value:+.1f}" for value in tables[contrast]], f"{name}: {contrast}"
+
+
 def test_the_python_guide_is_also_a_script(tmp_path: Path) -> None:
     """Processes of a study do not import the script that started it."""
     blocks = [step.code for step in steps(ROOT / "docs" / "python.md") if step.language == "python"]
