@@ -127,7 +127,7 @@ def evaluate(
         found.append(entry if seed is None else {**entry, "draw": seed})
         which = f"{run}: " if len(runs) > 1 else ""
         if not as_json:
-            compared = "recorded" if own else f"recorded on draw {record.run.seed}"
+            compared = "recorded" if own else f"recorded on {record.run.repetition}"
             if dataset.checksum != record.run.images.checksum:
                 compared = f"recorded on {record.run.images.title}"
             name = record.run.name if record.run.elsewhere is not None else record.run.variant.name

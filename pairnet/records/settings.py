@@ -89,10 +89,10 @@ def describe(settings: Sequence[Run], *, among: Sequence[Images] = ()) -> list[s
 
 
 def _describe(setting: Run, images: str) -> str:
-    if setting.elsewhere is not None:
-        return f"trained elsewhere, tested on {counted(setting.tested, 'pair')} of {images}"
     text = f"{counted(setting.recipe.epochs, 'epoch')}, {counted(setting.pairs, 'pair')} of {images}"
-    if setting.fold is not None:
+    if setting.elsewhere is not None:
+        text = f"trained elsewhere, tested on {counted(setting.tested, 'pair')} of {images}"
+    elif setting.fold is not None:
         text += f" in {setting.folds} folds"
     elif setting.tested != setting.pairs:
         text += f", {setting.tested:,} for testing"

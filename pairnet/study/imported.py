@@ -120,11 +120,11 @@ def _check_row(run: Run, other: Run, folder: Path) -> None:
     remedy = "choose another `origin`, or delete that one with `pairnet runs delete`"
     if run.draw == other.draw:
         raise ArgumentError(
-            f"expected one network of this origin for draw {run.seed}, got another one, {folder} being there: {remedy}"
+            f"expected one network of this origin for {run.repetition}, got another one, {folder} being there: {remedy}"
         )
     if run.elsewhere.weights == other.elsewhere.weights:
         raise ArgumentError(
-            f"expected another network for draw {run.seed}, got the one of draw {other.seed}, {folder}, and a row has "
+            f"expected another network for {run.repetition}, got that of {other.repetition}, {folder}, and a row has "
             f"a network for each draw: measure it on other draws with `pairnet evaluate --seed`, {remedy}"
         )
 

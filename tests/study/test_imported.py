@@ -246,7 +246,7 @@ def test_the_same_weights_are_saved_once(glyph_set, both):
 
 def test_a_row_has_one_network_for_each_draw(glyph_set, both, tmp_path):
     runs = both[0]
-    with pytest.raises(ArgumentError, match="got the one of draw 0"):
+    with pytest.raises(ArgumentError, match="got that of draw 0"):
         import_and_save(runs / "own.safetensors", run_of(glyph_set, seed=1), glyph_set, runs, origin="own loop")
     save_file(state_of(seed=6), tmp_path / "other.safetensors")
     with pytest.raises(ArgumentError, match="one network of this origin for draw 0"):
