@@ -227,6 +227,7 @@ ELSEWHERE = {
     ("serving/pictures/raster.py", "_opened", "open"): "Pillow, of an open file or of bytes",
     ("serving/pictures/raster.py", "raster", "load"): "Pillow, of the picture that was opened",
     ("study/saved.py", "load_run", "load"): "safetensors, of bytes",
+    ("study/imported.py", "read_weights", "load"): "safetensors, of bytes",
     ("artifact/sessions.py", "_session", "InferenceSession"): "of bytes",
     # what is written, and read again while it is checked
     ("data/idx.py", "write_idx", "open"): "a new file of a random name",
@@ -250,6 +251,7 @@ ELSEWHERE = {
     ("reporting/figures/rendering.py", "save", "savefig"): HIDDEN,
     ("reporting/mistakes.py", "_picture", "save"): "into bytes",
     ("study/saved.py", "train_and_save", "save"): HIDDEN,
+    ("study/imported.py", "import_and_save", "save"): HIDDEN,
     ("study/saved.py", "_write", "write_text"): HIDDEN,
     ("study/saved.py", "_write", "save_file"): HIDDEN,
     ("writing.py", "_write_mark", "write_text"): HIDDEN,

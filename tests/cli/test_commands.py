@@ -15,7 +15,7 @@ from pairnet.cli import app
 from pairnet.cli.common import number_of
 from pairnet.data.sources import load_dataset
 from pairnet.models.variants import VARIANTS, count_parameters
-from pairnet.records.run import MEASUREMENTS
+from pairnet.records.run import MEASUREMENTS, seeds_of_draw
 from pairnet.records.store import append, read_records
 from pairnet.serving.pictures.reading import read
 
@@ -288,6 +288,7 @@ def test_runs_lists_the_records_of_studies_and_of_saved_networks(pairnet, tmp_pa
     assert rows[0] == {
         "row": "[red]row", "variant": "fc_1", "data": "mnist5k", "source": "mnist5k", "pairs": 1000,
         "test_pairs": 1000, "epochs": 2, "draw": 0, "fold": None, "accuracy": 0.7, "folders": [],
+        "seeds": seeds_of_draw(0).identity(), "trained_elsewhere": False,
     }  # fmt: skip
     status, out, _ = pairnet("runs")
     assert status == 0
