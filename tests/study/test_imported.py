@@ -1,6 +1,7 @@
 """Networks trained elsewhere: what is measured, what the record says, what is kept apart, and what is refused."""
 
 import os
+import random
 import shutil
 from dataclasses import replace
 
@@ -202,6 +203,25 @@ def test_other_things_than_weights_are_refused(glyph_set, tmp_path):
             import_weights(tmp_path / name, run_of(glyph_set), glyph_set)
     with pytest.raises(ArgumentError, match=r"expected a dense tensor, got list"):
         import_weights({**state_of(), "layers.conv1.bias": [0.0] * 10}, run_of(glyph_set), glyph_set)
+
+
+def test_a_damaged_file_is_read_or_refused_in_one_line(glyph_set, tmp_path):
+    path, chance = tmp_path / "weights.safetensors", random.Random(0)
+    save_file(state_of(), path)
+    good, refused = path.read_bytes(), 0
+    header = 8 + int.from_bytes(good[:8], "little")
+    for _ in range(200):
+        damaged = bytearray(good)
+        for _ in range(chance.randint(1, 4)):
+            damaged[chance.randrange(header if chance.random() < 0.8 else len(good))] = chance.randrange(256)
+        path.write_bytes(damaged[: chance.choice((len(good), chance.randrange(len(good))))])
+        try:
+            import_weights(path, run_of(glyph_set), glyph_set)
+        except ArgumentError as error:
+            refused += 1
+            assert len(str(error)) < 500
+            assert str(error).isprintable()
+    assert refused > 100
 
 
 @pytest.mark.parametrize(
