@@ -97,10 +97,8 @@ def test_four_towers_as_one_network_answer_as_their_average_in_python_and_as_a_f
     assert result.record.accuracy == np.mean((wanted > 0.5) == (held_out.targets > 0.5))
     assert result.record.parameters == 142_906
 
-    folder = result.save(tmp_path / "four")
-    for source in (result, folder):
-        (exported,) = export(source, tmp_path / "four.onnx", dataset=glyph_set, force=True)
-        assert exported.accuracy == result.record.accuracy
+    (exported,) = export(result.save(tmp_path / "four"), tmp_path / "four.onnx", dataset=glyph_set)
+    assert exported.accuracy == result.record.accuracy
     with Predictor(tmp_path / "four.onnx") as predictor:
         pairs, targets = recorded_draw(predictor.metadata, glyph_set)
         np.testing.assert_allclose(predictor.probability(pairs), wanted, atol=1e-5)
@@ -208,9 +206,9 @@ def test_other_things_than_weights_are_refused(glyph_set, tmp_path):
 def test_a_damaged_file_is_read_or_refused_in_one_line(glyph_set, tmp_path):
     path, chance = tmp_path / "weights.safetensors", random.Random(0)
     save_file(state_of(), path)
-    good, refused = path.read_bytes(), 0
+    good, messages = path.read_bytes(), []
     header = 8 + int.from_bytes(good[:8], "little")
-    for _ in range(200):
+    for _ in range(100):
         damaged = bytearray(good)
         for _ in range(chance.randint(1, 4)):
             damaged[chance.randrange(header if chance.random() < 0.8 else len(good))] = chance.randrange(256)
@@ -218,10 +216,9 @@ def test_a_damaged_file_is_read_or_refused_in_one_line(glyph_set, tmp_path):
         try:
             import_weights(path, run_of(glyph_set), glyph_set)
         except ArgumentError as error:
-            refused += 1
-            assert len(str(error)) < 500
-            assert str(error).isprintable()
-    assert refused > 100
+            messages.append(str(error))
+    assert len(messages) > 50
+    assert all(message.isprintable() and len(message) < 500 for message in messages)
 
 
 @pytest.mark.parametrize(
