@@ -78,7 +78,7 @@ class Environment:
     revision: Text  # git revision of pairnet
     gpu: Gpu | None = None
     node: Text = ""  # name of the machine
-    engine: Text = ""  # "processes", "stacked", "ray" or "single"
+    engine: Text = ""  # "processes", "stacked", "ray", "single" or "import"
     kernels: Text = ""  # instruction set of torch's kernels, such as "AVX2": another one rounds differently
 
 

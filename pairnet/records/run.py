@@ -319,6 +319,14 @@ _LONGEST_NAME = 60
 """Characters of a label in a message: anybody may have written the file that it is from."""
 
 
+def check_trainable(run: Run) -> None:
+    """ArgumentError for a run of a network that was trained elsewhere: it holds no recipe."""
+    if run.elsewhere is not None:
+        raise ArgumentError(
+            f"expected a run to train, got {name_of(run)}: build one without `elsewhere`, with a recipe of your own"
+        )
+
+
 @lru_cache(_KNOWN)
 def nameless(variant: Variant) -> Variant:
     """What a network is and how it is trained: the variant without its name, in the notation's standard form."""

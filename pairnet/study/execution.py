@@ -11,7 +11,7 @@ from pairnet.data.pairs import Pairs, accuracy
 from pairnet.models.variants import count_parameters
 from pairnet.records.calibration import BINS, Bin
 from pairnet.records.record import Environment, Epoch, RunRecord
-from pairnet.records.run import Run
+from pairnet.records.run import Run, check_trainable
 from pairnet.training.loop import Trained, train_network
 
 
@@ -22,7 +22,11 @@ def execute(
     held_out: Pairs,
     on_epoch: Callable[[int, Epoch], None] | None = None,
 ) -> tuple[Trained, RunRecord]:
-    """Trains the run's network on `pairs` and evaluates it on `held_out`.  What train_network raises passes through."""
+    """Trains the run's network on `pairs` and evaluates it on `held_out`.  What train_network raises passes through.
+
+    ArgumentError for a run of a network that was trained elsewhere.
+    """
+    check_trainable(run)
     start = time.perf_counter()
     trained = train_network(
         run.variant,

@@ -11,7 +11,7 @@ from pairnet.errors import ArgumentError
 from pairnet.host import cores
 from pairnet.records import store
 from pairnet.records.record import FailedRun, RunRecord
-from pairnet.records.run import Run
+from pairnet.records.run import Run, check_trainable
 from pairnet.study.budget import check_minutes, chunks
 from pairnet.study.engines.processes import Processes
 from pairnet.study.environment import environment
@@ -69,12 +69,13 @@ def run_study(
 
     RecordError if `folder` is in use or holds an invalid line, before anything runs. WorkerError if a worker process
     dies. DataError for a run of other images than those of `dataset` or of the engine. ArgumentError for a run that
-    they are too few for, and for `minutes` that are not finite or not above 0.
+    they are too few for or that was trained elsewhere, and for `minutes` that are not finite or not above 0.
     """
     check_minutes(minutes)
     folder = Path(folder)
     for run in runs:
         check_images(run, dataset)
+        check_trainable(run)
     engine = engine or default_engine(runs, dataset)
     report = on_event or (lambda event: None)
     with nullcontext(stored) if stored is not None else store.opened(folder) as stored:

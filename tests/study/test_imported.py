@@ -29,7 +29,8 @@ from pairnet.reporting.selection import choose
 from pairnet.serving.predictor import Predictor
 from pairnet.study.imported import import_and_save, import_weights
 from pairnet.study.repetition import verify_runs
-from pairnet.study.saved import evaluate, load_run, train_and_save, weights_digest
+from pairnet.study.running import run_study
+from pairnet.study.saved import evaluate, load_run, train, train_and_save, weights_digest
 
 CONV = find_variant("conv_1")
 FOUR = Variant(
@@ -296,6 +297,14 @@ def test_runs_of_pairnet_and_others_are_never_put_together(glyph_set, both):
     found = newest(runs, CONV)
     assert found.newest == (trained.folder, trained.record)
     assert (found.fitting, found.elsewhere) == (1, 1)
+
+
+def test_it_cannot_be_trained_or_studied(glyph_set, both, tmp_path):
+    run = both[2].record.run
+    with pytest.raises(ArgumentError, match="expected a run to train"):
+        train(run, glyph_set)
+    with pytest.raises(ArgumentError, match="expected a run to train"):
+        run_study([run], glyph_set, tmp_path)
 
 
 def test_altered_weights_stay_refused(both, tmp_path):
