@@ -215,9 +215,10 @@ def _print(
     markdown: bool,
 ) -> None:
     """One table, with what its figures were measured on."""
+    from pairnet.reporting.component_tables import component_note
     from pairnet.reporting.markdown import markdown_table
     from pairnet.reporting.summaries import measured_on
-    from pairnet.reporting.terminal import study_table
+    from pairnet.reporting.terminal import components_table, study_table
 
     if markdown:
         print_text(markdown_table(summaries))
@@ -226,6 +227,11 @@ def _print(
         return
     printed = console()
     printed.print(study_table(study, summaries))
+    for each in summaries:
+        if each.components is not None:
+            printed.print(printable(component_note(each)))
+            if each.components.sources:
+                printed.print(components_table(each.components))
     if remark:
         printed.print(printable(remark), style="yellow")
     finished = [record for records in rows.values() for record in records]

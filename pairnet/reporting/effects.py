@@ -82,7 +82,7 @@ def families(selection: Selection) -> tuple[Family, ...]:
 def _family_of(table: StudyRuns, draws: Mapping[str, Draws]) -> Family:
     """The comparisons that a study asks for; rows on other pairs than the one to compare with are left out."""
     study, labels = table.study, [row.label for row in table.study.rows]
-    if study.compare == NOTHING:
+    if study.compare == NOTHING or study.seeding.vary:  # runs of a crossed design are no draws
         return _family(study.name, study.title, "", [], draws)
     if study.compare == PAPERS_SQUARE:
         return _claims(draws)

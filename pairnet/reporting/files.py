@@ -12,6 +12,7 @@ from pairnet.models.variants import count_multiply_adds
 from pairnet.opening import read_file
 from pairnet.records.record import RunRecord
 from pairnet.reporting.changes import Changes
+from pairnet.reporting.component_tables import component_records
 from pairnet.reporting.drawings import drawings
 from pairnet.reporting.figures.rendering import render
 from pairnet.reporting.page import changes_page, report_page
@@ -20,6 +21,7 @@ from pairnet.writing import check_folder, folder_of_files, marked_files
 
 FIGURES = "figures"
 RESULTS = "results.csv"
+COMPONENTS = "components.csv"
 SUMMARY = "summary.json"
 ENDINGS = (".svg", ".png")
 
@@ -48,6 +50,9 @@ def write_report(report: Report, path: Path) -> None:
             (folder / FIGURES / f"{name}.svg").write_text(svg, encoding="utf-8")
             (folder / FIGURES / f"{name}.png").write_bytes(png)
         write_results(folder / RESULTS, report.selection.records)
+        crossed = [(each.study.name, each.summaries) for each in report.tables]
+        if lines := list(component_records([*crossed, ("others", report.others)])):
+            _write_lines(folder / COMPONENTS, lines)
         _write_summary(folder, {**summary_of(report), "figures": sorted(images)})
         (folder / path.name).write_text(page, encoding="utf-8")
 
@@ -96,7 +101,10 @@ def _write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
 
 def write_results(path: Path, records: Sequence[RunRecord]) -> None:
     """A CSV file with one line for each run."""
-    lines = [_line(record) for record in records]
+    _write_lines(path, [_line(record) for record in records])
+
+
+def _write_lines(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(lines[0]))
         writer.writeheader()
@@ -115,6 +123,7 @@ def _line(record: RunRecord) -> dict[str, Any]:
         "pairs": run.pairs,
         "test_pairs": run.tested if tested else None,
         "draw": run.seed,
+        **asdict(run.seeds),
         "fold": run.fold,
         "folds": None if tested else run.folds,
         "epochs": run.recipe.epochs,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from pairnet.reporting.component_tables import HEADINGS, component_cells, component_note
 from pairnet.reporting.effects import Family
 from pairnet.reporting.summaries import NOT_NUMBERS, Summary, cells, interval_text, reasons
 
@@ -12,7 +13,17 @@ def markdown_table(summaries: Sequence[Summary]) -> str:
     alignment = ("---" if heading in NOT_NUMBERS else "--:" for heading in headings)
     lines = [f"| {' | '.join(headings)} |", f"|{'|'.join(alignment)}|", *(_line(row) for row in rows)]
     notes = [f"\\* {reason}." for reason in reasons(summaries)]
-    return "\n".join([*lines, *([""] if notes else []), *notes])
+    crossed = [f"\n{_components(each)}" for each in summaries if each.components]
+    return "\n".join([*lines, *([""] if notes else []), *notes, *crossed])
+
+
+def _components(summary: Summary) -> str:
+    """The variance components of a row, below what they are about."""
+    lines = [f"{component_note(summary)}."]
+    if summary.components and summary.components.sources:
+        lines += ["", _line(HEADINGS), f"|---{'|--:' * (len(HEADINGS) - 1)}|"]
+        lines += map(_line, component_cells(summary.components))
+    return "\n".join(lines)
 
 
 def markdown_effects(family: Family) -> str:

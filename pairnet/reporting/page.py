@@ -7,6 +7,7 @@ from typing import Any
 from pairnet.extras import needed_by
 from pairnet.reporting.changes import Changes
 from pairnet.reporting.comparison import Comparison
+from pairnet.reporting.component_tables import HEADINGS, component_cells, component_note
 from pairnet.reporting.drawings import COURSES, Drawing
 from pairnet.reporting.figures.drawing import inline_svg
 from pairnet.reporting.report import Report
@@ -32,6 +33,7 @@ def report_page(report: Report, drawn: Sequence[Drawing], svgs: Mapping[str, str
         "report.jinja",
         title=report.title,
         report=report,
+        component_headings=HEADINGS,
         sections={name: [each for each in drawn if each.section == name] for name in SECTIONS},
         svgs={each.name: Markup(inline_svg(svgs[each.name], each.name, each.description)) for each in drawn},
         open_courses=shown,
@@ -58,6 +60,8 @@ def render(template: str, **content: Any) -> str:
         accuracy=accuracy_text,
         better=_better,
         capitalised=capitalised,
+        component_cells=component_cells,
+        component_note=component_note,
         difference=difference_text,
         duration=duration,
         interval=interval_text,

@@ -215,13 +215,15 @@ def _interval_of_error(runs: Sequence[Sequence[Bin]]) -> tuple[float | None, flo
 def _asked(report: Report) -> str:
     rows = {each.label: each.draws for each in report.summaries}
     draws = sorted(set(rows.values()))
-    times = counted(draws[0], "draw") if len(draws) == 1 else f"{draws[0]} to {draws[-1]} draws"
+    crossed = any(each.components for each in report.summaries)
+    what = "combination" if crossed else "draw"
+    times = counted(draws[0], what) if len(draws) == 1 else f"{draws[0]} to {draws[-1]} {what}s"
     names = [table.study.title.partition(":")[0] for table in report.tables]
     names += ["networks of your own"] if report.others else []
     return (
         "From two handwritten digits, is the first equal to or less than the second? "
         f"{capitalised(_listed(names))}: {counted(len(rows), 'row')}, each trained on {_trained_on(report.selection)}, "
-        f"with {times} of pairs and initial weights."
+        f"with {times} of {'seeds' if crossed else 'pairs and initial weights'}."
     )
 
 

@@ -10,6 +10,7 @@ from pairnet.models import paper
 from pairnet.models.variants import count_multiply_adds, count_parameters
 from pairnet.records.record import RunRecord
 from pairnet.records.run import PAPER_FOLDS, PAPER_PAIRS, Draw
+from pairnet.reporting.components import Components, components_of
 from pairnet.reporting.equivalence import MARGIN, MOST_DRAWS, Verdict, judge
 from pairnet.reporting.student import quantile
 from pairnet.study.plan import Row, Study
@@ -42,6 +43,7 @@ class Summary:
     verdict: Verdict | None
     explained: str  # why it differs, if that is known
     goal: str
+    components: Components | None = None  # of a row whose streams are crossed: `std`, `low` and `high` are from these
 
 
 def by_row(study: Study, labels: Sequence[str], records: Sequence[RunRecord | None]) -> dict[str, list[RunRecord]]:
@@ -97,9 +99,12 @@ def interval_of_mean(accuracies: Sequence[float], confidence: float = 0.95) -> t
 
 def _summary(row: Row, records: Sequence[RunRecord], margin: float | None) -> Summary:
     """One line of a table; `margin` is None in another setting than the paper's."""
-    accuracies = list(finished_draws(records).values())
+    finished = finished_draws(records)
+    accuracies = list(finished.values())
     mean, std = mean_and_std(accuracies)
     low, high = interval_of_mean(accuracies)
+    if (components := components_of(records, finished)) is not None:  # its runs are no draws: they share seeds
+        std, low, high, margin = components.std, components.low, components.high, None
     deviations = verdict = None
     if margin is not None and row.paper is not None and std is not None:
         deviations = (mean - row.paper.mean) / math.hypot(std, row.paper.std)
@@ -122,6 +127,7 @@ def _summary(row: Row, records: Sequence[RunRecord], margin: float | None) -> Su
         verdict=verdict,
         explained=_explained(row, verdict),
         goal="" if margin is None else row.goal,
+        components=components,
     )
 
 

@@ -6,6 +6,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from pairnet.reporting.component_tables import HEADINGS, component_cells
+from pairnet.reporting.components import Components
 from pairnet.reporting.summaries import NOT_NUMBERS, Summary, cells, reasons
 from pairnet.reporting.tables import FittingTable
 from pairnet.study.plan import Study
@@ -41,7 +43,19 @@ def _caption(study: Study, summaries: Sequence[Summary]) -> str:
     how = "cross-validation on the training pairs of" if study.cross_validated else "mean and std over"
     if draws == 1 and not study.cross_validated:
         how = "from"
-    lines = [f"{how} {counted(draws, 'draw')}"]
+    crossed = any(summary.components for summary in summaries)
+    lines = [f"{how} {counted(draws, 'combination' if crossed else 'draw')}{' of seeds' if crossed else ''}"]
     if verdicts := [summary.verdict for summary in summaries if summary.verdict is not None]:
         lines[0] += f"; difference in points with its 95 % interval; replicated: within ±{100 * verdicts[0].margin:g}"
     return "\n".join([*lines, *(f"* {reason}" for reason in reasons(summaries))])
+
+
+def components_table(components: Components) -> Table:
+    """The variance components of one row."""
+    table = FittingTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.least = ("seeds", "with combinations")
+    for heading in HEADINGS:
+        table.add_column(heading, justify="left" if heading == HEADINGS[0] else "right", no_wrap=heading != HEADINGS[0])
+    for row in component_cells(components):
+        table.add_row(*row)
+    return table

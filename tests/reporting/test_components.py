@@ -1,0 +1,285 @@
+"""Variance components: against least squares, closed forms and simulations of known components; and wherever shown."""
+
+import csv
+import itertools
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from record_examples import IMAGES, record
+
+from pairnet.models.variants import find_variant
+from pairnet.reporting import components
+from pairnet.reporting.component_tables import HEADINGS, component_cells, component_note
+from pairnet.reporting.components import TOGETHER, analyse, coefficients, components_of, mean_squares
+from pairnet.reporting.effects import families
+from pairnet.reporting.files import COMPONENTS, RESULTS, SUMMARY, write_report
+from pairnet.reporting.markdown import markdown_table
+from pairnet.reporting.report import gather
+from pairnet.reporting.selection import choose
+from pairnet.reporting.summaries import finished_draws, interval_of_mean, summarise
+from pairnet.study.plan import Row, Study, plan
+from pairnet.study.seeding import Seeding
+
+RNG = np.random.default_rng(7)
+SHAPES = [(4, 3), (3, 2, 4), (2, 3, 2, 2)]
+DESIGN = Seeding(vary=(("pairs", 4), ("weights", 3), ("order", 2)))
+
+
+def subsets(axes):
+    return [each for size in range(1, len(axes) + 1) for each in itertools.combinations(axes, size)]
+
+
+def table_of(shape, stds, rng, mean=0.9):
+    """A table of accuracies whose effects are normal with these standard deviations, by their axes."""
+    table = np.full(shape, mean)
+    for axes, std in stds.items():
+        table = table + std * rng.standard_normal([size if axis in axes else 1 for axis, size in enumerate(shape)])
+    return table
+
+
+def indicators(shape, axes):
+    """[cells,levels]: which level of an effect each cell has."""
+    at = np.indices(shape).reshape(len(shape), -1)
+    level = np.ravel_multi_index([at[axis] for axis in axes], [shape[axis] for axis in axes])
+    return np.eye(level.max() + 1)[level]
+
+
+def study_of(seeding=DESIGN, **changes):
+    rows = tuple(Row(label=name, variant=find_variant(name)) for name in ("conv_1", "fc_1"))
+    return Study(name="crossed", title="Crossed", rows=rows, seeding=seeding, **changes)
+
+
+def records_of(study, rng=RNG):
+    """Records of a study whose accuracies are random."""
+    runs = plan(study, IMAGES, draws=study.seeding.count or 3)
+    return [
+        record(
+            run.seed,
+            label=run.label,
+            variant=run.variant,
+            own_seeds=run.own_seeds,
+            fold=run.fold,
+            accuracy=round(float(rng.uniform(0.7, 0.9)), 3),
+            epochs=record().epochs,
+        )
+        for run in runs
+    ]
+
+
+def by_label(records):
+    found = {}
+    for each in records:
+        found.setdefault(each.run.label, []).append(each)
+    return found
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_mean_squares_are_those_of_least_squares(shape):
+    table = RNG.normal(size=shape)
+    values, design = table.ravel(), np.ones((table.size, 1))
+    residual = ((values - values.mean()) ** 2).sum()
+    for axes in subsets(range(len(shape))):  # in a balanced table, the order of equal sizes does not matter
+        design = np.hstack([design, indicators(shape, axes)])
+        fitted = design @ np.linalg.lstsq(design, values, rcond=None)[0]
+        left = ((values - fitted) ** 2).sum()
+        square, freedom = mean_squares(table)[axes]
+        assert square * freedom == pytest.approx(residual - left, abs=1e-9)
+        assert freedom == math.prod(shape[axis] - 1 for axis in axes)
+        residual = left
+    assert residual == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_components_solve_the_expected_mean_squares(shape):
+    """E[y'Py] = tr(P V), with the projection P of each effect and the covariance V of each component by itself."""
+    effects = subsets(range(len(shape)))
+    projections = {}
+    for axes in effects:
+        parts = [
+            np.eye(size) - 1 / size if axis in axes else np.full((size, size), 1 / size)
+            for axis, size in enumerate(shape)
+        ]
+        whole = parts[0]
+        for part in parts[1:]:
+            whole = np.kron(whole, part)
+        projections[axes] = whole / math.prod(shape[axis] - 1 for axis in axes)
+    covariances = [indicators(shape, axes) @ indicators(shape, axes).T for axes in effects]
+    expected = np.array([[np.trace(projections[one] @ each) for each in covariances] for one in effects])
+    inverse = np.linalg.inv(expected)
+    solved = coefficients(shape)
+    ours = np.array([[solved[one].get(other, 0) for other in effects] for one in effects])
+    assert ours == pytest.approx(inverse, abs=1e-9)
+
+
+def test_two_streams_have_the_closed_form():
+    table = table_of((5, 4), {(0,): 0.02, (1,): 0.01, (0, 1): 0.005}, np.random.default_rng(1))
+    rows, columns = table.mean(1), table.mean(0)
+    left = table - rows[:, None] - columns + table.mean()
+    both = (left**2).sum() / 12
+    first, second = (4 * rows.var(ddof=1) - both) / 4, (5 * columns.var(ddof=1) - both) / 5
+    found = analyse(table, ["pairs", "weights"])
+    assert [each.std**2 for each in found.sources] == pytest.approx([first, second, both])
+    assert found.std**2 == pytest.approx(first + second + both)
+    assert [each.share for each in found.sources] == pytest.approx(np.array([first, second, both]) / found.std**2)
+    assert found.sources[0].joint == pytest.approx((first + both) / found.std**2)
+    assert found.mean == pytest.approx(table.mean())
+
+
+def test_shares_add_up_and_lie_in_their_intervals():
+    for shape in SHAPES:
+        found = analyse(RNG.uniform(0.8, 0.9, shape), [*"abcd"[: len(shape)]])
+        assert sum(each.share for each in found.sources) == pytest.approx(1)
+        for each in found.sources:
+            assert 0 <= each.share_low <= each.share_high <= 1
+            assert each.std_low <= each.std_high
+            assert each.joint is None or (
+                each.share <= each.joint + 1e-9 and 0 <= each.joint_low <= each.joint_high <= 1
+            )
+        assert [each.levels for each in found.sources] == [*shape, None]
+
+
+def test_equal_accuracies_have_no_spread_and_no_shares():
+    found = analyse(np.full((3, 3), 0.9), ["pairs", "weights"])
+    assert (found.std, found.low, found.high) == pytest.approx((0, 0.9, 0.9))
+    assert [each.share for each in found.sources] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("shape", "stds"),
+    [
+        ((5, 5), {(0,): 0.010, (1,): 0.004, (0, 1): 0.005}),
+        ((5, 5), {(0, 1): 0.005}),
+        ((5, 4, 3), {(0,): 0.010, (1,): 0.007, (2,): 0.003, (0, 1): 0.004, (0, 1, 2): 0.005}),
+    ],
+    ids=str,
+)
+def test_intervals_hold_the_components_of_simulated_tables(shape, stds, monkeypatch):
+    monkeypatch.setattr(components, "SAMPLES", 1000)
+    rng, names, tables = np.random.default_rng(3), [*"abc"[: len(shape)]], 300
+    total = sum(std**2 for std in stds.values())
+    together = sum(std**2 for axes, std in stds.items() if len(axes) > 1)
+    squares, inside = [], []
+    for _ in range(tables):
+        found = analyse(table_of(shape, stds, rng), names)
+        *alone, last = found.sources
+        squares.append([each.std**2 for each in found.sources])
+        inside.append([found.low <= 0.9 <= found.high, last.std_low**2 <= together <= last.std_high**2])
+        for axis, each in enumerate(alone):
+            own = stds.get((axis,), 0.0)
+            joint = sum(std**2 for axes, std in stds.items() if axis in axes)
+            inside[-1] += [
+                each.std_low <= own <= each.std_high,
+                each.share_low <= own**2 / total <= each.share_high,
+                each.joint_low <= joint / total <= each.joint_high,
+            ]
+    assert np.mean(inside, axis=0).min() > 0.95 - 4 * math.sqrt(0.95 * 0.05 / tables)
+    truth = [*(stds.get((axis,), 0.0) ** 2 for axis in range(len(shape))), together]
+    errors = np.std(squares, axis=0) / math.sqrt(tables)
+    assert np.mean(squares, axis=0) == pytest.approx(truth, abs=float(4 * errors.max() + 2e-6))
+
+
+def test_draws_and_draws_with_held_streams_have_no_components():
+    for seeding in (
+        Seeding(),
+        Seeding(hold=("pairs", "test")),
+        Seeding(hold=("masks",)),
+        Seeding(vary=(("order", 5),)),
+    ):
+        records = by_label(records_of(study_of(seeding)))["fc_1"]
+        assert components_of(records, finished_draws(records)) is None
+        (_, summary) = summarise(study_of(seeding), by_label(records_of(study_of(seeding))))
+        assert summary.components is None
+        assert summary.low is not None
+
+
+def test_the_streams_are_found_from_the_seeds_of_the_records():
+    study = study_of()
+    records = by_label(records_of(study))["conv_1"]
+    found = components_of(records, finished_draws(records))
+    assert [(each.source, each.levels) for each in found.sources] == [
+        ("pairs", 4),
+        ("weights", 3),
+        ("order", 2),
+        (TOGETHER, None),
+    ]
+    assert (found.held, found.runs, found.missing) == (("test",), 24, 0)
+    table = np.array([each.accuracy for each in records]).reshape(4, 3, 2)  # in the order of the plan
+    assert found == analyse(table, ["pairs", "weights", "order"], held=("test",), tested=1000)
+    assert found.binomial == pytest.approx(math.sqrt(found.mean * (1 - found.mean) / 1000))
+    shuffled = [records[at] for at in np.random.default_rng(0).permutation(len(records))]
+    assert components_of(shuffled, finished_draws(shuffled)) == found
+    masks = records_of(study_of(Seeding(vary=(("weights", 2), ("masks", 3)))))[::2]
+    assert [each.source for each in components_of(masks, finished_draws(masks)).sources] == [
+        "weights",
+        "masks",
+        TOGETHER,
+    ]
+
+
+def test_a_cross_validated_combination_counts_once():
+    records = by_label(records_of(study_of(Seeding(vary=(("pairs", 2), ("weights", 2))), cross_validated=True)))["fc_1"]
+    found = components_of(records, finished_draws(records))
+    assert len(records) == 16
+    assert (found.runs, found.binomial) == (4, None)
+    assert found.mean == pytest.approx(np.mean([each.accuracy for each in records]))
+
+
+def test_missing_combinations_are_counted_and_nothing_is_estimated():
+    study = study_of()
+    rows = by_label(records_of(study))
+    rows["conv_1"] = rows["conv_1"][:-3]
+    whole, part = (dict(zip(rows, summarise(study, rows), strict=True))[name] for name in ("fc_1", "conv_1"))
+    assert whole.components.sources
+    assert (part.components.runs, part.components.missing, part.components.sources) == (21, 3, ())
+    assert (part.std, part.low, part.high, part.verdict) == (None, None, None, None)
+    assert component_note(part).startswith(
+        "conv_1: no components, since 3 of 24 combinations of seeds are missing: run"
+    )
+
+
+def test_the_interval_of_a_crossed_row_is_not_that_of_as_many_draws():
+    rng = np.random.default_rng(2)
+    table = table_of((4, 3, 2), {(0,): 0.02, (0, 1, 2): 0.002}, rng)
+    found = analyse(table, ["pairs", "weights", "order"])
+    low, high = interval_of_mean(table.ravel().tolist())
+    assert found.high - found.low > 2 * (high - low)
+
+
+def test_every_place_shows_the_same_components(tmp_path):
+    study = study_of()
+    records = records_of(study)
+    selection = choose(records, own=[study])
+    assert families(selection) == ()  # a paired test over runs that share seeds would be too sure
+    report = gather(selection)
+    summaries = next(table for table in report.tables if table.study.name == "crossed").summaries
+    assert [each.components.runs for each in summaries] == [24, 24]
+    write_report(report, tmp_path / "out" / "report.html")
+    page = (tmp_path / "out" / "report.html").read_text()
+    text = markdown_table(summaries)
+    lines = list(csv.DictReader((tmp_path / "out" / COMPONENTS).read_text().splitlines()))
+    stored = json.loads((tmp_path / "out" / SUMMARY).read_text())["tables"]["crossed"]["rows"]
+    assert len(lines) == 2 * 4
+    for summary, row in zip(summaries, stored, strict=True):
+        assert f"{component_note(summary)}." in text
+        for cells, each in zip(component_cells(summary.components), summary.components.sources, strict=True):
+            assert len(cells) == len(HEADINGS)
+            assert f"| {' | '.join(cells)} |" in text
+            assert all(cell in page for cell in cells)
+            (line,) = [line for line in lines if (line["row"], line["source"]) == (summary.label, each.source)]
+            assert float(line["share"]) == each.share
+        assert row["components"]["sources"][0]["std"] == summary.components.sources[0].std
+    runs = list(csv.DictReader((tmp_path / "out" / RESULTS).read_text().splitlines()))
+    assert {(run["row"], run["train_draw"], run["weights"], run["order"]) for run in runs} == {
+        (each.run.label, *(str(getattr(each.run.seeds, name)) for name in ("train_draw", "weights", "order")))
+        for each in records
+    }
+
+
+def test_a_report_of_draws_has_no_file_of_components(tmp_path):
+    records = records_of(study_of(Seeding()))
+    write_report(gather(choose(records)), tmp_path / "out" / "report.html")
+    assert not (tmp_path / "out" / COMPONENTS).exists()
+    assert replace(records[0].run, label="").draw == (0,)
