@@ -1,20 +1,22 @@
 """`pairnet reproduce` and `pairnet study`: one command, for the paper's tables or for a study of one's own."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pairnet.cli.common import DataDir, Device, Epochs, Json, Measurements, Pairs, Runs, TestPairs, number_of
-from pairnet.cli.output import plain_table, print_json, print_line, printable
+from pairnet.cli.output import note, plain_table, print_json, print_line, printable
 from pairnet.cli.studying import Request, compute, plan_parts
-from pairnet.errors import ArgumentError
+from pairnet.errors import ArgumentError, MissingExtraError
 from pairnet.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pairnet.cli.studying import Part
+    from pairnet.reporting.power import Outlook
     from pairnet.study.plan import Study
 
 REPRODUCE = "reproduce"
@@ -114,7 +116,7 @@ def study(
         report=not no_report,
     )
     if dry_run:
-        _show_plan(request.studies, plan_parts(request), as_json=as_json)
+        _show_plan(request, plan_parts(request))
     else:
         compute(request)
 
@@ -137,14 +139,15 @@ def _studies(file: Path | None, table: str | None) -> "tuple[Study, ...]":
     return tuple(known[each] for each in (PAPER if name == "all" else (name,)))
 
 
-def _show_plan(studies: "Sequence[Study]", parts: "Sequence[Part]", *, as_json: bool) -> None:
-    """Prints rows, runs and the estimated time of some studies."""
+def _show_plan(request: Request, parts: "Sequence[Part]") -> None:
+    """Prints rows, runs and the estimated time of some studies, and what they will probably show."""
     from pairnet.cli.output import console
     from pairnet.models.variants import count_multiply_adds, count_parameters
+    from pairnet.reporting.power import HEADINGS, outlook_cells, outlook_title
     from pairnet.reporting.summaries import duration
     from pairnet.study.estimate import core_seconds
 
-    rows: list[dict[str, Any]] = []
+    studies, rows = request.studies, list[dict[str, Any]]()
     for study, row in [(each, row) for each in studies for row in each.rows]:
         runs = [run for part in parts if part.study is study for run in part.planned if run.label == row.label]
         rows.append(
@@ -159,8 +162,10 @@ def _show_plan(studies: "Sequence[Study]", parts: "Sequence[Part]", *, as_json: 
         )
     title = ", ".join(study.title for study in studies)
     count, seconds = sum(each["runs"] for each in rows), sum(each["core_seconds"] for each in rows)
-    if as_json:
-        print_json({"title": title, "rows": rows, "runs": count, "core_seconds": round(seconds, 3)})
+    shown = _outlooks(request, parts)
+    if request.as_json:
+        power = {name: [asdict(each) for each in found] for name, found in shown.items()}
+        print_json({"title": title, "rows": rows, "runs": count, "core_seconds": round(seconds, 3), "power": power})
         return
     table = plain_table("row", title=printable(title), least=("parameters", "draws"))
     for heading in ("parameters", "draws", "runs", "time on a core"):
@@ -171,3 +176,26 @@ def _show_plan(studies: "Sequence[Study]", parts: "Sequence[Part]", *, as_json: 
     console().print(table)
     hours = f"about {seconds / 3600:.2g} core-hours"
     print_line(f"{counted(len(rows), 'row')}, {counted(count, 'run')}, {hours}; nothing was run")
+    for expected in filter(None, shown.values()):
+        table = plain_table(HEADINGS[0], title=outlook_title(expected), least=("std", "corrected"))
+        for heading in HEADINGS[1:]:
+            table.add_column(heading, justify="right", no_wrap=True)
+        for outlook in expected:
+            table.add_row(*outlook_cells(outlook))
+        console().print(table)
+
+
+def _outlooks(request: Request, parts: "Sequence[Part]") -> "dict[str, list[Outlook]]":
+    """What each study will probably show, with the spread of what its folder holds."""
+    from pairnet.records.collection import collect
+    from pairnet.reporting.power import outlooks
+
+    records = list(collect(request.runs).records.values()) if request.runs.is_dir() else []
+    found = {}
+    for study in request.studies:
+        runs = [run for part in parts if part.study is study for run in part.every]
+        try:
+            found[study.name] = [] if study.seeding.vary else outlooks(runs, records)
+        except MissingExtraError as error:
+            note(f"no smallest difference: {error}")
+    return found
