@@ -145,7 +145,7 @@ def _show_plan(request: Request, parts: "Sequence[Part]") -> None:
     from pairnet.models.variants import count_multiply_adds, count_parameters
     from pairnet.reporting.power import HEADINGS, outlook_cells, outlook_title
     from pairnet.reporting.summaries import duration
-    from pairnet.study.estimate import core_seconds
+    from pairnet.study.estimate import core_seconds, steps_of
 
     studies, rows = request.studies, list[dict[str, Any]]()
     for study, row in [(each, row) for each in studies for row in each.rows]:
@@ -157,6 +157,8 @@ def _show_plan(request: Request, parts: "Sequence[Part]") -> None:
                 "multiply_adds": count_multiply_adds(row.variant),
                 "draws": len({run.draw for run in runs}),
                 "runs": len(runs),
+                "epochs": row.variant.recipe.epochs if request.epochs is None else request.epochs,
+                "steps": steps_of(runs[0]) if runs else None,
                 "core_seconds": round(core_seconds(runs), 3),
             }
         )
@@ -168,11 +170,13 @@ def _show_plan(request: Request, parts: "Sequence[Part]") -> None:
         print_json({"title": title, "rows": rows, "runs": count, "core_seconds": round(seconds, 3), "power": power})
         return
     table = plain_table("row", title=printable(title), least=("parameters", "draws"))
-    for heading in ("parameters", "draws", "runs", "time on a core"):
+    by_steps = any(row.steps for study in studies for row in study.rows)
+    for heading in ("parameters", "draws", "runs", *(["epochs", "steps"] if by_steps else []), "time on a core"):
         table.add_column(heading, justify="right", no_wrap=True)
     for each in rows:
-        figures = (f"{each['parameters']:,}", str(each["draws"]), f"{each['runs']:,}", duration(each["core_seconds"]))
-        table.add_row(printable(each["row"]), *figures)
+        figures = (f"{each['parameters']:,}", str(each["draws"]), f"{each['runs']:,}")
+        length = (f"{each['epochs']:,}", f"{each['steps'] or 0:,}") if by_steps else ()
+        table.add_row(printable(each["row"]), *figures, *length, duration(each["core_seconds"]))
     console().print(table)
     hours = f"about {seconds / 3600:.2g} core-hours"
     print_line(f"{counted(len(rows), 'row')}, {counted(count, 'run')}, {hours}; nothing was run")

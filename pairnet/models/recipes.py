@@ -107,6 +107,12 @@ class Recipe:
         return {name: value for name, value in self.to_dict().items() if name in always or value != usual[name]}
 
 
+def steps_of_epoch(recipe: Recipe, pairs: int, folds: int | None = None) -> int:
+    """Number of batches in an epoch; of a cross-validated run, whose first fold is held out, of the other pairs."""
+    trained = pairs if folds is None else pairs - -(-pairs // folds)
+    return max(1, -(-trained // recipe.batch))
+
+
 def _check_size(name: str, value: float) -> None:
     _require(math.isfinite(value) and value >= 0, name, "finite and at least 0", value)
     _require(value <= LARGEST, name, f"at most {LARGEST:g}", value)

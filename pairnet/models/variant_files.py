@@ -1,5 +1,6 @@
 """Variants of the user's own, read from the `[variants.NAME]` tables of a TOML file."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -13,6 +14,9 @@ from pairnet.models.toml_files import NAME, check_keys, explain, read_document
 from pairnet.models.variants import VARIANTS, Variant, check, in_standard_notation
 from pairnet.wording import shown
 
+PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+"""A number in a structure that the rows of a study set or sweep: {channels}."""
+
 _EXAMPLE = '[variants.my_net] with net = "fc(392,1)"'
 
 
@@ -21,7 +25,8 @@ def read_variants(path: Path | str) -> dict[str, Variant]:
 
     Each `[variants.NAME]` table has the fields of Variant except its name: `net`, or `tower` and `head`; optional are
     `shared`, `auxiliary`, `note`, `parameters` (checked against the layers) and `recipe` (a table with any fields of
-    Recipe; `warp` is a table with any fields of Warp). Other top-level tables are ignored.
+    Recipe; `warp` is a table with any fields of Warp). Other top-level tables are ignored, and so are variants with
+    placeholders such as {channels}, which only the rows of a study make networks of.
 
     Raises ArgumentError if the file cannot be read or a key, type, value or name is not valid, and NotationError if
     the layers of a variant do not fit. Each message names the file and the key's path.
@@ -36,7 +41,14 @@ def parse_variants(document: Mapping[str, Any], path: Path) -> dict[str, Variant
     if not isinstance(tables, dict) or not tables:
         given = "none" if tables is None or tables == {} else f"variants = {shown(tables)}"
         raise ArgumentError(f"{path}: expected a [variants.NAME] table, got {given}: add one, such as {_EXAMPLE}")
-    return {name: _variant(name, table, path) for name, table in tables.items()}
+    return {name: _variant(name, table, path) for name, table in tables.items() if not has_placeholders(table)}
+
+
+def has_placeholders(table: Any) -> bool:
+    """Whether a [variants.NAME] table has placeholders in its layers."""
+    return isinstance(table, dict) and any(
+        PLACEHOLDER.search(text) for part, text in table.items() if isinstance(text, str) and part != "note"
+    )
 
 
 def _variant(name: str, table: Any, path: Path) -> Variant:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from pairnet.models.recipes import steps_of_epoch
 from pairnet.models.variants import count_multiply_adds
 from pairnet.records.run import Run
 
@@ -23,7 +24,11 @@ def core_seconds(runs: Sequence[Run]) -> float:
 
 def _seconds(run: Run) -> float:
     trained = run.pairs if run.fold is None else run.pairs - run.held_out
-    epochs, recipe = run.recipe.epochs, run.recipe
+    epochs = run.recipe.epochs
     computed = epochs * trained * PASSES + min(run.measurements, epochs) * run.held_out
-    steps = epochs * -(-trained // recipe.batch)
-    return steps * SECONDS_PER_STEP + computed * count_multiply_adds(run.variant) * SECONDS_PER_MULTIPLY_ADD
+    return steps_of(run) * SECONDS_PER_STEP + computed * count_multiply_adds(run.variant) * SECONDS_PER_MULTIPLY_ADD
+
+
+def steps_of(run: Run) -> int:
+    """Number of steps of the optimiser in a run."""
+    return run.recipe.epochs * steps_of_epoch(run.recipe, run.pairs, None if run.fold is None else run.folds)

@@ -14,7 +14,8 @@
     set = { epochs = 50 }
 
 A row is one variant with some settings; `grid` makes a row of each combination of its lists. Everything that a recipe
-has can be set, and `dropout`, `pairs`, `test_pairs`, `folds` and `data`.
+has can be set, and `steps`, `dropout`, `pairs`, `test_pairs`, `folds` and `data`, and the placeholders of a variant
+(structures.py).
 """
 
 import difflib
@@ -28,19 +29,21 @@ import msgspec
 
 from pairnet.errors import ArgumentError, NotationError
 from pairnet.models import paper
-from pairnet.models.recipes import Recipe, Warp
+from pairnet.models.recipes import Recipe, Warp, steps_of_epoch
 from pairnet.models.toml_files import check_keys, explain, read_document
 from pairnet.models.variant_files import parse_variants
-from pairnet.models.variants import VARIANTS, Variant, count_parameters, with_dropout
+from pairnet.models.variants import VARIANTS, Variant, count_parameters, with_dropout, with_epochs
+from pairnet.records.run import PAPER_FOLDS
 from pairnet.study.plan import ABOVE, NOTHING, PAPERS_SQUARE, Chosen, Reason, Row, Study
 from pairnet.study.seeding import KEYS, MOST_DRAWS, parse_seeding
+from pairnet.study.structures import Template, parse_templates
 from pairnet.wording import shown
 
 RECIPE = tuple(field.name for field in fields(Recipe))
 PAIRS = {"pairs": int, "test_pairs": int, "folds": int, "data": str}
 """Settings of a row that are not its recipe's, and their types."""
 
-SETTINGS = (*RECIPE, "dropout", *PAIRS)
+SETTINGS = (*RECIPE, "steps", "dropout", *PAIRS)
 """Everything that a row can set or sweep."""
 
 _STUDY = ("title", "draws", *KEYS, "cross_validated", "compare", *PAIRS, "reasons", "variants", "rows", "as_run")
@@ -57,7 +60,8 @@ def read_study(path: Path) -> Study:
     """
     document = read_document(path, content="a study")
     check_keys(document, _STUDY, f"{path}: study")
-    own = parse_variants(document, path) if document.get("variants") else {}
+    own: dict[str, Variant | Template] = {**parse_variants(document, path)} if document.get("variants") else {}
+    own |= parse_templates(document, path, taken=SETTINGS)
     head = _head(document, path)
     reasons = _reasons(document.get("reasons", {}), path)
     tables = document.get("rows")
@@ -67,7 +71,7 @@ def read_study(path: Path) -> Study:
     expanded = (
         replace(row, grid=number)
         for number, table in enumerate(tables, 1)
-        for row in _rows(table, f"{path}: row {number}", known, reasons)
+        for row in _rows(table, f"{path}: row {number}", known, reasons, head)
     )
     rows = list(itertools.islice(expanded, MOST_ROWS + 1))
     if len(rows) > MOST_ROWS:
@@ -114,8 +118,14 @@ def _reasons(table: Any, path: Path) -> dict[str, Reason]:
     return found
 
 
-def _rows(table: Any, place: str, known: Mapping[str, Variant], reasons: Mapping[str, Reason]) -> Iterator[Row]:
-    """The rows of one [[rows]] table: one, or one for each combination of its grid."""
+def _rows(
+    table: Any,
+    place: str,
+    known: Mapping[str, Variant | Template],
+    reasons: Mapping[str, Reason],
+    head: Mapping[str, Any],
+) -> Iterator[Row]:
+    """The rows of one [[rows]] table: one, or one for each combination of its grid.  head: what the study states."""
     if not isinstance(table, dict):
         raise ArgumentError(
             f'{place}: expected a table, got {shown(table)}: write [[rows]] and variant = "final_model"'
@@ -132,11 +142,18 @@ def _rows(table: Any, place: str, known: Mapping[str, Variant], reasons: Mapping
     }
     variant = _choose(text["variant"], known, f"{place}.variant", "variant")
     reason = _choose(text["reason"], reasons, f"{place}.reason", "reason") if "reason" in text else None
-    fixed = _settings(table.get("set", {}), f"{place}.set")
-    combinations = _grid(table.get("grid"), f"{place}.grid", fixed)
+    numbers = variant.names if isinstance(variant, Template) else ()
+    fixed = _settings(table.get("set", {}), f"{place}.set", numbers)
+    combinations = _grid(table.get("grid"), f"{place}.grid", fixed, numbers)
     label = text.get("label", variant.name)
     for changes in combinations:
-        changed, others = _change(variant, {**fixed, **changes}, place)
+        settings = {**fixed, **changes}
+        filled = variant.fill(settings, place) if isinstance(variant, Template) else variant
+        changed, others = _change(filled, settings, place)
+        if "steps" in settings:  # they follow from the pairs, which are the row's own then
+            others["pairs"] = others.get("pairs", head.get("pairs"))
+            folds = others.get("folds", head.get("folds", PAPER_FOLDS) if head["cross_validated"] else None)
+            changed = _with_steps(changed, settings, others["pairs"], folds, f"{place}.steps")
         if "parameters" in table and count_parameters(changed) != table["parameters"]:
             raise ArgumentError(
                 f"{place}.parameters: expected {shown(table['parameters'])} as stated, got "
@@ -150,19 +167,34 @@ def _rows(table: Any, place: str, known: Mapping[str, Variant], reasons: Mapping
             goal=text.get("goal", ""),
             base=label,
             swept=tuple(changes.items()),
+            steps=settings.get("steps"),
             **others,
         )
 
 
-def _settings(table: Any, place: str) -> dict[str, Any]:
-    """The settings of a `set` table, each one checked by itself."""
+def _with_steps(
+    variant: Variant, settings: Mapping[str, Any], pairs: int | None, folds: int | None, place: str
+) -> Variant:
+    """The variant with the epochs that so many steps take; the last epoch is a whole one, so it may be a few more."""
+    if pairs is None:
+        raise ArgumentError(f"{place}: expected `pairs` for them, got none: state them in `set` or for the study")
+    if "epochs" in settings:
+        raise ArgumentError(f"{place}: expected `epochs` or `steps`, got both: remove one")
+    try:
+        return with_epochs(variant, -(-settings["steps"] // steps_of_epoch(variant.recipe, pairs, folds)))
+    except ArgumentError as error:
+        raise ArgumentError(f"{place}: {error}") from None
+
+
+def _settings(table: Any, place: str, numbers: Collection[str]) -> dict[str, Any]:
+    """The settings of a `set` table, each one checked by itself.  numbers: names of placeholders."""
     if not isinstance(table, dict):
         raise ArgumentError(f"{place}: expected a table, got {shown(table)}: write {{ epochs = 50 }}")
-    check_keys(table, SETTINGS, place)
+    check_keys(table, (*SETTINGS, *numbers), place)
     return {key: _setting(key, value, f"{place}.{key}") for key, value in table.items()}
 
 
-def _grid(table: Any, place: str, fixed: Collection[str]) -> Iterator[dict[str, Any]]:
+def _grid(table: Any, place: str, fixed: Collection[str], numbers: Collection[str]) -> Iterator[dict[str, Any]]:
     """Every combination of the lists of a `grid` table, the first key slowest; one empty one without a grid."""
     if table is None:
         return iter([{}])
@@ -171,7 +203,7 @@ def _grid(table: Any, place: str, fixed: Collection[str]) -> Iterator[dict[str, 
             f"{place}: expected lists of settings, got {shown(table)}: write {{ learning_rate = [1e-3, 3e-3] }}, "
             "or remove it"
         )
-    check_keys(table, SETTINGS, place)
+    check_keys(table, (*SETTINGS, *numbers), place)
     lists = {}
     for key, values in table.items():
         if not isinstance(values, list) or not values:
@@ -194,6 +226,8 @@ def _setting(key: str, value: Any, place: str) -> Any:
     """One setting, of its type and within its bounds."""
     if key in PAIRS:
         return _check_number(key, _typed(value, PAIRS[key], place), place)
+    if key not in SETTINGS or key == "steps":  # a placeholder
+        return _check_number(key, _typed(value, int, place), place)
     if key == "dropout":
         return _typed(value, float, place)
     if key == "warp" and value is False:  # none: TOML has no null

@@ -45,6 +45,7 @@ class Row:
     test_pairs: int | None = None
     folds: int | None = None  # cross-validated in so many
     data: str | None = None  # source of its images, as load_dataset takes it
+    steps: int | None = None  # that its epochs follow from: they take at least so many
     base: str = ""  # its label without the values of a grid
     swept: tuple[tuple[str, object], ...] = ()  # these values, by setting
     grid: int = 0  # number of the grid in its file
