@@ -14,18 +14,15 @@ from pairnet.reporting.figures.curves import curves
 from pairnet.reporting.figures.drawing import SERIES
 from pairnet.reporting.figures.errors import errors_by_difference
 from pairnet.reporting.figures.history import history
-from pairnet.reporting.report import Report, Table
-from pairnet.reporting.summaries import Summary, interval_text
-from pairnet.study.files import setting_text
+from pairnet.reporting.report import Report
+from pairnet.reporting.summaries import interval_text
+from pairnet.reporting.sweeps import sweeps_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LONGEST_NAME = 60
 """Characters of a label in the name of a file."""
-
-LEAST_VALUES = 2
-"""Values of a setting that make a curve."""
 
 COURSES = ("a_w_net", "final_model")
 """The rows whose courses the paper compares in its Figure 4."""
@@ -78,57 +75,27 @@ def _accuracies(report: Report) -> Iterator[Drawing]:
 
 def _curves(report: Report) -> Iterator[Drawing]:
     for table in report.tables:
-        for key in _swept(table):
-            setting = {"dropout": "dropout rate"}.get(key, key.replace("_", " "))
-            swept = [row for row in table.study.rows if key in dict(row.swept)]
+        for sweep in sweeps_of(table):
+            swept = [row for row in table.study.rows if sweep.key in dict(row.swept)]
             manner = ", cross-validated" if all(table.study.folds_of(row) for row in swept) else ""
-            lines = iter(_lines(table, key).items())
+            lines = iter(sweep.lines.items())
             while part := dict(islice(lines, len(SERIES))):  # no more than there are colours
-                at, best = max((value for line in part.values() for value in line), key=lambda value: value[1].mean)
+                at, best = replace(sweep, lines=part).best
                 yield Drawing(
-                    name=_file_name(setting.replace(" ", "-")),
+                    name=_file_name(sweep.setting.replace(" ", "-")),
                     section="settings",
                     caption=f"{table.study.title}{manner}.",
-                    description=f"Accuracy against the {setting}: {', '.join(part)}. "
-                    f"The highest mean is {best.mean:.4f}, at {at:g}.",
-                    draw=partial(curves, part, setting=setting, measure=f"accuracy{manner}"),
+                    description=f"Accuracy against the {sweep.setting}: {', '.join(part)}. "
+                    f"The highest mean is {best.mean:.4f}, at {at}.",
+                    draw=partial(
+                        curves,
+                        part,
+                        setting=sweep.setting,
+                        measure=f"accuracy{manner}",
+                        words=sweep.words,
+                        geometric=sweep.geometric,
+                    ),
                 )
-
-
-def _swept(table: Table) -> list[str]:
-    """The settings that a table's grids sweep over several numbers."""
-    there = {each.label for each in table.summaries}
-    numbers: dict[str, set[float]] = {}
-    for row in table.study.rows:
-        for key, value in row.swept:
-            if row.label in there and (number := _number(value)) is not None:
-                numbers.setdefault(key, set()).add(number)
-    return [key for key, values in numbers.items() if len(values) >= LEAST_VALUES]
-
-
-def _lines(table: Table, key: str) -> dict[str, list[tuple[float, Summary]]]:
-    """The curves over one setting: for each grid, one for each combination of its other settings, which name it."""
-    summaries = {each.label: each for each in table.summaries}
-    found: dict[tuple[int, str], list[tuple[float, Summary]]] = {}
-    for row in table.study.rows:
-        each, others = summaries.get(row.label), dict(row.swept)
-        at = _number(others.pop(key, None))
-        if each is None or at is None:
-            continue
-        name = ", ".join([row.base, *(_named(*other) for other in others.items())])
-        found.setdefault((row.grid, name), []).append((at, each))
-    names = Counter(name for _, name in found)
-    return {name if names[name] == 1 else f"{name} (rows {grid})": line for (grid, name), line in found.items()}
-
-
-def _number(value: object) -> float | None:
-    """A value of a grid on an axis; None for words, switches and whatever else has no place there."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _named(key: str, value: object) -> str:
-    """A setting of a curve: words speak for themselves, numbers and switches need their name."""
-    return value if isinstance(value, str) else setting_text(key, value)
 
 
 def _courses(report: Report) -> Iterator[Drawing]:

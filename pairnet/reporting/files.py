@@ -17,6 +17,7 @@ from pairnet.reporting.drawings import drawings
 from pairnet.reporting.figures.rendering import render
 from pairnet.reporting.page import changes_page, report_page
 from pairnet.reporting.report import Report
+from pairnet.reporting.sweeps import sweep_values
 from pairnet.writing import check_folder, folder_of_files, marked_files
 
 FIGURES = "figures"
@@ -157,6 +158,7 @@ def summary_of(report: Report) -> dict[str, Any]:
             family.name: {"title": family.title, "effects": [asdict(effect) for effect in family.effects]}
             for family in report.families
         },
+        "sweeps": sweep_values(report.tables),
         "calibration": [asdict(each) for each in report.calibrations],
         "origins": asdict(report.origins),
         "left_out": report.selection.left_out,
