@@ -43,6 +43,7 @@ NOT_RUN = {
         "pairnet verify study-old --sample 3 --seed 1",
         "ATEN_CPU_CAPABILITY=default pairnet verify study-old --sample 3 --seed 1",
     ),
+    "five minutes of training on full MNIST; last run 2026-11-29": ("pairnet study my.toml --runs streams --markdown",),
     "its folder is an example, and export.md runs the same commands": (
         "pairnet export --run runs/final_model-0123abcd --force",
         "pairnet predict final_model.onnx --test",

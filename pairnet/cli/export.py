@@ -176,7 +176,8 @@ def _described(record: "RunRecord", variant: "Variant") -> str:
         return f"{run.elsewhere.words}, tested on {tested}, test accuracy {record.accuracy:.4f}"
     own, recipe = asdict(variant.recipe), asdict(run.recipe)
     other = ", ".join(f"{name} {recipe[name]}" for name in own if recipe[name] != own[name] and name != "epochs")
-    trained = f"{counted(len(record.epochs), 'epoch')} on {run.pairs:,} pairs of {run.images.title}, seed {run.seed}"
+    seed = f"seed {run.seed}" if run.own_seeds is None else run.repetition
+    trained = f"{counted(len(record.epochs), 'epoch')} on {run.pairs:,} pairs of {run.images.title}, {seed}"
     return f"{trained}{f', {other}' if other else ''}, test accuracy {record.accuracy:.4f}"
 
 

@@ -199,7 +199,7 @@ def _outlooks(request: Request, parts: "Sequence[Part]") -> "dict[str, list[Outl
     for study in request.studies:
         runs = [run for part in parts if part.study is study for run in part.every]
         try:
-            found[study.name] = [] if study.seeding.vary else outlooks(runs, records)
+            found[study.name] = outlooks(runs, records, seeding=study.seeding)
         except MissingExtraError as error:
             note(f"no smallest difference: {error}")
     return found

@@ -17,6 +17,7 @@ class Origins:
 
     runs: int
     draws: tuple[int, ...]  # seeds
+    apart: int  # runs whose seeds do not follow from the number of a draw
     seconds: float  # wall time of all runs, added up
     data: str
     checksum: str
@@ -35,7 +36,8 @@ def origins_of(selection: Selection) -> Origins:
     records = selection.records
     return Origins(
         runs=len(records),
-        draws=tuple(sorted({record.run.seed for record in records})),
+        draws=tuple(sorted({record.run.seed for record in records if record.run.own_seeds is None})),
+        apart=sum(record.run.own_seeds is not None for record in records),
         seconds=sum(record.seconds for record in records),
         data=selection.data.name,
         checksum=selection.data.checksum,

@@ -4,13 +4,13 @@ import itertools
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pairnet.extras import needed_by
 from pairnet.records.record import RunRecord
 from pairnet.records.run import Draw, Run
-from pairnet.records.settings import by_setting
 from pairnet.reporting.summaries import finished_draws
+from pairnet.study.seeding import Seeding
 from pairnet.wording import counted
 
 LEVEL = 0.05
@@ -117,32 +117,38 @@ def _error(std: float, draws: int, paired: bool) -> tuple[int, float]:
     return (draws - 1, std / math.sqrt(draws)) if paired else (2 * draws - 2, std * math.sqrt(2 / draws))
 
 
-def outlooks(planned: Sequence[Run], records: Sequence[RunRecord]) -> list[Outlook]:
+def outlooks(planned: Sequence[Run], records: Sequence[RunRecord], *, seeding: Seeding) -> list[Outlook]:
     """What the comparisons of the rows of a study will probably show: paired ones, and those of rows on other pairs.
 
-    planned: all runs; none of a crossed design, whose runs are no draws. records: of the folder, for the spread: that
-    of the study's own rows where three draws of two of them are there, otherwise that of other rows on as many pairs of
-    the same images, otherwise KNOWN.
+    planned: all runs, of a study with this `seeding`; nothing is said of a crossed design, whose runs are no draws.
+    records: of the folder, for the spread: that of the study's own rows where three draws of two of them are there,
+    otherwise that of other rows on as many pairs of the same images, otherwise KNOWN. Those of streams that are held
+    count for a study that holds the same ones, and only there.
     """
-    settings = {setting: _draws_of(planned, setting) for setting in dict.fromkeys(run.setting for run in planned)}
-    groups: dict[tuple[object, ...], list[Run]] = {}
-    for setting in settings:
-        groups.setdefault(setting.pairs_drawn, []).append(setting)
-    draws = min(map(len, settings.values()), default=0)
-    found = {setting: finished_draws(rows) for setting, rows in by_setting(records).items()}
-    there = {setting: rows for setting, rows in found.items() if len(rows) >= LEAST and setting.pairs_drawn in groups}
-    within, across = sum(len(group) - 1 for group in groups.values()), len(groups) - 1
-    kinds = ((True, within, _paired_stds), (False, across, _row_stds))
+    if seeding.vary:
+        return []
+    draws: dict[Run, set[Draw]] = {}
+    for run in planned:
+        draws.setdefault(_row(run), set()).add(run.draw)
+    found: dict[Run, list[RunRecord]] = {}
+    for record in records:
+        if seeding.includes(record.run) if seeding.hold else record.run.own_seeds is None:
+            found.setdefault(_row(record.run), []).append(record)
+    pairs = dict.fromkeys(row.pairs_drawn for row in draws)
+    finished = {row: finished_draws(each) for row, each in found.items() if row.pairs_drawn in pairs}
+    there = {row: each for row, each in finished.items() if len(each) >= LEAST}
+    kinds = ((True, len(draws) - len(pairs), _paired_stds), (False, len(pairs) - 1, _row_stds))
     return [
-        _outlook(paired, draws, count, spread)
+        _outlook(paired, min(map(len, draws.values())), count, spread)
         for paired, count, stds in kinds
-        if count
-        for spread in _spreads(paired, stds, there, settings)
+        if count > 0
+        for spread in _spreads(paired, stds, there, draws)
     ]
 
 
-def _draws_of(planned: Sequence[Run], setting: Run) -> set[Draw]:
-    return {run.draw for run in planned if run.setting == setting}
+def _row(run: Run) -> Run:
+    """The setting of a row, whether its seeds are held apart or not: the first draw of a study has none that are."""
+    return replace(run.setting, own_seeds=None)
 
 
 def _spreads(

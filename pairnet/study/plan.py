@@ -150,6 +150,10 @@ def plan(
     rows = [row for row in study.rows if row.data == source]
     if (count := draws * sum(_split(study, row, folds) or 1 for row in rows)) > MOST_RUNS:
         raise ArgumentError(f"expected at most {MOST_RUNS:,} runs, got {count:,}: use fewer rows, draws or folds")
+    if "test" in dict(study.seeding.vary) and any(_split(study, row, folds) for row in rows):
+        raise ArgumentError(
+            "expected rows with test pairs to vary `test`, got cross-validated ones: vary `pairs` alone"
+        )
     firsts = [
         first_run(study, row, images, epochs=epochs, pairs=pairs, test_pairs=test_pairs, folds=folds, device=device)
         for row in rows

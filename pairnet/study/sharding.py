@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from pairnet.errors import ArgumentError
-from pairnet.records.run import Run
+from pairnet.records.run import Draw, Run
 from pairnet.wording import counted, shown
 
 
@@ -43,17 +43,17 @@ def of_shard(plans: Sequence[Sequence[Run]], shard: Shard) -> list[list[Run]]:
 
     ArgumentError for more shards than draws, some of which would have nothing to do.
     """
-    draws: dict[Run, dict[int, None]] = {}  # seeds of each row, both in their order
+    draws: dict[Run, dict[Draw, None]] = {}  # those of each row, both in their order
     for run in chain(*plans):
-        draws.setdefault(run.setting, {})[run.seed] = None
-    units = [(row, seed) for row, seeds in draws.items() for seed in seeds]
+        draws.setdefault(run.setting, {})[run.draw] = None
+    units = [(row, draw) for row, drawn in draws.items() for draw in drawn]
     if shard.count > len(units):
         raise ArgumentError(
             f"expected `shard` with N of at most {len(units)}, since there are {counted(len(units), 'draw')} of all "
             f"rows to share out, got {shard}: choose fewer shards"
         )
     own = set(units[shard.number - 1 :: shard.count])
-    return [[run for run in plan if (run.setting, run.seed) in own] for plan in plans]
+    return [[run for run in plan if (run.setting, run.draw) in own] for plan in plans]
 
 
 def _not_understood(given: str) -> ArgumentError:

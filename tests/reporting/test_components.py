@@ -283,3 +283,10 @@ def test_a_report_of_draws_has_no_file_of_components(tmp_path):
     write_report(gather(choose(records)), tmp_path / "out" / "report.html")
     assert not (tmp_path / "out" / COMPONENTS).exists()
     assert replace(records[0].run, label="").draw == (0,)
+
+
+def test_what_was_run_counts_draws_and_runs_of_held_seeds_apart():
+    study = study_of()
+    origins = gather(choose(records_of(study), own=[study])).origins
+    assert (origins.draws, origins.apart, origins.runs) == ((0,), 46, 48)  # the first run of each row is draw 0
+    assert [command.split(" --draws")[0] for command in origins.commands] == list(origins.commands)

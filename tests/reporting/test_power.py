@@ -1,5 +1,6 @@
 """What a study will probably show: against the noncentral t, simulations, and the documents that spreads are from."""
 
+import itertools
 import re
 import statistics
 from dataclasses import replace
@@ -21,6 +22,7 @@ from pairnet.reporting.power import (
     smallest_margin,
 )
 from pairnet.study.plan import Row, Study, plan
+from pairnet.study.seeding import Seeding
 
 DOCS = Path(__file__).parents[2] / "docs"
 ROWS = tuple(Row(label=name, variant=find_variant(name)) for name in ("fc_1", "fc_2", "conv_1"))
@@ -123,6 +125,10 @@ def test_the_table_of_the_guide_is_that_of_the_known_spreads():
         assert figures == found
 
 
+def outlooks_of(planned, records, seeding=Seeding()):  # noqa: B008
+    return outlooks(planned, records, seeding=seeding)
+
+
 def records_of(rows, draws, **changes):
     rng = np.random.default_rng(5)
     return [
@@ -135,7 +141,7 @@ def records_of(rows, draws, **changes):
 def test_the_spread_is_that_of_the_studys_own_rows_then_of_others_then_a_known_one():
     planned = plan(STUDY, IMAGES, draws=10, test_pairs=1000)
     records = records_of(ROWS[:2], 5)
-    (own,) = outlooks(planned, records)
+    (own,) = outlooks_of(planned, records)
     one, other = (np.array([each.accuracy for each in records[at : at + 5]]) for at in (0, 5))
     assert own.spread.std == pytest.approx(np.std(one - other, ddof=1))
     assert own.spread.source == "2 rows here, its own records of 5 draws or more"
@@ -144,23 +150,47 @@ def test_the_spread_is_that_of_the_studys_own_rows_then_of_others_then_a_known_o
     assert own.corrected == pytest.approx(smallest_difference(own.spread.std, 10, level=0.025))
     assert own.margin == pytest.approx(smallest_margin(own.spread.std, 10))
     foreign = [find_variant("conv_2"), find_variant("conv_3")]
-    (others,) = outlooks(planned, records_of([Row(label=each.name, variant=each) for each in foreign], 4))
+    (others,) = outlooks_of(planned, records_of([Row(label=each.name, variant=each) for each in foreign], 4))
     assert others.spread.source == "2 rows here, other records of 4 draws or more"
     for nothing in ([], records_of(ROWS, 2), records_of(ROWS[:1], 9), records_of(ROWS, 9, pairs=500)):
-        assert [each.spread for each in outlooks(planned, nothing)] == list(KNOWN[True])
+        assert [each.spread for each in outlooks_of(planned, nothing)] == list(KNOWN[True])
 
 
 def test_rows_on_other_pairs_are_compared_unpaired():
     rows = tuple(replace(row, pairs=pairs, label=f"{row.label} {pairs}") for row in ROWS[:2] for pairs in (100, 300))
-    found = outlooks(plan(replace(STUDY, rows=rows), IMAGES, draws=10), [])
+    found = outlooks_of(plan(replace(STUDY, rows=rows), IMAGES, draws=10), [])
     assert [(each.paired, each.comparisons) for each in found] == [(True, 2)] * 3 + [(False, 1)] * 2
     assert [each.spread for each in found] == [*KNOWN[True], *KNOWN[False]]
-    alone = outlooks(plan(replace(STUDY, rows=rows[:1]), IMAGES, draws=10), [])
+    alone = outlooks_of(plan(replace(STUDY, rows=rows[:1]), IMAGES, draws=10), [])
     assert alone == []  # nothing to compare
 
 
+def test_a_study_that_holds_streams_is_planned_with_the_spread_of_such_runs():
+    held = Seeding(hold=("pairs", "test"))
+    planned = plan(replace(STUDY, seeding=held), IMAGES, draws=10, test_pairs=1000)
+    plain = records_of(ROWS, 5)
+    runs = [run for run in planned if run.seed < 6]
+    rng = np.random.default_rng(8)
+    own = [
+        record(run.seed, label=run.label, variant=run.variant, own_seeds=run.own_seeds, accuracy=round(value, 3))
+        for run, value in zip(runs, rng.uniform(0.8, 0.9, len(runs)), strict=True)
+    ]
+    (found,) = outlooks_of(planned, [*plain, *own[3:]], held)  # draw 0 of every row is there once
+    assert (found.draws, found.comparisons) == (10, 2)
+    there = [each for each in (*plain, *own[3:]) if held.includes(each.run)]
+    values = {row.label: {e.run.draw: e.accuracy for e in there if e.run.label == row.label} for row in ROWS}
+    stds = [
+        np.std([values[one][draw] - values[other][draw] for draw in values[one]], ddof=1)
+        for one, other in itertools.combinations(values, 2)
+    ]
+    assert found.spread.std == pytest.approx(np.median(stds))
+    (free,) = outlooks_of(plan(STUDY, IMAGES, draws=10, test_pairs=1000), [*plain, *own[3:]])
+    assert free.spread.source.endswith("5 draws or more")
+    assert free.spread.std != found.spread.std
+
+
 def test_a_single_draw_shows_nothing():
-    found = outlooks(plan(STUDY, IMAGES, draws=1), [])
+    found = outlooks_of(plan(STUDY, IMAGES, draws=1), [])
     assert {(each.difference, each.corrected, each.margin) for each in found} == {(None, None, None)}
     assert outlook_title(found) == "1 draw of a row shows no difference"
     assert outlook_cells(found[0])[2:] == ("", "", "")

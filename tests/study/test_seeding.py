@@ -151,6 +151,12 @@ def test_the_number_of_draws_of_a_crossed_design_is_its_own(read):
         plan(study, IMAGES, draws=2)
 
 
+def test_test_pairs_of_cross_validated_rows_are_not_varied(read):
+    study = read("vary = { pairs = 2, test = 2 }\ncross_validated = true")
+    with pytest.raises(ArgumentError, match="to vary `test`, got cross-validated ones: vary `pairs`"):
+        plan(study, IMAGES)
+
+
 def test_studies_of_other_seeds_are_other_studies_and_more_levels_are_not(read, tmp_path):
     texts = ("draws = 2", "first_seed = 5", "seeds = [1, 2]", 'hold = ["pairs"]', "vary = { pairs = 2 }")
     studies = [read(text) for text in texts]
