@@ -5,6 +5,7 @@ from typing import Any
 
 from pairnet.reporting.components import TOGETHER, Component, Components
 from pairnet.reporting.summaries import Summary, interval_text
+from pairnet.study.plan import Study
 from pairnet.wording import counted
 
 NAMES = {
@@ -57,6 +58,15 @@ def component_note(summary: Summary) -> str:
         f"{summary.label}: {counted(found.runs, 'run')}, {held}with everything that varies drawn again, "
         f"{found.mean:.4f} ± {found.std:.4f}{binomial}"
     )
+
+
+def held_note(study: Study) -> str:
+    """What all draws of a study share, and what that means; empty for draws with everything of their own."""
+    hold = study.seeding.hold
+    if not hold:
+        return ""
+    same = ", ".join(NAMES[each] for each in hold)
+    return f"all draws have the same {same}: spread and intervals are for these, and say nothing of others"
 
 
 def component_records(tables: Sequence[tuple[str, Sequence[Summary]]]) -> Iterator[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 from pairnet.extras import needed_by
 from pairnet.reporting.changes import Changes
 from pairnet.reporting.comparison import Comparison
-from pairnet.reporting.component_tables import HEADINGS, component_cells, component_note
+from pairnet.reporting.component_tables import HEADINGS, component_cells, component_note, held_note
 from pairnet.reporting.drawings import COURSES, Drawing
 from pairnet.reporting.figures.drawing import inline_svg
 from pairnet.reporting.report import Report
@@ -64,6 +64,7 @@ def render(template: str, **content: Any) -> str:
         component_note=component_note,
         difference=difference_text,
         duration=duration,
+        held_note=held_note,
         interval=interval_text,
         p=_p_value,
         seeds=_seeds,

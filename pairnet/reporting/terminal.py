@@ -6,7 +6,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from pairnet.reporting.component_tables import HEADINGS, component_cells
+from pairnet.reporting.component_tables import HEADINGS, component_cells, held_note
 from pairnet.reporting.components import Components
 from pairnet.reporting.summaries import NOT_NUMBERS, Summary, cells, reasons
 from pairnet.reporting.tables import FittingTable
@@ -47,6 +47,7 @@ def _caption(study: Study, summaries: Sequence[Summary]) -> str:
     lines = [f"{how} {counted(draws, 'combination' if crossed else 'draw')}{' of seeds' if crossed else ''}"]
     if verdicts := [summary.verdict for summary in summaries if summary.verdict is not None]:
         lines[0] += f"; difference in points with its 95 % interval; replicated: within ±{100 * verdicts[0].margin:g}"
+    lines += [note] if (note := held_note(study)) else []
     return "\n".join([*lines, *(f"* {reason}" for reason in reasons(summaries))])
 
 

@@ -14,6 +14,7 @@ from pairnet.models.variants import find_variant
 from pairnet.reporting import components
 from pairnet.reporting.component_tables import HEADINGS, component_cells, component_note
 from pairnet.reporting.components import TOGETHER, analyse, coefficients, components_of, mean_squares
+from pairnet.reporting.documents import fill_blocks
 from pairnet.reporting.effects import families
 from pairnet.reporting.files import COMPONENTS, RESULTS, SUMMARY, write_report
 from pairnet.reporting.markdown import markdown_table
@@ -283,6 +284,22 @@ def test_a_report_of_draws_has_no_file_of_components(tmp_path):
     write_report(gather(choose(records)), tmp_path / "out" / "report.html")
     assert not (tmp_path / "out" / COMPONENTS).exists()
     assert replace(records[0].run, label="").draw == (0,)
+
+
+def test_a_study_with_held_streams_says_what_its_intervals_are_for(tmp_path, command_line):
+    study = study_of(Seeding(hold=("pairs", "test")))
+    note = "ll draws have the same training pairs, test pairs: spread and intervals are for these"
+    report = gather(choose(records_of(study), own=[study]))
+    write_report(report, tmp_path / "out" / "report.html")
+    assert f"A{note}" in (tmp_path / "out" / "report.html").read_text()
+    document = tmp_path / "paper.md"
+    document.write_text("<!-- pairnet report: table crossed -->\n<!-- end -->\n")
+    fill_blocks(document, report)
+    assert f"A{note}" in document.read_text()
+    file = tmp_path / "held.toml"
+    file.write_text('hold = ["test"]\ndraws = 2\npairs = 20\n[[rows]]\nvariant = "conv_1"\nset = { epochs = 1 }\n')
+    status, out, _ = command_line("study", file, "--data", "glyphs:200", "--test-pairs", 20, "--no-report")
+    assert (status, "the same test pairs: spread" in " ".join(out.split())) == (0, True)
 
 
 def test_what_was_run_counts_draws_and_runs_of_held_seeds_apart():
