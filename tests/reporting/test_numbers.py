@@ -569,7 +569,18 @@ def test_the_summary_is_what_the_file_says(report, folder):
     figures = written.pop("figures")
     assert written == json.loads(json.dumps(summary_of(report)))
     assert list(written) == [
-        *("title", "sentences", "margin", "tables", "others", "families", "calibration", "origins", "left_out"),
+        *(
+            "title",
+            "sentences",
+            "margin",
+            "tables",
+            "others",
+            "families",
+            "sweeps",
+            "calibration",
+            "origins",
+            "left_out",
+        ),
     ]
     assert figures == sorted(each.name for each in drawings(report))
     assert written["margin"] == 0.015
