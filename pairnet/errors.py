@@ -31,6 +31,10 @@ bytes than are read; more work to decode than its pixels need; what was found in
 which the message has."""
 
 
+FailureKind = Literal["diverged", "memory", "other"]
+"""How a run failed: its loss stopped being finite, the device had too little memory, or another way."""
+
+
 class PairnetError(Exception):
     """Base of all of pairnet's errors."""
 
@@ -101,7 +105,12 @@ class InstallationError(PairnetError, ImportError, RuntimeError):
 
 
 class TrainingError(PairnetError, RuntimeError):
-    """A run that cannot continue, or a study with failed runs."""
+    """A run that cannot continue, how it failed and in which epoch (from 1), if known; or a study with failed runs."""
+
+    def __init__(self, message: str, kind: FailureKind = "other", epoch: int | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.epoch = epoch
 
 
 class WorkerError(PairnetError, RuntimeError):

@@ -51,7 +51,8 @@ def collect(runs: Path, *, strict: bool = False, stored: Stored | None = None) -
         if isinstance(record, RunRecord):
             records.setdefault(record.fingerprint, record)
             folders[record.fingerprint] = (*folders.get(record.fingerprint, ()), folder)
-    return Collected(records=records, failures=stored.failures, folders=folders)
+    failures = {key: failure for key, failure in stored.failures.items() if key not in records}
+    return Collected(records=records, failures=failures, folders=folders)
 
 
 def not_found(row: str, records: Sequence[RunRecord], runs: Path) -> RecordError:

@@ -29,6 +29,10 @@ _STRUCTURE = re.compile(
     r"(?: \| auxiliary, both images: (?P<auxiliary>.+))?"
 )
 
+_DIVERGED = re.compile(r"expected a finite loss, got .{1,30} in epoch ([1-9]\d{0,4})\b")
+_NO_MEMORY = re.compile(r"the memory of \w+ is too small")
+"""How the errors of failed runs read, also of those that were recorded without their kind."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Environment(Environment):
@@ -117,13 +121,15 @@ def read_older(line: bytes | str, *, schema: int, failed: bool) -> RunRecord | F
         return replace(record, schema=1, run=replace(run, measurements=record.measurements))
     if failed:
         failure = msgspec.json.decode(line, type=_Failure2)
-        return FailedRun(
-            schema=2,
-            fingerprint=failure.fingerprint,
-            run=None,
-            label=failure.label,
-            error=failure.failure,
-            environment=_today(failure.environment),
+        return with_kind(
+            FailedRun(
+                schema=2,
+                fingerprint=failure.fingerprint,
+                run=None,
+                label=failure.label,
+                error=failure.failure,
+                environment=_today(failure.environment),
+            )
         )
     second = msgspec.json.decode(line, type=_Schema2)
     run = _run(
@@ -141,6 +147,15 @@ def read_older(line: bytes | str, *, schema: int, failed: bool) -> RunRecord | F
         answers_sha256=second.answers_sha256,
         weights_sha256=second.weights_sha256,
     )
+
+
+def with_kind(failure: FailedRun) -> FailedRun:
+    """A failure that was recorded before its kind and epoch had fields of their own, with both from its error."""
+    if failure.kind != "other":
+        return failure
+    if match := _DIVERGED.search(failure.error):
+        return replace(failure, kind="diverged", epoch=int(match[1]))
+    return replace(failure, kind="memory") if _NO_MEMORY.search(failure.error) else failure
 
 
 def _run(old: _Results, variant: Variant, images: Images, *, label: str, test_pairs: int, measurements: int) -> Run:

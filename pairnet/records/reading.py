@@ -11,7 +11,7 @@ from pairnet.errors import ArgumentError, NotationError, RecordError, one_line
 from pairnet.opening import LEFT, read_file
 from pairnet.records.calibration import BINS
 from pairnet.records.elsewhere import Elsewhere
-from pairnet.records.older import read_older
+from pairnet.records.older import read_older, with_kind
 from pairnet.records.record import SCHEMA, FailedRun, RunRecord
 from pairnet.records.run import name_of
 from pairnet.wording import shown
@@ -96,7 +96,7 @@ def _decode(line: bytes | str) -> RunRecord | FailedRun:
         raise RecordError(f"expected schema {SCHEMA} or older, got {kind.schema}: update pairnet")
     if kind.schema < SCHEMA:
         return read_older(line, schema=kind.schema, failed=kind.failure is not None)
-    return _decode_finished(line) if kind.error is None else _decode_failed(line)
+    return _decode_finished(line) if kind.error is None else with_kind(_decode_failed(line))
 
 
 def _check(record: RunRecord) -> None:

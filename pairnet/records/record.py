@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from pairnet.errors import FailureKind
 from pairnet.models.recipes import MOST_EPOCHS
 from pairnet.models.variants import MOST_PARAMETERS
 from pairnet.records.calibration import BINS
@@ -128,6 +129,8 @@ class FailedRun:
     run: Run | None  # None: schemas 1 and 2 recorded its label only
     label: Text  # display name of the run
     error: Name  # one line
+    kind: FailureKind = "other"
+    epoch: Annotated[int, Meta(ge=1, le=MOST_EPOCHS)] | None = None  # in which it failed, from 1; None: not known
     environment: Environment
 
     def to_json(self) -> str:

@@ -2,33 +2,38 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import TypeVar
 
 from pairnet.errors import RecordError
 from pairnet.models.variants import VARIANTS, with_epochs
-from pairnet.records.record import RunRecord
+from pairnet.records.record import FailedRun, RunRecord
 from pairnet.records.run import Images, Run, nameless, names_of
 from pairnet.wording import counted, shown
 
 SEEDS_APART = "seeds held apart"
 """What is said of runs whose seeds do not follow from the number of a draw."""
 
+Recorded = TypeVar("Recorded", RunRecord, FailedRun)
+"""Runs that finished or runs that failed."""
 
-def by_setting(records: Sequence[RunRecord]) -> dict[Run, list[RunRecord]]:
-    """Records by their setting, in the order of the first record of each."""
-    found: dict[Run, list[RunRecord]] = {}
+
+def by_setting(records: Sequence[Recorded]) -> dict[Run, list[Recorded]]:
+    """Records by their setting, in the order of the first record of each; a failure without its run is left out."""
+    found: dict[Run, list[Recorded]] = {}
     for record in records:
-        found.setdefault(record.run.setting, []).append(record)
+        if record.run is not None:
+            found.setdefault(record.run.setting, []).append(record)
     return found
 
 
 def select(
-    records: Sequence[RunRecord],
+    records: Sequence[Recorded],
     *,
     row: str | None = None,
     data: str | None = None,
     epochs: int | None = None,
     pairs: int | None = None,
-) -> list[RunRecord]:
+) -> list[Recorded]:
     """The records of this row, on these images, with so many epochs and pairs; None is for any.
 
     `data` is the name of a source, such as glyphs, or one source as it is given to `load_dataset`, glyphs:2000:7.
@@ -36,14 +41,15 @@ def select(
     otherwise), or a variant where no record is of these: rows of other labels may train changed forms of it. Networks
     trained elsewhere are taken by their whole name, which says so, or where there are no others.
     """
-    own = [record for record in records if row is None or _bears(record.run, row)]
-    named = [record for record in records if record.run.variant.name == row]
+    runs = [(record, record.run) for record in records if record.run is not None]
+    own = [(record, run) for record, run in runs if row is None or _bears(run, row)]
+    named = [(record, run) for record, run in runs if run.variant.name == row]
     return [
         record
-        for record in own or [record for record in named if record.run.elsewhere is None] or named
-        if (data is None or record.run.images.are_called(data))
-        and (epochs is None or (record.run.elsewhere is None and epochs == record.run.recipe.epochs))
-        and pairs in (None, record.run.pairs)
+        for record, run in own or [(record, run) for record, run in named if run.elsewhere is None] or named
+        if (data is None or run.images.are_called(data))
+        and (epochs is None or (run.elsewhere is None and epochs == run.recipe.epochs))
+        and pairs in (None, run.pairs)
     ]
 
 

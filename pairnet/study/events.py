@@ -4,8 +4,10 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from pairnet.records.record import Epoch, RunRecord
+from pairnet.errors import FailureKind, TrainingError, one_line
+from pairnet.records.record import Epoch, FailedRun, RunRecord
 from pairnet.records.run import Run
+from pairnet.study.environment import environment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +40,26 @@ class Failed:
 
     run: Run
     reason: str  # one line
+    kind: FailureKind = "other"
+    epoch: int | None = None  # in which it failed, from 1; None: not known
+
+
+def failed(run: Run, error: TrainingError) -> Failed:
+    """The event of a run that ended with this error."""
+    return Failed(run=run, reason=one_line(error), kind=error.kind, epoch=error.epoch)
+
+
+def failure_of(event: Failed, *, engine: str) -> FailedRun:
+    """The record of a run that failed on this machine."""
+    return FailedRun(
+        fingerprint=event.run.fingerprint,
+        run=event.run,
+        label=event.run.name,
+        error=event.reason,
+        kind=event.kind,
+        epoch=event.epoch,
+        environment=environment(event.run.device, engine=engine),
+    )
 
 
 Event = Started | EpochDone | Finished | Failed

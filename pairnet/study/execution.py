@@ -13,6 +13,7 @@ from pairnet.records.calibration import BINS, Bin
 from pairnet.records.record import Environment, Epoch, RunRecord
 from pairnet.records.run import Run, check_trainable
 from pairnet.training.loop import Trained, train_network
+from pairnet.training.memory import is_out_of_memory, out_of_memory
 
 
 def execute(
@@ -22,24 +23,30 @@ def execute(
     held_out: Pairs,
     on_epoch: Callable[[int, Epoch], None] | None = None,
 ) -> tuple[Trained, RunRecord]:
-    """Trains the run's network on `pairs` and evaluates it on `held_out`.  What train_network raises passes through.
+    """Trains the run's network on `pairs` and evaluates it on `held_out`.
 
+    What train_network raises passes through; TrainingError, "memory", if the memory of the device is too small.
     ArgumentError for a run of a network that was trained elsewhere.
     """
     check_trainable(run)
     start = time.perf_counter()
-    trained = train_network(
-        run.variant,
-        pairs,
-        held_out,
-        recipe=run.recipe,
-        weight_seed=run.seeds.weights,
-        order_seed=run.seeds.order,
-        mask_seed=run.seeds.masks,
-        device=run.device,
-        measurements=run.measurements,
-        on_epoch=on_epoch,
-    )
+    try:
+        trained = train_network(
+            run.variant,
+            pairs,
+            held_out,
+            recipe=run.recipe,
+            weight_seed=run.seeds.weights,
+            order_seed=run.seeds.order,
+            mask_seed=run.seeds.masks,
+            device=run.device,
+            measurements=run.measurements,
+            on_epoch=on_epoch,
+        )
+    except (MemoryError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise out_of_memory(run.variant, run.device) from None
+        raise
     return trained, record_of(run, environment, held_out, trained, time.perf_counter() - start)
 
 

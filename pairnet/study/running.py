@@ -14,8 +14,7 @@ from pairnet.records.record import FailedRun, RunRecord
 from pairnet.records.run import Run, check_trainable
 from pairnet.study.budget import check_minutes, chunks
 from pairnet.study.engines.processes import Processes
-from pairnet.study.environment import environment
-from pairnet.study.events import Engine, Event, Failed, Finished
+from pairnet.study.events import Engine, Event, Failed, Finished, failure_of
 
 ENGINES = ("processes", "stacked", "ray")
 """Names of the engines: processes of this machine, stacked networks in this process, a Ray cluster."""
@@ -27,6 +26,14 @@ class Kept:
 
     run: Run
     record: RunRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailedBefore:
+    """A run that is not computed again: it failed, and nobody asked to retry it."""
+
+    run: Run
+    failure: FailedRun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,15 +58,16 @@ def run_study(
     engine: Engine | None = None,
     retry_failed: bool = False,
     minutes: float | None = None,
-    on_event: Callable[[Event | Kept], None] | None = None,
+    on_event: Callable[[Event | Kept | FailedBefore], None] | None = None,
     stored: store.Stored | None = None,
 ) -> StudyResult:
     """Computes those of `runs` that `folder` holds no record of, and returns the records of all.
 
     All runs are on the images of `dataset`. `engine` is by default one process for each core on a CPU, and stacked
     networks on a GPU; it changes no result beyond rounding. A record is on the disk before it is reported. A run that
-    fails (its loss stops being finite) does not stop the others: its failure is recorded, and it is computed again only
-    with `retry_failed`. An interruption (Ctrl-C) stops the runs in progress and passes through; finished runs are kept.
+    fails (its loss stops being finite, or memory is short) does not stop the others: its failure is recorded with its
+    epoch, and it is computed again only with `retry_failed`; until then it is reported as FailedBefore. An interruption
+    (Ctrl-C) stops the runs in progress and passes through; finished runs are kept.
 
     With `minutes`, as many whole draws (all runs of one seed) are computed as are expected to end in that time, and at
     least one; `left` of the result names the other runs. The same call computes them later.
@@ -84,7 +92,9 @@ def run_study(
         for run in runs:
             if (record := _answer(run, records)) is not None:
                 report(Kept(run=run, record=record))
-            elif run.fingerprint not in failures:
+            elif run.fingerprint in failures:
+                report(FailedBefore(run=run, failure=failures[run.fingerprint]))
+            else:
                 missing.setdefault(run.fingerprint, run)
         with closing(_events(engine, list(missing.values()), minutes)) as events:
             for event in events:
@@ -94,7 +104,7 @@ def run_study(
                     stored.records[event.record.fingerprint] = event.record
                     stored.failures.pop(event.record.fingerprint, None)
                 elif isinstance(event, Failed):
-                    failure = _failure(event, engine)
+                    failure = failure_of(event, engine=engine.name)
                     store.append(folder, failure)
                     failures[failure.fingerprint] = stored.failures[failure.fingerprint] = failure
                 report(event)
@@ -102,6 +112,8 @@ def run_study(
             again = run is not missing.get(run.fingerprint, run)
             if again and (record := _answer(run, records)) is not None:
                 report(Kept(run=run, record=record))
+            elif again and run.fingerprint in failures:
+                report(FailedBefore(run=run, failure=failures[run.fingerprint]))
     answers = tuple(_answer(run, records) for run in runs)
     return StudyResult(
         records=answers,
@@ -168,13 +180,3 @@ def choose_engine(
     if name == "processes":
         return Processes(dataset=dataset, workers=cores() if workers is None else workers)
     return default_engine(runs, dataset, workers=workers)
-
-
-def _failure(event: Failed, engine: Engine) -> FailedRun:
-    return FailedRun(
-        fingerprint=event.run.fingerprint,
-        run=event.run,
-        label=event.run.name,
-        error=event.reason,
-        environment=environment(event.run.device, engine=engine.name),
-    )

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import Tensor
 from pairnet.data.drawing import check_images, draw, draw_held_out
 from pairnet.data.pairs import Moments, accuracy
 from pairnet.data.sources import Dataset
-from pairnet.errors import ArgumentError, RecordError, one_line
+from pairnet.errors import ArgumentError, RecordError, TrainingError, one_line
 from pairnet.models.networks import JointNetwork, TwinNetwork, build
 from pairnet.models.variants import Variant, count_parameters
 from pairnet.opening import LEFT, read_file
@@ -22,7 +23,9 @@ from pairnet.records.folders import CONTENT, RECORD, WEIGHTS, load_record, saved
 from pairnet.records.reading import record_text
 from pairnet.records.record import Epoch, RunRecord
 from pairnet.records.run import Run
+from pairnet.records.store import append, locked
 from pairnet.study.environment import environment
+from pairnet.study.events import failed, failure_of
 from pairnet.study.execution import execute
 from pairnet.training.loop import predict
 from pairnet.writing import check_folder, current_file, folder_of_files, make_folder
@@ -89,7 +92,8 @@ def train_and_save(
     """Trains one network and keeps it in a folder of `runs`.
 
     If this very run is there already, nothing is trained, unless `force` asks to train it again. One whose held-out
-    pairs were evaluated less often than `run` asks is trained again, and replaced.
+    pairs were evaluated less often than `run` asks is trained again, and replaced. TrainingError if it fails; that is
+    recorded in `runs`, so that the runs there are not those that survived.
     """
     check_images(run, dataset)
     there = next((each for each in saved_runs(runs, run.variant.name) if each[1].fingerprint == run.fingerprint), None)
@@ -99,8 +103,22 @@ def train_and_save(
     check_folder(folder, content=CONTENT, older=_older(folder), names=(RECORD, WEIGHTS))
     make_folder(runs, content="trained networks")
     tempfile.TemporaryFile(dir=runs).close()  # nothing is trained that could not be kept
-    train(run, dataset, on_epoch=on_epoch).save(folder)
+    try:
+        trained = train(run, dataset, on_epoch=on_epoch)
+    except TrainingError as error:
+        _keep_failure(run, runs, error)
+        raise
+    trained.save(folder)
     return SavedRun(folder=folder, record=load_record(folder), fresh=True)
+
+
+def _keep_failure(run: Run, runs: Path, error: TrainingError) -> None:
+    """Records a run that failed; only warns if the records are packed or in use."""
+    try:
+        with locked(runs):
+            append(runs, failure_of(failed(run, error), engine="single"))
+    except RecordError as busy:
+        warnings.warn(f"the failed run is not recorded: {busy}", stacklevel=2)
 
 
 def load_run(folder: Path | str) -> TrainedRun:

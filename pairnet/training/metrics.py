@@ -81,11 +81,13 @@ def make_epoch(training: Metrics, validation: Metrics | None) -> Epoch:
 
 
 def check_finite(variant: Variant, number: int, epoch: Epoch) -> None:
-    """Raise TrainingError if a loss of epoch `number` is infinite or not a number."""
+    """Raise TrainingError, "diverged", if a loss of epoch `number` is infinite or not a number."""
     for loss in (epoch.train_loss, epoch.train_auxiliary_loss, epoch.validation_loss, epoch.validation_auxiliary_loss):
         if loss is not None and not math.isfinite(loss):
             raise TrainingError(
-                f"{variant.name}: expected a finite loss, got {loss} in epoch {number}: lower the learning rate"
+                f"{variant.name}: expected a finite loss, got {loss} in epoch {number}: lower the learning rate",
+                "diverged",
+                number,
             )
 
 

@@ -32,6 +32,7 @@ from pairnet.training.loop import (
     single_thread,
     to_device,
 )
+from pairnet.training.memory import is_out_of_memory, out_of_memory
 from pairnet.training.metrics import Metrics, check_finite, compute_metrics, make_epoch, total_loss
 from pairnet.training.optimiser import Optimiser
 from pairnet.training.stacked_epochs import StackedEpoch, StackedEpochs
@@ -90,11 +91,11 @@ def train_stacked(
     device = resolve_device(device)
     try:
         return _Stack(variant, members, recipe, device).train(measurements, on_epoch)
-    except RuntimeError as error:
-        if not _is_out_of_memory(error):
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
             raise
         if len(members) == 1:
-            return [TrainingError(f"{variant.name}: the memory of {device} is too small: set `device` to cpu")]
+            return [out_of_memory(variant, device)]
     torch.cuda.empty_cache()  # outside the handler: its traceback holds the tensors
     results: list[Trained | TrainingError] = []
     for half in (members[: len(members) // 2], members[len(members) // 2 :]):
@@ -107,18 +108,6 @@ def train_stacked(
             on_epoch=None if on_epoch is None else _shifted(on_epoch, len(results)),
         )
     return results
-
-
-def _is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether `error`, or an error during whose handling it was raised, is that of a device without memory.
-
-    While a CUDA graph is captured, the end of the capture fails too and hides the first error.
-    """
-    while error is not None:
-        if isinstance(error, torch.OutOfMemoryError):
-            return True
-        error = error.__context__
-    return False
 
 
 def _shifted(on_epoch: Callable[[int, int, Epoch], None], start: int) -> Callable[[int, int, Epoch], None]:

@@ -1,16 +1,20 @@
 """The record of a run holds what its network answered: every figure is computed again from the answers."""
 
 import hashlib
+import pickle
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from pairnet.data.drawing import draw
+from pairnet.errors import TrainingError
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import find_variant
 from pairnet.records.run import Run
 from pairnet.study.environment import environment
+from pairnet.study.events import failed
 from pairnet.study.execution import answers_digest, execute
 
 
@@ -51,3 +55,32 @@ def test_the_bins_are_those_of_the_answers(executed):
     assert sum(n for n, _, _ in record.calibration) == len(targets)
     assert sum(total for _, total, _ in record.calibration) == pytest.approx(float(probability.sum()), abs=1e-3)
     assert sum(k for _, _, k in record.calibration) == int(targets.sum())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: not enough memory"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_run_that_does_not_fit_into_memory_is_a_failed_run(glyph_set, run, monkeypatch, error):
+    def train(*_, **__):
+        raise error
+
+    monkeypatch.setattr("pairnet.study.execution.train_network", train)
+    with pytest.raises(TrainingError, match="conv_1: the memory of cpu is too small") as caught:
+        execute(run, environment("cpu", engine="single"), *draw(run, glyph_set))
+    found = pickle.loads(pickle.dumps(failed(run, caught.value)))  # as between processes
+    assert (found.run, found.kind, found.epoch, found.reason) == (run, "memory", None, str(caught.value))
+
+
+def test_another_error_of_training_passes_through(glyph_set, run, monkeypatch):
+    def train(*_, **__):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("pairnet.study.execution.train_network", train)
+    with pytest.raises(RuntimeError, match="a bug"):
+        execute(run, environment("cpu", engine="single"), *draw(run, glyph_set))

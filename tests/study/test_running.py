@@ -19,7 +19,7 @@ from pairnet.records.store import RECORDS, locked, read_records
 from pairnet.study.engines.processes import Processes
 from pairnet.study.events import EpochDone, Failed, Finished, Started
 from pairnet.study.plan import Row, Study, plan
-from pairnet.study.running import ENGINES, Kept, choose_engine, run_study
+from pairnet.study.running import ENGINES, FailedBefore, Kept, choose_engine, run_study
 
 SMALL = Study(
     name="small",
@@ -127,11 +127,13 @@ def test_a_run_that_diverges_does_not_stop_the_others_and_is_retried_on_request(
     (failure,) = result.failures
     assert (failure.label, len(result.finished)) == ("bad", 2)
     assert "expected a finite loss, got nan" in failure.error
+    assert (failure.kind, failure.epoch, failure.run) == ("diverged", 1, bad)
     assert [event.reason for event in events if isinstance(event, Failed)] == [failure.error]
     again, events = study([bad, *runs], glyph_set, tmp_path)
     assert (again.failures, again.records) == (result.failures, result.records)
     assert result.left == again.left == ()  # a failed run was begun
-    assert all(isinstance(event, Kept) for event in events)
+    assert {type(event) for event in events} == {Kept, FailedBefore}
+    assert [event.failure for event in events if isinstance(event, FailedBefore)] == [failure]
     retried, events = study([bad, *runs], glyph_set, tmp_path, retry_failed=True)
     assert [type(event) for event in events if not isinstance(event, Kept | EpochDone)] == [Started, Failed]
     assert len(retried.failures) == 1

@@ -10,11 +10,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pairnet.data.sources import load_dataset
-from pairnet.errors import DataError, RecordError
+from pairnet.errors import DataError, RecordError, TrainingError
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import Variant, find_variant
+from pairnet.records.collection import collect
 from pairnet.records.folders import RECORD, WEIGHTS, Found, load_record, newest, saved_runs
 from pairnet.records.run import Run
+from pairnet.records.store import RECORDS, locked
 from pairnet.study import saved as saved_module
 from pairnet.study.saved import evaluate, load_run, train, train_and_save
 
@@ -225,3 +227,26 @@ def test_an_error_while_a_run_is_replaced_restores_it(copy, monkeypatch):
 def test_the_written_record_is_the_one_that_is_read(saved):
     record = load_record(saved.folder)
     assert json.loads((saved.folder / RECORD).read_text()) == json.loads(record.to_json())
+
+
+def test_a_run_that_diverges_is_recorded_where_its_network_would_be(glyph_set, tmp_path):
+    variant = find_variant("fc_1")
+    run = Run(
+        variant=replace(variant, recipe=replace(variant.recipe, epochs=2, learning_rate=1e30)),
+        images=glyph_set.images,
+        pairs=50,
+    )
+    with pytest.raises(TrainingError, match="expected a finite loss"):
+        train_and_save(run, glyph_set, tmp_path / "runs")
+    found = collect(tmp_path / "runs")
+    assert found.records == {}
+    (failure,) = found.failures.values()
+    assert (failure.run, failure.kind, failure.epoch) == (run, "diverged", 1)
+    assert failure.environment.engine == "single"
+    with (
+        locked(tmp_path / "runs"),
+        pytest.warns(UserWarning, match="the failed run is not recorded: .* is being written"),
+        pytest.raises(TrainingError),
+    ):
+        train_and_save(run, glyph_set, tmp_path / "runs")
+    assert len((tmp_path / "runs" / RECORDS).read_text().splitlines()) == 1

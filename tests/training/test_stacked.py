@@ -160,7 +160,10 @@ def test_members_are_halved_when_memory_runs_out(members, monkeypatch, fail):
         torch.testing.assert_close(one.probability, other.probability, rtol=1e-3, atol=1e-4)
     limit = 0
     results = train_stacked(variant, members, recipe=recipe, device="cpu")
-    assert [str(result) for result in results] == ["conv_1: the memory of cpu is too small: set `device` to cpu"] * 3
+    assert {str(result) for result in results} == {
+        "conv_1: the memory of cpu is too small: use a smaller network or batch"
+    }
+    assert [(type(result), result.kind, result.epoch) for result in results] == [(TrainingError, "memory", None)] * 3
 
 
 def test_arguments_that_do_not_fit_are_refused(members):

@@ -21,9 +21,9 @@ from typing import Any
 
 from pairnet.data.drawing import check_images, draw
 from pairnet.data.sources import Dataset
-from pairnet.errors import ArgumentError, TrainingError, WorkerError, one_line
+from pairnet.errors import ArgumentError, TrainingError, WorkerError
 from pairnet.records.run import Run
-from pairnet.study.events import EpochDone, Event, Failed, Finished, Started
+from pairnet.study.events import EpochDone, Event, Finished, Started, failed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ class Processes:
                 yield EpochDone(run=run, number=content[0], epoch=content[1])
                 return
             worker.run = None
-            yield (Finished(run=run, record=content[0]) if kind == "record" else Failed(run=run, reason=content[0]))
+            yield (Finished(run=run, record=content[0]) if kind == "record" else failed(run, content[0]))
         if waiting:
             worker.run = run = waiting.pop()
             try:
@@ -172,7 +172,7 @@ def _work(pipe: "Connection[Any, Any]") -> None:
                 )
                 pipe.send(("record", record))
             except TrainingError as error:
-                pipe.send(("failed", one_line(error)))
+                pipe.send(("failed", error))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # the parent is gone
     except BaseException:

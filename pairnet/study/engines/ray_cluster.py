@@ -16,13 +16,13 @@ from typing import Any
 
 from pairnet.data.drawing import check_images
 from pairnet.data.sources import Dataset
-from pairnet.errors import ArgumentError, WorkerError
+from pairnet.errors import ArgumentError, TrainingError, WorkerError
 from pairnet.host import cores, node
 from pairnet.records.record import RunRecord
 from pairnet.records.run import Run
 from pairnet.study.engines.ray_connection import check_address, connected, import_ray, reason_in
 from pairnet.study.environment import versions
-from pairnet.study.events import Event, Failed, Finished, Started
+from pairnet.study.events import Event, Finished, Started, failed
 
 RETRIES = 3
 """How many times the runs of a lost worker are given to another one."""
@@ -210,9 +210,9 @@ def _outcomes(worker: _Worker, answer: Any) -> Iterator[Event]:
         worker.node, found = answer
         check_versions(worker.node, found)
         return
-    results: list[RunRecord | str] = answer
+    results: list[RunRecord | TrainingError] = answer
     for run, result in zip(worker.task.runs, results, strict=True):
-        yield Failed(run=run, reason=result) if isinstance(result, str) else Finished(run=run, record=result)
+        yield failed(run, result) if isinstance(result, TrainingError) else Finished(run=run, record=result)
 
 
 def check_versions(name: str, found: Mapping[str, str]) -> None:

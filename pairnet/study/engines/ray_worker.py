@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pairnet.data.drawing import draw
 from pairnet.data.sources import Dataset
-from pairnet.errors import TrainingError, one_line
+from pairnet.errors import TrainingError
 from pairnet.host import node
 from pairnet.records.record import RunRecord
 from pairnet.records.run import Run
@@ -24,27 +24,27 @@ class RayWorker:
         """Name of the node, and the versions that its results depend on."""
         return node(), versions()
 
-    def compute(self, runs: Sequence[Run]) -> list[RunRecord | str]:
-        """The record of each run, or in one line why it failed."""
+    def compute(self, runs: Sequence[Run]) -> list[RunRecord | TrainingError]:
+        """The record of each run, or why it failed."""
         if runs[0].device == "cpu":
             return [self._train(run) for run in runs]
         return self._train_stacked(runs)
 
-    def _train(self, run: Run) -> RunRecord | str:
+    def _train(self, run: Run) -> RunRecord | TrainingError:
         place = environment(run.device, engine=self._engine)
         try:
             _, record = execute(run, place, *draw(run, self._dataset))
         except TrainingError as error:
-            return one_line(error)
+            return error
         return record
 
-    def _train_stacked(self, runs: Sequence[Run]) -> list[RunRecord | str]:
+    def _train_stacked(self, runs: Sequence[Run]) -> list[RunRecord | TrainingError]:
         from pairnet.study.engines.stacked import Stacked
 
-        found: dict[str, RunRecord | str] = {}
+        found: dict[str, RunRecord | TrainingError] = {}
         for event in Stacked(dataset=self._dataset, name=self._engine).run(runs):
             if isinstance(event, Finished):
                 found[event.run.fingerprint] = event.record
             elif isinstance(event, Failed):
-                found[event.run.fingerprint] = event.reason
+                found[event.run.fingerprint] = TrainingError(event.reason, event.kind, event.epoch)
         return [found[run.fingerprint] for run in runs]

@@ -11,11 +11,11 @@ from threading import Thread
 from pairnet.data.drawing import check_images, draw
 from pairnet.data.pairs import Pairs
 from pairnet.data.sources import Dataset
-from pairnet.errors import TrainingError, one_line
+from pairnet.errors import TrainingError
 from pairnet.records.record import Environment, Epoch
 from pairnet.records.run import Run
 from pairnet.study.environment import environment
-from pairnet.study.events import EpochDone, Event, Failed, Finished, Started
+from pairnet.study.events import EpochDone, Event, Finished, Started, failed
 from pairnet.study.execution import execute, record_of
 from pairnet.training.stacked import Member, can_stack, train_stacked
 
@@ -87,7 +87,7 @@ class Stacked:
         share = (time.perf_counter() - start) / len(group)
         for run, (_, held_out), result in zip(group, drawn, results, strict=True):
             if isinstance(result, TrainingError):
-                events.put(Failed(run=run, reason=one_line(result)))
+                events.put(failed(run, result))
             else:
                 events.put(Finished(run=run, record=record_of(run, place, held_out, result, share)))
 
@@ -105,7 +105,7 @@ class Stacked:
                 _, record = execute(run, place, pairs, held_out, partial(report, at))
                 events.put(Finished(run=run, record=record))
             except TrainingError as error:
-                events.put(Failed(run=run, reason=one_line(error)))
+                events.put(failed(run, error))
 
 
 class _Stopped(Exception):

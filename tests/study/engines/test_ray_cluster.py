@@ -98,6 +98,7 @@ def test_records_are_those_of_processes_and_a_run_that_fails_is_a_result(engine,
     failed = [event for event in events if isinstance(event, Failed)]
     assert [event.run for event in failed] == [bad]
     assert "expected a finite loss, got nan" in failed[0].reason
+    assert (failed[0].kind, failed[0].epoch) == ("diverged", 1)
     assert [event.run for event in events if isinstance(event, Started)] == [bad, *jobs]
     assert results(events) == results(Processes(dataset=glyph_set, workers=1).run(jobs))
     (place,) = {event.record.environment.node for event in events if isinstance(event, Finished)}

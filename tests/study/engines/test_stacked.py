@@ -63,7 +63,7 @@ def test_a_run_that_diverges_fails_alone(glyph_set, tmp_path, pairs, monkeypatch
     assert len(groups(jobs)) == 1
     result = run_study([good[0], bad, good[1]], glyph_set, tmp_path / "all", engine=Stacked(dataset=glyph_set))
     assert [record and record.run.name for record in result.records] == ["a_w_net", None, "a_w_net"]
-    assert [failure.label for failure in result.failures] == ["bad"]
+    assert [(each.label, each.kind, each.epoch) for each in result.failures] == [("bad", "diverged", 1)]
     without = run_study(good, glyph_set, tmp_path / "good", engine=Stacked(dataset=glyph_set))
     for ours, theirs in zip(result.finished, without.finished, strict=True):
         assert ours.accuracy == pytest.approx(theirs.accuracy, abs=0.021)
