@@ -10,16 +10,18 @@ import typer
 from pairnet.cli.bench import bench_report
 from pairnet.cli.calibration import calibration
 from pairnet.cli.data import data_fetch, data_info, data_list, data_pictures
+from pairnet.cli.deleting import delete_runs
 from pairnet.cli.doctor import doctor
 from pairnet.cli.export import export
 from pairnet.cli.failures import NOT_UNDERSTOOD
 from pairnet.cli.importing import import_network
 from pairnet.cli.merging import merge_runs
 from pairnet.cli.output import print_line, print_text
+from pairnet.cli.packing import pack_runs
 from pairnet.cli.predict import predict
 from pairnet.cli.report import report
 from pairnet.cli.repository import export_repository
-from pairnet.cli.runs import compare_runs, delete_runs, list_runs
+from pairnet.cli.runs import compare_runs, list_runs
 from pairnet.cli.serve import serve
 from pairnet.cli.study import REPRODUCE, study
 from pairnet.cli.train import evaluate, train
@@ -127,6 +129,7 @@ runs.command(
     "merge",
     epilog=examples("pairnet runs merge shard-1 shard-2 --runs study", "pairnet runs merge shard-* --runs study"),
 )(merge_runs)
+runs.command("pack", epilog=examples("pairnet runs pack docs/records/3 --runs table3"))(pack_runs)
 app.add_typer(runs, name="runs")
 app.command(
     epilog=examples(

@@ -1,6 +1,5 @@
 """`pairnet runs`: the records in a folder, listed, compared and deleted. Works without torch."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -33,83 +32,95 @@ def list_runs(
     long: Annotated[bool, typer.Option("--long", help="List each run.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List, compare, delete and merge the finished runs in a folder.
+    """List, compare, delete, merge and pack the runs in a folder.
 
     These are the runs of studies, and those saved with their networks. Without a command, lists them: one line for all
-    draws of a row with the same setting, or with --long one line for each run.
+    draws of a row with the same setting, or with --long one line for each run. Failed runs are counted and named.
     """
     if context.invoked_subcommand is not None:
         _require_no_options(context)
         return
     from pairnet.records.collection import collect, not_found
+    from pairnet.records.failures import MARK, draws_text, failed_draws, failures_text
     from pairnet.records.run import names_of
     from pairnet.records.settings import select
     from pairnet.reporting.summaries import accuracy_text, finished_draws, mean_and_std
 
     everything = collect(runs)
-    known = list(everything.records.values())
+    known, failures = list(everything.records.values()), list(everything.failures.values())
     check_data(data, known)
     records = select(known, row=row, data=data, epochs=epochs, pairs=pairs)
-    if row is not None and not records:
+    failed = select(failures, row=row, data=data, epochs=epochs, pairs=pairs)
+    if row is not None and not records and not failed:
         raise not_found(row, known, runs)
     records.sort(key=lambda record: (record.run.seed, record.run.fold or 0))
-    images = names_of([record.run.images for record in records])
-    rows = [_one(record, everything.folders.get(record.fingerprint, ())) for record in records]
+    listed: list[RunRecord | FailedRun] = [*records, *failed]
+    images = names_of([run.images for each in listed if (run := each.run)])
+    rows = [_one(each, run, everything.folders.get(each.fingerprint, ())) for each in listed if (run := each.run)]
+    unknown = [each for each in failures if each.run is None]
     if as_json:
-        print_json(rows)
+        print_json([*rows, *(_unknown(each) for each in unknown if row in (None, each.label))])
         return
-    selected = "" if len(rows) == len(known) else f" of {len(known):,}"
-    title = f"{len(rows):,}{selected} {'run' if len(known) == 1 else 'runs'} in {printable(runs)}"
-    groups = _grouped(records)
-    same = len({label for label, _, _ in groups}) < len(groups)  # of several settings
+    selected = "" if len(records) == len(known) else f" of {len(known):,}"
+    title = f"{len(records):,}{selected} {'run' if len(known) == 1 else 'runs'} in {printable(runs)}"
+    title += f", {len(failed) + len(unknown):,} more failed" if failed or unknown else ""
+    groups = grouped_runs(records, failed)
+    same = len({label for label, *_ in groups}) < len(groups)  # of several settings
     least = ("network", "epochs", "pairs", "fold", "data") if long else ("draws", "setting")
     table = plain_table(title=title, names=2 if same and not long else 1, least=least)
     table.add_column("row", overflow="fold")
-    incomplete = 0
+    incomplete, marked = 0, list[str]()
     if long:
         table.add_column("data")
         for heading in ("pairs", "epochs", "fold", "draw", "accuracy"):
             table.add_column(heading, justify="right", no_wrap=True)
         table.add_column("network", no_wrap=True)
-        for record, each, called in zip(records, rows, images, strict=True):
+        for run, each, called in zip([run for each in listed if (run := each.run)], rows, images, strict=True):
             numbers = ("" if each[key] is None else f"{each[key]:,}" for key in ("pairs", "epochs", "fold"))
             network = "\n".join(printable(Path(folder).name) for folder in each["folders"])
-            figures = (*numbers, record.run.repetition.removeprefix("draw "), f"{each['accuracy']:.4f}")
+            figures = (*numbers, run.repetition.removeprefix("draw "), _accuracy(each))
             table.add_row(printable(each["row"]), printable(called), *figures, network)
     else:
         table.add_column("setting", overflow="fold")
         for heading in ("draws", "accuracy"):
             table.add_column(heading, justify="right", no_wrap=True)
-        for label, setting, grouped in groups:
-            accuracies = list(finished_draws(grouped).values())
-            incomplete += len({record.run.draw for record in grouped}) - len(accuracies)
+        for label, setting, done, lost in groups:
+            bad, accuracies = failed_draws(lost), list(finished_draws(done).values())
+            begun = {each.run.draw for each in done} | {each.run.draw for each in lost if each.run}
+            incomplete += len(begun) - len(accuracies) - len(bad)
             shown = accuracy_text(*mean_and_std(accuracies)) if accuracies else ""
-            table.add_row(printable(label), printable(setting), str(len(accuracies)), shown)
+            shown = f"{shown} {MARK}".strip() if bad else shown
+            table.add_row(printable(label), printable(setting), draws_text(len(bad), len(accuracies)), shown)
+            if bad:
+                marked.append(f"{MARK} {label}, {setting}: {failures_text(bad, finished=len(accuracies))}")
     output = console()
     if long and not table.fits(output.width):
-        table = _narrow(records, rows, title)
+        table = _narrow(listed, rows, title)
     output.print(table)
     if incomplete:
         note(f"left out: {counted(incomplete, 'draw')} whose cross-validation is not finished")
-    for failed in everything.failures.values():
-        note(f"failed: {_failed(failed)} (fingerprint {failed.fingerprint})")
+    for line in marked:
+        note(line)
+    for failure in (*failed, *unknown):
+        note(f"failed: {failed_text(failure)} (fingerprint {failure.fingerprint})")
 
 
-def _narrow(records: "Sequence[RunRecord]", rows: Sequence[dict[str, Any]], title: str) -> "FittingTable":
+def _narrow(listed: "Sequence[RunRecord | FailedRun]", rows: Sequence[dict[str, Any]], title: str) -> "FittingTable":
     """The same runs with what tells them apart below their names, and the names of their folders whole."""
     from pairnet.records.run import name_of
-    from pairnet.records.settings import by_setting, describe
+    from pairnet.records.settings import describe
 
-    settings = list(by_setting(records))
+    runs = [each.run for each in listed if each.run is not None]
+    settings = list(dict.fromkeys(run.setting for run in runs))
     described = dict(zip(settings, describe(settings), strict=True))
     table = plain_table("run", title=title)
     table.add_column("accuracy", justify="right", no_wrap=True)
-    for record, each in zip(records, rows, strict=True):
-        lines = [name_of(record.run)]
+    for run, each in zip(runs, rows, strict=True):
+        lines = [name_of(run)]
         if len(settings) > 1:
-            lines.append(described[record.run.setting])
+            lines.append(described[run.setting])
         lines += [Path(folder).name for folder in each["folders"]]
-        table.add_row("\n".join(map(printable, lines)), f"{each['accuracy']:.4f}")
+        table.add_row("\n".join(map(printable, lines)), _accuracy(each))
     return table
 
 
@@ -132,10 +143,13 @@ def compare_runs(
     of one row, name it twice.
     """
     from pairnet.records.collection import collect, not_found
+    from pairnet.records.failures import MARK, failed_draws, failures_text
     from pairnet.records.settings import by_setting, describe, select
     from pairnet.reporting.comparison import compare
+    from pairnet.reporting.summaries import finished_draws
 
-    records = list(collect(runs).records.values())
+    collected = collect(runs)
+    records, failures = list(collected.records.values()), by_setting(list(collected.failures.values()))
     check_data(data, records)
     left, right = (
         by_setting(select(records, row=name, data=data, epochs=wanted, pairs=pairs))
@@ -145,16 +159,23 @@ def compare_runs(
         if not settings:
             raise not_found(name, records, runs)
     one, other = _comparable(first, second, left, right)
+    failed = [failed_draws(failures.get(each, [])) for each in (one, other)]
     found = compare(left[one], right[other])
     among = [one.images, other.images]
     names = describe([one, other])
     if first != second:
         names = [*describe([one], among=among), *describe([other], among=among)]
     if as_json:
-        print_json({"first": first, "second": second, "settings": names, **asdict(found)})
+        lost = [[asdict(each) for each in own] for own in failed]
+        figures = {**asdict(found), "first_failed": lost[0], "second_failed": lost[1]}
+        print_json({"first": first, "second": second, "settings": names, **figures})
         return
-    for name, setting in zip((first, second), names, strict=True):
+    for name, setting, bad, rows in zip((first, second), names, failed, (left[one], right[other]), strict=True):
         note(f"{name}: {setting}")
+        if bad:
+            note(f"{MARK} {name}: {failures_text(bad, finished=len(finished_draws(rows)))}")
+    if any(failed):
+        note("compared are the draws that neither row failed on, which are no random sample of all")
     print_line(f"{first} {found.first:.4f}, {second} {found.second:.4f}, over {found.draws} common draws")
     difference = f"difference {100 * found.difference:+.2f} points"
     if found.p_value is None or found.low is None or found.high is None:
@@ -173,83 +194,7 @@ def compare_runs(
         )
 
 
-def delete_runs(
-    folders: Annotated[list[Path] | None, typer.Argument(help="Folders of saved networks.")] = None,
-    runs: Runs = Path("runs"),
-    row: AnyRow = None,
-    data: AnyData = None,
-    epochs: AnyEpochs = None,
-    pairs: AnyPairs = None,
-    failed: Annotated[bool, typer.Option("--failed", help="Delete the entries of runs that failed.")] = False,
-    every: Annotated[bool, typer.Option("--all", help="Delete all runs in the folder --runs.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-) -> None:
-    """Delete exactly what is named: folders of saved networks, or runs.
-
-    Takes the folders that are named, and nothing else: the record of a study's run stays. Or all runs that --row,
-    --data, --epochs and --pairs select, with their records and the folders of their networks; or with --failed the runs
-    that failed. Lists what it will delete before it asks.
-    """
-    from pairnet.records.collection import collect
-    from pairnet.records.folders import remove_folder
-    from pairnet.records.settings import select
-    from pairnet.records.store import locked, remove
-
-    filters = (row, data, epochs, pairs)
-    filtered = any(value is not None for value in filters)
-    if bool(folders) + filtered + failed + every != 1:
-        raise ArgumentError(
-            "expected folders, a filter such as `row`, `failed`, or `every`, got none or several of them"
-        )
-    found = collect(runs)
-    check_data(data, list(found.records.values()))
-    failures = found.failures if failed or every else {}
-    chosen: list[RunRecord] = []
-    saved = list(dict.fromkeys(_saved(folder, runs) for folder in folders or ()))
-    if filtered or every:
-        chosen = select(list(found.records.values()), row=row, data=data, epochs=epochs, pairs=pairs)
-        saved = [folder for record in chosen for folder in found.folders.get(record.fingerprint, ())]
-    if not chosen and not failures and not saved:
-        note("no such runs")
-        return
-    for label, setting, grouped in _grouped(chosen):
-        note(f"{label}: {counted(len(grouped), 'run')} of {setting}")
-    for folder in saved:
-        note(f"saved network: {folder}")
-    for failure in failures.values():
-        note(f"failed: {_failed(failure)}")
-    parts = ((len(failures), "failed run"), (len(chosen), "run"), (len(saved), "saved network"))
-    what = " and ".join(counted(number, noun) for number, noun in parts if number)
-    if not yes:
-        if not sys.stdin.isatty():
-            raise ArgumentError(f"expected `yes` to delete {what} without a terminal to ask on")
-        if not typer.confirm(f"Delete {what}?"):
-            note("nothing deleted")
-            raise typer.Exit(1)
-    with locked(runs):
-        for folder in saved:
-            remove_folder(folder)
-            if folder.exists():
-                note(f"other files stay in {folder}")
-        remove(runs, {record.fingerprint for record in chosen}, failed=set(failures))
-    print_line(f"deleted {what}")
-
-
-def _saved(folder: Path, runs: Path) -> Path:
-    """The folder of a saved network in `runs` that `folder` names.  ArgumentError if it is none."""
-    from pairnet.records.folders import RECORD, saved_folders
-
-    parent = folder.absolute().parent.resolve()  # of the folder itself, which may be a link
-    for each in saved_folders(runs):  # a damaged one, too
-        there = each.absolute().parent.resolve() == parent and each.name == folder.absolute().name
-        if there or str(folder) == each.name:
-            return each
-    elsewhere = (folder / RECORD).exists() and parent != runs.resolve()
-    remedy = f"add `runs` {parent}" if elsewhere else "`pairnet runs --long` lists them"
-    raise ArgumentError(f"expected folders of saved runs in {runs}, got {folder}: {remedy}")
-
-
-def _failed(failure: "FailedRun") -> str:
+def failed_text(failure: "FailedRun") -> str:
     """A failed run in one line: which, and why."""
     from pairnet.records.run import name_of
 
@@ -264,15 +209,26 @@ def _require_no_options(context: typer.Context) -> None:
             raise ArgumentError(f"expected options after {command}, got {parameter.opts[0]} before it")
 
 
-def _grouped(records: "Sequence[RunRecord]") -> "list[tuple[str, str, list[RunRecord]]]":
-    """Label, setting and records of each group of draws, by label in the order of its first record."""
+def grouped_runs(
+    records: "Sequence[RunRecord]", failures: "Sequence[FailedRun]" = ()
+) -> "list[tuple[str, str, list[RunRecord], list[FailedRun]]]":
+    """Label, setting, records and failed runs of each group of draws, by label in the order of its first record."""
+    from pairnet.records.record import FailedRun, RunRecord
     from pairnet.records.settings import by_setting, describe
 
-    groups, images = [], list(dict.fromkeys(record.run.images for record in records))
-    for label in dict.fromkeys(record.run.name for record in records):
-        settings = by_setting([record for record in records if record.run.name == label])
-        names = describe(list(settings), among=images)
-        groups += [(label, name, found) for name, found in zip(names, settings.values(), strict=True)]
+    runs = [*(each.run for each in records), *(each.run for each in failures if each.run)]
+    groups, images = (
+        list[tuple[str, str, list[RunRecord], list[FailedRun]]](),
+        list(dict.fromkeys(run.images for run in runs)),
+    )
+    for label in dict.fromkeys(run.name for run in runs):
+        done = by_setting([each for each in records if each.run.name == label])
+        failed = by_setting([each for each in failures if each.run and each.run.name == label])
+        settings = list(dict.fromkeys([*done, *failed]))
+        names = describe(settings, among=images)
+        groups += [
+            (label, name, done.get(key, []), failed.get(key, [])) for name, key in zip(names, settings, strict=True)
+        ]
     return groups
 
 
@@ -306,8 +262,25 @@ def _all(settings: "dict[Run, list[RunRecord]]") -> "list[RunRecord]":
     return [record for each in settings.values() for record in each]
 
 
-def _one(record: "RunRecord", folders: Sequence[Path]) -> dict[str, Any]:
-    run = record.run
+def _accuracy(row: dict[str, Any]) -> str:
+    """The accuracy of a run for a table, or how it failed."""
+    from pairnet.records.failures import outcome_text
+
+    if row["accuracy"] is None:
+        return outcome_text(row["outcome"], row["failed_epoch"])
+    return f"{row['accuracy']:.4f}"
+
+
+def _unknown(failure: "FailedRun") -> dict[str, Any]:
+    """A failed run that was recorded without its settings."""
+    return {"row": failure.label, "accuracy": None, "outcome": failure.kind, "error": failure.error}
+
+
+def _one(record: "RunRecord | FailedRun", run: "Run", folders: Sequence[Path]) -> dict[str, Any]:
+    from pairnet.records.failures import FINISHED
+    from pairnet.records.record import FailedRun
+
+    failure = record if isinstance(record, FailedRun) else None
     return {
         "row": run.name,
         "variant": run.variant.name,
@@ -315,11 +288,14 @@ def _one(record: "RunRecord", folders: Sequence[Path]) -> dict[str, Any]:
         "source": run.images.source,
         "pairs": run.pairs,
         "test_pairs": run.tested,
-        "epochs": len(record.epochs) or None,
+        "epochs": run.recipe.epochs if isinstance(record, FailedRun) else len(record.epochs) or None,
         "draw": run.seed,
         "seeds": run.seeds.identity(),
         "fold": run.fold,
-        "accuracy": record.accuracy,
+        "accuracy": None if isinstance(record, FailedRun) else record.accuracy,
         "trained_elsewhere": run.elsewhere is not None,
+        "outcome": failure.kind if failure else FINISHED,
+        "failed_epoch": failure and failure.epoch,
+        "error": failure and failure.error,
         "folders": [str(folder) for folder in folders],
     }

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pairnet.errors import RecordError
 from pairnet.opening import LEFT, create_file, open_file, open_to_append
+from pairnet.records.packed import PACKED, unpack
 from pairnet.records.reading import LARGEST_RECORD, read_record
 from pairnet.records.record import FailedRun, RunRecord
 from pairnet.writing import make_folder
@@ -56,7 +57,8 @@ def read_stored(folder: Path, *, on_line: Callable[[Line], None] | None = None) 
     were measured, the one with more measurements counts.
     """
     stored = Stored(records={}, failures={}, lines={})
-    for line in _lines(folder / RECORDS):
+    path = records_of(folder)
+    for line in _lines(path):
         if on_line is not None:
             on_line(line)
         record, key = line.record, line.record.fingerprint
@@ -69,13 +71,26 @@ def read_stored(folder: Path, *, on_line: Callable[[Line], None] | None = None) 
         before = stored.records.get(key)
         if before is not None and not agree(before, record):
             raise RecordError(
-                f"{folder / RECORDS}: lines {stored.lines[key]} and {line.number} are different results of one run "
+                f"{path}: lines {stored.lines[key]} and {line.number} are different results of one run "
                 f"({record.run.variant.name}, fingerprint {key}): remove the line that is wrong"
             )
         if before is None or record.measurements > before.measurements:
             stored.records[key] = record
             stored.lines[key] = line.number
     return stored
+
+
+def records_of(folder: Path) -> Path:
+    """The file that holds the records of a folder, or would: records.jsonl, or the packed one that is there.
+
+    RecordError if both are there.
+    """
+    plain, packed = folder / RECORDS, folder / PACKED
+    if not os.path.lexists(packed):
+        return plain
+    if os.path.lexists(plain):
+        raise RecordError(f"expected {RECORDS} or {PACKED} in {folder}, got both: move one of them to another folder")
+    return packed
 
 
 def _lines(path: Path) -> Iterator[Line]:
@@ -88,6 +103,9 @@ def _lines(path: Path) -> Iterator[Line]:
 
 def _whole_lines(path: Path) -> Iterator[bytes]:
     """The lines of a file without their line breaks, and without a last one that is unfinished."""
+    if path.name == PACKED:
+        yield from unpack(path).splitlines()
+        return
     if not os.path.lexists(path):
         return
     with open_file(path, what=WHAT, largest=LARGEST_FILE, error=RecordError, remedy=LEFT) as file:
@@ -207,8 +225,13 @@ def opened(folder: Path) -> Iterator[Stored]:
 def locked(folder: Path) -> Iterator[None]:
     """Holds `folder` (created if missing) for one writer at a time.
 
-    RecordError if another program holds it, ArgumentError if it is no folder.
+    RecordError if another program holds it or its records are packed, ArgumentError if it is no folder.
     """
+    if records_of(folder).name == PACKED:
+        raise RecordError(
+            f"expected a folder whose records can be changed, got {folder} with {PACKED}: `pairnet runs merge {folder} "
+            "--runs NEW` copies them into a new one"
+        )
     make_folder(folder, content="records")
     lock = folder / ".lock"
     with open_to_append(lock, what="the lock of a folder", error=RecordError, follow=False, remedy=LEFT) as file:

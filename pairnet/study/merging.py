@@ -14,7 +14,7 @@ from pairnet.records.folders import RECORD, saved_folders
 from pairnet.records.reading import read_record, record_text
 from pairnet.records.record import RunRecord
 from pairnet.records.run import name_of
-from pairnet.records.store import RECORDS, Line, agree, extend, locked, read_stored
+from pairnet.records.store import RECORDS, Line, agree, extend, locked, read_stored, records_of
 from pairnet.study.kept import KEPT, keep_file, kept_files
 from pairnet.writing import current_file
 
@@ -32,7 +32,7 @@ class Merged:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Entry:
+class Entry:
     """A record, the text of its line, and the file that it is from."""
 
     record: RunRecord
@@ -60,11 +60,11 @@ def merge(folders: Sequence[Path], into: Path) -> Merged:
             f"expected `runs` to be a new folder, an empty one, or one with runs, got {into}, which holds other files: "
             "choose another folder"
         )
-    found: dict[str, _Entry] = {}
+    found: dict[str, Entry] = {}
     failed: dict[str, bytes] = {}
     networks = 0
     for folder in sources.values():
-        entries, failures, saved = _runs_in(folder)
+        entries, failures, saved = runs_in(folder)
         if not entries and not failures:
             raise RecordError(
                 f"expected a folder with runs, got {folder}, which has no finished line in {RECORDS} and no saved "
@@ -100,18 +100,18 @@ def _is_foreign(folder: Path) -> bool:
     return any(path.name not in ours for path in folder.iterdir()) and not collect(folder).records
 
 
-def _read(folder: Path) -> tuple[dict[str, _Entry], dict[str, bytes]]:
+def _read(folder: Path) -> tuple[dict[str, Entry], dict[str, bytes]]:
     """Records and the lines of failures of the studies in `folder`, by fingerprint."""
     texts: dict[int, bytes] = {}
 
     def keep(line: Line) -> None:
         texts[line.number] = line.text
 
-    stored = read_stored(folder, on_line=keep)
+    path, stored = records_of(folder), read_stored(folder, on_line=keep)
 
-    def entry(key: str, record: RunRecord) -> _Entry:
+    def entry(key: str, record: RunRecord) -> Entry:
         number = stored.lines[key]
-        return _Entry(record=record, text=texts[number], place=f"{folder / RECORDS}, line {number}")
+        return Entry(record=record, text=texts[number], place=f"{path}, line {number}")
 
     return (
         {key: entry(key, record) for key, record in stored.records.items()},
@@ -119,7 +119,7 @@ def _read(folder: Path) -> tuple[dict[str, _Entry], dict[str, bytes]]:
     )
 
 
-def _runs_in(folder: Path) -> tuple[list[_Entry], dict[str, bytes], int]:
+def runs_in(folder: Path) -> tuple[list[Entry], dict[str, bytes], int]:
     """Records and the lines of failures in `folder`, and its number of saved networks.
 
     The record of a saved network counts where no study has recorded its run.
@@ -139,11 +139,11 @@ def _runs_in(folder: Path) -> tuple[list[_Entry], dict[str, bytes], int]:
         if isinstance(record, RunRecord):
             networks += 1
             line = msgspec.json.format(text, indent=-1)
-            found.setdefault(record.fingerprint, _Entry(record=record, text=line, place=str(path)))
+            found.setdefault(record.fingerprint, Entry(record=record, text=line, place=str(path)))
     return list(found.values()), failures, networks
 
 
-def _is_better(entry: _Entry, before: _Entry) -> bool:
+def _is_better(entry: Entry, before: Entry) -> bool:
     """Whether `entry` was measured more often.  RecordError if the two are different results of one run."""
     if not agree(before.record, entry.record):
         raise RecordError(

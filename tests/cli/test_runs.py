@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from failed_examples import failed
 from record_examples import record
 
 from pairnet.models.variants import find_variant
@@ -84,6 +85,17 @@ def test_two_settings_of_one_row_are_compared(pairnet):
     status, out, err = pairnet("runs", "compare", "other", "other", "--epochs", 25, "--other-epochs", 2)
     assert (status, out.splitlines()[0]) == (0, "other 0.7900, other 0.5000, over 2 common draws")
     assert "other: 25 epochs, 1,000 pairs of mnist5k\nother: 2 epochs, 1,000 pairs of mnist5k\n" in err
+
+
+def test_a_comparison_names_the_draws_that_failed(pairnet, tmp_path):
+    append(tmp_path / "runs", failed(record(3, label="one", variant=find_variant("fc_2")), epoch=4))
+    status, out, err = pairnet("runs", "compare", "one", "other", "--epochs", 25)
+    assert (status, "over 3 common draws" in out) == (0, True)
+    assert "† one: 1 of 4 draws failed: 1 diverged in epoch 4; the mean is over the other 3\n" in err
+    assert "draws that neither row failed on" in err
+    found = json.loads(pairnet("runs", "compare", "one", "other", "--epochs", 25, "--json")[1])
+    assert [(each["seed"], each["kind"], each["epoch"]) for each in found["first_failed"]] == [(3, "diverged", 4)]
+    assert found["second_failed"] == []
 
 
 def test_failed_runs_are_listed_and_deleted(pairnet, tmp_path):
