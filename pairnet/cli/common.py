@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from pairnet.data.drawing import Sizes
     from pairnet.data.sources import Dataset
+    from pairnet.records.collection import Collected
     from pairnet.records.record import RunRecord
     from pairnet.records.run import Images
 
@@ -80,13 +81,13 @@ def note_folders(images: "Iterable[Images]") -> None:
         note(f"images in {', '.join(folders[:FOLDERS])}{more} are read: the records name them")
 
 
-def finished_runs(runs: Path, *, strict: bool = False) -> "list[RunRecord]":
-    """The records of all finished runs in a folder; `strict` as for `collect`.  RecordError if there are none."""
+def with_finished_runs(runs: Path, *, strict: bool = False) -> "Collected":
+    """What a folder with finished runs holds; `strict` as for `collect`.  RecordError if it holds no finished run."""
     from pairnet.records.collection import collect
 
     found = collect(runs, strict=strict)
     if found.records:
-        return list(found.records.values())
+        return found
     if found.failures:
         failed = f"only {counted(len(found.failures), 'run')} that failed: `pairnet runs` names the reasons"
         raise RecordError(f"expected finished runs in {runs}, got {failed}")

@@ -14,8 +14,8 @@ from pairnet.cli.common import (
     DataDir,
     Json,
     check_data,
-    finished_runs,
     note_folders,
+    with_finished_runs,
 )
 from pairnet.cli.output import console, note, plain_table, print_json, print_line, printable, unbroken, writing
 from pairnet.errors import ArgumentError, PairnetError, RecordError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from pairnet.data.sources import Dataset
-    from pairnet.records.record import RunRecord
+    from pairnet.records.record import FailedRun, RunRecord
     from pairnet.records.run import Images
     from pairnet.study.plan import Study
 
@@ -74,19 +74,25 @@ def report(
     with needed_by("a report"):
         from pairnet.reporting.files import check_path
 
+    from pairnet.records.settings import select
     from pairnet.study.kept import kept_studies
 
     if output is not None:
         check_path(output)
     # with two folders, runs of other numbers of epochs are other settings; a page has rows whose own number it is, too
-    every = finished_runs(runs)
-    old = _selected(every, runs, data=data, epochs=None if newer is None else epochs, pairs=pairs)
+    found = with_finished_runs(runs)
+    every, failures = list(found.records.values()), list(found.failures.values())
+    own_epochs = None if newer is None else epochs
+    old = _selected(every, runs, data=data, epochs=own_epochs, pairs=pairs)
+    failed = select(failures, data=data, epochs=own_epochs, pairs=pairs)
     if newer is not None:
         path = output or newer / CHANGES
-        new = _selected(finished_runs(newer), newer, data=data, epochs=epochs, pairs=pairs)
-        summary = _write_changes(old, new, path, margin / 100, as_json=as_json)
+        later = with_finished_runs(newer)
+        new = _selected(list(later.records.values()), newer, data=data, epochs=epochs, pairs=pairs)
+        new_failed = select(list(later.failures.values()), data=data, epochs=epochs, pairs=pairs)
+        summary = _write_changes(old, new, failed, new_failed, path, margin / 100, as_json=as_json)
     elif markdown is not None:
-        _fill(markdown, old, kept_studies(runs), margin / 100)
+        _fill(markdown, old, failed, kept_studies(runs), margin / 100)
         return
     else:
         path = output or runs / PAGE
@@ -95,7 +101,9 @@ def report(
             old,
             path,
             runs=runs,
+            failures=failed,
             every=every,
+            every_failure=failures,
             own=own,
             epochs="most" if epochs is None else epochs,
             margin=margin / 100,
@@ -115,7 +123,9 @@ def write_page(
     path: Path,
     *,
     runs: Path,
+    failures: "Sequence[FailedRun]",
     every: "Sequence[RunRecord]",
+    every_failure: "Sequence[FailedRun]",
     own: "Sequence[Study]" = (),
     epochs: int | Literal["own", "most"] = "most",
     pairs: int | None = None,
@@ -124,37 +134,57 @@ def write_page(
     images: "Sequence[Dataset]" = (),
     data_dir: Path | None = None,
 ) -> dict[str, Any]:
-    """Writes the page about those of `records` that belong together -> what its summary.json holds.
+    """Writes the page about those of `records` and `failures` that belong together -> what its summary.json holds.
 
-    What is left out of `every`, all records of the folder `runs`, is noted. The images are loaded again, those of full
-    MNIST from `data_dir`, unless they are among `images`.
+    What is left out of `every` and `every_failure`, all of the folder `runs`, is noted. The images are loaded again,
+    those of full MNIST from `data_dir`, unless they are among `images`.
     """
     from pairnet.reporting.selection import choose
 
     with needed_by("a report"):
         from pairnet.reporting.files import summary_of, write_report
         from pairnet.reporting.report import gather
+        from pairnet.reporting.summaries import failure_notes
 
-    selection = choose(records, every=every, own=own, epochs=epochs, pairs=pairs, test_pairs=test_pairs, folder=runs)
+    selection = choose(
+        records,
+        failures=failures,
+        every=every,
+        every_failure=every_failure,
+        own=own,
+        epochs=epochs,
+        pairs=pairs,
+        test_pairs=test_pairs,
+        folder=runs,
+    )
     for line in selection.taken if selection.left_out else ():
         note(f"in the report: {line}")
     for line in selection.left_out:
         note(f"left out of the report: {line}")
     wanted = dict.fromkeys(records[0].run.images for records in selection.tested.values())
     report = gather(selection, margin=margin, images=_load(wanted, images, data_dir))
+    for line in failure_notes(report.summaries):
+        note(line)
     with writing(path):
         write_report(report, path)
     return summary_of(report)
 
 
 def _write_changes(
-    old: "Sequence[RunRecord]", new: "Sequence[RunRecord]", path: Path, margin: float, *, as_json: bool
+    old: "Sequence[RunRecord]",
+    new: "Sequence[RunRecord]",
+    old_failed: "Sequence[FailedRun]",
+    new_failed: "Sequence[FailedRun]",
+    path: Path,
+    margin: float,
+    *,
+    as_json: bool,
 ) -> dict[str, Any]:
     """Writes the page about two folders -> what its summary.json holds."""
     from pairnet.reporting.changes import compare_folders
     from pairnet.reporting.files import write_changes
 
-    changes = compare_folders(old, new, margin=margin)
+    changes = compare_folders(old, new, old_failed=old_failed, new_failed=new_failed, margin=margin)
     with writing(path):
         write_changes(changes, path)
     for sentence in changes.sentences:
@@ -172,13 +202,19 @@ def _write_changes(
     return asdict(changes)
 
 
-def _fill(path: Path, records: "Sequence[RunRecord]", own: "Sequence[Study]", margin: float) -> None:
+def _fill(
+    path: Path,
+    records: "Sequence[RunRecord]",
+    failures: "Sequence[FailedRun]",
+    own: "Sequence[Study]",
+    margin: float,
+) -> None:
     """Writes tables into the marked blocks of a document."""
     from pairnet.reporting.documents import fill_blocks
     from pairnet.reporting.report import gather
     from pairnet.reporting.selection import choose
 
-    report = gather(choose(records, own=own), margin=margin)
+    report = gather(choose(records, failures=failures, own=own), margin=margin)
     with writing(path):
         print_line(f"wrote into {path}: {fill_blocks(path, report)}")
 

@@ -20,12 +20,13 @@ from rich.text import Text
 
 from pairnet.cli.output import printable
 from pairnet.cli.progress import interrupt_not_echoed
-from pairnet.records.record import RunRecord
-from pairnet.records.run import Run
+from pairnet.records.failures import MARK, how_they_failed
+from pairnet.records.record import FailedRun, RunRecord
+from pairnet.records.run import Draw, Run
 from pairnet.reporting.summaries import accuracy_text, finished_draws, mean_and_std
 from pairnet.study.events import EpochDone, Event, Failed, Finished, Started
 from pairnet.study.plan import Row, Study
-from pairnet.study.running import Kept
+from pairnet.study.running import FailedBefore, Kept
 
 REFRESHES = 4
 """Pictures per second: the display shares the machine with the study."""
@@ -64,6 +65,7 @@ class StudyDisplay:
         self._runs = len(runs)
         self._ended = 0
         self._kept = 0  # that are not reported yet
+        self._failed_before = list[FailedRun]()  # that are not reported yet
         self._start = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -74,14 +76,17 @@ class StudyDisplay:
     ) -> None:
         self._report_kept()
 
-    def __call__(self, event: Event | Kept) -> None:
+    def __call__(self, event: Event | Kept | FailedBefore) -> None:
         """Shows one event of the study."""
-        if not isinstance(event, Kept):
+        if not isinstance(event, Kept | FailedBefore):
             self._report_kept()
         match event:
             case Kept():
                 self._ended += 1
                 self._kept += 1
+            case FailedBefore(failure=failure):
+                self._ended += 1
+                self._failed_before.append(failure)
             case Finished(run=run, record=record):
                 self._ended += 1
                 if not self.failures_only:
@@ -91,10 +96,15 @@ class StudyDisplay:
                 self._print(run, f"failed: {reason}")
 
     def _report_kept(self) -> None:
-        """Prints how many runs were there before."""
+        """Prints how many runs were there before, and how many had failed."""
         if self._kept:
             self._console.print(f"{self._kept} of {self._runs} runs are kept from before")
             self._kept = 0
+        if failed := self._failed_before:
+            what = f"{len(failed)} of {self._runs} runs failed before"
+            text = f"{what}: {how_they_failed(failed)}; --retry-failed runs them again"
+            self._console.print(printable(text))
+            self._failed_before = []
 
     def _print(self, run: Run, outcome: str) -> None:
         fold = "" if run.fold is None else f" fold {run.fold + 1}/{run.folds}"
@@ -112,7 +122,7 @@ class _Line:
     draws: int  # wanted
     epochs: int  # of each run
     records: list[RunRecord] = field(default_factory=list)
-    failed: int = 0  # runs
+    failed: set[Draw] = field(default_factory=set)
     running: dict[str, int] = field(default_factory=dict)  # epochs done, by fingerprint
     measured: str = ""
     finished: int = 0  # draws
@@ -122,7 +132,8 @@ class _Line:
         """Recomputes what follows from the records, if there are new ones."""
         if not self.current:
             accuracies = list(finished_draws(self.records).values())
-            self.measured = accuracy_text(*mean_and_std(accuracies), places=3) if accuracies else ""
+            text = accuracy_text(*mean_and_std(accuracies), places=3) if accuracies else ""
+            self.measured = f"{text} {MARK}" if text and self.failed else text
             self.finished = len(accuracies)
             self.current = True
 
@@ -162,7 +173,7 @@ class TableDisplay(StudyDisplay):
         self._live.stop()
         self._terminal.close()
 
-    def __call__(self, event: Event | Kept) -> None:
+    def __call__(self, event: Event | Kept | FailedBefore) -> None:
         """Shows one event of the study."""
         super().__call__(event)
         run, fingerprint = event.run, event.run.fingerprint
@@ -178,8 +189,9 @@ class TableDisplay(StudyDisplay):
                 case Finished(record=record) | Kept(record=record):
                     line.records.append(record)
                     line.current = False
-                case Failed():
-                    line.failed += 1
+                case Failed() | FailedBefore():
+                    line.failed.add(run.draw)
+                    line.current = False
             self._progress.advance(self._whole, done - before)
 
     def _report_kept(self) -> None:
@@ -200,19 +212,21 @@ class TableDisplay(StudyDisplay):
     def _table(self, width: int, height: int) -> list[RenderableType]:
         """At most `height` lines of rows; the last columns are left out where `width` does not suffice."""
         lines = list(self._lines.values())
+        failed = max(len(line.failed) for line in lines)
         columns = _fitted(
             {
                 "row": max(cell_len(line.label) for line in lines),
-                "validation" if self._study.cross_validated else "test": _FIGURE,
+                "validation" if self._study.cross_validated else "test": _FIGURE + 2 * bool(failed),
                 "paper": _FIGURE if any(line.paper for line in lines) else 0,
                 "draws": max(len(f"{line.draws}/{line.draws}") for line in lines),
+                "failed": len(str(failed)) if failed else 0,
                 "": _BAR,
             },
             width,
         )
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
         for heading, wide in columns.items():
-            justify: JustifyMethod = "right" if heading == "draws" else "left"
+            justify: JustifyMethod = "right" if heading in ("draws", "failed") else "left"
             if wide:
                 table.add_column(heading, width=max(wide, len(heading)), no_wrap=True, justify=justify)
         shown = lines if len(lines) <= height else lines[: max(height - 1, 1)]
@@ -265,8 +279,8 @@ def _line(row: Row, runs: Sequence[Run]) -> _Line:
 
 
 def _cells(line: _Line) -> tuple[RenderableType, ...]:
-    """Label, measured, paper, draws, and a bar while the row is being computed."""
-    sign: RenderableType = Text(f"{line.failed} failed", style="red") if line.failed else ""
+    """Label, measured, paper, draws, those that failed, and a bar while the row is being computed."""
+    sign: RenderableType = ""
     if line.running:
         sign = ProgressBar(total=line.epochs * len(line.running), completed=sum(line.running.values()), width=_BAR)
     return (
@@ -274,6 +288,7 @@ def _cells(line: _Line) -> tuple[RenderableType, ...]:
         Text(line.measured, style="cyan"),
         Text(line.paper),
         Text(f"{line.finished}/{line.draws}"),
+        Text(str(len(line.failed)) if line.failed else "", style="red"),
         sign,
     )
 

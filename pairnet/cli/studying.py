@@ -1,6 +1,7 @@
 """Computes studies and shows their tables: what `pairnet reproduce` and `pairnet study` share."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from pairnet.reporting.summaries import Summary
     from pairnet.study.events import Engine
     from pairnet.study.plan import Chosen, Study
+
+
+ROWS = 5
+"""Rows that the line about failed runs names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +145,7 @@ def compute(request: Request) -> None:
         choose_engine(request.engine, part.planned, part.dataset, workers=request.jobs, address=request.address)
         for part in parts
     ]
-    failures: list[FailedRun] = []
+    failures: dict[str, FailedRun] = {}
     results: dict[str, Any] = {}
     with opened(request.runs) as stored:  # everything is checked, and the records are read once
         for study in as_run(request, parts):
@@ -148,12 +153,13 @@ def compute(request: Request) -> None:
         remaining = limits(request.minutes, sum(bool(part.planned) for part in parts))
         for study in request.studies:
             rows: dict[str, list[RunRecord]] = {}
+            failed: dict[str, list[FailedRun]] = {}
             for part, engine in zip(parts, engines, strict=True):
                 if part.study is study:
-                    found, failed = _compute_part(request, part, engine, stored, remaining)
-                    rows |= found
-                    failures += failed
-            summaries = summarise(study, rows)
+                    rows |= _compute_part(request, part, engine, stored, remaining)
+                    failed |= _failed(part, stored)
+                    failures |= {run.fingerprint: each for run in part.planned if (each := _failure(run, stored))}
+            summaries = summarise(study, rows, failed)
             results[study.name] = [asdict(summary) for summary in summaries]
             if not request.as_json and summaries:
                 _print(study, summaries, rows, unlike_the_paper(study, rows), markdown=request.markdown)
@@ -162,17 +168,40 @@ def compute(request: Request) -> None:
         if request.report:
             _report(request, parts, stored)
     if failures:
-        raise TrainingError(
-            f"{len(failures)} of {sum(len(part.planned) for part in parts)} runs failed, the first: "
-            f"{failures[0].label}: {failures[0].error}; the finished runs are kept, `retry_failed` runs the failed "
-            "ones again"
-        )
+        raise TrainingError(_what_failed(list(failures.values()), sum(len(part.planned) for part in parts)))
+
+
+def _failed(part: Part, stored: "Stored") -> "dict[str, list[FailedRun]]":
+    """The failed runs of each row of a part, by label; a run under two labels belongs to both rows."""
+    found: dict[str, list[FailedRun]] = {}
+    for run in part.every:
+        if (failure := _failure(run, stored)) is not None:
+            found.setdefault(run.name, []).append(failure)
+    return found
+
+
+def _failure(run: "Run", stored: "Stored") -> "FailedRun | None":
+    """How a run failed, if it did and has no result."""
+    return None if run.fingerprint in stored.records else stored.failures.get(run.fingerprint)
+
+
+def _what_failed(failures: "Sequence[FailedRun]", runs: int) -> str:
+    """The line at the end of a study: how many of its runs failed, of which rows, how, and what to do."""
+    from pairnet.records.failures import how_they_failed
+
+    rows = Counter(failure.label for failure in failures)
+    named = ", ".join(f"{label} {count}" for label, count in rows.most_common(ROWS))
+    more = f" and {len(rows) - ROWS} more rows" if len(rows) > ROWS else ""
+    return (
+        f"{len(failures)} of {runs} runs failed ({how_they_failed(failures)}): {named}{more}; the first: "
+        f"{failures[0].error}; the finished runs are kept, `retry_failed` runs the failed ones again"
+    )
 
 
 def _compute_part(
     request: Request, part: Part, engine: "Engine", stored: "Stored", remaining: "Iterator[float | None]"
-) -> "tuple[dict[str, list[RunRecord]], Sequence[FailedRun]]":
-    """Computes the runs of one part -> the records of its rows, and the runs that failed."""
+) -> "dict[str, list[RunRecord]]":
+    """Computes the runs of one part -> the records of its rows."""
     from pairnet.cli.study_display import display_of
     from pairnet.records.store import RECORDS
     from pairnet.reporting.summaries import by_row
@@ -182,7 +211,7 @@ def _compute_part(
     count, of = len(part.planned), f"shard {request.shard}, " if request.shard else ""
     if not part.planned:
         note(f"{study.title}: {of}none of {len(part.every)} runs")
-        return by_row(study, labels, recorded(part.every, stored)), ()
+        return by_row(study, labels, recorded(part.every, stored))
     how = f"{engine.manner} on {part.planned[0].device}"
     whole = f" of {len(part.every)}" if request.shard else ""
     note(f"{study.title}: {of}{count}{whole} runs, {how}, records in {request.runs / RECORDS}")
@@ -203,7 +232,7 @@ def _compute_part(
         took = f"{(time.monotonic() - begun) / 60:.1f} minutes"
         note(f"draws done: {len(ours - left)} of {len(ours)}, after {took}; the same command continues")
     answers = recorded(part.every, stored) if request.shard else result.records
-    return by_row(study, labels, answers), result.failures
+    return by_row(study, labels, answers)
 
 
 def _print(
@@ -234,8 +263,8 @@ def _print(
                 printed.print(components_table(each.components))
     if remark:
         printed.print(printable(remark), style="yellow")
-    finished = [record for records in rows.values() for record in records]
-    printed.print(printable(f"measured on {measured_on(finished)}"), style="dim")
+    if finished := [record for records in rows.values() for record in records]:
+        printed.print(printable(f"measured on {measured_on(finished)}"), style="dim")
     printed.print()
 
 
@@ -245,12 +274,19 @@ def _report(request: Request, parts: Sequence[Part], stored: "Stored") -> None:
     from pairnet.records.collection import collect
     from pairnet.study.kept import kept_files
 
-    every = list(collect(request.runs, stored=stored).records.values())
+    collected = collect(request.runs, stored=stored)
+    every, failures = list(collected.records.values()), list(collected.failures.values())
     first = next((part.every[0] for part in parts if part.every), None)
     if first is None or not every:
+        if failures:
+            note("no report: no run has finished")
         return
     sums = {part.dataset.checksum for part in parts}
-    records = [each for each in every if each.run.images.checksum in sums and each.run.device == first.device]
+
+    def belongs(run: "Run | None") -> bool:
+        return run is not None and run.images.checksum in sums and run.device == first.device
+
+    records = [each for each in every if belongs(each.run)]
     path = request.runs / PAGE
     asked = {(study.name, study.digest) for study in as_run(request, parts) if study.file is not None}
     try:
@@ -258,7 +294,9 @@ def _report(request: Request, parts: Sequence[Part], stored: "Stored") -> None:
             write_page(
                 records,
                 path,
+                failures=[each for each in failures if belongs(each.run)],
                 every=every,
+                every_failure=failures,
                 own=[study for study in kept_files(request.runs) if (study.name, study.digest) in asked],
                 pairs=parts[0].chosen.pairs,
                 test_pairs=parts[0].chosen.test_pairs,

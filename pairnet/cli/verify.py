@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pairnet.cli.common import DataDir, Json, finished_runs, note_folders
+from pairnet.cli.common import DataDir, Json, note_folders, with_finished_runs
 from pairnet.cli.output import console, note, plain_table, print_json, print_line, printable, unbroken
 from pairnet.cli.runs import AnyRow
 from pairnet.errors import RecordError
@@ -79,7 +79,7 @@ def _records(runs: Path, row: str | None) -> "list[RunRecord]":
     from pairnet.records.collection import not_found
     from pairnet.records.settings import select
 
-    known = finished_runs(runs, strict=True)
+    known = list(with_finished_runs(runs, strict=True).records.values())
     selected = select(known, row=row)
     if row is not None and not selected:
         raise not_found(row, known, runs)

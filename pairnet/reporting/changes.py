@@ -1,12 +1,12 @@
 """What changed between two folders of records, draw by draw: a new torch, another machine, another revision."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from pairnet.errors import RecordError
-from pairnet.records.record import RunRecord
+from pairnet.records.record import FailedRun, RunRecord
 from pairnet.records.run import Draw, Run
 from pairnet.records.settings import describe
 from pairnet.reporting.comparison import ROUNDING, Comparison, compare_draws, holm
@@ -26,12 +26,15 @@ class Change:
 
     "identical": every answer on the held-out pairs is the same, bit for bit. "equivalent": the 90 % interval of the
     paired difference lies inside the margin. "differs": it does not, and the 95 % interval excludes zero. "undecided":
-    neither. A single draw has no comparison, and is identical or undecided.
+    neither. A single draw has no comparison, and is identical or undecided; so is a row undecided if other draws
+    failed in one folder than in the other.
     """
 
     label: str
     setting: str
     draws: int
+    old_failed: int  # draws that have no result
+    new_failed: int
     identical: int  # draws with the same answers
     old: float
     new: float
@@ -54,17 +57,26 @@ class Changes:
     margin: float
 
 
-def compare_folders(old: Sequence[RunRecord], new: Sequence[RunRecord], *, margin: float = MARGIN) -> Changes:
+def compare_folders(
+    old: Sequence[RunRecord],
+    new: Sequence[RunRecord],
+    *,
+    old_failed: Sequence[FailedRun] = (),
+    new_failed: Sequence[FailedRun] = (),
+    margin: float = MARGIN,
+) -> Changes:
     """Each setting of both folders compared with itself; the device does not count as part of it.
 
     RecordError if the folders have no setting with a common draw.
     """
     before, after = _by_setting(old), _by_setting(new)
+    failed = _failed_by_setting(old_failed), _failed_by_setting(new_failed)
     names = dict(zip(after, describe(list(after)), strict=True))
     found = [
         change
         for setting in after
-        if setting in before and (change := _change(before[setting], after[setting], names[setting], margin))
+        if setting in before
+        and (change := _change(before[setting], after[setting], names[setting], _of(setting, failed), margin))
     ]
     if not found:
         raise RecordError(
@@ -77,7 +89,11 @@ def compare_folders(old: Sequence[RunRecord], new: Sequence[RunRecord], *, margi
         sentences=_sentences(rows),
         rows=rows,
         environment=_environment(old, new),
-        left_out=(*_alone(before, after, "the first folder"), *_alone(after, before, "the second folder")),
+        left_out=(
+            *_alone(before, after, "the first folder"),
+            *_alone(after, before, "the second folder"),
+            *_failed_alone(failed, {setting for setting in after if setting in before}),
+        ),
         margin=margin,
     )
 
@@ -91,7 +107,41 @@ def _by_setting(records: Sequence[RunRecord]) -> dict[Run, list[RunRecord]]:
     return {setting: list(own.values()) for setting, own in found.items()}
 
 
-def _change(before: Sequence[RunRecord], after: Sequence[RunRecord], setting: str, margin: float) -> Change | None:
+Failed = Mapping[Run, Set[Draw]]
+"""The failed draws of each setting."""
+
+
+def _failed_by_setting(failures: Sequence[FailedRun]) -> Failed:
+    """Failed draws by setting, whatever device they failed on."""
+    found: dict[Run, set[Draw]] = {}
+    for failure in failures:
+        if failure.run is not None:
+            found.setdefault(replace(failure.run.setting, device="cpu"), set()).add(failure.run.draw)
+    return found
+
+
+def _of(setting: Run, failed: tuple[Failed, Failed]) -> tuple[Set[Draw], Set[Draw]]:
+    return failed[0].get(setting, frozenset()), failed[1].get(setting, frozenset())
+
+
+def _failed_alone(failed: tuple[Failed, Failed], compared: Set[Run]) -> list[str]:
+    """One line for each setting that has failed draws in a folder and no row on the page."""
+    found = []
+    for where, own in zip(("the first folder", "the second folder"), failed, strict=True):
+        for setting in own:
+            if setting not in compared:
+                (name,) = describe([setting])
+                found.append(f"{counted(len(own[setting]), 'failed draw')} in {where}: {name}")
+    return found
+
+
+def _change(
+    before: Sequence[RunRecord],
+    after: Sequence[RunRecord],
+    setting: str,
+    failed: tuple[Set[Draw], Set[Draw]],
+    margin: float,
+) -> Change | None:
     """One row in both folders; None without a common draw."""
     old, new = finished_draws(before), finished_draws(after)
     draws = sorted(seed for seed in old if seed in new)
@@ -104,12 +154,16 @@ def _change(before: Sequence[RunRecord], after: Sequence[RunRecord], setting: st
         label=after[0].run.name,
         setting=setting,
         draws=len(draws),
+        old_failed=len(failed[0]),
+        new_failed=len(failed[1]),
         identical=identical,
         old=statistics.fmean(old[seed] for seed in draws),
         new=statistics.fmean(new[seed] for seed in draws),
         comparison=comparison,
         p_holm=None,
-        verdict=_verdict([new[seed] - old[seed] for seed in draws], identical, comparison, margin),
+        verdict=_verdict([new[seed] - old[seed] for seed in draws], identical, comparison, margin)
+        if failed[0] == failed[1]
+        else "undecided",
         old_seconds=statistics.fmean(record.seconds for record in before),
         new_seconds=statistics.fmean(record.seconds for record in after),
     )
@@ -142,6 +196,10 @@ def _sentences(rows: Sequence[Change]) -> tuple[str, str]:
     counts = {name: sum(row.verdict == name for row in rows) for name in names}
     came_out = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     asked = f"{counted(len(rows), 'row')} of two folders, compared draw by draw: {came_out}."
+    if failed := [
+        f"{row.label} {row.old_failed} → {row.new_failed}" for row in rows if row.old_failed or row.new_failed
+    ]:
+        asked += f" Failed draws, before → after, which are not compared: {', '.join(failed)}."
     moved = [row for row in rows if row.verdict == "differs"]
     if moved:
         parts = (f"{row.label} by {100 * (row.new - row.old):+.2f} points" for row in moved)

@@ -14,6 +14,8 @@ from pairnet.writing import one_file
 BLOCK = re.compile(r"(<!-- pairnet report: ([a-z0-9]+ [\w-]+) -->\r?\n).*?(<!-- end -->)", re.DOTALL)
 """A block of a document: `<!-- pairnet report: table 3 -->`, its content, `<!-- end -->`."""
 
+_CODE = re.compile(r"(^```.*?^```\s*?$)", re.DOTALL | re.MULTILINE)
+"""Code in a document, such as an example of marked blocks: nothing is written into it."""
 
 LARGEST_DOCUMENT = 1 << 24
 """Bytes of such a document."""
@@ -25,15 +27,27 @@ def _table(table: Table) -> str:
     return f"{markdown_table(table.summaries)}{''.join(notes)}"
 
 
-def fill_blocks(path: Path, report: Report) -> str:
-    """Writes the tables of `report` into the marked blocks of the document `path` -> what was written, in words.
-
-    A block names what belongs into it: "table 3", "effects ablation". Blocks of rows that the report does not have stay
-    as they are. RecordError if the document has no block that the report can fill.
-    """
+def blocks_of(report: Report) -> dict[str, str]:
+    """What a report can write into marked blocks, by what they name: "table 3", "effects ablation"."""
     contents = {f"table {table.study.name}": _table(table) for table in report.tables}
     for family in report.families:
         contents[f"effects {'3' if family.name == 'effects' else family.name}"] = markdown_effects(family)
+    return contents
+
+
+def blocks_in(text: str) -> list[str]:
+    """What the marked blocks of a document name, in their order."""
+    return [name for part in _CODE.split(text)[::2] for _, name, _ in BLOCK.findall(part)]
+
+
+def fill_blocks(path: Path, report: Report) -> str:
+    """Writes the tables of `report` into the marked blocks of the document `path` -> what was written, in words.
+
+    A block names what belongs into it; see `blocks_of`. Blocks of rows that the report does not have stay as they are,
+    and so does code between lines of ```.
+    RecordError if the document has no block that the report can fill.
+    """
+    contents = blocks_of(report)
     content = read_file(path, what="a document with marked blocks", largest=LARGEST_DOCUMENT, error=RecordError)
     text = content.decode("utf-8", "surrogateescape")  # what is outside the blocks stays, byte for byte
     filled: list[str] = []
@@ -49,7 +63,8 @@ def fill_blocks(path: Path, report: Report) -> str:
             lines = lines.replace("\n", "\r\n")
         return f"{block[1]}{lines}{block[3]}"
 
-    text = BLOCK.sub(fill, text)
+    parts = _CODE.split(text)
+    text = "".join(part if at % 2 else BLOCK.sub(fill, part) for at, part in enumerate(parts))
     if not filled:
         raise RecordError(
             f"expected marked blocks in {path}, such as <!-- pairnet report: {next(iter(contents), 'table 3')} --> ... "

@@ -1,12 +1,13 @@
 """The figures of a report: which there are, and their names, captions and descriptions."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from pairnet.records.failures import draws_text
 from pairnet.reporting.figures.accuracy import Point, accuracy_against
 from pairnet.reporting.figures.architecture import architecture
 from pairnet.reporting.figures.calibration import reliability_diagram
@@ -15,7 +16,7 @@ from pairnet.reporting.figures.drawing import SERIES
 from pairnet.reporting.figures.errors import errors_by_difference
 from pairnet.reporting.figures.history import history
 from pairnet.reporting.report import Report
-from pairnet.reporting.summaries import interval_text
+from pairnet.reporting.summaries import Summary, best_of, failure_notes, interval_text
 from pairnet.reporting.sweeps import sweeps_of
 
 if TYPE_CHECKING:
@@ -55,20 +56,29 @@ def drawings(report: Report) -> list[Drawing]:
 def _accuracies(report: Report) -> Iterator[Drawing]:
     if len(report.tested) < 2:
         return
-    best = max(report.tested, key=lambda each: each.mean)
+    best = best_of(report.tested)
+    named = f"; the best is {best.label}, {best.mean:.4f}" if best else ""
     for name, cost, costs in (
         ("parameters", "parameters", [each.parameters for each in report.tested]),
         ("multiply-adds", "multiply-adds for one pair", [each.multiply_adds for each in report.tested]),
     ):
         points = [
-            Point(label=each.label, cost=at, mean=each.mean, std=each.std, paper=each.paper_mean)
+            Point(
+                label=each.label,
+                cost=at,
+                mean=each.mean,
+                std=each.std,
+                paper=each.paper_mean,
+                failed=bool(each.failed),
+            )
             for each, at in zip(report.tested, costs, strict=True)
+            if each.mean is not None
         ]
         yield Drawing(
             name=f"accuracy-{name}",
             section="size",
-            caption=f"Accuracy against {cost}.",
-            description=f"Accuracy of {len(points)} rows against {cost}; the best is {best.label}, {best.mean:.4f}.",
+            caption=_with_failures(f"Accuracy against {cost}.", report.tested),
+            description=f"Accuracy of {len(points)} rows against {cost}{named}.",
             draw=partial(accuracy_against, points, cost=cost),
         )
 
@@ -80,13 +90,14 @@ def _curves(report: Report) -> Iterator[Drawing]:
             manner = ", cross-validated" if all(table.study.folds_of(row) for row in swept) else ""
             lines = iter(sweep.lines.items())
             while part := dict(islice(lines, len(SERIES))):  # no more than there are colours
-                at, best = replace(sweep, lines=part).best
+                values = [value for line in part.values() for value in line]
+                best = replace(sweep, lines=part).best
+                highest = f" The highest mean is {best[1].mean:.4f}, at {best[0]}." if best else ""
                 yield Drawing(
                     name=_file_name(sweep.setting.replace(" ", "-")),
                     section="settings",
-                    caption=f"{table.study.title}{manner}.",
-                    description=f"Accuracy against the {sweep.setting}: {', '.join(part)}. "
-                    f"The highest mean is {best.mean:.4f}, at {at}.",
+                    caption=_with_failures(f"{table.study.title}{manner}.", [row for _, row in values]),
+                    description=f"Accuracy against the {sweep.setting}: {', '.join(part)}.{highest}",
                     draw=partial(
                         curves,
                         part,
@@ -98,16 +109,25 @@ def _curves(report: Report) -> Iterator[Drawing]:
                 )
 
 
+def _with_failures(caption: str, rows: Sequence[Summary]) -> str:
+    """A caption, and which rows of the figure had failed draws."""
+    return " ".join([caption, *(f"{each}." for each in failure_notes(rows))])
+
+
 def _courses(report: Report) -> Iterator[Drawing]:
     rows = {course.label: course for course in report.courses}
     for label in [*(label for label in COURSES if label in rows), *(label for label in rows if label not in COURSES)]:
-        for name, draw in history(rows[label].records).items():
+        course = rows[label]
+        finished = {record.run.draw for record in course.records}
+        over = f" Over {draws_text(course.failed, len(finished))} draws: the others failed." if course.failed else ""
+        for name, draw in history(course.records).items():
             metric = name.replace("-", " ")
             yield Drawing(
                 name=f"{_file_name(label)}-{name}",
                 section="courses",
                 group=label,
-                description=f"{metric} of {label} over {rows[label].epochs} epochs, training and held-out pairs.",
+                caption=over.strip(),
+                description=f"{metric} of {label} over {course.epochs} epochs, training and held-out pairs.{over}",
                 draw=draw,
             )
 
@@ -128,7 +148,10 @@ def _mistakes(report: Report) -> Iterator[Drawing]:
         yield Drawing(
             name="errors-by-difference",
             section="mistakes",
-            caption="Errors by the difference of the digits: mean over draws with its 95 % interval.",
+            caption=_with_failures(
+                "Errors by the difference of the digits: mean over draws with its 95 % interval.",
+                [row for row in report.tested if row.label in report.mistakes.by_difference],
+            ),
             description="Share of pairs decided wrongly against second digit minus first.",
             draw=partial(errors_by_difference, report.mistakes.by_difference),
         )
@@ -137,7 +160,10 @@ def _mistakes(report: Report) -> Iterator[Drawing]:
         yield Drawing(
             name=f"calibration-{_file_name(each.label)}",
             section="mistakes",
-            caption=f"Calibration of {each.label}: expected calibration error {100 * each.error:.2f} %{interval}.",
+            caption=_with_failures(
+                f"Calibration of {each.label}: expected calibration error {100 * each.error:.2f} %{interval}.",
+                [row for row in report.tested if row.label == each.label],
+            ),
             description=f"Fraction of pairs in order against the probability that {each.label} gives them.",
             draw=partial(reliability_diagram, {each.label: each.bins}, width=3.6),
         )

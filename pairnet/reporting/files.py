@@ -1,22 +1,20 @@
 """The files of a report: the page, and next to it results.csv, summary.json and the figures. All appear, or none."""
 
-import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pairnet.errors import ArgumentError
-from pairnet.models.variants import count_multiply_adds
 from pairnet.opening import read_file
-from pairnet.records.record import RunRecord
 from pairnet.reporting.changes import Changes
 from pairnet.reporting.component_tables import component_records
 from pairnet.reporting.drawings import drawings
 from pairnet.reporting.figures.rendering import render
 from pairnet.reporting.page import changes_page, report_page
 from pairnet.reporting.report import Report
+from pairnet.reporting.results import write_lines, write_results
 from pairnet.reporting.sweeps import sweep_values
 from pairnet.writing import check_folder, folder_of_files, marked_files
 
@@ -50,10 +48,11 @@ def write_report(report: Report, path: Path) -> None:
         for name, (svg, png) in images.items():
             (folder / FIGURES / f"{name}.svg").write_text(svg, encoding="utf-8")
             (folder / FIGURES / f"{name}.png").write_bytes(png)
-        write_results(folder / RESULTS, report.selection.records)
+        failures = {each.fingerprint: each for found in report.selection.failures.values() for each in found}
+        write_results(folder / RESULTS, report.selection.records, list(failures.values()))
         crossed = [(each.study.name, each.summaries) for each in report.tables]
         if lines := list(component_records([*crossed, ("others", report.others)])):
-            _write_lines(folder / COMPONENTS, lines)
+            write_lines(folder / COMPONENTS, lines)
         _write_summary(folder, {**summary_of(report), "figures": sorted(images)})
         (folder / path.name).write_text(page, encoding="utf-8")
 
@@ -100,46 +99,11 @@ def _write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
     (folder / SUMMARY).write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def write_results(path: Path, records: Sequence[RunRecord]) -> None:
-    """A CSV file with one line for each run."""
-    _write_lines(path, [_line(record) for record in records])
-
-
-def _write_lines(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(lines[0]))
-        writer.writeheader()
-        writer.writerows(lines)
-
-
-def _line(record: RunRecord) -> dict[str, Any]:
-    """One run as a line of results.csv; what does not apply to it is empty."""
-    run, place, tested = record.run, record.environment, record.run.fold is None
-    return {
-        "row": run.name,
-        "variant": run.variant.name,
-        "parameters": record.parameters,
-        "multiply_adds": count_multiply_adds(run.variant),
-        "data": run.images.name,
-        "pairs": run.pairs,
-        "test_pairs": run.tested if tested else None,
-        "draw": run.seed,
-        **asdict(run.seeds),
-        "fold": run.fold,
-        "folds": None if tested else run.folds,
-        "epochs": run.recipe.epochs,
-        "accuracy": record.accuracy,
-        "seconds": record.seconds,
-        "device": run.device,
-        "hardware": place.hardware,
-        "torch": place.versions.get("torch", ""),
-        "revision": place.revision,
-        "fingerprint": record.fingerprint,
-    }
-
-
 def summary_of(report: Report) -> dict[str, Any]:
-    """What summary.json holds: the numbers of the page, accuracies and differences as fractions of 1."""
+    """What summary.json holds: the numbers of the page, accuracies and differences as fractions of 1.
+
+    Each row lists its failed draws.
+    """
     return {
         "title": report.title,
         "sentences": report.sentences,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pairnet.reporting.component_tables import HEADINGS, component_cells, component_note
 from pairnet.reporting.effects import Family
-from pairnet.reporting.summaries import NOT_NUMBERS, Summary, cells, interval_text, reasons
+from pairnet.reporting.summaries import NOT_NUMBERS, Summary, cells, failure_notes, interval_text, reasons
 
 
 def markdown_table(summaries: Sequence[Summary]) -> str:
@@ -12,7 +12,7 @@ def markdown_table(summaries: Sequence[Summary]) -> str:
     headings, rows = cells(summaries, places=4)
     alignment = ("---" if heading in NOT_NUMBERS else "--:" for heading in headings)
     lines = [f"| {' | '.join(headings)} |", f"|{'|'.join(alignment)}|", *(_line(row) for row in rows)]
-    notes = [f"\\* {reason}." for reason in reasons(summaries)]
+    notes = [*(f"\\* {reason}." for reason in reasons(summaries)), *(f"{each}." for each in failure_notes(summaries))]
     crossed = [f"\n{_components(each)}" for each in summaries if each.components]
     return "\n".join([*lines, *([""] if notes else []), *notes, *crossed])
 

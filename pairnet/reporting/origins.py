@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pairnet.models.recipes import Recipe
+from pairnet.records.failures import how_they_failed
 from pairnet.records.record import RunRecord
 from pairnet.records.run import MEASUREMENTS, PAPER_PAIRS
 from pairnet.reporting.selection import Selection, StudyRuns
@@ -16,6 +17,7 @@ class Origins:
     """Where the results of some runs come from; each tuple has every value that occurs."""
 
     runs: int
+    failed: tuple[tuple[str, str], ...]  # rows with failed runs, and how these failed
     draws: tuple[int, ...]  # seeds
     apart: int  # runs whose seeds do not follow from the number of a draw
     seconds: float  # wall time of all runs, added up
@@ -36,6 +38,7 @@ def origins_of(selection: Selection) -> Origins:
     records = selection.records
     return Origins(
         runs=len(records),
+        failed=tuple((label, how_they_failed(found)) for label, found in selection.failures.items()),
         draws=tuple(sorted({record.run.seed for record in records if record.run.own_seeds is None})),
         apart=sum(record.run.own_seeds is not None for record in records),
         seconds=sum(record.seconds for record in records),
@@ -68,12 +71,10 @@ def _recipes(selection: Selection) -> tuple[tuple[str, str], ...]:
     """Rows by what their recipe changes in the paper's, in the order of the page."""
     usual = Recipe().to_dict()
     found: dict[str, list[str]] = {}
-    for label, records in selection.labelled:
-        changed = {name: value for name, value in records[0].run.recipe.to_dict().items() if value != usual[name]}
+    for label, run in selection.runs.items():
+        changed = {name: value for name, value in run.recipe.to_dict().items() if value != usual[name]}
         text = ", ".join(f"{name} {_setting(value)}" for name, value in changed.items()) or "the paper's recipe"
-        labels = found.setdefault(text, [])
-        if label not in labels:
-            labels.append(label)
+        found.setdefault(text, []).append(label)
     return tuple((", ".join(labels), text) for text, labels in found.items())
 
 
@@ -98,6 +99,7 @@ def _commands(selection: Selection) -> Iterator[str]:
 def _draws(table: StudyRuns) -> str:
     """The options that take every draw of a table, from its smallest to its largest; none if the study states them."""
     seeding, seeds = table.study.seeding, [record.run.seed for rows in table.rows.values() for record in rows]
+    seeds += [each.run.seed for failures in table.failed.values() for each in failures if each.run]
     if seeding.count is not None:
         return ""
     if table.study.file is None and min(seeds):
@@ -108,6 +110,7 @@ def _draws(table: StudyRuns) -> str:
 def _options(selection: Selection, table: StudyRuns) -> str:
     """The options of a study that are not what the study itself says: a kept file says what was chosen for it."""
     runs = [record.run for rows in table.rows.values() for record in rows]
+    runs += [each.run for failures in table.failed.values() for each in failures if each.run]
     tested = {run.tested for run in runs if run.fold is None} - {selection.pairs}
     chosen = [
         f"--data {shlex.quote(selection.data.source)}",

@@ -5,13 +5,22 @@ from pathlib import Path
 from typing import Any
 
 from pairnet.extras import needed_by
+from pairnet.records.failures import draws_text
 from pairnet.reporting.changes import Changes
 from pairnet.reporting.comparison import Comparison
 from pairnet.reporting.component_tables import HEADINGS, component_cells, component_note, held_note
 from pairnet.reporting.drawings import COURSES, Drawing
 from pairnet.reporting.figures.drawing import inline_svg
 from pairnet.reporting.report import Report
-from pairnet.reporting.summaries import accuracy_text, difference_text, duration, interval_text, undecided_text
+from pairnet.reporting.summaries import (
+    accuracy_text,
+    difference_text,
+    duration,
+    failure_notes,
+    interval_text,
+    measured_text,
+    undecided_text,
+)
 from pairnet.version import __version__
 from pairnet.wording import capitalised
 
@@ -63,9 +72,12 @@ def render(template: str, **content: Any) -> str:
         component_cells=component_cells,
         component_note=component_note,
         difference=difference_text,
+        draws=draws_text,
         duration=duration,
+        failure_notes=failure_notes,
         held_note=held_note,
         interval=interval_text,
+        measured=measured_text,
         p=_p_value,
         seeds=_seeds,
         undecided=undecided_text,

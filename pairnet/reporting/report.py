@@ -1,7 +1,7 @@
 """The report on the runs of a folder, as values: everything that its page, its files and its Markdown say."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pairnet.data.sources import Dataset
 from pairnet.models.variants import Variant
 from pairnet.records.calibration import Bin, expected_calibration_error, pooled
+from pairnet.records.failures import failures_text
 from pairnet.records.record import RunRecord
 from pairnet.records.run import nameless, names_of
 from pairnet.reporting.effects import SQUARE, Effect, Family, families
@@ -18,7 +19,7 @@ from pairnet.reporting.figures.history import ENOUGH
 from pairnet.reporting.mistakes import Mistakes, find_mistakes
 from pairnet.reporting.origins import Origins, origins_of
 from pairnet.reporting.selection import Selection, StudyRuns
-from pairnet.reporting.summaries import Summary, interval_text, summarise, unlike_the_paper
+from pairnet.reporting.summaries import Summary, accuracy_text, best_of, interval_text, summarise, unlike_the_paper
 from pairnet.study.plan import Row, Study
 from pairnet.wording import capitalised, counted
 
@@ -62,6 +63,7 @@ class Course:
 
     label: str
     records: tuple[RunRecord, ...]
+    failed: int  # draws without a course
     measurements: int  # the smallest number of the row's runs
     epochs: int
 
@@ -103,9 +105,9 @@ class Report:
         return self.tables[0].study.title if len(self.tables) == 1 else whole
 
     @property
-    def sentences(self) -> tuple[str, str, str]:
-        """What was asked, what came out, what differs."""
-        return _asked(self), _came_out(self), _differs(self)
+    def sentences(self) -> tuple[str, ...]:
+        """What was asked, what came out, what differs, and what failed if anything did."""
+        return (_asked(self), _came_out(self), _differs(self), *_failed(self))
 
 
 def gather(selection: Selection, *, margin: float = MARGIN, images: Sequence[Dataset] = ()) -> Report:
@@ -115,7 +117,8 @@ def gather(selection: Selection, *, margin: float = MARGIN, images: Sequence[Dat
     """
     tables = tuple(_table(table, margin) for table in selection.tables)
     others = _others(selection, margin)
-    rows = {each.label: each for each in (*others, *(each for table in tables[::-1] for each in table.summaries))}
+    every = (*others, *(each for table in tables[::-1] for each in table.summaries))
+    rows = {each.label: each for each in every if each.mean is not None}
     tested = tuple(rows[label] for label in selection.tested if label in rows)  # as the first table has it
     chosen = _chosen(tested)
     return Report(
@@ -125,7 +128,7 @@ def gather(selection: Selection, *, margin: float = MARGIN, images: Sequence[Dat
         families=families(selection),
         square=_square(tables),
         tested=tested,
-        courses=tuple(_course(label, records) for label, records in selection.tested.items()),
+        courses=tuple(_course(label, records, rows) for label, records in selection.tested.items()),
         networks=tuple(_networks(selection)),
         calibrations=tuple(_calibrations(selection, chosen)),
         mistakes=find_mistakes(selection, {each.checksum: each for each in images}, rows=chosen)
@@ -139,22 +142,27 @@ def gather(selection: Selection, *, margin: float = MARGIN, images: Sequence[Dat
 def _table(table: StudyRuns, margin: float) -> Table:
     return Table(
         study=table.study,
-        summaries=tuple(summarise(table.study, table.rows, margin=margin)),
+        summaries=tuple(summarise(table.study, table.rows, table.failed, margin=margin)),
         remark=unlike_the_paper(table.study, table.rows),
     )
 
 
 def _others(selection: Selection, margin: float) -> tuple[Summary, ...]:
     """Networks of no table, each as a row without a figure of the paper."""
-    rows = tuple(Row(label=label, variant=rows[0].run.variant, paper=None) for label, rows in selection.others.items())
-    return tuple(summarise(Study(name="others", title="Other networks", rows=rows), selection.others, margin=margin))
+    failed = selection.others_failed
+    variants = {label: each.run.variant for label, found in failed.items() for each in found if each.run}
+    variants = {label: records[0].run.variant for label, records in selection.others.items()} | variants
+    rows = tuple(Row(label=label, variant=variant, paper=None) for label, variant in variants.items())
+    study = Study(name="others", title="Other networks", rows=rows)
+    return tuple(summarise(study, selection.others, failed, margin=margin))
 
 
 def _chosen(tested: Sequence[Summary]) -> list[str]:
     """Labels of rows for details: the paper's first and best networks where they are, and the best of all."""
     there = {each.label for each in tested}
-    best = [max(tested, key=lambda each: each.mean).label] if tested else []
-    return [label for label in dict.fromkeys(("cnn_base", "w_net", "final_model", *best)) if label in there]
+    best = best_of(tested)
+    names = ("cnn_base", "w_net", "final_model", *((best.label,) if best else ()))
+    return [label for label in dict.fromkeys(names) if label in there]
 
 
 def _square(tables: Sequence[Table]) -> tuple[Summary, ...]:
@@ -163,10 +171,11 @@ def _square(tables: Sequence[Table]) -> tuple[Summary, ...]:
     return square if len(square) == len(astuple(SQUARE)) else ()
 
 
-def _course(label: str, records: Sequence[RunRecord]) -> Course:
+def _course(label: str, records: Sequence[RunRecord], rows: Mapping[str, Summary]) -> Course:
     return Course(
         label=label,
         records=tuple(records),
+        failed=len(rows[label].failed) if label in rows else 0,
         measurements=min(record.measurements for record in records),
         epochs=min(len(record.epochs) for record in records),
     )
@@ -213,7 +222,7 @@ def _interval_of_error(runs: Sequence[Sequence[Bin]]) -> tuple[float | None, flo
 
 
 def _asked(report: Report) -> str:
-    rows = {each.label: each.draws for each in report.summaries}
+    rows = {each.label: each.draws + len(each.failed) for each in report.summaries}
     draws = sorted(set(rows.values()))
     crossed = any(each.components for each in report.summaries)
     what = "combination" if crossed else "draw"
@@ -229,7 +238,7 @@ def _asked(report: Report) -> str:
 
 def _trained_on(selection: Selection) -> str:
     """ "1,000 pairs of mnist", or "50, 100 or 200 pairs of mnist or glyphs" where rows differ."""
-    runs = [records[0].run for _, records in selection.labelled]
+    runs = list(selection.runs.values())
     pairs = [f"{number:,}" for number in sorted({run.pairs for run in runs})]
     names = list(dict.fromkeys(names_of([run.images for run in runs])))
     return f"{_listed(pairs, 'or')} pairs of {_listed(names, 'or')}"
@@ -244,8 +253,11 @@ def _came_out(report: Report) -> str:
         parts.append(f"of {counted(len(judged), 'row')} with a figure of the paper: {named}")
     claims = {each.name: each for family in report.families if family.name == "effects" for each in family.effects}
     parts += [f"{what} brings {_shown(claims[name])}" for name, what in CLAIMS.items() if name in claims]
-    if best := max(report.tested, key=lambda each: each.mean, default=None):
-        parts.append(f"the best network is {best.label} with {best.mean:.4f}")
+    complete = " of those whose draws all finished" if any(each.failed for each in report.summaries) else ""
+    if best := best_of(report.tested):
+        parts.append(f"the best network{complete} is {best.label} with {accuracy_text(best.mean, None)}")
+    elif report.tested:
+        parts.append("no network finished all of its draws, so none is called the best")
     return f"{capitalised('; '.join(parts) or 'no draw is complete yet')}."
 
 
@@ -273,9 +285,21 @@ def _differs(report: Report) -> str:
         return "Nothing is shown to differ from the paper; what is undecided could."
     if judged:
         return "Nothing differs from the paper by more than the margin."
-    if any(each.paper_mean is not None for each in report.summaries):
+    if any(each.paper_mean is not None and not each.failed for each in report.summaries):
         return "A single draw has no spread, so there is no verdict on the paper's figures: more draws give one."
+    if any(each.withheld for each in report.summaries):
+        return "Draws of each row with a figure of the paper failed, so there are no verdicts."
     return "There is no figure of the paper to compare with."
+
+
+def _failed(report: Report) -> tuple[str, ...]:
+    """Each row with failed draws, in one sentence; nothing if there is none."""
+    rows = {each.label: each for each in report.summaries if each.failed}
+    if not rows:
+        return ()
+    withheld = " None of these rows has a verdict." if any(each.withheld for each in rows.values()) else ""
+    parts = (f"{each.label}: {failures_text(each.failed, finished=each.draws)}" for each in rows.values())
+    return (f"What failed: {'; '.join(parts)}.{withheld}",)
 
 
 def _listed(names: Sequence[str], last: str = "and") -> str:

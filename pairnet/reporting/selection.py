@@ -1,28 +1,42 @@
 """Which runs of a folder belong on one page: one data set, one setting, each with its rows; and what is left out."""
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from pairnet.errors import ArgumentError, RecordError
 from pairnet.models.variants import with_epochs
-from pairnet.records.record import RunRecord
-from pairnet.records.run import APART, Images, Run, nameless, names_of
-from pairnet.records.settings import SEEDS_APART, by_setting, describe, facts_of
+from pairnet.records.record import FailedRun, RunRecord
+from pairnet.records.run import APART, Images, Run, nameless
+from pairnet.records.settings import Recorded, by_setting
+from pairnet.reporting.naming import distinct, failed_lines, labelled, lines
 from pairnet.reporting.summaries import finished_draws
 from pairnet.study.plan import Row, Study, first_run
-from pairnet.study.tables import NAMES, studies
-from pairnet.wording import counted
+from pairnet.study.tables import studies
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyRuns:
-    """A study that is shown, with the records of those of its rows that have any."""
+    """A study that is shown, with the records of those of its rows that have any, and the runs that failed."""
 
     study: Study  # its name is that of no other one on the page
     rows: dict[str, list[RunRecord]]  # by label, in the order of the study
+    failed: dict[str, list[FailedRun]] = field(default_factory=dict)  # by label, also of rows without a record
+
+    @property
+    def setting(self) -> dict[str, Run]:
+        """The setting of each row that finished or failed runs, by label."""
+        runs = {label: [each.run for each in failures if each.run] for label, failures in self.failed.items()}
+        return {label: found[0].setting for label, found in runs.items() if found} | {
+            label: records[0].run.setting for label, records in self.rows.items()
+        }
+
+    @property
+    def fingerprints(self) -> set[str]:
+        """Of all runs of its rows."""
+        return {each.fingerprint for rows in (self.rows, self.failed) for found in rows.values() for each in found}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +49,7 @@ class Selection:
 
     tables: tuple[StudyRuns, ...]
     others: dict[str, list[RunRecord]]  # networks of no table, by label; each label has one setting
+    others_failed: dict[str, list[FailedRun]]  # failed runs of these, also of labels that have no record
     data: Images  # of every row that does not state its own
     pairs: int
     device: str
@@ -58,6 +73,19 @@ class Selection:
         return list(found.values())
 
     @property
+    def failures(self) -> dict[str, list[FailedRun]]:
+        """The failed runs of every row of the page that has any, by label."""
+        return self.others_failed | {label: each for table in self.tables for label, each in table.failed.items()}
+
+    @property
+    def runs(self) -> dict[str, Run]:
+        """One run of each row by label, also of rows all of whose runs failed, in the order of the page."""
+        failed = {label: each.run for label, found in self.failures.items() for each in found if each.run is not None}
+        finished = {label: records[0].run for label, records in reversed(self.labelled)}
+        order = dict.fromkeys([*(label for label, _ in self.labelled), *failed])
+        return {label: finished.get(label) or failed[label] for label in order}
+
+    @property
     def tested(self) -> dict[str, list[RunRecord]]:
         """The rows that were tested on test pairs, by label: those of the tables, then the others; each once."""
         found: dict[str, list[RunRecord]] = {}
@@ -73,7 +101,9 @@ class Selection:
 def choose(
     records: Sequence[RunRecord],
     *,
+    failures: Sequence[FailedRun] = (),
     every: Sequence[RunRecord] | None = None,
+    every_failure: Sequence[FailedRun] | None = None,
     own: Sequence[Study] = (),
     epochs: int | Literal["own", "most"] = "most",
     pairs: int | None = None,
@@ -82,7 +112,8 @@ def choose(
 ) -> Selection:
     """The runs of `records` that belong together: the data set, number of pairs and setting with the most runs.
 
-    every: all records of the folder, if `records` were selected from them; what was not selected counts as left out.
+    failures: the runs that failed; those of a setting that is shown belong to its row, also if nothing else does.
+    every, every_failure: all of the folder, if these were selected from them; what was not selected counts as left out.
     own: studies of one's own, whose rows may have numbers of pairs, folds and images of their own.
     epochs: of the rows of the tables, a number or each row's "own", or what most runs have.
     pairs, test_pairs: those of the page, if it is not to be what most runs have.
@@ -114,7 +145,8 @@ def choose(
         device=first.device,
     )
     settings = by_setting(records if not isinstance(epochs, int) else asked)
-    mine = [StudyRuns(study=study, rows=_rows(study, settings, context, epochs=None)) for study in distinct(own)]
+    failing = by_setting([f for f in failures if f.run and epochs in ("own", "most", f.run.recipe.epochs)])
+    mine = [_filled(study, settings, failing, context, epochs=None) for study in distinct(own)]
     tables = tuple(studies().values())
     lengths = _lengths(tables, kept)
     in_tables = [each for each in kept if each.fingerprint in lengths]
@@ -128,17 +160,29 @@ def choose(
         for record in in_tables
         if lengths[record.fingerprint] == length or (length is not None and record.run.recipe.epochs == length)
     ]
-    filled = [StudyRuns(study=each, rows=_rows(each, by_setting(in_tables), context, epochs=length)) for each in tables]
-    shown_tables = _unmixed([table for table in mine if table.rows], list(_fullest(mine, filled)))
-    in_mine = {record.fingerprint for table in mine for rows in table.rows.values() for record in rows}
+    filled = [_filled(each, by_setting(in_tables), failing, context, epochs=length) for each in tables]
+    shown_tables = _unmixed([table for table in mine if table.setting], list(_fullest(mine, filled)))
+    in_mine = {fingerprint for table in mine for fingerprint in table.fingerprints}
     foreign = [  # runs of held seeds belong to no table of the paper
         each
         for each in kept
         if each.fingerprint not in in_mine and (each.fingerprint not in lengths or each.run.own_seeds is not None)
     ]
+    foreign_failures = [
+        each
+        for each in failures
+        if each.run is not None
+        and each.fingerprint not in in_mine
+        and (not _in_tables(each.run, tables) or each.run.own_seeds is not None)
+        and _belongs(each.run, first, context)
+    ]
+    others, others_failed = labelled(
+        foreign, foreign_failures, {label for table in shown_tables for label in table.setting}
+    )
     selection = Selection(
         tables=shown_tables,
-        others=_labelled(foreign, {label for table in shown_tables for label in table.rows}),
+        others=others,
+        others_failed=others_failed,
         data=first.images,
         pairs=context.pairs,
         device=context.device,
@@ -153,23 +197,14 @@ def choose(
     fingerprints = {record.fingerprint for record in shown}
     left = [record for record in every if record.fingerprint not in fingerprints]
     among = list(dict.fromkeys(record.run.images for record in [*shown, *left]))
-    return replace(selection, taken=tuple(_lines(shown, (), among)), left_out=tuple(_lines(left, shown, among)))
-
-
-def distinct(own: Sequence[Study]) -> list[Study]:
-    """Studies of one's own under names that distinguish them from each other and from the tables.
-
-    Where a name alone does not, the digest of what a study measures is added, and its name to a title that is there
-    twice.
-    """
-    names, titles = [study.name for study in own], [study.title for study in own]
-    found = []
-    for study in own:
-        taken = study.name in NAMES or names.count(study.name) > 1
-        name = f"{study.name}-{study.digest}" if taken else study.name
-        title = study.title if titles.count(study.title) == 1 else f"{study.title} ({name})"
-        found.append(replace(study, name=name, title=title))
-    return found
+    seen = {failure.fingerprint for found in selection.failures.values() for failure in found}
+    failed = failures if every_failure is None else every_failure
+    not_shown = [each for each in failed if each.fingerprint not in seen]
+    return replace(
+        selection,
+        taken=tuple(lines(shown, (), among)),
+        left_out=(*lines(left, shown, among), *failed_lines(not_shown)),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,20 +218,35 @@ class _Context:
     device: str
 
 
-def _rows(
-    study: Study, records: Mapping[Run, list[RunRecord]], context: _Context, *, epochs: int | None
-) -> dict[str, list[RunRecord]]:
-    """The records of each row of a study that has a finished draw, by what was run and not by label."""
-    found = {}
+def _filled(
+    study: Study,
+    records: Mapping[Run, list[RunRecord]],
+    failures: Mapping[Run, list[FailedRun]],
+    context: _Context,
+    *,
+    epochs: int | None,
+) -> StudyRuns:
+    """A study with the records of each row that has a finished draw, by what was run and not by label.
+
+    Failed runs are those of the same setting; of a row without a finished draw, those of the first that has any.
+    """
+    rows: dict[str, list[RunRecord]] = {}
+    failed: dict[str, list[FailedRun]] = {}
     for row in study.rows:
         for setting in _settings(study, row, context, epochs):
-            apart = replace(setting, own_seeds=APART)
-            there = [*records.get(setting, ()), *records.get(apart, ())]
-            own = [record for record in there if study.seeding.includes(record.run)]
-            if finished_draws(own):
-                found[row.label] = own
+            done, lost = _own(study, records, setting), _own(study, failures, setting)
+            if finished_draws(done):
+                rows[row.label], failed[row.label] = done, lost
                 break
-    return found
+            if lost:
+                failed.setdefault(row.label, lost)
+    return StudyRuns(study=study, rows=rows, failed={label: lost for label, lost in failed.items() if lost})
+
+
+def _own(study: Study, records: Mapping[Run, list[Recorded]], setting: Run) -> list[Recorded]:
+    """The runs of a setting, and of the one whose seeds are held apart, that are repetitions of a study."""
+    there = [*records.get(setting, ()), *records.get(replace(setting, own_seeds=APART), ())]
+    return [record for record in there if record.run is not None and study.seeding.includes(record.run)]
 
 
 def _settings(study: Study, row: Row, context: _Context, epochs: int | None) -> Iterator[Run]:
@@ -235,6 +285,18 @@ def _most(records: Sequence[RunRecord], key: Callable[[RunRecord], Hashable]) ->
     return max(reversed(groups.values()), key=len, default=[])
 
 
+def _belongs(run: Run, first: Run, context: _Context) -> bool:
+    """Whether a run of no table is one of those that a page is about."""
+    held_out = run.folds == context.folds if run.fold is not None else run.tested == context.test_pairs
+    return held_out and _images_pairs_and_device(run) == _images_pairs_and_device(first)
+
+
+def _in_tables(run: Run, tables: Sequence[Study]) -> bool:
+    """Whether a run trains a network of the tables, for any number of epochs."""
+    network = with_epochs(run.setting.variant, 1)
+    return any(network == with_epochs(nameless(row.variant), 1) for study in tables for row in study.rows)
+
+
 def _lengths(tables: Sequence[Study], records: Sequence[RunRecord]) -> dict[str, int | None]:
     """For each run of a network in the tables: None if it has its row's number of epochs, otherwise its own number."""
     own = {nameless(row.variant) for study in tables for row in study.rows}
@@ -254,15 +316,11 @@ def _fullest(own: Sequence[StudyRuns], tables: Sequence[StudyRuns]) -> Iterator[
 
     A study of one's own is always shown, and a table all of whose runs it has is not.
     """
-    shown, covered = (
-        set[str](),
-        {record.fingerprint for table in own for rows in table.rows.values() for record in rows},
-    )
-    for table in sorted(tables, key=lambda table: -len(table.rows)):
-        runs = {record.fingerprint for rows in table.rows.values() for record in rows}
-        if runs - covered:
+    shown, covered = set[str](), {fingerprint for table in own for fingerprint in table.fingerprints}
+    for table in sorted(tables, key=lambda table: -len(table.setting)):
+        if table.fingerprints - covered:
             shown.add(table.study.name)
-            covered |= runs
+            covered |= table.fingerprints
     return (table for table in tables if table.study.name in shown)
 
 
@@ -271,71 +329,20 @@ def _unmixed(own: Sequence[StudyRuns], tables: Sequence[StudyRuns]) -> tuple[Stu
 
     A row of a study of one's own whose label another study has for something else gets the name of its study too.
     """
-    seen: dict[str, Run] = {}
-    for table in tables:
-        seen |= {label: rows[0].run.setting for label, rows in table.rows.items()}
+    seen = {label: setting for table in tables for label, setting in table.setting.items()}
     found = []
     for table in own:
         names = {
             label: f"{label} ({table.study.name})"
-            for label, rows in table.rows.items()
-            if seen.setdefault(label, rows[0].run.setting) != rows[0].run.setting
+            for label, setting in table.setting.items()
+            if seen.setdefault(label, setting) != setting
         }
         study = replace(
             table.study,
             rows=tuple(replace(row, label=names.get(row.label, row.label)) for row in table.study.rows),
             compare=names.get(table.study.compare, table.study.compare),
         )
-        found.append(StudyRuns(study=study, rows={names.get(label, label): rows for label, rows in table.rows.items()}))
+        rows = {names.get(label, label): records for label, records in table.rows.items()}
+        failed = {names.get(label, label): failures for label, failures in table.failed.items()}
+        found.append(StudyRuns(study=study, rows=rows, failed=failed))
     return (*found, *tables)
-
-
-def _labelled(records: Sequence[RunRecord], taken: Set[str]) -> dict[str, list[RunRecord]]:
-    """Networks of no table by their label; where that is not their own alone, their setting is added."""
-    found: dict[str, list[RunRecord]] = {}
-    settings = {setting: rows for setting, rows in by_setting(records).items() if finished_draws(rows)}
-    labels = [rows[0].run.name for rows in settings.values()]
-    for label, rows, name in zip(labels, settings.values(), describe(list(settings)), strict=True):
-        found[label if labels.count(label) == 1 and label not in taken else f"{label}, {name}"] = rows
-    return found
-
-
-def _lines(records: Sequence[RunRecord], shown: Sequence[RunRecord], among: Sequence[Images]) -> Iterator[str]:
-    """Numbers of runs by what is said of them: rows of one setting together, and what distinguishes them from `shown`.
-
-    among: the images of all records, whose names are to differ.
-    """
-    names = dict(zip(among, names_of(among), strict=True))
-    like: dict[Hashable, dict[Run, None]] = {}
-    for record in shown:
-        like.setdefault((record.run.name, _words(record.run, names)), {})[record.run.setting] = None
-    groups: dict[tuple[str, str], list[RunRecord]] = {}
-    for record in records:
-        words = _words(record.run, names)
-        difference = _difference(record.run.setting, list(like.get((record.run.name, words), ())))
-        groups.setdefault((words, difference), []).append(record)
-    for (words, difference), found in groups.items():
-        labels = list(dict.fromkeys(record.run.name for record in found))
-        named = ", ".join(labels[:3]) + (f" and {len(labels) - 3} more rows" if len(labels) > 3 else "")
-        yield f"{counted(len(found), 'run')} of {named}: {words}{difference}"
-
-
-def _words(run: Run, names: Mapping[Images, str]) -> str:
-    """What is said of a setting: "25 epochs, 1,000 pairs of mnist, on cpu"."""
-    if run.elsewhere is not None:
-        return f"tested on {counted(run.tested, 'pair')} of {names[run.images]}"
-    how = "" if run.fold is None else f" in {run.folds} folds"
-    tested = "" if run.fold is not None or run.tested == run.pairs else f", {run.tested:,} for testing"
-    trained = f"{counted(run.recipe.epochs, 'epoch')}, {counted(run.pairs, 'pair')} of {names[run.images]}"
-    seeds = "" if run.own_seeds is None else f", {SEEDS_APART}"
-    return f"{trained}{tested}{how}{seeds}, on {run.device}"
-
-
-def _difference(setting: Run, shown: Sequence[Run]) -> str:
-    """What distinguishes a setting from those that are shown in the same words."""
-    if setting in shown:
-        return ", draws that are not finished"
-    if not shown:
-        return ""
-    own, other = facts_of(setting), facts_of(shown[0])
-    return f" ({', '.join(f'{key} {value}' for key, value in own.items() if other[key] != value)})"

@@ -3,12 +3,13 @@
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pairnet.models import paper
 from pairnet.models.variants import count_multiply_adds, count_parameters
-from pairnet.records.record import RunRecord
+from pairnet.records.failures import MARK, FailedDraw, failed_draws, failures_text
+from pairnet.records.record import FailedRun, RunRecord
 from pairnet.records.run import PAPER_FOLDS, PAPER_PAIRS, Draw
 from pairnet.reporting.components import Components, components_of
 from pairnet.reporting.equivalence import MARGIN, MOST_DRAWS, Verdict, judge
@@ -18,7 +19,11 @@ from pairnet.study.plan import Row, Study
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """One line of a finished table; accuracies as fractions of 1.
+    """One line of a table; accuracies as fractions of 1.
+
+    `draws` are those that finished: mean, deviation and interval are over them alone. Draws that failed are in
+    `failed`, and a row all of whose draws did has no mean. A row with a failed draw has no verdict: the mean of the
+    draws that survived is another quantity than the paper's, and `withheld` says that there would be one.
 
     `std` is over draws and None for a single one; a cross-validated draw counts once, with the mean of its folds. `low`
     and `high` bound the 95 % interval of the mean. `deviations` is (measured - paper) / sqrt(std^2 + paper std^2), a
@@ -31,16 +36,18 @@ class Summary:
     parameters: int
     multiply_adds: int
     draws: int
-    mean: float
+    failed: tuple[FailedDraw, ...] = ()
+    mean: float | None
     std: float | None
     low: float | None
     high: float | None
-    seconds: float  # mean wall time of a run
+    seconds: float | None  # mean wall time of a run
     paper_mean: float | None
     paper_std: float | None
     paper_parameters: int | None
     deviations: float | None
     verdict: Verdict | None
+    withheld: bool = False
     explained: str  # why it differs, if that is known
     goal: str
     components: Components | None = None  # of a row whose streams are crossed: `std`, `low` and `high` are from these
@@ -59,16 +66,29 @@ def by_row(study: Study, labels: Sequence[str], records: Sequence[RunRecord | No
     return {label: each for label, each in found.items() if each}
 
 
-def summarise(study: Study, rows: dict[str, list[RunRecord]], *, margin: float = MARGIN) -> list[Summary]:
-    """The table of a study from the records of its rows; rows without a finished draw are left out.
+def summarise(
+    study: Study,
+    rows: Mapping[str, Sequence[RunRecord]],
+    failed: Mapping[str, Sequence[FailedRun]] | None = None,
+    *,
+    margin: float = MARGIN,
+) -> list[Summary]:
+    """The table of a study from the records and the failed runs of its rows, by label.
 
-    `margin` is that of the test of equivalence, as a fraction of 1.
+    Rows without a draw that finished or failed are left out. `margin` is that of the test of equivalence, as a
+    fraction of 1.
     """
-    return [
-        _summary(row, rows[row.label], margin if not _unlike(row, rows[row.label]) else None)
-        for row in study.rows
-        if row.label in rows and finished_draws(rows[row.label])
-    ]
+    found = []
+    for row in study.rows:
+        records, failures = rows.get(row.label, ()), failed_draws((failed or {}).get(row.label, ()))
+        if finished_draws(records) or failures:
+            found.append(_summary(row, records, failures, margin if not _unlike(row, records) else None))
+    return found
+
+
+def best_of(summaries: Sequence[Summary]) -> Summary | None:
+    """The row with the highest mean of those whose draws all finished: survivors alone win nothing."""
+    return max((each for each in summaries if not each.failed), key=lambda each: each.mean or 0.0, default=None)
 
 
 def finished_draws(records: Sequence[RunRecord]) -> dict[Draw, float]:
@@ -97,16 +117,19 @@ def interval_of_mean(accuracies: Sequence[float], confidence: float = 0.95) -> t
     return mean - half, mean + half
 
 
-def _summary(row: Row, records: Sequence[RunRecord], margin: float | None) -> Summary:
+def _summary(row: Row, records: Sequence[RunRecord], failed: tuple[FailedDraw, ...], margin: float | None) -> Summary:
     """One line of a table; `margin` is None in another setting than the paper's."""
     finished = finished_draws(records)
     accuracies = list(finished.values())
-    mean, std = mean_and_std(accuracies)
+    mean, std = mean_and_std(accuracies) if accuracies else (None, None)
     low, high = interval_of_mean(accuracies)
-    if (components := components_of(records, finished)) is not None:  # its runs are no draws: they share seeds
+    if (
+        components := components_of(records, finished) if finished else None
+    ) is not None:  # its runs are no draws: they share seeds
         std, low, high, margin = components.std, components.low, components.high, None
     deviations = verdict = None
-    if margin is not None and row.paper is not None and std is not None:
+    compared = margin is not None and row.paper is not None
+    if margin is not None and row.paper is not None and mean is not None and std is not None and not failed:
         deviations = (mean - row.paper.mean) / math.hypot(std, row.paper.std)
         verdict = judge(mean=mean, std=std, draws=len(accuracies), paper=row.paper, margin=margin)
     return Summary(
@@ -115,16 +138,18 @@ def _summary(row: Row, records: Sequence[RunRecord], margin: float | None) -> Su
         parameters=count_parameters(row.variant),
         multiply_adds=count_multiply_adds(row.variant),
         draws=len(accuracies),
+        failed=failed,
         mean=mean,
         std=std,
         low=low,
         high=high,
-        seconds=statistics.fmean(record.seconds for record in records),
+        seconds=statistics.fmean(record.seconds for record in records) if records else None,
         paper_mean=row.paper.mean if row.paper else None,
         paper_std=row.paper.std if row.paper else None,
         paper_parameters=paper.PARAMETERS.get(row.variant.name),
         deviations=deviations,
         verdict=verdict,
+        withheld=compared and bool(failed),
         explained=_explained(row, verdict),
         goal="" if margin is None else row.goal,
         components=components,
@@ -148,7 +173,7 @@ def measured_on(records: Sequence[RunRecord]) -> str:
     return "; ".join(" / ".join(sorted(found)) for found in (origins, machines, versions, revisions))
 
 
-def unlike_the_paper(study: Study, rows: dict[str, list[RunRecord]]) -> str:
+def unlike_the_paper(study: Study, rows: Mapping[str, Sequence[RunRecord]]) -> str:
     """Settings of these records that are not the paper's, on one line; empty if there are none.
 
     Without the paper's setting there is no verdict on whether a figure agrees with the paper's.
@@ -191,9 +216,12 @@ def reasons(summaries: Sequence[Summary]) -> list[str]:
 
 
 def verdict_text(summary: Summary) -> str:
-    """ "replicated", "undecided", "DIFFERS", or "differs*" if a reason is known; empty without a verdict."""
+    """ "replicated", "undecided", "DIFFERS", or "differs*" if a reason is known; empty without a verdict.
+
+    "withheld" with failed draws.
+    """
     if summary.verdict is None:
-        return ""
+        return "withheld" if summary.withheld else ""
     if summary.verdict.name == "differs":
         return "differs*" if summary.explained else "DIFFERS"
     return summary.verdict.name
@@ -222,7 +250,7 @@ def cells(summaries: Sequence[Summary], *, places: int) -> tuple[tuple[str, ...]
         (
             each.label,
             f"{each.parameters:,}",
-            accuracy_text(each.mean, each.std, places),
+            measured_text(each, places),
             accuracy_text(each.paper_mean, each.paper_std, places),
             difference_text(each.verdict),
             verdict_text(each),
@@ -232,6 +260,19 @@ def cells(summaries: Sequence[Summary], *, places: int) -> tuple[tuple[str, ...]
     ]
     kept = [i for i in range(len(COLUMNS)) if i < 3 or any(row[i] for row in rows)]
     return tuple(COLUMNS[i] for i in kept), [tuple(row[i] for i in kept) for row in rows]
+
+
+def measured_text(summary: Summary, places: int = 4) -> str:
+    """Mean and deviation, with a mark where they are those of the surviving draws alone; "none †" where none did."""
+    text = accuracy_text(summary.mean, summary.std, places) or "none"
+    return f"{text} {MARK}" if summary.failed else text
+
+
+def failure_notes(summaries: Sequence[Summary]) -> list[str]:
+    """What the mark means, one line for each row with failed draws."""
+    return [
+        f"{MARK} {each.label}: {failures_text(each.failed, finished=each.draws)}" for each in summaries if each.failed
+    ]
 
 
 def difference_text(verdict: Verdict | None) -> str:

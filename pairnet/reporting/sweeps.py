@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pairnet.reporting.report import Table
-from pairnet.reporting.summaries import Summary
+from pairnet.reporting.summaries import Summary, best_of
 from pairnet.study.files import setting_text
 from pairnet.study.plan import Row
 
@@ -31,10 +31,12 @@ class Sweep:
     lines: Lines
 
     @property
-    def best(self) -> tuple[str, Summary]:
-        """The value with the highest mean, in words, and its row."""
-        at, row = max((value for line in self.lines.values() for value in line), key=lambda value: value[1].mean)
-        return self.words[int(at)] if self.words else f"{at:g}", row
+    def best(self) -> tuple[str, Summary] | None:
+        """The value with the highest mean of those whose draws all finished, in words, and its row."""
+        values = [value for line in self.lines.values() for value in line]
+        best = best_of([row for _, row in values])
+        at = next((at for at, row in values if row is best), 0.0)
+        return None if best is None else (self.words[int(at)] if self.words else f"{at:g}", best)
 
 
 def sweeps_of(table: Table) -> Iterator[Sweep]:
@@ -72,7 +74,13 @@ def sweep_values(tables: list[Table] | tuple[Table, ...]) -> list[dict[str, Any]
             "words": list(sweep.words),
             "lines": {
                 name: [
-                    {"at": at, "row": row.label, "draws": row.draws, **{key: getattr(row, key) for key in _FIGURES}}
+                    {
+                        "at": at,
+                        "row": row.label,
+                        "draws": row.draws,
+                        "failed": len(row.failed),
+                        **{key: getattr(row, key) for key in _FIGURES},
+                    }
                     for at, row in line
                 ]
                 for name, line in sweep.lines.items()
@@ -113,6 +121,7 @@ def _lines(rows: list[Row], summaries: dict[str, Summary], key: str, words: tupl
             continue
         name = ", ".join([row.base, *(_word(*other) for other in others.items())])
         found.setdefault((row.grid, name), []).append((at, summaries[row.label]))
+    found = {key: line for key, line in found.items() if any(row.mean is not None for _, row in line)}
     names = Counter(name for _, name in found)
     return {name if names[name] == 1 else f"{name} (rows {grid})": line for (grid, name), line in found.items()}
 

@@ -8,12 +8,12 @@ from rich.text import Text
 
 from pairnet.reporting.component_tables import HEADINGS, component_cells, held_note
 from pairnet.reporting.components import Components
-from pairnet.reporting.summaries import NOT_NUMBERS, Summary, cells, reasons
+from pairnet.reporting.summaries import NOT_NUMBERS, Summary, cells, failure_notes, reasons
 from pairnet.reporting.tables import FittingTable
 from pairnet.study.plan import Study
 from pairnet.wording import counted
 
-_STYLES = {"replicated": "green", "undecided": "dim", "differs*": "yellow", "DIFFERS": "bold red"}
+_STYLES = {"replicated": "green", "undecided": "dim", "differs*": "yellow", "DIFFERS": "bold red", "withheld": "red"}
 
 
 def study_table(study: Study, summaries: Sequence[Summary]) -> Table:
@@ -48,7 +48,7 @@ def _caption(study: Study, summaries: Sequence[Summary]) -> str:
     if verdicts := [summary.verdict for summary in summaries if summary.verdict is not None]:
         lines[0] += f"; difference in points with its 95 % interval; replicated: within ±{100 * verdicts[0].margin:g}"
     lines += [note] if (note := held_note(study)) else []
-    return "\n".join([*lines, *(f"* {reason}" for reason in reasons(summaries))])
+    return "\n".join([*lines, *(f"* {reason}" for reason in reasons(summaries)), *failure_notes(summaries)])
 
 
 def components_table(components: Components) -> Table:

@@ -289,6 +289,7 @@ def test_runs_lists_the_records_of_studies_and_of_saved_networks(pairnet, tmp_pa
         "row": "[red]row", "variant": "fc_1", "data": "mnist5k", "source": "mnist5k", "pairs": 1000,
         "test_pairs": 1000, "epochs": 2, "draw": 0, "fold": None, "accuracy": 0.7, "folders": [],
         "seeds": seeds_of_draw(0).identity(), "trained_elsewhere": False,
+        "outcome": "finished", "failed_epoch": None, "error": None,
     }  # fmt: skip
     status, out, _ = pairnet("runs")
     assert status == 0

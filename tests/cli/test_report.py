@@ -165,7 +165,7 @@ def test_a_full_disk_is_named_and_leaves_the_old_report(pairnet, tmp_path, monke
     assert pairnet("report")[0] == 0
     before = (tmp_path / "runs" / "report" / "report.html").read_text()
 
-    def full(path, records):
+    def full(path, records, failures):
         raise OSError(28, os.strerror(28))
 
     monkeypatch.setattr("pairnet.reporting.files.write_results", full)

@@ -111,7 +111,7 @@ def test_a_study_with_a_failed_run_ends_with_its_reason_and_status_1(pairnet, tm
     (tmp_path / "bad.toml").write_text(f'draws = 1\npairs = 50\ntest_pairs = 50\ndata = "glyphs:400"\n{rows}')
     status, _, err = pairnet("study", "bad.toml", "--no-report")
     assert status == 1
-    assert "1 of 2 runs failed, the first: conv_1, learning rate 1e+30" in err
+    assert "1 of 2 runs failed (1 diverged in epoch 1): conv_1, learning rate 1e+30 1; the first: conv_1: exp" in err
     assert len(read_records(tmp_path / "runs")) == 1
 
 

@@ -12,9 +12,10 @@ from rich.console import Console
 from pairnet.cli.study_display import display_of
 from pairnet.models.paper import Printed
 from pairnet.models.variants import find_variant
+from pairnet.records.record import FailedRun
 from pairnet.study.events import EpochDone, Failed, Finished, Started
 from pairnet.study.plan import Row, Study, plan
-from pairnet.study.running import Kept
+from pairnet.study.running import FailedBefore, Kept
 from pairnet.study.tables import studies
 
 STUDY = Study(
@@ -153,7 +154,32 @@ def test_a_failed_run_is_a_line_above_the_table_and_a_mark_in_it():
     screen.start("fc_1", 0)
     screen.fail("fc_1", 0)
     assert "[1/6] fc_1, draw 0: failed: the loss is nan" in screen.output.getvalue()
-    assert screen.row("fc_1") == "fc_1 0.750 ± 0.030 0/3 1 failed"
+    assert screen.lines()[1].split() == ["row", "test", "paper", "draws", "failed"]
+    assert screen.row("fc_1") == "fc_1 0.750 ± 0.030 0/3 1"
+    screen.end("fc_1", 1, 0.8)
+    assert screen.row("fc_1") == "fc_1 0.800 † 0.750 ± 0.030 1/3 1"
+    screen.start("fc_1", 2, epochs=1)
+    assert screen.row("fc_1").startswith("fc_1 0.800 † 0.750 ± 0.030 1/3 1 ")
+
+
+def test_runs_that_failed_before_are_counted_with_the_way_to_run_them_again():
+    screen = Screen()
+    run = screen.run("fc_1", 0)
+    failure = FailedRun(
+        fingerprint=run.fingerprint,
+        run=run,
+        label="fc_1",
+        error="nan",
+        kind="diverged",
+        epoch=2,
+        environment=record().environment,
+    )
+    screen.display(FailedBefore(run=run, failure=failure))
+    screen.start("fc_1", 1)
+    assert (
+        "1 of 6 runs failed before: 1 diverged in epoch 2; --retry-failed runs them again" in screen.output.getvalue()
+    )
+    assert screen.row("fc_1") == "fc_1 0.750 ± 0.030 0/3 1"
 
 
 def test_kept_runs_are_figures_at_once_and_no_speed():

@@ -169,6 +169,24 @@ def test_results_csv_has_each_run_whole(folder):
             "torch": place.versions["torch"],
             "revision": place.revision,
             "fingerprint": each.fingerprint,
+            "outcome": "finished",
+            "failed_epoch": "",
+            "error": "",
+            "structure": run.variant.structure,
+            "batch": str(run.recipe.batch),
+            "learning_rate": repr(run.recipe.learning_rate),
+            "loss_ratio": repr(run.recipe.loss_ratio),
+            "optimiser": run.recipe.optimiser,
+            "weight_decay": repr(run.recipe.weight_decay),
+            "betas": " ".join(f"{beta:g}" for beta in run.recipe.betas),
+            "momentum": repr(run.recipe.momentum),
+            "schedule": run.recipe.schedule,
+            "warm_up": repr(run.recipe.warm_up),
+            "recalibrate": str(run.recipe.recalibrate),
+            **{
+                f"warp_{name}": "" if run.recipe.warp is None else repr(getattr(run.recipe.warp, name))
+                for name in ("rotation", "scale", "shear", "shift", "elastic")
+            },
         }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-from pairnet.reporting.figures.drawing import FAINT, INK, SERIES, legend, panel, style
+from pairnet.reporting.figures.drawing import FAINT, INK, SERIES, cross_out, legend, panel, style
 
 WIDE = 0.7
 """Decades that a label takes, about."""
@@ -28,21 +28,25 @@ class Point:
     mean: float
     std: float | None
     paper: float | None  # the paper's mean
+    failed: bool = False  # whether draws failed, so that the mean is that of the others
 
 
 def accuracy_against(points: Sequence[Point], *, cost: str) -> Figure:
     """Each network with its deviation, the paper's as hollow marks, and the Pareto front as a line.
 
+    A network some of whose draws failed is crossed out, and not part of the front.
+
     cost: name of the horizontal axis, which is logarithmic.
     """
     with style():
         figure, axes = panel(height=3.8)
-        front = pareto(points)
+        front = pareto([point for point in points if not point.failed])
         axes.step([point.cost for point in front], [point.mean for point in front], where="post", color=FAINT, zorder=1)
         for point in points:
             if point.paper is not None:
                 axes.plot(point.cost, point.paper, "o", color=SERIES[1], markerfacecolor="none", markersize=6, zorder=2)
             axes.errorbar(point.cost, point.mean, yerr=point.std, fmt="o", color=SERIES[0], markersize=4, linewidth=1)
+        cross_out(axes, [(point.cost, point.mean) for point in points if point.failed])
         for text, at, height in names(points):
             axes.annotate(
                 text,

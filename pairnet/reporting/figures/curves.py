@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from pairnet.reporting.figures.drawing import INK, SERIES, band, legend, panel, style
+from pairnet.reporting.figures.drawing import INK, SERIES, band, cross_out, legend, panel, style
 from pairnet.reporting.summaries import Summary
 
 MOST_TICKS = 6
@@ -29,6 +29,8 @@ def curves(
 ) -> Figure:
     """Mean, 95 % interval as a bar, band of one standard deviation over draws; the paper's figures as hollow marks.
 
+    A mean of surviving draws is crossed out; a row all of whose draws failed has no mark.
+
     lines: (value of the setting, row) of each curve by its name, at most as many as there are colours (drawing.SERIES).
     measure: what the vertical axis shows.
     words: what stands at 0, 1, ... of the axis, if the values are no numbers.
@@ -38,7 +40,7 @@ def curves(
         figure, axes = panel()
         for (name, unsorted), colour in zip(lines.items(), SERIES, strict=False):
             line = sorted(unsorted, key=lambda value: value[0])
-            points = [(value, row.mean, row.std or 0) for value, row in line]
+            points = [(value, row.mean, row.std or 0) for value, row in line if row.mean is not None]
             label = name if len(lines) > 1 else "measured, mean ± std over draws"
             band(axes, points, colour=colour, label=label, size=4)
             bars = [(at, row.low, row.high) for at, row in line if row.low is not None and row.draws >= LEAST_DRAWS]
@@ -57,6 +59,7 @@ def curves(
                 linewidth=1,
                 label="paper",
             )
+        cross_out(axes, [(value, row.mean) for value, row in values if row.failed and row.mean is not None])
         at = sorted({value for value, _ in values})
         decade = at[-1] >= SPREAD * at[0]
         if words:

@@ -83,6 +83,13 @@ def band(
     axes.plot(xs, means, marks, color=colour, markersize=size, linewidth=1.4, label=label)
 
 
+def cross_out(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
+    """Crosses over `points` (x, mean) of rows some of whose draws failed, with an entry of the legend."""
+    if points:
+        label = "some draws failed: mean of the others"
+        axes.plot(*zip(*points, strict=True), "x", color=INK, markersize=8, zorder=4, label=label)
+
+
 def legend(axes: Axes, *, place: Literal["best", "lower right"] = "best") -> None:
     """A small legend whose labels are text, not mathematics."""
     for text in axes.legend(loc=place, fontsize=8).get_texts():
