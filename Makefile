@@ -7,7 +7,7 @@ PRESETS ?= default asan tsan
 QUICK := '(null|order_net_fast)'|data_path.*1000
 CORE := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*.h csrc/*.cpp)
 
-.PHONY: help install reproduce demo built-in-model test gpu attack lint cpp-test tidy mutants bench bench-quick bench-compare clean
+.PHONY: help install reproduce demo built-in-model records test gpu attack lint cpp-test tidy mutants bench bench-quick bench-compare clean
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
@@ -19,6 +19,8 @@ demo: .venv/serve-installed  ## serve the built-in model, with a page to draw on
 built-in-model: .venv/installed  ## train the model inside the package again
 	$(BIN)/pairnet export --model order_net_xs --train --data mnist5k --with-digits --runs build/built-in \
 	    --output pairnet/serving/order_net_xs.onnx --force
+records: .venv/installed  ## write the tables of README.md and docs/ again from the records in docs/records
+	$(BIN)/python docs/records/tables.py
 test: .venv/test-installed  ## all tests, in up to four processes
 	$(PYTEST)
 gpu: .venv/installed  ## everything to learn from an NVIDIA GPU, in eight minutes; results in OUT (DEVICE=cpu: a small form)

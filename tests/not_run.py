@@ -82,6 +82,13 @@ NOT_RUN = {
         ". old/bin/activate",
         ". new/bin/activate",
     ),
+    "needs the folder docs of the checkout, whose records tests/test_document_tables.py reads; last run 2026-11-29": (
+        "pairnet study docs/diverging.toml --runs diverging",
+        "pairnet report docs/records/diverging",
+        "pairnet runs --runs docs/records/diverging",
+        "pairnet verify docs/records/diverging",
+        "pairnet runs merge docs/records/diverging --runs diverging",
+    ),
     "needs the runs of Table III; tests/cli/test_runs.py compares others": ("pairnet runs compare w_net no_w_net",),
     "downloads MNIST; the last day is not known": ("pairnet data fetch mnist",),
     "ten minutes of benchmarks; the last day is not known": (
