@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +29,9 @@ SPECS = {
 
 MNIST5K_SHA256 = "ee4e028074c4d352f5c193f2d3542053f3f57905db3bd2d4696f5e55411d1719"
 """Checksum of the mnist5k data set: pixels, labels and their split."""
+MNIST_NUMBERS = (60_000, 10_000)
+MNIST5K_NUMBERS = (3_000, 2_000)
+"""Numbers of images to train on and to test on."""
 GLYPHS_TRAIN, GLYPHS_TEST = 60_000, 10_000
 GLYPHS_LIMIT = 1_000_000
 GLYPHS_TEST_START = 2**40
@@ -110,6 +114,15 @@ def check_spec(spec: str) -> None:
         raise DataError(_unknown(spec))
     if name == "glyphs" and colon:
         _glyphs(rest)
+
+
+def numbers_of_images(images: Images) -> tuple[int, int] | None:
+    """How many images there are to train on and to test on, where that follows from their name; else None."""
+    if images.name == "glyphs":
+        with suppress(DataError):  # a record may say anything
+            size, _ = _glyphs(images.source.partition(":")[2] or str(GLYPHS_TRAIN))
+            return size, min(size, GLYPHS_TEST)
+    return {"mnist": MNIST_NUMBERS, "mnist5k": MNIST5K_NUMBERS}.get(images.name)
 
 
 def describe(dataset: Dataset) -> str:
