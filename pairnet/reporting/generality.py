@@ -202,7 +202,7 @@ def _products(
     unique, at = np.unique(keys, return_inverse=True)
     cells, cell = np.unique(at * (draws.max() + 1) + draws, return_inverse=True)
     whole, own = (
-        np.stack([np.bincount(where[parts == p], values[parts == p], size) for p in range(number)])
+        np.stack([np.bincount(where, np.where(parts == p, values, 0.0), size) for p in range(number)]).astype(float)
         for where, size in ((at, len(unique)), (cell, len(cells)))
     )  # [parts,keys], [parts,cells]
     within = np.bincount(cells // (draws.max() + 1), _form(own, weights), len(unique))
