@@ -26,7 +26,7 @@ from pairnet.data.drawing import held_out_indices
 from pairnet.errors import MissingExtraError
 from pairnet.records.record import RunRecord
 from pairnet.records.run import Draw
-from pairnet.reporting.student import quantile
+from pairnet.reporting.student import quantile, satterthwaite
 
 CONFIDENCE = 0.95
 
@@ -120,29 +120,38 @@ def in_general(parts: Sequence[Sequence[Term]], *, confidence: float = CONFIDENC
     unpaired one [[Term(1, a)], [Term(-1, b)]]. None if a part has fewer than two draws.
 
     The degrees of freedom are Satterthwaite's, from those of the variance over draws and the variance of the covariance
-    over images. A covariance that is estimated below 0 counts as 0.
+    over images. A covariance that is estimated below 0 counts as 0, and the interval is never narrower than that for
+    these images, also where few draws give that one few degrees of freedom.
     """
     common = [sorted(set.intersection(*(set(term.draws) for term in part))) for part in parts]
     if min((len(draws) for draws in common), default=0) < 2:
         return None
-    estimate = over_draws = spread = 0.0
+    estimate = 0.0
+    errors: list[tuple[float, float]] = []  # variance of the mean of each part over draws, and degrees of freedom
     for part, draws in zip(parts, common, strict=True):
         values = np.array([sum(term.coefficient * term.draws[draw].accuracy for term in part) for draw in draws])
-        variance = float(values.var(ddof=1)) / len(draws)
-        estimate, over_draws = estimate + float(values.mean()), over_draws + variance
-        spread += 2 * variance**2 / (len(draws) - 1)
+        estimate += float(values.mean())
+        errors.append((float(values.var(ddof=1)) / len(draws), len(draws) - 1))
     shared, uncertainty = _covariance_of_draws(_observations(parts, common), common)
+    here = sum(variance for variance, _ in errors)
     if shared > 0:
-        spread += uncertainty
-    variance = over_draws + max(0.0, shared)
-    error = variance**0.5
-    half = float(quantile((1 + confidence) / 2, 2 * variance**2 / spread)) * error if variance > 0 else 0.0
+        errors.append((shared, 2 * shared**2 / uncertainty))
+    variance = sum(each for each, _ in errors)
+    half = max(_half_width(each, confidence) for each in (errors, errors[: len(parts)]))
     return General(
         low=estimate - half,
         high=estimate + half,
-        error=error,
-        factor=(variance / over_draws) ** 0.5 if over_draws > 0 else 1.0,
+        error=variance**0.5,
+        factor=(variance / here) ** 0.5 if here > 0 else 1.0,
     )
+
+
+def _half_width(errors: Sequence[tuple[float, float]], confidence: float) -> float:
+    """Half an interval, from parts of the variance and their degrees of freedom; 0 without any variance."""
+    if not any(variance for variance, _ in errors):
+        return 0.0
+    variance, freedom = satterthwaite(errors)
+    return float(quantile((1 + confidence) / 2, freedom) * variance**0.5)
 
 
 def _observations(parts: Sequence[Sequence[Term]], common: Sequence[Sequence[Draw]]) -> _Observations:

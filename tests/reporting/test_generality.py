@@ -75,6 +75,10 @@ def test_it_is_the_sum_over_all_pairs_of_answers_that_share_an_image(kind, seed)
     assert found.error**2 == pytest.approx(between + max(0, shared))
     assert found.factor == pytest.approx((found.error**2 / between) ** 0.5)
     assert found.factor >= 1
+    if kind == "one row":
+        low, high = interval_of_mean([each.accuracy for each in a.values()])
+        assert found.low <= low + 1e-12
+        assert found.high >= high - 1e-12
 
 
 def test_draws_without_a_common_image_have_students_interval():
