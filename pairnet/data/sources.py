@@ -56,8 +56,15 @@ class Dataset:
     @property
     def images(self) -> Images:
         """What a run says of its images."""
+        own = self.name.startswith("idx:")  # of the others, the name says how many there are
         return Images(
-            name=self.name, source=self.source, origin=self.origin, checksum=self.checksum, classes=self.classes
+            name=self.name,
+            source=self.source,
+            origin=self.origin,
+            checksum=self.checksum,
+            classes=self.classes,
+            train=len(self.train) if own else 0,
+            test=len(self.test) if own else 0,
         )
 
     @cached_property
@@ -117,7 +124,9 @@ def check_spec(spec: str) -> None:
 
 
 def numbers_of_images(images: Images) -> tuple[int, int] | None:
-    """How many images there are to train on and to test on, where that follows from their name; else None."""
+    """How many images there are to train on and to test on, where they say so or their name does; else None."""
+    if images.train and images.test:
+        return images.train, images.test
     if images.name == "glyphs":
         with suppress(DataError):  # a record may say anything
             size, _ = _glyphs(images.source.partition(":")[2] or str(GLYPHS_TRAIN))

@@ -9,6 +9,7 @@ from record_examples import record
 from scipy import stats
 
 from pairnet.data.drawing import draw_held_out, held_out_indices
+from pairnet.data.idx import write_idx
 from pairnet.data.sources import load_dataset
 from pairnet.reporting.generality import Answers, Term, answers_of, in_general
 from pairnet.reporting.summaries import interval_of_mean
@@ -115,9 +116,17 @@ def test_all_draws_on_the_same_few_images_are_one_sample_of_images():
     assert np.mean([each.factor for each in found]) > 1.5
 
 
-def test_a_record_has_the_images_of_its_pairs():
+@pytest.mark.parametrize("source", ["mnist5k", "glyphs:300", "idx"])
+def test_a_record_has_the_images_of_its_pairs(source, tmp_path):
     """The indices are drawn again without any image, of test pairs and of folds."""
-    dataset = load_dataset("mnist5k")
+    if source == "idx":
+        source = f"idx:{tmp_path}"
+        glyphs = load_dataset("glyphs:120")
+        for part, pool in (("train", glyphs.train), ("t10k", glyphs.test)):
+            pixels, labels = pool.take(np.arange(len(pool)))
+            write_idx(tmp_path / f"{part}-images-idx3-ubyte", pixels)
+            write_idx(tmp_path / f"{part}-labels-idx1-ubyte", labels)
+    dataset = load_dataset(source)
     made = [
         record(seed, images=dataset.images, pairs=40, test_pairs=30, fold=fold, folds=4, accuracy=0.8)
         for seed in (0, 1)
