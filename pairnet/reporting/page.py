@@ -11,7 +11,14 @@ from pairnet.reporting.component_tables import HEADINGS, component_cells, compon
 from pairnet.reporting.drawings import COURSES, Drawing
 from pairnet.reporting.figures.drawing import inline_svg
 from pairnet.reporting.report import Report
-from pairnet.reporting.summaries import accuracy_text, difference_text, duration, interval_text, undecided_text
+from pairnet.reporting.summaries import (
+    accuracy_text,
+    difference_text,
+    duration,
+    interval_text,
+    readings_text,
+    undecided_text,
+)
 from pairnet.version import __version__
 from pairnet.wording import capitalised
 
@@ -67,6 +74,7 @@ def render(template: str, **content: Any) -> str:
         held_note=held_note,
         interval=interval_text,
         p=_p_value,
+        readings=readings_text,
         seeds=_seeds,
         undecided=undecided_text,
     )

@@ -246,7 +246,8 @@ def undecided_text(verdict: Verdict) -> str:
     if verdict.needed is not None:
         return f"{verdict.needed:,} draws like these would decide, roughly"
     if verdict.never:
-        return "no number of draws would decide: the paper's own standard error is too large"
+        certain = "is" if all(each.name == "undecided" for each in verdict.readings) else "may be"
+        return f"no number of draws would decide: the paper's own standard error {certain} too large"
     return f"more than {MOST_DRAWS:,} draws like these would be needed to decide"
 
 

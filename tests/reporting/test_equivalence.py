@@ -125,3 +125,4 @@ def test_a_spread_below_the_floor_decides_only_as_printed():
     found = judge(mean=0.821, std=0.011, draws=10, paper=Printed(mean=0.811, std=0.003))
     assert [each.name for each in found.readings] == ["differs", "undecided", "undecided"]
     assert found.name == "undecided"
+    assert undecided_text(found).endswith("the paper's own standard error may be too large")
