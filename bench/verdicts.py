@@ -26,7 +26,7 @@ from pairnet.models.variants import find_variant
 from pairnet.reporting.changes import compare_folders
 from pairnet.reporting.comparison import compare, holm
 from pairnet.reporting.equivalence import LEVEL, MARGIN
-from pairnet.reporting.generality import Term, answers_of, in_general
+from pairnet.reporting.generality import general_of
 from pairnet.reporting.student import wilson
 from pairnet.reporting.summaries import Summary, summarise
 from pairnet.study.plan import Row, Study
@@ -124,9 +124,7 @@ def study(rng: np.random.Generator, *, effect: float, seeds: range, one_test_set
     else:
         yield "two rows, no effect on these images: p < 0.05", at_first
 
-    answers = [answers_of(rows[label]) for label in ("general", "base")]
-    terms = [Term(coefficient=sign, draws=each or {}) for sign, each in zip((1.0, -1.0), answers, strict=True)]
-    wider = in_general([terms])
+    wider = general_of([[(1.0, rows["general"]), (-1.0, rows["base"])]])
     yield "wider interval of a difference covers that of images in general", _covers(wider, effect)
     yield (
         "interval of a difference covers that of images in general",

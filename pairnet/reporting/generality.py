@@ -112,6 +112,15 @@ def answers_of(records: Sequence[RunRecord]) -> dict[Draw, Answers] | None:
     }
 
 
+def general_of(parts: Sequence[Sequence[tuple[float, Sequence[RunRecord]]]]) -> General | None:
+    """`in_general` of rows that are given by their coefficients and records; None also if `answers_of` has none."""
+    terms = [
+        [Term(coefficient=coefficient, draws=answers_of(records) or {}) for coefficient, records in part]
+        for part in parts
+    ]
+    return in_general(terms)
+
+
 def in_general(parts: Sequence[Sequence[Term]], *, confidence: float = CONFIDENCE) -> General | None:
     """The interval of a linear combination of rows for images in general.  MissingExtraError without scipy.
 

@@ -12,7 +12,7 @@ from pairnet.records.record import RunRecord
 from pairnet.records.run import PAPER_FOLDS, PAPER_PAIRS, Draw
 from pairnet.reporting.components import Components, components_of
 from pairnet.reporting.equivalence import MARGIN, MOST_DRAWS, Verdict, judge
-from pairnet.reporting.generality import General, Term, answers_of, in_general
+from pairnet.reporting.generality import General, general_of
 from pairnet.reporting.sensitivity import READINGS
 from pairnet.reporting.student import quantile
 from pairnet.study.plan import Row, Study
@@ -123,7 +123,7 @@ def _summary(row: Row, records: Sequence[RunRecord], margin: float | None) -> Su
         std=std,
         low=low,
         high=high,
-        general=_general(records) if components is None else None,
+        general=general_of([[(1.0, records)]]) if components is None else None,
         seconds=statistics.fmean(record.seconds for record in records),
         paper_mean=row.paper.mean if row.paper else None,
         paper_std=row.paper.std if row.paper else None,
@@ -134,12 +134,6 @@ def _summary(row: Row, records: Sequence[RunRecord], margin: float | None) -> Su
         goal="" if margin is None else row.goal,
         components=components,
     )
-
-
-def _general(records: Sequence[RunRecord]) -> General | None:
-    """The interval of a row's mean for images in general; a draw that lacks folds does not count."""
-    answers = answers_of(records)
-    return in_general([[Term(coefficient=1.0, draws=answers)]]) if answers else None
 
 
 def _explained(row: Row, verdict: Verdict | None) -> str:
