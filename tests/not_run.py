@@ -44,6 +44,11 @@ NOT_RUN = {
         "ATEN_CPU_CAPABILITY=default pairnet verify study-old --sample 3 --seed 1",
     ),
     "five minutes of training on full MNIST; last run 2026-11-29": ("pairnet study my.toml --runs streams --markdown",),
+    "ten minutes of training on full MNIST; last run 2026-11-29": (
+        "pairnet reproduce --table 1 --runs native --no-report",
+        "ATEN_CPU_CAPABILITY=default pairnet reproduce --table 1 --runs portable --no-report",
+        "pairnet report native portable",
+    ),
     "its folder is an example, and export.md runs the same commands": (
         "pairnet export --run runs/final_model-0123abcd --force",
         "pairnet predict final_model.onnx --test",

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
-from pairnet.data.pairs import Pairs, draw_pairs, folds
-from pairnet.data.sources import Dataset
+import numpy as np
+from numpy.typing import NDArray
+
+from pairnet.data.pairs import Pairs, draw_indices, draw_pairs, folds
+from pairnet.data.sources import Dataset, numbers_of_images
 from pairnet.errors import ArgumentError, DataError
 from pairnet.records.run import PAPER_PAIRS, Run
 
@@ -80,6 +83,21 @@ def draw_held_out(run: Run, dataset: Dataset) -> Pairs:
         return draw(run, dataset)[1]
     check_images(run, dataset)
     return draw_test(dataset, count=run.tested, seed=run.seeds.test_draw)
+
+
+def held_out_indices(run: Run) -> NDArray[np.int64] | None:
+    """The numbers of the images of the held-out pairs, row by row as in `draw_held_out`, without any image.  [n,2]
+
+    None if it is not known how many images there are. MissingExtraError for a fold without scikit-learn.
+    """
+    numbers = numbers_of_images(run.images)
+    if numbers is None or 2 * (run.tested if run.fold is None else run.pairs) > numbers[run.fold is None]:
+        return None
+    train, test = numbers
+    if run.fold is None:
+        return draw_indices(test, count=run.tested, seed=run.seeds.test_draw)
+    _, held_out = folds(run.pairs, run.folds, run.seeds.train_draw)[run.fold]
+    return draw_indices(train, count=run.pairs, seed=run.seeds.train_draw)[held_out]
 
 
 def draw_test(dataset: Dataset, *, count: int, seed: int) -> Pairs:

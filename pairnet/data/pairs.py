@@ -84,12 +84,8 @@ def draw_pairs(images: Pool, *, count: int, seed: int, threads: int = 1) -> Pair
     Returns Pairs with pixels uint16 [count,2,14,14], digits uint8 [count,2] and indices int64 [count,2].
     Raises ArgumentError for an argument out of bounds.
     """
-    if not 1 <= count <= len(images) // 2:
-        raise ArgumentError(
-            f"expected `pairs` in 1..{len(images) // 2}, got {count}: each pair needs two of the {len(images):,} images"
-        )
+    indices = draw_indices(len(images), count=count, seed=seed)
     with argument_errors():
-        indices = _core.draw(len(images), count, seed)
         pixels, digits = np.empty((count, 2, 14, 14), np.uint16), np.empty((count, 2), np.uint8)
         for start in range(0, count, CHUNK):
             chunk = slice(start, start + CHUNK)
@@ -97,6 +93,19 @@ def draw_pairs(images: Pool, *, count: int, seed: int, threads: int = 1) -> Pair
             rows = np.arange(2 * len(taken), dtype=np.int64).reshape(-1, 2)
             pixels[chunk] = _core.pool_pairs(taken.reshape(-1, *taken.shape[2:]), rows, threads)
     return Pairs(pixels=pixels, digits=digits, indices=indices)
+
+
+def draw_indices(images: int, *, count: int, seed: int) -> NDArray[np.int64]:
+    """The numbers of the images in the pairs that `draw_pairs` draws from a pool of so many images.  [count,2]
+
+    ArgumentError as there.
+    """
+    if not 1 <= count <= images // 2:
+        raise ArgumentError(
+            f"expected `pairs` in 1..{images // 2}, got {count}: each pair needs two of the {images:,} images"
+        )
+    with argument_errors():
+        return _core.draw(images, count, seed)
 
 
 def moments(pairs: Pairs) -> Moments:

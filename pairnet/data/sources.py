@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +29,9 @@ SPECS = {
 
 MNIST5K_SHA256 = "ee4e028074c4d352f5c193f2d3542053f3f57905db3bd2d4696f5e55411d1719"
 """Checksum of the mnist5k data set: pixels, labels and their split."""
+MNIST_NUMBERS = (60_000, 10_000)
+MNIST5K_NUMBERS = (3_000, 2_000)
+"""Numbers of images to train on and to test on."""
 GLYPHS_TRAIN, GLYPHS_TEST = 60_000, 10_000
 GLYPHS_LIMIT = 1_000_000
 GLYPHS_TEST_START = 2**40
@@ -52,8 +56,15 @@ class Dataset:
     @property
     def images(self) -> Images:
         """What a run says of its images."""
+        own = self.name.startswith("idx:")  # of the others, the name says how many there are
         return Images(
-            name=self.name, source=self.source, origin=self.origin, checksum=self.checksum, classes=self.classes
+            name=self.name,
+            source=self.source,
+            origin=self.origin,
+            checksum=self.checksum,
+            classes=self.classes,
+            train=len(self.train) if own else 0,
+            test=len(self.test) if own else 0,
         )
 
     @cached_property
@@ -110,6 +121,17 @@ def check_spec(spec: str) -> None:
         raise DataError(_unknown(spec))
     if name == "glyphs" and colon:
         _glyphs(rest)
+
+
+def numbers_of_images(images: Images) -> tuple[int, int] | None:
+    """How many images there are to train on and to test on, where they say so or their name does; else None."""
+    if images.train and images.test:
+        return images.train, images.test
+    if images.name == "glyphs":
+        with suppress(DataError):  # a record may say anything
+            size, _ = _glyphs(images.source.partition(":")[2] or str(GLYPHS_TRAIN))
+            return size, min(size, GLYPHS_TEST)
+    return {"mnist": MNIST_NUMBERS, "mnist5k": MNIST5K_NUMBERS}.get(images.name)
 
 
 def describe(dataset: Dataset) -> str:

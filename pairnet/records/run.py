@@ -31,6 +31,9 @@ MOST_TEST_PAIRS = 500_000
 MOST_MEASUREMENTS = 10**9
 """More than any run has epochs: it stands for a measurement after each of them."""
 
+MOST_IMAGES = 2**40
+"""Images of one pool, more than any data set has."""
+
 LONGEST_TEXT = 10_000
 """Characters of a text in a record, such as a structure, a label or the path of a folder."""
 
@@ -57,6 +60,9 @@ class Images:
     origin: Text = field(compare=False)  # for people
     checksum: Name  # SHA-256 of both pools
     classes: Annotated[int, Meta(ge=2, le=256)] = field(compare=False)
+    train: Annotated[int, Meta(ge=0, le=MOST_IMAGES)] = field(default=0, compare=False)
+    test: Annotated[int, Meta(ge=0, le=MOST_IMAGES)] = field(default=0, compare=False)
+    """Numbers of images to train on and to test on, where the name does not say them; 0: not recorded."""
 
     @property
     def title(self) -> str:

@@ -1,7 +1,8 @@
 """Whether a measured accuracy replicates the paper's: an equivalence test with a stated margin.
 
 The two one-sided tests (TOST) of D. J. Schuirmann, J. Pharmacokinetics and Biopharmaceutics 15 (1987), with Welch's
-degrees of freedom: both sides are means of independent draws with deviations of their own.
+degrees of freedom: both sides are means of independent draws with deviations of their own. The paper's own error can be
+read in three ways (see sensitivity.py); what they do not agree on is undecided.
 """
 
 import math
@@ -10,13 +11,11 @@ from typing import Any, Literal
 
 from pairnet.errors import ArgumentError
 from pairnet.models.paper import Printed
-from pairnet.reporting.student import quantile, welch_test
+from pairnet.reporting.sensitivity import READINGS, ReadingName, parts_of_error
+from pairnet.reporting.student import quantile, satterthwaite, upper_tail
 
 MARGIN = 0.015
 """Differences below this are of no consequence: the smallest effect that the paper claims is 1.6 points."""
-
-PAPER_DRAWS = 10
-"""Number of tests of each network in the paper."""
 
 LEVEL = 0.05
 """Largest p-value that counts as shown."""
@@ -28,13 +27,30 @@ Name = Literal["replicated", "differs", "undecided"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reading:
+    """The verdict under one reading of the paper's standard error; see `Verdict` for the names and intervals."""
+
+    reading: ReadingName
+    name: Name
+    low: float  # 95 % interval
+    high: float
+    low90: float
+    high90: float
+    p_value: float  # of the equivalence test, the larger one of its two
+
+
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """What the draws say about the paper's figure; differences are measured minus paper, as fractions of 1.
 
-    "replicated": the 90 % interval of the difference lies inside the margin, so both one-sided tests reject at 5 %.
-    "differs": it does not, and the 95 % interval excludes zero. "undecided": neither, and `needed` is the number of
-    draws that would decide if they had the same mean and deviation; None if none would, because the paper's own
-    standard error is too large, or if it takes more than MOST_DRAWS (`never` tells which).
+    Under a reading of the paper's standard error, "replicated": the 90 % interval of the difference lies inside the
+    margin, so both one-sided tests reject at 5 %. "differs": it does not, and the 95 % interval excludes zero.
+    "undecided": neither. The verdict is what all readings agree on, otherwise "undecided". `low` and `high` are those
+    of the first reading, with the error as printed.
+
+    `needed` is the number of draws that would decide an undecided one if they had the same mean and deviation; None if
+    none would, because the paper's own standard error is too large, or if it takes more than MOST_DRAWS (`never` tells
+    which).
     """
 
     name: Name
@@ -42,9 +58,7 @@ class Verdict:
     difference: float
     low: float  # 95 % interval
     high: float
-    low90: float
-    high90: float
-    p_value: float  # of the equivalence test, the larger one of its two
+    readings: tuple[Reading, ...]
     needed: int | None = None
     never: bool = False
 
@@ -59,42 +73,52 @@ def judge(*, mean: float, std: float, draws: int, paper: Printed, margin: float 
     if not (margin > 0 and math.isfinite(margin)):
         raise ArgumentError(f"expected `margin` above 0, got {margin:g}: choose another one")
     difference = mean - paper.mean
-    p_value = max(
-        welch_test(mean + margin - paper.mean, std, draws, paper.std, PAPER_DRAWS),
-        welch_test(paper.mean - (mean - margin), std, draws, paper.std, PAPER_DRAWS),
-    )
-    half90, half95 = (_half_width(std, draws, paper, level) for level in (0.90, 0.95))
-    name: Name = "undecided"
-    if p_value < LEVEL:
-        name = "replicated"
-    elif abs(difference) > half95:
-        name = "differs"
+    readings = tuple(_read(difference, std, draws, paper, margin, reading) for reading in READINGS)
+    names = {each.name for each in readings}
+    name: Name = names.pop() if len(names) == 1 else "undecided"
     needed = _draws_needed(difference, std, draws, paper, margin) if name == "undecided" else None
     return Verdict(
         name=name,
         margin=margin,
         difference=difference,
-        low=difference - float(half95),
-        high=difference + float(half95),
-        low90=difference - float(half90),
-        high90=difference + float(half90),
-        p_value=p_value,
+        low=readings[0].low,
+        high=readings[0].high,
+        readings=readings,
         needed=needed,
-        never=name == "undecided" and needed is None and not _decides(difference, 0.0, 1, paper, margin),
+        never=name == "undecided" and needed is None and not _decides(difference, 0.0, 2, paper, margin),
     )
 
 
-def _half_width(std: float, draws: Any, paper: Printed, level: float) -> Any:
-    """Half the width of Welch's interval of the difference; `draws` is a number or an array of numbers."""
-    ours, theirs = std**2 / draws, paper.std**2 / PAPER_DRAWS
-    freedom = (ours + theirs) ** 2 / (ours**2 / (draws - 1 + (std == 0)) + theirs**2 / (PAPER_DRAWS - 1))
-    return quantile((1 + level) / 2, freedom) * (ours + theirs) ** 0.5
+def _read(difference: float, std: float, draws: int, paper: Printed, margin: float, reading: ReadingName) -> Reading:
+    variance, freedom = _error(std, draws, paper, reading)
+    error = math.sqrt(variance)
+    half90, half95 = (float(quantile((1 + level) / 2, freedom)) * error for level in (0.90, 0.95))
+    p_value = upper_tail((margin - abs(difference)) / error, freedom)
+    return Reading(
+        reading=reading,
+        name="replicated" if p_value < LEVEL else "differs" if abs(difference) > half95 else "undecided",
+        low=difference - half95,
+        high=difference + half95,
+        low90=difference - half90,
+        high90=difference + half90,
+        p_value=p_value,
+    )
+
+
+def _error(std: float, draws: Any, paper: Printed, reading: ReadingName) -> tuple[Any, Any]:
+    """Variance of the difference and its degrees of freedom; `draws` is a number or an array of numbers."""
+    return satterthwaite([(std**2 / draws, draws - 1), *parts_of_error(paper, reading)])
 
 
 def _decides(difference: float, std: float, draws: Any, paper: Printed, margin: float) -> Any:
     """Whether so many draws of this mean and deviation are not undecided; elementwise for an array of numbers."""
-    inside = abs(difference) + _half_width(std, draws, paper, 0.90) < margin
-    return inside | (abs(difference) > _half_width(std, draws, paper, 0.95))
+    inside, outside = True, True
+    for reading in READINGS:
+        variance, freedom = _error(std, draws, paper, reading)
+        within = abs(difference) + quantile(0.95, freedom) * variance**0.5 < margin
+        inside &= within
+        outside &= ~within & (abs(difference) > quantile(0.975, freedom) * variance**0.5)
+    return inside | outside
 
 
 def _draws_needed(difference: float, std: float, draws: int, paper: Printed, margin: float) -> int | None:

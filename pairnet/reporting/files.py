@@ -1,4 +1,4 @@
-"""The files of a report: the page, and next to it results.csv, summary.json and the figures. All appear, or none."""
+"""The files of a report: the page, and next to it results.csv, rows.csv, summary.json and the figures: all, or none."""
 
 import json
 from collections.abc import Mapping
@@ -15,12 +15,14 @@ from pairnet.reporting.figures.rendering import render
 from pairnet.reporting.page import changes_page, report_page
 from pairnet.reporting.report import Report
 from pairnet.reporting.results import write_lines, write_results
+from pairnet.reporting.rows import write_rows
 from pairnet.reporting.sweeps import sweep_values
 from pairnet.writing import check_folder, folder_of_files, marked_files
 
 FIGURES = "figures"
 RESULTS = "results.csv"
 COMPONENTS = "components.csv"
+ROWS = "rows.csv"
 SUMMARY = "summary.json"
 ENDINGS = (".svg", ".png")
 
@@ -35,7 +37,7 @@ GENERATOR = '<meta name="generator" content="pairnet">'
 
 
 def write_report(report: Report, path: Path) -> None:
-    """Writes the page `path`, and next to it results.csv, summary.json and the figures as SVG and PNG.
+    """Writes the page `path`, and next to it results.csv, rows.csv, summary.json and the figures as SVG and PNG.
 
     ArgumentError unless `path` ends in .html, or if files of other origin are next to it; OSError names the file.
     """
@@ -53,6 +55,7 @@ def write_report(report: Report, path: Path) -> None:
         crossed = [(each.study.name, each.summaries) for each in report.tables]
         if lines := list(component_records([*crossed, ("others", report.others)])):
             write_lines(folder / COMPONENTS, lines)
+        write_rows(folder / ROWS, report)
         _write_summary(folder, {**summary_of(report), "figures": sorted(images)})
         (folder / path.name).write_text(page, encoding="utf-8")
 

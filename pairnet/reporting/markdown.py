@@ -4,7 +4,17 @@ from collections.abc import Sequence
 
 from pairnet.reporting.component_tables import HEADINGS, component_cells, component_note
 from pairnet.reporting.effects import Family
-from pairnet.reporting.summaries import NOT_NUMBERS, Summary, cells, failure_notes, interval_text, reasons
+from pairnet.reporting.summaries import (
+    NOT_NUMBERS,
+    READINGS_NOTE,
+    Summary,
+    cells,
+    failure_notes,
+    interval_text,
+    intervals_note,
+    reasons,
+)
+from pairnet.wording import capitalised
 
 
 def markdown_table(summaries: Sequence[Summary]) -> str:
@@ -12,7 +22,13 @@ def markdown_table(summaries: Sequence[Summary]) -> str:
     headings, rows = cells(summaries, places=4)
     alignment = ("---" if heading in NOT_NUMBERS else "--:" for heading in headings)
     lines = [f"| {' | '.join(headings)} |", f"|{'|'.join(alignment)}|", *(_line(row) for row in rows)]
-    notes = [*(f"\\* {reason}." for reason in reasons(summaries)), *(f"{each}." for each in failure_notes(summaries))]
+    said = [READINGS_NOTE if any(each.verdict for each in summaries) else "", intervals_note(summaries)]
+    notes = [
+        *(f"\\* {reason}." for reason in reasons(summaries)),
+        *(f"{each}." for each in failure_notes(summaries)),
+        " ".join(f"{capitalised(each)}." for each in said if each),
+    ]
+    notes = [each for each in notes if each]
     crossed = [f"\n{_components(each)}" for each in summaries if each.components]
     return "\n".join([*lines, *([""] if notes else []), *notes, *crossed])
 

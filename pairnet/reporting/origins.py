@@ -10,6 +10,7 @@ from pairnet.records.failures import how_they_failed
 from pairnet.records.record import RunRecord
 from pairnet.records.run import MEASUREMENTS, PAPER_PAIRS
 from pairnet.reporting.selection import Selection, StudyRuns
+from pairnet.reporting.summaries import kernels_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +63,8 @@ def _values(records: Sequence[RunRecord], value: Callable[[RunRecord], str]) -> 
 def _machine(record: RunRecord) -> str:
     """CPU, and the card if the run was computed on one."""
     place, gpu = record.environment, record.environment.gpu
-    return f"{place.hardware}, {record.run.device}" + (
-        f", {gpu.name}, driver {gpu.driver}, CUDA {gpu.cuda}" if gpu else ""
-    )
+    card = f"{gpu.name}, driver {gpu.driver}, CUDA {gpu.cuda}" if gpu else ""
+    return ", ".join(filter(None, (place.hardware, record.run.device, kernels_of(record), card)))
 
 
 def _recipes(selection: Selection) -> tuple[tuple[str, str], ...]:

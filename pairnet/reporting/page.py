@@ -19,6 +19,7 @@ from pairnet.reporting.summaries import (
     failure_notes,
     interval_text,
     measured_text,
+    readings_text,
     undecided_text,
 )
 from pairnet.version import __version__
@@ -79,6 +80,7 @@ def render(template: str, **content: Any) -> str:
         interval=interval_text,
         measured=measured_text,
         p=_p_value,
+        readings=readings_text,
         seeds=_seeds,
         undecided=undecided_text,
     )

@@ -32,13 +32,18 @@ def paired_test(differences: Sequence[float], confidence: float) -> tuple[float,
     return float(low), float(high), 2 * upper_tail(abs(mean / error), freedom)
 
 
-def welch_test(difference: float, std: float, draws: int, other_std: float, other_draws: int) -> float:
-    """The p-value of a difference of means above 0: scipy.stats.ttest_ind_from_stats with alternative="greater"."""
-    import numpy as np
+def satterthwaite(parts: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
+    """Variance and degrees of freedom of a sum, from those of its independent parts; numbers or arrays.
 
-    ours, theirs = np.float64(std * std / draws), np.float64(other_std * other_std / other_draws)
-    freedom = (ours + theirs) ** 2 / (ours**2 / (draws - 1) + theirs**2 / (other_draws - 1))
-    return upper_tail(difference / math.sqrt(ours + theirs), freedom)
+    F. E. Satterthwaite, Biometrics Bulletin 2 (1946). Of two means it is what Welch's test takes.
+    """
+    variance = sum(part for part, _ in parts)
+    return variance, variance**2 / sum(part**2 / freedom for part, freedom in parts)
+
+
+def chi_square_below(value: float, freedom: float) -> float:
+    """The probability of less than `value`: scipy.stats.chi2.cdf."""
+    return float(_special().chdtr(freedom, value))
 
 
 def wilson(wins: int, trials: int, confidence: float) -> tuple[float, float]:

@@ -13,6 +13,8 @@ from pairnet.records.record import FailedRun, RunRecord
 from pairnet.records.run import PAPER_FOLDS, PAPER_PAIRS, Draw
 from pairnet.reporting.components import Components, components_of
 from pairnet.reporting.equivalence import MARGIN, MOST_DRAWS, Verdict, judge
+from pairnet.reporting.generality import General, general_of
+from pairnet.reporting.sensitivity import READINGS
 from pairnet.reporting.student import quantile
 from pairnet.study.plan import Row, Study
 
@@ -26,7 +28,8 @@ class Summary:
     draws that survived is another quantity than the paper's, and `withheld` says that there would be one.
 
     `std` is over draws and None for a single one; a cross-validated draw counts once, with the mean of its folds. `low`
-    and `high` bound the 95 % interval of the mean. `deviations` is (measured - paper) / sqrt(std^2 + paper std^2), a
+    and `high` bound the 95 % interval of the mean over draws from these images, `general` that for images in general.
+    `deviations` is (measured - paper) / sqrt(std^2 + paper std^2), a
     measure that a wide spread always satisfies; the verdict is from a test of equivalence. Both are None if there is
     nothing to compare: no figure of the paper, a single draw, or another setting than the paper's.
     """
@@ -41,6 +44,7 @@ class Summary:
     std: float | None
     low: float | None
     high: float | None
+    general: General | None  # None: one draw, crossed streams, or records that do not say which pairs are wrong
     seconds: float | None  # mean wall time of a run
     paper_mean: float | None
     paper_std: float | None
@@ -143,6 +147,7 @@ def _summary(row: Row, records: Sequence[RunRecord], failed: tuple[FailedDraw, .
         std=std,
         low=low,
         high=high,
+        general=general_of([[(1.0, records)]]) if components is None else None,
         seconds=statistics.fmean(record.seconds for record in records) if records else None,
         paper_mean=row.paper.mean if row.paper else None,
         paper_std=row.paper.std if row.paper else None,
@@ -167,10 +172,15 @@ def _explained(row: Row, verdict: Verdict | None) -> str:
 def measured_on(records: Sequence[RunRecord]) -> str:
     """Data, hardware and versions of a table's records, on one line; if there are several of a kind, all are named."""
     origins = {record.run.images.origin for record in records}
-    machines = {f"{record.environment.hardware}, {record.run.device}" for record in records}
+    machines = {", ".join(filter(None, (r.environment.hardware, r.run.device, kernels_of(r)))) for r in records}
     versions = {f"torch {record.environment.versions.get('torch', '?')}" for record in records}
     revisions = {f"pairnet {record.environment.revision}" for record in records}
     return "; ".join(" / ".join(sorted(found)) for found in (origins, machines, versions, revisions))
+
+
+def kernels_of(record: RunRecord) -> str:
+    """ "AVX512 kernels", as another instruction set rounds differently; empty where a record does not say."""
+    return f"{record.environment.kernels} kernels" if record.environment.kernels else ""
 
 
 def unlike_the_paper(study: Study, rows: Mapping[str, Sequence[RunRecord]]) -> str:
@@ -227,6 +237,30 @@ def verdict_text(summary: Summary) -> str:
     return summary.verdict.name
 
 
+def readings_text(verdict: Verdict | None) -> str:
+    """The verdicts under the readings of the paper's spread, by their first letters: "DUU"; empty without a verdict."""
+    return "" if verdict is None else "".join(each.name[0].upper() for each in verdict.readings)
+
+
+def intervals_note(summaries: Sequence[Summary]) -> str:
+    """What intervals are for, and how much wider they are for images in general; empty if that is not known."""
+    factors = sorted(f"{each.general.factor:.2f}" for each in summaries if each.general is not None)
+    if not factors:
+        return ""
+    span = factors[0] if factors[0] == factors[-1] else f"{factors[0]} to {factors[-1]}"
+    return (
+        "intervals are for these images, of which draws share some; for images in general the standard errors of means "
+        f"are {span} times as large"
+    )
+
+
+READINGS_NOTE = (
+    f"readings of the paper's ±: {', '.join(READINGS)}; R replicated, D differs, U undecided; a verdict that changes "
+    "between them is undecided"
+)
+"""What the column of that name says."""
+
+
 def undecided_text(verdict: Verdict) -> str:
     """How many draws would decide, if the verdict is "undecided"; otherwise empty."""
     if verdict.name != "undecided":
@@ -234,13 +268,14 @@ def undecided_text(verdict: Verdict) -> str:
     if verdict.needed is not None:
         return f"{verdict.needed:,} draws like these would decide, roughly"
     if verdict.never:
-        return "no number of draws would decide: the paper's own standard error is too large"
+        certain = "is" if all(each.name == "undecided" for each in verdict.readings) else "may be"
+        return f"no number of draws would decide: the paper's own standard error {certain} too large"
     return f"more than {MOST_DRAWS:,} draws like these would be needed to decide"
 
 
-COLUMNS = ("row", "parameters", "measured", "paper", "difference", "verdict", "goal")
-"""Headings of a table; the last four are left out where no row has anything in them."""
-NOT_NUMBERS = ("row", "verdict", "goal")
+COLUMNS = ("row", "parameters", "measured", "paper", "difference", "verdict", "readings", "goal")
+"""Headings of a table; those after the third are left out where no row has anything in them."""
+NOT_NUMBERS = ("row", "verdict", "readings", "goal")
 """Headings of the columns that hold words."""
 
 
@@ -254,6 +289,7 @@ def cells(summaries: Sequence[Summary], *, places: int) -> tuple[tuple[str, ...]
             accuracy_text(each.paper_mean, each.paper_std, places),
             difference_text(each.verdict),
             verdict_text(each),
+            readings_text(each.verdict),
             each.goal,
         )
         for each in summaries

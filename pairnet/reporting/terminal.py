@@ -8,7 +8,15 @@ from rich.text import Text
 
 from pairnet.reporting.component_tables import HEADINGS, component_cells, held_note
 from pairnet.reporting.components import Components
-from pairnet.reporting.summaries import NOT_NUMBERS, Summary, cells, failure_notes, reasons
+from pairnet.reporting.summaries import (
+    NOT_NUMBERS,
+    READINGS_NOTE,
+    Summary,
+    cells,
+    failure_notes,
+    intervals_note,
+    reasons,
+)
 from pairnet.reporting.tables import FittingTable
 from pairnet.study.plan import Study
 from pairnet.wording import counted
@@ -32,7 +40,9 @@ def study_table(study: Study, summaries: Sequence[Summary]) -> Table:
         if heading == "measured":
             heading = "validation" if study.cross_validated else "test"
         numeric = heading not in NOT_NUMBERS
-        table.add_column(heading, justify="right" if numeric else "left", no_wrap=numeric or heading == "verdict")
+        table.add_column(
+            heading, justify="right" if numeric else "left", no_wrap=numeric or heading in ("verdict", "readings")
+        )
     for row in rows:
         table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
     return table
@@ -47,8 +57,9 @@ def _caption(study: Study, summaries: Sequence[Summary]) -> str:
     lines = [f"{how} {counted(draws, 'combination' if crossed else 'draw')}{' of seeds' if crossed else ''}"]
     if verdicts := [summary.verdict for summary in summaries if summary.verdict is not None]:
         lines[0] += f"; difference in points with its 95 % interval; replicated: within ±{100 * verdicts[0].margin:g}"
-    lines += [note] if (note := held_note(study)) else []
-    return "\n".join([*lines, *(f"* {reason}" for reason in reasons(summaries)), *failure_notes(summaries)])
+        lines.append(READINGS_NOTE)
+    notes = [held_note(study), intervals_note(summaries), *(f"* {reason}" for reason in reasons(summaries))]
+    return "\n".join([*lines, *filter(None, notes), *failure_notes(summaries)])
 
 
 def components_table(components: Components) -> Table:

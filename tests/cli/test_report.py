@@ -177,6 +177,7 @@ def test_a_full_disk_is_named_and_leaves_the_old_report(pairnet, tmp_path, monke
         "figures",
         "report.html",
         "results.csv",
+        "rows.csv",
         "summary.json",
     ]
 

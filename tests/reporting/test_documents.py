@@ -94,7 +94,7 @@ def test_a_border_in_a_label_is_no_border():
     assert len({line.count("|") for line in table[:3]}) == 1
     words = [cell.strip() for cell in table[0].strip("|").split("|")]
     marks = [cell.strip() for cell in table[1].strip("|").split("|")]
-    assert [word for word, mark in zip(words, marks, strict=True) if mark == "---"] == ["row", "verdict"]
+    assert [word for word, mark in zip(words, marks, strict=True) if mark == "---"] == ["row", "verdict", "readings"]
     assert set(marks) == {"---", "--:"}
 
 

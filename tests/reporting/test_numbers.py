@@ -95,17 +95,25 @@ def expected_row(table, label):
 
 
 def expected_verdict(table, row, margin=0.015):
-    """(name, difference, half the width of its 95 % interval) against the paper's."""
-    values, ours = draws_of(table, row.label), (row.paper.mean, row.paper.std, PAPER_DRAWS)
-    mine = (values.mean(), values.std(ddof=1), len(values))
-    below = stats.ttest_ind_from_stats(mine[0] + margin, *mine[1:], *ours, equal_var=False, alternative="greater")
-    above = stats.ttest_ind_from_stats(mine[0] - margin, *mine[1:], *ours, equal_var=False, alternative="less")
-    difference, (a, b) = mine[0] - ours[0], (mine[1] ** 2 / mine[2], ours[1] ** 2 / PAPER_DRAWS)
-    freedom = (a + b) ** 2 / (a**2 / (mine[2] - 1) + b**2 / (PAPER_DRAWS - 1))
-    half = stats.t.ppf(0.975, freedom) * np.sqrt(a + b)
-    two_sided = stats.ttest_ind_from_stats(*mine, *ours, equal_var=False).pvalue
-    name = "replicated" if max(below.pvalue, above.pvalue) < 0.05 else "differs" if two_sided < 0.05 else "undecided"
-    return name, difference, half
+    """(name, difference, half the width of its 95 % interval as printed) against the paper's."""
+    names, difference, half = expected_readings(table, row, margin)
+    return names[0] if len(set(names)) == 1 else "undecided", difference, half
+
+
+def expected_readings(table, row, margin=0.015):
+    """(names under the three readings, difference, half the width of its 95 % interval as printed)."""
+    values, binomial = draws_of(table, row.label), row.paper.mean * (1 - row.paper.mean) / 1000
+    printed = (row.paper.std**2 / PAPER_DRAWS, PAPER_DRAWS - 1)
+    floored = (max(row.paper.std**2, binomial) / PAPER_DRAWS, PAPER_DRAWS - 1)
+    difference, names, halves = values.mean() - row.paper.mean, [], []
+    for theirs in ([printed], [floored], [printed, (binomial, 999)]):
+        parts = [(stats.sem(values) ** 2, len(values) - 1), *theirs]
+        error = np.sqrt(sum(part for part, _ in parts))
+        own = stats.t(error**4 / sum(part**2 / freedom for part, freedom in parts), scale=error)
+        inside = max(own.sf(difference + margin), own.cdf(difference - margin)) < 0.05
+        names.append("replicated" if inside else "differs" if 2 * own.sf(abs(difference)) < 0.05 else "undecided")
+        halves.append(own.ppf(0.975))
+    return names, difference, halves[0]
 
 
 TABLES = [(name, row) for name in ("3", "2") for row in studies()[name].rows]
@@ -137,6 +145,7 @@ def test_the_summary_has_means_deviations_intervals_and_verdicts(folder, table, 
     verdict = found["verdict"]
     assert (verdict["name"], verdict["difference"]) == (name, close(difference))
     assert (verdict["low"], verdict["high"]) == (close(difference - half), close(difference + half))
+    assert [each["name"] for each in verdict["readings"]] == expected_readings(table, row)[0]
 
 
 def test_results_csv_has_each_run_whole(folder):
@@ -190,6 +199,19 @@ def test_results_csv_has_each_run_whole(folder):
         }
 
 
+def test_rows_csv_has_each_row_with_its_readings(folder, report):
+    with (folder / "rows.csv").open(newline="") as file:
+        lines = {(line["table"], line["row"]): line for line in csv.DictReader(file)}
+    assert list(lines) == [(table.study.name, each.label) for table in report.tables for each in table.summaries]
+    for table, row in TABLES:
+        found = lines[table, row.label]
+        mean, std, low, high = expected_row(table, row.label)
+        assert [float(found[name]) for name in ("mean", "std", "low", "high")] == pytest.approx([mean, std, low, high])
+        readings = [found[name] for name in ("as_printed", "binomial_floor", "one_test_set")]
+        assert readings == (expected_readings(table, row)[0] if row.paper else ["", "", ""])
+        assert found["verdict"] == (expected_verdict(table, row)[0] if row.paper else "")
+
+
 def cells_of(page, caption):
     """{heading of a row: {label of a cell: text}} of the table that follows `caption` on a page."""
     table = page.partition(caption)[2].partition("<tbody>")[2].partition("</tbody>")[0]
@@ -208,7 +230,8 @@ def test_the_cells_of_the_page_are_these_numbers(folder, table, row):
     found = cells_of((folder / "report.html").read_text(), f'id="table-{table}"')[row.label]
     mean, std, low, high = expected_row(table, row.label)
     assert found["measured"] == f"{mean:.4f} ± {std:.4f}"
-    assert found["95 % interval"] == f"{low:.4f} to {high:.4f}"
+    for_these = f"{low:.4f} to {high:.4f}"
+    assert found["95 % interval"].startswith(for_these)
     assert found["draws"] == str(len(draws_of(table, row.label)))
     assert found["parameters"] == f"{count_parameters(row.variant):,}"
     if row.paper is not None:
@@ -217,6 +240,7 @@ def test_the_cells_of_the_page_are_these_numbers(folder, table, row):
         assert found["difference, points"] == f"{100 * difference:+.1f} ± {100 * half:.1f}"
         assert found["stds apart"] == f"{(mean - row.paper.mean) / np.hypot(std, row.paper.std):+.1f}"
         assert found["verdict"].partition(":")[0] == name
+        assert found["readings"] == "".join(each[0].upper() for each in expected_readings(table, row)[0])
 
 
 @pytest.mark.parametrize("table", ["3", "2"])
@@ -240,10 +264,11 @@ def test_markdown_and_the_terminal_have_the_same_numbers(report, table):
             moved = f"{100 * difference:+.1f} ± {100 * half:.1f}"
             explained = next(each.explained for each in shown.summaries if each.label == row.label)
             verdict = {"differs": "differs*" if explained else "DIFFERS"}.get(name, name)
-            words += [f"{row.paper.mean:.4f} ± {row.paper.std:.4f}", moved, verdict]
+            letters = "".join(each[0].upper() for each in expected_readings(table, row)[0])
+            words += [f"{row.paper.mean:.4f} ± {row.paper.std:.4f}", moved, verdict, letters]
             assert f"{row.paper.mean:.3f} ± {row.paper.std:.3f}" in line
             assert moved in line
-            assert line.split()[-1] == verdict or row.goal
+            assert line.split()[-2:] == [verdict, letters] or row.goal
             coloured = next(each for each in printed.splitlines() if row.label in each and verdict in each)
             assert f"\x1b[{styles[verdict]}m{verdict}" in coloured
         assert lines[row.label].split(" | ")[: len(words)] == ["| " + words[0], *words[1:]] or lines[
@@ -380,8 +405,8 @@ def test_the_head_of_the_page_names_the_best_network_and_what_the_claims_bring(r
     means = {label: np.mean(draws_of("3", label)) for label in THIRD}
     best = max(means, key=means.get)
     assert came_out.endswith(f"the best network is {best} with {means[best]:.4f}.")
-    names = [expected_verdict(table, row)[0] for table, row in TABLES if row.paper]
-    alike = len({row.label for _, row in TABLES if row.paper})
+    judged = {row.label: expected_verdict(table, row)[0] for table, row in TABLES if row.paper}
+    alike, names = len(judged), list(judged.values())
     assert f"f {alike} rows with a figure of the paper: " in came_out
     for word, name in (("replicated", "replicated"), ("different", "differs"), ("undecided", "undecided")):
         assert (f"{names.count(name)} {word}" in came_out) == (name in names)

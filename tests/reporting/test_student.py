@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pairnet.reporting.student import paired_test, quantile, welch_test, wilson
+from pairnet.reporting.student import chi_square_below, paired_test, quantile, satterthwaite, upper_tail, wilson
 
 SEEDS = pytest.mark.parametrize("seed", range(200))
 
@@ -29,8 +29,15 @@ def test_the_test_of_two_means_is_that_of_scipy(seed):
     args = (mean, std, draws, other, spread, 10)
     greater = stats.ttest_ind_from_stats(*args, equal_var=False, alternative="greater").pvalue
     less = stats.ttest_ind_from_stats(*args, equal_var=False, alternative="less").pvalue
-    assert welch_test(mean - other, std, draws, spread, 10) == greater
-    assert welch_test(other - mean, std, draws, spread, 10) == less
+    variance, freedom = satterthwaite([(std**2 / draws, draws - 1), (spread**2 / 10, 9)])
+    t = (mean - other) / variance**0.5
+    assert upper_tail(t, freedom) == pytest.approx(greater, rel=1e-12)
+    assert upper_tail(-t, freedom) == pytest.approx(less, rel=1e-12)
+
+
+def test_the_sum_of_squares_is_that_of_scipy():
+    for value, freedom in np.random.default_rng(0).uniform(1, 200, (200, 2)):
+        assert chi_square_below(value, freedom) == stats.chi2.cdf(value, freedom)
 
 
 @pytest.mark.parametrize("trials", [1, 2, 7, 30])

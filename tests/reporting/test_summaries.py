@@ -120,8 +120,9 @@ def test_markdown_has_the_same_figures():
     text = markdown_table(SUMMARIES)
     assert "| fc_1 | 96,433 | 0.7400 ± 0.0566 | 0.7500 ± 0.0300 | -1.0 ± " in text
     assert "| fc_3 | 924,337 | 0.7100 ± 0.0100 | 0.5000 ± 0.0100 | +21.0 ± 2.0 | differs* |" in text
-    assert "| conv_1 | 2,571 | 0.9000 |  |  |  |" in text
-    assert text.endswith("\\* fc_3: for a reason.")
+    assert "| conv_1 | 2,571 | 0.9000 |  |  |  |  |" in text
+    assert "\n\\* fc_3: for a reason.\n" in text
+    assert text.splitlines()[-1].startswith("Readings of the paper's ±: as printed, binomial floor, one test set; R ")
 
 
 def test_columns_that_would_be_empty_are_left_out():
@@ -139,8 +140,16 @@ def test_the_line_below_a_table_names_all_machines():
     first = record()
     other = replace(first, environment=replace(first.environment, hardware="another CPU, 64 cores"))
     line = measured_on([first, other])
-    assert f"{first.environment.hardware}, cpu / another CPU, 64 cores, cpu" in line
+    kernels = f", {first.environment.kernels} kernels" if first.environment.kernels else ""
+    assert f"{first.environment.hardware}, cpu{kernels} / another CPU, 64 cores, cpu{kernels}" in line
     assert "torch " in line
+
+
+def test_two_kinds_of_kernels_in_one_table_are_both_named():
+    first = record()
+    records = [replace(first, environment=replace(first.environment, kernels=each)) for each in ("AVX2", "", "AVX512")]
+    own = f"{first.environment.hardware}, cpu"
+    assert f"; {own} / {own}, AVX2 kernels / {own}, AVX512 kernels; " in measured_on(records)
 
 
 def test_settings_unlike_the_papers_are_named():
