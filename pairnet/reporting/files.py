@@ -1,4 +1,4 @@
-"""The files of a report: the page, and next to it results.csv, summary.json and the figures. All appear, or none."""
+"""The files of a report: the page, and next to it two CSV files, summary.json and the figures. All appear, or none."""
 
 import json
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ from pairnet.errors import ArgumentError
 from pairnet.opening import read_file
 from pairnet.reporting.changes import Changes
 from pairnet.reporting.component_tables import component_records
+from pairnet.reporting.contrast_lines import write_contrasts
 from pairnet.reporting.drawings import drawings
 from pairnet.reporting.figures.rendering import render
 from pairnet.reporting.page import changes_page, report_page
@@ -21,6 +22,7 @@ from pairnet.writing import check_folder, folder_of_files, marked_files
 FIGURES = "figures"
 RESULTS = "results.csv"
 COMPONENTS = "components.csv"
+CONTRASTS = "contrasts.csv"
 SUMMARY = "summary.json"
 ENDINGS = (".svg", ".png")
 
@@ -35,7 +37,7 @@ GENERATOR = '<meta name="generator" content="pairnet">'
 
 
 def write_report(report: Report, path: Path) -> None:
-    """Writes the page `path`, and next to it results.csv, summary.json and the figures as SVG and PNG.
+    """Writes the page `path`, and next to it results.csv, contrasts.csv, summary.json and the figures as SVG and PNG.
 
     ArgumentError unless `path` ends in .html, or if files of other origin are next to it; OSError names the file.
     """
@@ -53,6 +55,7 @@ def write_report(report: Report, path: Path) -> None:
         crossed = [(each.study.name, each.summaries) for each in report.tables]
         if lines := list(component_records([*crossed, ("others", report.others)])):
             write_lines(folder / COMPONENTS, lines)
+        write_contrasts(folder / CONTRASTS, report.families)
         _write_summary(folder, {**summary_of(report), "figures": sorted(images)})
         (folder / path.name).write_text(page, encoding="utf-8")
 
@@ -119,7 +122,11 @@ def summary_of(report: Report) -> dict[str, Any]:
         },
         "others": [asdict(summary) for summary in report.others],
         "families": {
-            family.name: {"title": family.title, "effects": [asdict(effect) for effect in family.effects]}
+            family.name: {
+                "title": family.title,
+                "effects": [{**asdict(effect), "method": effect.method} for effect in family.effects],
+                "left_out": family.left_out,
+            }
             for family in report.families
         },
         "sweeps": sweep_values(report.tables),

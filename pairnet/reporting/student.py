@@ -32,6 +32,21 @@ def paired_test(differences: Sequence[float], confidence: float) -> tuple[float,
     return float(low), float(high), 2 * upper_tail(abs(mean / error), freedom)
 
 
+def combined_test(groups: Sequence[Sequence[float]], confidence: float) -> tuple[float, float, float, float, float]:
+    """Of the sum of independent means: ends of its interval, p-value of a sum of 0, standard error, degrees of freedom.
+
+    One group's variance does not stand for another's: with two groups this is scipy.stats.ttest_ind(equal_var=False).
+    """
+    import numpy as np
+
+    total = float(sum(np.mean(group) for group in groups))
+    parts = [float(np.var(group, ddof=1)) / len(group) for group in groups]
+    error = math.sqrt(sum(parts))
+    freedom = sum(parts) ** 2 / sum(part**2 / (len(group) - 1) for part, group in zip(parts, groups, strict=True))
+    half = float(quantile((1 + confidence) / 2, freedom)) * error
+    return total - half, total + half, 2 * upper_tail(abs(total / error), freedom), error, freedom
+
+
 def welch_test(difference: float, std: float, draws: int, other_std: float, other_draws: int) -> float:
     """The p-value of a difference of means above 0: scipy.stats.ttest_ind_from_stats with alternative="greater"."""
     import numpy as np
