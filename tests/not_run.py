@@ -30,6 +30,7 @@ NOT_RUN = {
         "for seed in 0 1 2 3 4; do pairnet train order_net_fast --seed $seed --data mnist; done",
         "pairnet runs compare mine order_net_fast",
         "pairnet runs compare mine mine --epochs 50 --other-epochs 25",
+        "pairnet runs compare mine mine --set learning_rate=0.001 --other-set learning_rate=0.003",
         "pairnet export --model mine --file my.toml --data mnist",
         "pairnet predict mine.onnx pictures/3-*.png pictures/7-*.png --csv",
     ),
@@ -53,7 +54,10 @@ NOT_RUN = {
         "pairnet export --run runs/final_model-0123abcd --force",
         "pairnet predict final_model.onnx --test",
     ),
-    "half an hour of training; not run since it was written": ("pairnet export --all --output models",),
+    "half an hour of training; not run since it was written": (
+        "pairnet export --all --output models",
+        "pairnet study my.toml --data mnist --runs sharing",
+    ),
     "a server, and its clients; last run 2026-11-29": (
         "pairnet serve final_model.onnx",
         "pairnet export --model final_model --with-digits",

@@ -9,6 +9,7 @@ import typer
 
 from pairnet.cli.bench import bench_report
 from pairnet.cli.calibration import calibration
+from pairnet.cli.comparing import compare_runs
 from pairnet.cli.data import data_fetch, data_info, data_list, data_pictures
 from pairnet.cli.deleting import delete_runs
 from pairnet.cli.doctor import doctor
@@ -21,7 +22,7 @@ from pairnet.cli.packing import pack_runs
 from pairnet.cli.predict import predict
 from pairnet.cli.report import report
 from pairnet.cli.repository import export_repository
-from pairnet.cli.runs import compare_runs, list_runs
+from pairnet.cli.runs import list_runs
 from pairnet.cli.serve import serve
 from pairnet.cli.study import REPRODUCE, study
 from pairnet.cli.train import evaluate, train

@@ -22,14 +22,16 @@ def calibration(
 ) -> None:
     """Measure the calibration of finished runs.
 
-    Prints the expected calibration error and draws the reliability diagram, over the held-out pairs of all draws of a
-    row: run `pairnet reproduce` first. Runs of different settings are never put together: --data, --epochs and --pairs
-    choose one, otherwise the setting with the most runs is taken; of several the one whose runs bear the row's name,
-    then the one that was recorded last.
+    Prints the expected calibration error of a row's networks, mean over its draws, and pooled: over the held-out pairs
+    of all draws together, as the reliability diagram has them, a mixture of the networks. Run `pairnet reproduce`
+    first. Runs of different settings are never put together: --data, --epochs and --pairs choose one, otherwise the
+    setting with the most runs is taken; of several the one whose runs bear the row's name, then the one that was
+    recorded last.
     """
     from pairnet.records.calibration import expected_calibration_error, pooled
     from pairnet.records.collection import collect, not_found
     from pairnet.records.settings import by_setting, describe, largest, select
+    from pairnet.reporting.summaries import mean_and_std
 
     records = list(collect(runs).records.values())
     check_data(data, records)
@@ -44,6 +46,10 @@ def calibration(
         left_out = [f"{len(each)} of {names[key]}" for key, each in settings.items() if key != chosen]
         rest = f"; left out: {'; '.join(left_out)}" if left_out else ""
         note(f"{row}: {counted(len(found[row]), 'run')} of {shown[row]}{rest}")
+    errors = {
+        row: mean_and_std([expected_calibration_error(record.calibration) for record in records])
+        for row, records in found.items()
+    }
     bins = {row: pooled([record.calibration for record in records]) for row, records in found.items()}
     if output is not None:
         from pairnet.reporting.figures.calibration import reliability_diagram
@@ -55,16 +61,20 @@ def calibration(
                 row: {
                     "setting": shown[row],
                     "runs": len(found[row]),
-                    "expected_calibration_error": expected_calibration_error(bins[row]),
+                    "expected_calibration_error": errors[row][0],
+                    "std": errors[row][1],
+                    "pooled_calibration_error": expected_calibration_error(bins[row]),
                     "bins": bins[row],
                 }
                 for row in rows
             }
         )
         return
-    numbers = unbroken("runs", "pairs", "expected calibration error")
-    table = plain_table("row", *numbers, title="Calibration on held-out pairs", least=("pairs", "runs"))
+    numbers = unbroken("runs", "pairs", "expected calibration error", "pooled")
+    table = plain_table("row", *numbers, title="Calibration on held-out pairs", least=("pairs", "runs", "pooled"))
     for row in rows:
-        count, error = sum(count for count, _, _ in bins[row]), expected_calibration_error(bins[row])
-        table.add_row(printable(row), str(len(found[row])), f"{count:,}", f"{100 * error:.2f} %")
+        count, (mean, std), error = sum(n for n, _, _ in bins[row]), errors[row], expected_calibration_error(bins[row])
+        spread = "" if std is None else f" ± {100 * std:.2f}"
+        shown_error = f"{100 * mean:.2f}{spread} %"
+        table.add_row(printable(row), str(len(found[row])), f"{count:,}", shown_error, f"{100 * error:.2f} %")
     console().print(table)

@@ -1,15 +1,14 @@
-"""`pairnet runs`: the records in a folder, listed, compared and deleted. Works without torch."""
+"""`pairnet runs`: the records in a folder, listed and deleted. Works without torch."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pairnet.cli.common import AnyData, AnyEpochs, AnyPairs, Json, Runs, check_data
-from pairnet.cli.output import console, note, plain_table, print_json, print_line, printable
-from pairnet.errors import ArgumentError, RecordError
+from pairnet.cli.output import console, note, plain_table, print_json, printable
+from pairnet.errors import ArgumentError
 from pairnet.wording import counted
 
 if TYPE_CHECKING:
@@ -124,76 +123,6 @@ def _narrow(listed: "Sequence[RunRecord | FailedRun]", rows: Sequence[dict[str, 
     return table
 
 
-def compare_runs(
-    first: Annotated[str, typer.Argument(help="Row or variant.")],
-    second: Annotated[str, typer.Argument(help="Row or variant to compare it with.")],
-    runs: Runs = Path("runs"),
-    data: AnyData = None,
-    epochs: AnyEpochs = None,
-    other_epochs: Annotated[
-        int | None, typer.Option(min=1, help="Only runs of so many epochs for the second row (default: as --epochs).")
-    ] = None,
-    pairs: AnyPairs = None,
-    as_json: Json = False,
-) -> None:
-    """Compare two rows draw by draw.
-
-    Both rows must have been trained and tested on the same pairs. Prints the mean difference over the common draws,
-    its 95 % interval and the p-value of the paired t-test; a cross-validated draw counts once. To compare two settings
-    of one row, name it twice.
-    """
-    from pairnet.records.collection import collect, not_found
-    from pairnet.records.failures import MARK, failed_draws, failures_text
-    from pairnet.records.settings import by_setting, describe, select
-    from pairnet.reporting.comparison import compare
-    from pairnet.reporting.summaries import finished_draws
-
-    collected = collect(runs)
-    records, failures = list(collected.records.values()), by_setting(list(collected.failures.values()))
-    check_data(data, records)
-    left, right = (
-        by_setting(select(records, row=name, data=data, epochs=wanted, pairs=pairs))
-        for name, wanted in ((first, epochs), (second, other_epochs or epochs))
-    )
-    for name, settings in ((first, left), (second, right)):
-        if not settings:
-            raise not_found(name, records, runs)
-    one, other = _comparable(first, second, left, right)
-    failed = [failed_draws(failures.get(each, [])) for each in (one, other)]
-    found = compare(left[one], right[other])
-    among = [one.images, other.images]
-    names = describe([one, other])
-    if first != second:
-        names = [*describe([one], among=among), *describe([other], among=among)]
-    if as_json:
-        lost = [[asdict(each) for each in own] for own in failed]
-        figures = {**asdict(found), "first_failed": lost[0], "second_failed": lost[1]}
-        print_json({"first": first, "second": second, "settings": names, **figures})
-        return
-    for name, setting, bad, rows in zip((first, second), names, failed, (left[one], right[other]), strict=True):
-        note(f"{name}: {setting}")
-        if bad:
-            note(f"{MARK} {name}: {failures_text(bad, finished=len(finished_draws(rows)))}")
-    if any(failed):
-        note("compared are the draws that neither row failed on, which are no random sample of all")
-    print_line(f"{first} {found.first:.4f}, {second} {found.second:.4f}, over {found.draws} common draws")
-    difference = f"difference {100 * found.difference:+.2f} points"
-    if found.p_value is None or found.low is None or found.high is None:
-        print_line(f"{difference} on each draw")
-    else:
-        interval = f"95 % interval {100 * found.low:+.2f} to {100 * found.high:+.2f}"
-        print_line(f"{difference}, {interval}")
-        print_line(f"p = {found.p_value:.2g} (paired t-test), {found.wilcoxon:.2g} (Wilcoxon)")
-    if found.better is not None:
-        unequal = counted(found.draws - found.equal, "draw")
-        print_line(f"{first} is better on {100 * found.better:.0f} % of the {unequal} that are not equal")
-    if one.images.name == "mnist5k" and one.fold is None:
-        note(
-            "each draw of mnist5k is tested on the same 2,000 images: interval and p-value are over pairings and seeds "
-            "only, not over images"
-        )
-
-
 def failed_text(failure: "FailedRun") -> str:
     """A failed run in one line: which, and why."""
     from pairnet.records.run import name_of
@@ -230,36 +159,6 @@ def grouped_runs(
             (label, name, done.get(key, []), failed.get(key, [])) for name, key in zip(names, settings, strict=True)
         ]
     return groups
-
-
-def _comparable(
-    first: str,
-    second: str,
-    left: "dict[Run, list[RunRecord]]",
-    right: "dict[Run, list[RunRecord]]",
-) -> "tuple[Run, Run]":
-    """The one setting of each row that was trained and tested on the same pairs.  RecordError unless there is one."""
-    from pairnet.records.collection import list_settings
-
-    choices = [(one, other) for one in left for other in right if one.pairs_drawn == other.pairs_drawn]
-    if first == second:
-        choices = [(one, other) for one, other in choices if one != other]
-        if not choices:
-            raise RecordError(f"expected two settings of {first} to compare, got one: {list_settings(_all(left))}")
-    if len(choices) == 1:
-        return choices[0]
-    sides = {first: left, second: right}
-    settings = "; ".join(f"{name}: {list_settings(_all(found))}" for name, found in sides.items())
-    if choices:
-        raise RecordError(
-            "expected one setting of each row, got several: choose with `data`, `pairs`, `epochs` and `other_epochs`: "
-            f"{settings}"
-        )
-    raise RecordError(f"expected rows with the same pairs, got {settings}: train both on the same")
-
-
-def _all(settings: "dict[Run, list[RunRecord]]") -> "list[RunRecord]":
-    return [record for each in settings.values() for record in each]
 
 
 def _accuracy(row: dict[str, Any]) -> str:

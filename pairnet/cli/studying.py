@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pairnet.records.record import FailedRun, RunRecord
     from pairnet.records.run import Run
     from pairnet.records.store import Stored
+    from pairnet.reporting.effects import Family
     from pairnet.reporting.summaries import Summary
     from pairnet.study.events import Engine
     from pairnet.study.plan import Chosen, Study
@@ -135,6 +136,7 @@ def compute(request: Request) -> None:
     TrainingError, at the end, if runs failed.
     """
     from pairnet.records.store import opened
+    from pairnet.reporting.effects import families_of, with_goals
     from pairnet.reporting.summaries import summarise, unlike_the_paper
     from pairnet.study.budget import limits
     from pairnet.study.kept import keep_file
@@ -159,10 +161,12 @@ def compute(request: Request) -> None:
                     rows |= _compute_part(request, part, engine, stored, remaining)
                     failed |= _failed(part, stored)
                     failures |= {run.fingerprint: each for run in part.planned if (each := _failure(run, stored))}
-            summaries = summarise(study, rows, failed)
+            effects = families_of(study, rows, failed)
+            summaries = with_goals(summarise(study, rows, failed), effects)
             results[study.name] = [asdict(summary) for summary in summaries]
             if not request.as_json and summaries:
                 _print(study, summaries, rows, unlike_the_paper(study, rows), markdown=request.markdown)
+                _print_effects(study, effects, markdown=request.markdown)
         if request.as_json:
             print_json(results)
         if request.report:
@@ -266,6 +270,20 @@ def _print(
     if finished := [record for records in rows.values() for record in records]:
         printed.print(printable(f"measured on {measured_on(finished)}"), style="dim")
     printed.print()
+
+
+def _print_effects(study: "Study", families: "Sequence[Family]", *, markdown: bool) -> None:
+    """The contrasts that a study asks for; the default comparisons with its first row are on the page only."""
+    from pairnet.reporting.markdown import markdown_effects
+    from pairnet.reporting.terminal import effects_table
+
+    for family in families:
+        if family.name == study.name and not (study.contrasts or study.compare):
+            continue
+        if markdown:
+            print_text(f"\n{markdown_effects(family)}")
+        else:
+            console().print(effects_table(family))
 
 
 def _report(request: Request, parts: Sequence[Part], stored: "Stored") -> None:

@@ -77,3 +77,20 @@ def explain(error: msgspec.ValidationError, place: str, table: Mapping[str, Any]
         text = f"expected {_TYPES.get(wanted, wanted)}, got {shown(value)}"
     separator = "" if ": " in text else ": correct its value"
     return f"{place}{where.removesuffix('`')}: {text}{separator}"
+
+
+def typed(value: Any, kind: Any, place: str) -> Any:
+    """A value of a document as `kind`.  ArgumentError if it is none."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise ArgumentError(explain(error, place, value)) from None
+
+
+def choose(name: str, known: Mapping[str, Any], place: str, what: str) -> Any:
+    """What `name` stands for.  ArgumentError for a name that is not known, with the most similar one that is."""
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    remedy = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(known)}" if known else "define it"
+    raise ArgumentError(f"{place}: expected the name of a {what}, got {shown(name)}: {remedy}")

@@ -1,10 +1,10 @@
 """Records by setting (`Run.setting`): chosen, put together and named. Runs of different settings are never mixed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TypeVar
 
-from pairnet.errors import RecordError
+from pairnet.errors import ArgumentError, RecordError
 from pairnet.models.variants import VARIANTS, with_epochs
 from pairnet.records.record import FailedRun, RunRecord
 from pairnet.records.run import Images, Run, nameless, names_of
@@ -51,6 +51,38 @@ def select(
         and (epochs is None or (run.elsewhere is None and epochs == run.recipe.epochs))
         and pairs in (None, run.pairs)
     ]
+
+
+def matching(settings: dict[Run, list[RunRecord]], wanted: Mapping[str, str]) -> dict[Run, list[RunRecord]]:
+    """The settings that have these values of recipe, pairs, folds or images, given as text: `learning_rate`: "0.003".
+
+    ArgumentError for a key that no setting has.
+    """
+    for key in wanted:
+        if settings and not all(key in _values_of(setting) for setting in settings):
+            keys = ", ".join(_values_of(next(iter(settings))))
+            raise ArgumentError(f"expected a setting of runs, got {key}: choose one of {keys}")
+    return {
+        setting: records
+        for setting, records in settings.items()
+        if all(_is(_values_of(setting)[key], text) for key, text in wanted.items())
+    }
+
+
+def _values_of(setting: Run) -> dict[str, object]:
+    folds = None if setting.fold is None else setting.folds
+    own = {"data": setting.images.title, "pairs": setting.pairs, "test_pairs": setting.test_pairs, "folds": folds}
+    return {**own, **facts_of(setting)}
+
+
+def _is(value: object, text: str) -> bool:
+    """Whether a text names a value, as messages show it or as a study file has it."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return float(text) == value
+        except ValueError:
+            return False
+    return text.lower() in (str(value).lower(), "false" if value is None else None)
 
 
 def _bears(run: Run, row: str) -> bool:

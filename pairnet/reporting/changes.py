@@ -86,7 +86,7 @@ def compare_folders(
     rows = tuple(replace(each, p_holm=p_value) for each, p_value in zip(found, corrected, strict=True))
     return Changes(
         title="What changed",
-        sentences=_sentences(rows),
+        sentences=_sentences(rows, margin),
         rows=rows,
         environment=_environment(old, new),
         left_out=(
@@ -191,7 +191,7 @@ def _verdict(differences: Sequence[float], identical: int, comparison: Compariso
     return "differs" if excluded else "undecided"
 
 
-def _sentences(rows: Sequence[Change]) -> tuple[str, str]:
+def _sentences(rows: Sequence[Change], margin: float) -> tuple[str, str]:
     names: tuple[Name, ...] = ("identical", "equivalent", "differs", "undecided")
     counts = {name: sum(row.verdict == name for row in rows) for name in names}
     came_out = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
@@ -208,7 +208,7 @@ def _sentences(rows: Sequence[Change]) -> tuple[str, str]:
         return asked, "Every answer on the held-out pairs is the same, bit for bit."
     if counts["undecided"]:
         return asked, f"No row is shown to differ, but {counts['undecided']} may: more draws of both folders decide."
-    return asked, "No row differs by more than the margin."
+    return asked, f"Each row is identical or equivalent, within ±{100 * margin:g} points."
 
 
 def _environment(old: Sequence[RunRecord], new: Sequence[RunRecord]) -> tuple[tuple[str, str, str], ...]:

@@ -31,7 +31,7 @@ def blocks_of(report: Report) -> dict[str, str]:
     """What a report can write into marked blocks, by what they name: "table 3", "effects ablation"."""
     contents = {f"table {table.study.name}": _table(table) for table in report.tables}
     for family in report.families:
-        contents[f"effects {'3' if family.name == 'effects' else family.name}"] = markdown_effects(family)
+        contents[f"effects {family.name}"] = markdown_effects(family)
     return contents
 
 

@@ -15,9 +15,11 @@ from pairnet.reporting.figures.curves import curves
 from pairnet.reporting.figures.drawing import SERIES
 from pairnet.reporting.figures.errors import errors_by_difference
 from pairnet.reporting.figures.history import history
+from pairnet.reporting.figures.interaction import interaction
 from pairnet.reporting.report import Report
 from pairnet.reporting.summaries import Summary, best_of, failure_notes, interval_text
 from pairnet.reporting.sweeps import sweeps_of
+from pairnet.wording import capitalised
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,7 +45,14 @@ class Drawing:
 
 def drawings(report: Report) -> list[Drawing]:
     """All figures of a report, in the order of its page."""
-    drawn = [*_accuracies(report), *_curves(report), *_courses(report), *_networks(report), *_mistakes(report)]
+    drawn = [
+        *_interactions(report),
+        *_accuracies(report),
+        *_curves(report),
+        *_courses(report),
+        *_networks(report),
+        *_mistakes(report),
+    ]
     names = Counter[str]()
     found = []
     for drawing in drawn:
@@ -51,6 +60,21 @@ def drawings(report: Report) -> list[Drawing]:
         again = f"-{names[drawing.name]}" if names[drawing.name] > 1 else ""
         found.append(replace(drawing, name=f"{drawing.name}{again}"))
     return found
+
+
+def _interactions(report: Report) -> Iterator[Drawing]:
+    for square in report.squares:
+        if any(each.mean is None for each in square.cells):  # all draws of a row failed
+            continue
+        lines = [(name, square.cells[2 * at : 2 * at + 2]) for at, name in enumerate(square.rows)]
+        yield Drawing(
+            name=f"interaction-{_file_name(square.name)}",
+            section="interactions",
+            caption=f"{capitalised(square.name)}.",
+            description=f"Accuracy of {', '.join(each.label for each in square.cells)}, one line for each of "
+            f"{' and '.join(square.rows)}, over {' and '.join(square.columns)}.",
+            draw=partial(interaction, lines, columns=square.columns),
+        )
 
 
 def _accuracies(report: Report) -> Iterator[Drawing]:
@@ -157,11 +181,13 @@ def _mistakes(report: Report) -> Iterator[Drawing]:
         )
     for each in report.calibrations:
         interval = "" if each.low is None else f" ({interval_text(each.low, each.high, '.2f')})"
+        error = f"expected calibration error {100 * each.error:.2f} %{interval}, mean over draws"
+        pooled = f"{100 * each.pooled:.2f} % for the pairs of all draws together, a mixture of their networks"
         yield Drawing(
             name=f"calibration-{_file_name(each.label)}",
             section="mistakes",
             caption=_with_failures(
-                f"Calibration of {each.label}: expected calibration error {100 * each.error:.2f} %{interval}.",
+                f"Calibration of {each.label}: {error}; {pooled}.",
                 [row for row in report.tested if row.label == each.label],
             ),
             description=f"Fraction of pairs in order against the probability that {each.label} gives them.",

@@ -1,139 +1,314 @@
-"""The effects that the paper claims, as paired differences over common draws, each family corrected as a whole."""
+"""The contrasts of studies, computed: estimates, intervals, tests and verdicts; each family is corrected as a whole."""
 
+import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from pairnet.errors import RecordError
+from pairnet.records.record import FailedRun, RunRecord
 from pairnet.records.run import Draw
-from pairnet.reporting.comparison import Comparison, compare_draws, holm
-from pairnet.reporting.selection import Selection, StudyRuns
-from pairnet.reporting.summaries import finished_draws
-from pairnet.study.plan import ABOVE, NOTHING, PAPERS_SQUARE
+from pairnet.reporting.comparison import Comparison, Draws, compare_draws, compare_sides, holm
+from pairnet.reporting.equivalence import LEVEL
+from pairnet.reporting.selection import Selection
+from pairnet.reporting.student import quantile
+from pairnet.reporting.summaries import Summary, finished_draws, goal_of_row, interval_text
+from pairnet.study.contrasts import GOALS, Contrast, Weights, compare_text, contrasts_of, side_text
+from pairnet.study.plan import Row, Study
 
-Draws = Mapping[Draw, float]
-"""The accuracy of each draw."""
+Word = Literal["better", "worse", "equivalent", "undecided", "reached", "missed", "withheld"]
+
+Missing = tuple[str, tuple[Draw, ...]]
+"""A row, and draws of it that are not there."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Effect:
-    """What one change brings: `first` minus `second`."""
+    """One contrast and what the draws say about it; differences are first minus second, as fractions of 1.
+
+    "equivalent": the difference is shown to lie within ±`margin`, so `p_equivalence_holm` is below 5 %. "better" and
+    "worse": it is not, and the difference is shown not to be 0, so `p_holm` is below 5 %; which one, its sign says.
+    "undecided": neither. Against a goal, the test is one-sided: "reached" if the mean is shown to be above the goal,
+    "missed" if the 95 % interval lies below it. "withheld": draws of a row failed, and those that survive are no random
+    sample of all.
+    """
 
     name: str
-    first: str  # label of the row with the change
+    first: str  # the sides in words
     second: str
-    comparison: Comparison
-    p_holm: float | None  # p-value of the paired t-test, corrected for its family; None if there is no variation
+    comparison: Comparison  # against a goal, `second` is the goal, and the p-value is that of the one-sided test
+    p_holm: float | None  # p-value of the t-test, corrected for its family; None if there is no variation
+    margin: float | None
+    low90: float | None  # 90 % interval of the difference: within ±margin exactly if p_equivalence is below 5 %
+    high90: float | None
+    p_equivalence: float | None
+    p_equivalence_holm: float | None
+    goal: float | None
+    verdict: Word
+    missing: tuple[Missing, ...]  # draws that failed, or that other rows of the contrast have
+    failed: tuple[Missing, ...]  # those of them that failed
+    weights: Weights  # of each row in the difference
+    headline: str  # what the first sentences call it; empty: they leave it out
+
+    @property
+    def method(self) -> str:
+        """The test, in a few words."""
+        if self.goal is not None:
+            return "one-sided t"
+        return "paired t" if self.comparison.paired else "Welch's t, unpaired"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """Effects that are read together, so their p-values are corrected together."""
+    """Contrasts that are read together, so their p-values are corrected together."""
 
-    name: str  # of its table in files: "effects", "ablation", "2", "dropout"
+    name: str  # that of their study, with that of the family where a study has several
+    study: str  # name of the study
     title: str
     note: str
     effects: tuple[Effect, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Square:
-    """The rows that differ in the paper's two ideas alone, all with batch normalisation."""
-
-    plain: str
-    shared: str
-    auxiliary: str
-    both: str
-
-
-SQUARE = Square(plain="no_w_net", shared="w_net", auxiliary="a_net", both="a_w_net_bn")
-
-_CLAIMS = (
-    ("weight sharing, without auxiliary loss", SQUARE.shared, SQUARE.plain),
-    ("weight sharing, with auxiliary loss", SQUARE.both, SQUARE.auxiliary),
-    ("auxiliary loss, own towers", SQUARE.auxiliary, SQUARE.plain),
-    ("auxiliary loss, shared tower", SQUARE.both, SQUARE.shared),
-    ("weight sharing, as printed: a_w_net without BN", "a_w_net", SQUARE.auxiliary),
-    ("auxiliary loss, as printed: a_w_net without BN", "a_w_net", SQUARE.shared),
-    ("dropout", "final_model", "a_w_net"),
-    ("dropout, with BN", "final_model_bn", "a_w_net_bn"),
-)
+    left_out: tuple[str, ...]  # contrasts that the study states and the runs do not allow, each with the reason
 
 
 def families(selection: Selection) -> tuple[Family, ...]:
-    """The families of effects that the rows of a page allow; those without a pair of rows are left out.
+    """The families of contrasts that the rows of a page allow; those without any are left out.
 
-    An effect needs two draws that both of its rows have. Networks of no table are compared with final_model, or with
-    the first row that was tested.
+    Networks of no table are compared with final_model, or with the first row that was tested.
     """
-    found = []
-    tested = {label: finished_draws(records) for label, records in selection.tested.items()}
-    own = [label for label in tested if label in selection.others]
-    if own and len(tested) > 1:
-        known = "final_model" if "final_model" in tested else next(iter(tested))
-        found.append(_against(tested, own, known, "others", "Networks of no table"))
+    found = list(_networks_of_no_table(selection))
     for table in selection.tables:
-        draws = {label: finished_draws(records) for label, records in table.rows.items()}
-        found.append(_family_of(table, draws))
-    return tuple(family for family in found if family.effects)
+        found += families_of(table.study, table.rows, table.failed)
+    return tuple(found)
 
 
-def _family_of(table: StudyRuns, draws: Mapping[str, Draws]) -> Family:
-    """The comparisons that a study asks for; rows on other pairs than the one to compare with are left out."""
-    study, labels = table.study, [row.label for row in table.study.rows]
-    if study.compare == NOTHING or study.seeding.vary:  # runs of a crossed design are no draws
-        return _family(study.name, study.title, "", [], draws)
-    if study.compare == PAPERS_SQUARE:
-        return _claims(draws)
-    if study.compare == ABOVE:
-        steps = [(label, label, before) for before, label in pairwise(labels)]
-        return _family(study.name, study.title, "Each row against the one above it.", steps, draws)
-    there = [label for label in labels if label in table.rows]
-    chosen = study.compare or there[0]
-    pairs = {label: table.rows[label][0].run.pairs_drawn for label in there}
-    same = [label for label in there if pairs[label] == pairs.get(chosen)]
-    return _against(draws, same, chosen, study.name, study.title)
+def families_of(
+    study: Study, rows: Mapping[str, Sequence[RunRecord]], failed: Mapping[str, Sequence[FailedRun]] | None = None
+) -> list[Family]:
+    """The families of a study's contrasts, from the records of its rows.
 
-
-def _claims(draws: Mapping[str, Draws]) -> Family:
-    """The paper's claims, and whether sharing brings as much with the auxiliary loss as without."""
-    interaction = {
-        "sharing with auxiliary loss": _minus(draws, SQUARE.both, SQUARE.auxiliary),
-        "sharing without": _minus(draws, SQUARE.shared, SQUARE.plain),
-    }
-    with_auxiliary, without = interaction
-    return _family(
-        "effects",
-        "What weight sharing, the auxiliary loss and dropout bring",
-        "All four networks of the square have batch normalisation; the printed a_w_net alone goes without.",
-        [*_CLAIMS, ("interaction: sharing with minus without auxiliary loss", with_auxiliary, without)],
-        {**draws, **interaction},
-    )
-
-
-def _minus(draws: Mapping[str, Draws], first: str, second: str) -> dict[Draw, float]:
-    one, other = draws.get(first, {}), draws.get(second, {})
-    return {seed: one[seed] - other[seed] for seed in one if seed in other}
-
-
-def _against(draws: Mapping[str, Draws], labels: Sequence[str], chosen: str, name: str, title: str) -> Family:
-    """Every row against one of them."""
-    steps = [(f"{label} against {chosen}", label, chosen) for label in labels if label != chosen]
-    return _family(name, title, f"Each row against {chosen}.", steps, draws)
-
-
-def _family(
-    name: str, title: str, note: str, steps: Sequence[tuple[str, str, str]], draws: Mapping[str, Draws]
-) -> Family:
-    found = {}
-    for step in steps:
-        with suppress(RecordError):  # fewer than two common draws
-            found[step] = compare_draws(*(draws.get(label, {}) for label in step[1:]))
-    effects = tuple(
-        Effect(name=text, first=first, second=second, comparison=comparison, p_holm=p_value)
-        for ((text, first, second), comparison), p_value in zip(
-            found.items(), holm([each.p_value for each in found.values()]), strict=True
+    failed: runs of each row that failed, whose draws are named where they are missing.
+    """
+    lost = {label: [each.run.draw for each in runs if each.run] for label, runs in (failed or {}).items()}
+    there = [row.label for row in study.rows if rows.get(row.label)]
+    grouped: dict[str, list[Contrast]] = {}
+    for contrast in contrasts_of(study, there):
+        if contrast.stated or _stands(contrast, study, rows):
+            grouped.setdefault(contrast.family, []).append(contrast)
+    found = []
+    for name, contrasts in grouped.items():
+        compared = compare_text(study, there) if not name else ""
+        family = Family(
+            name=study.name if not name else f"{study.name}-{re.sub(r'[^A-Za-z0-9_]+', '-', name).strip('-')}",
+            study=study.name,
+            title=study.title if not name else f"{study.title}: {name}",
+            note=" ".join(dict.fromkeys(text for text in (compared, *(each.note for each in contrasts)) if text)),
+            effects=(),
+            left_out=(),
         )
+        if study.seeding.vary:
+            reason = "runs of a crossed design share seeds and are no draws: ask in a study without `vary`"
+            found.append(replace(family, left_out=tuple(f"{each.name}: {reason}" for each in contrasts)))
+            continue
+        found.append(_computed(family, contrasts, rows, lost))
+    return [family for family in found if family.effects or (family.left_out and study.file is not None)]
+
+
+def _stands(contrast: Contrast, study: Study, rows: Mapping[str, Sequence[RunRecord]]) -> bool:
+    """Whether the runs are such that a contrast which nobody wrote down is computed.
+
+    Not that of a goal which is for another setting, nor that of a row with the first one where their pairs differ.
+    """
+    if study.seeding.vary or not all(rows.get(label) for label in contrast.rows):
+        return False
+    if contrast.family == GOALS:
+        (row,) = (row for row in study.rows if row.label == contrast.first[0][0])
+        return bool(goal_of_row(study, row, rows[row.label]))
+    return bool(study.compare) or len({rows[label][0].run.pairs_drawn for label in contrast.rows}) == 1
+
+
+def with_goals(summaries: Sequence[Summary], found: Sequence[Family]) -> tuple[Summary, ...]:
+    """The rows of a table with the verdicts on their goals: "≥ 0.991: reached"."""
+    words = {
+        effect.first: effect.verdict
+        for family in found
+        if family.name == f"{family.study}-{GOALS}"
+        for effect in family.effects
+    }
+    return tuple(
+        replace(each, goal=f"{each.goal}: {words[each.label]}") if each.goal and each.label in words else each
+        for each in summaries
     )
-    return Family(name=name, title=title, note=note, effects=effects)
+
+
+def _networks_of_no_table(selection: Selection) -> list[Family]:
+    """Every network of no table against a known one."""
+    tested = selection.tested
+    own = [label for label in tested if label in selection.others]
+    if not own or len(tested) < 2:
+        return []
+    known = "final_model" if "final_model" in tested else next(iter(tested))
+    rows = tuple(Row(label=label, variant=tested[label][0].run.variant) for label in dict.fromkeys((known, *own)))
+    study = Study(name="others", title="Networks of no table", rows=rows, compare=known)
+    return families_of(study, {row.label: tested[row.label] for row in rows}, selection.failures)
+
+
+def _computed(
+    family: Family,
+    contrasts: Sequence[Contrast],
+    rows: Mapping[str, Sequence[RunRecord]],
+    failed: Mapping[str, Sequence[Draw]],
+) -> Family:
+    """The family with its contrasts computed, and the reasons of those that cannot be."""
+    draws = {label: finished_draws(records) for label, records in rows.items()}
+    images = {label: records[0].run.images.checksum for label, records in rows.items() if records}
+    effects, left_out = [], []
+    for contrast in contrasts:
+        try:
+            effects.append(effect_of(contrast, draws, images, failed))
+        except RecordError as error:
+            if contrast.stated:
+                left_out.append(f"{contrast.name}: {error}")
+    return replace(family, effects=corrected(effects), left_out=tuple(left_out))
+
+
+def effect_of(
+    contrast: Contrast,
+    draws: Mapping[str, Draws],
+    images: Mapping[str, str],
+    failed: Mapping[str, Sequence[Draw]],
+) -> Effect:
+    """One contrast, before its p-values are corrected.
+
+    draws, images: the accuracy of each draw of each row, and the checksum of its images. RecordError for fewer than two
+    draws, or two common ones where rows share their draws.
+    """
+    labels = list(dict.fromkeys(label for label, _ in (*contrast.first, *contrast.second)))
+    for label in labels:
+        if not draws.get(label):
+            raise RecordError(f"expected finished draws of {label}, got none")
+    if contrast.goal is None:
+        found = compare_sides(contrast.first, contrast.second, draws, images)
+    else:
+        found = _against_goal(contrast.first, contrast.goal, draws)
+    margin, low90, high90 = contrast.margin, None, None
+    if margin is not None and found.error is not None:
+        half = float(quantile(0.95, found.freedom)) * found.error
+        low90, high90 = found.difference - half, found.difference + half
+    return Effect(
+        name=contrast.name,
+        first=side_text(contrast.first),
+        second=side_text(contrast.second) if contrast.goal is None else f"{contrast.goal:g}",
+        comparison=found,
+        p_holm=None,
+        margin=margin,
+        low90=low90,
+        high90=high90,
+        p_equivalence=None if margin is None else found.within(margin),
+        p_equivalence_holm=None,
+        goal=contrast.goal,
+        verdict="undecided",
+        missing=tuple(_missing(labels, draws, failed)),
+        failed=tuple((label, lost) for label in labels if (lost := tuple(sorted({*failed.get(label, ())})))),
+        weights=tuple(contrast.rows.items()),
+        headline=contrast.headline,
+    )
+
+
+def _against_goal(side: Weights, goal: float, draws: Mapping[str, Draws]) -> Comparison:
+    """The mean of a side against a number. The interval ends where the mean would be 0 or 1."""
+    common = set.intersection(*(set(draws[label]) for label, _ in side))
+    sums = {draw: sum(weight * draws[label][draw] for label, weight in side) for draw in common}
+    found = compare_draws(sums, dict.fromkeys(common, goal))
+    if found.low is None or found.high is None:
+        return found
+    return replace(found, low=max(found.low, -goal), high=min(found.high, 1 - goal), p_value=found.above(0.0))
+
+
+def _missing(labels: Sequence[str], draws: Mapping[str, Draws], failed: Mapping[str, Sequence[Draw]]) -> list[Missing]:
+    """The draws that a row lacks: those that failed, and those of rows with which it has draws in common."""
+    found = []
+    for label in labels:
+        own = set(draws[label])
+        wanted = set(failed.get(label, ()))
+        for other in labels:
+            if len(own & set(draws[other])) > 1:
+                wanted |= {*draws[other], *failed.get(other, ())}
+        if lacking := sorted(wanted - own):
+            found.append((label, tuple(lacking)))
+    return found
+
+
+def corrected(effects: Sequence[Effect]) -> tuple[Effect, ...]:
+    """A family of effects with corrected p-values (Holm), of differences and of equivalence each, and with verdicts.
+
+    The chance of a false "better" or "worse" anywhere in the family is at most 5 %, and so is that of a false
+    "equivalent".
+    """
+    equivalence = [each for each in effects if each.margin is not None]
+    within = dict(
+        zip((each.name for each in equivalence), holm([each.p_equivalence for each in equivalence]), strict=True)
+    )
+    found = []
+    for each, p_holm in zip(effects, holm([each.comparison.p_value for each in effects]), strict=True):
+        made = replace(each, p_holm=p_holm, p_equivalence_holm=within.get(each.name))
+        found.append(replace(made, verdict=_verdict(made)))
+    return tuple(found)
+
+
+def _verdict(effect: Effect) -> Word:
+    found = effect.comparison
+    if effect.failed:
+        return "withheld"
+    shown = effect.p_holm is not None and effect.p_holm < LEVEL
+    if effect.goal is not None:
+        if shown:
+            return "reached"
+        return "missed" if found.high is not None and found.high < 0 else "undecided"
+    if effect.p_equivalence_holm is not None and effect.p_equivalence_holm < LEVEL:
+        return "equivalent"
+    if shown:
+        return "better" if found.difference > 0 else "worse"
+    return "undecided"
+
+
+# Text
+
+
+def effect_text(effect: Effect, name: str) -> str:
+    """An effect in a sentence: "dropout: +3.9 points (+3.2 to +4.6), better"."""
+    found = effect.comparison
+    interval = "" if found.low is None else f" ({interval_text(found.low, found.high, '+.1f')})"
+    missing = f", {text}" if (text := missing_text(effect)) else ""
+    return f"{name}: {100 * found.difference:+.1f} points{interval}, {verdict_text(effect)}{missing}"
+
+
+def verdict_text(effect: Effect) -> str:
+    """The verdict, with the margin within which a difference is equivalent: "equivalent within ±0.5"."""
+    return f"equivalent within ±{100 * (effect.margin or 0):g}" if effect.verdict == "equivalent" else effect.verdict
+
+
+def counts_text(effect: Effect) -> str:
+    """Numbers of draws, and what is missing: "10", "10 and 8, unpaired", "9, w_net without draw 3"."""
+    groups = effect.comparison.groups
+    counts = str(groups[0]) if len(groups) == 1 else f"{', '.join(map(str, groups[:-1]))} and {groups[-1]}, unpaired"
+    return f"{counts}; {text}" if (text := missing_text(effect)) else counts
+
+
+def missing_text(effect: Effect) -> str:
+    """Which draws the rows lack: "w_net without draws 3, 7 (failed: 7)"; empty if they lack none."""
+    failed = {label: f" (failed: {_numbers(draws)})" for label, draws in effect.failed}
+    return "; ".join(
+        f"{label} without draw{'s' * (len(draws) > 1)} {_numbers(draws)}{failed.get(label, '')}"
+        for label, draws in effect.missing
+    )
+
+
+def _numbers(draws: Sequence[Draw]) -> str:
+    return ", ".join(str(draw[0]) for draw in draws)
+
+
+def p_text(value: float | None) -> str:
+    """A p-value: two digits, or "< 0.0001"; empty if there is none."""
+    if value is None:
+        return ""
+    return "< 0.0001" if value < 1e-4 else f"{value:.2g}"

@@ -1,4 +1,4 @@
-"""The files of a report: the page, and next to it results.csv, rows.csv, summary.json and the figures: all, or none."""
+"""The files of a report: the page, and next to it CSV files, summary.json and the figures. All appear, or none."""
 
 import json
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ from pairnet.errors import ArgumentError
 from pairnet.opening import read_file
 from pairnet.reporting.changes import Changes
 from pairnet.reporting.component_tables import component_records
+from pairnet.reporting.contrast_lines import write_contrasts
 from pairnet.reporting.drawings import drawings
 from pairnet.reporting.figures.rendering import render
 from pairnet.reporting.page import changes_page, report_page
@@ -23,6 +24,7 @@ FIGURES = "figures"
 RESULTS = "results.csv"
 COMPONENTS = "components.csv"
 ROWS = "rows.csv"
+CONTRASTS = "contrasts.csv"
 SUMMARY = "summary.json"
 ENDINGS = (".svg", ".png")
 
@@ -37,7 +39,7 @@ GENERATOR = '<meta name="generator" content="pairnet">'
 
 
 def write_report(report: Report, path: Path) -> None:
-    """Writes the page `path`, and next to it results.csv, rows.csv, summary.json and the figures as SVG and PNG.
+    """Writes the page `path`, and next to it CSV files, summary.json and the figures as SVG and PNG.
 
     ArgumentError unless `path` ends in .html, or if files of other origin are next to it; OSError names the file.
     """
@@ -56,6 +58,7 @@ def write_report(report: Report, path: Path) -> None:
         if lines := list(component_records([*crossed, ("others", report.others)])):
             write_lines(folder / COMPONENTS, lines)
         write_rows(folder / ROWS, report)
+        write_contrasts(folder / CONTRASTS, report.families)
         _write_summary(folder, {**summary_of(report), "figures": sorted(images)})
         (folder / path.name).write_text(page, encoding="utf-8")
 
@@ -122,7 +125,11 @@ def summary_of(report: Report) -> dict[str, Any]:
         },
         "others": [asdict(summary) for summary in report.others],
         "families": {
-            family.name: {"title": family.title, "effects": [asdict(effect) for effect in family.effects]}
+            family.name: {
+                "title": family.title,
+                "effects": [{**asdict(effect), "method": effect.method} for effect in family.effects],
+                "left_out": family.left_out,
+            }
             for family in report.families
         },
         "sweeps": sweep_values(report.tables),

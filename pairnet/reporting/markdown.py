@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from pairnet.reporting.component_tables import HEADINGS, component_cells, component_note
-from pairnet.reporting.effects import Family
+from pairnet.reporting.effects import Family, counts_text, verdict_text
 from pairnet.reporting.summaries import (
     NOT_NUMBERS,
     READINGS_NOTE,
@@ -43,8 +43,11 @@ def _components(summary: Summary) -> str:
 
 
 def markdown_effects(family: Family) -> str:
-    """A family of effects: paired differences in points, intervals and corrected p-values."""
-    lines = ["| effect | rows | difference | 95 % interval | p (Holm) | draws |", "|---|---|--:|--:|--:|--:|"]
+    """A family of contrasts: differences in points, intervals, corrected p-values and verdicts."""
+    lines = [
+        "| contrast | rows | difference | 95 % interval | p (Holm) | verdict | draws |",
+        "|---|---|--:|--:|--:|---|---|",
+    ]
     for each in family.effects:
         found = each.comparison
         p_value = "" if each.p_holm is None else f"{each.p_holm:.2g}"
@@ -54,10 +57,12 @@ def markdown_effects(family: Family) -> str:
             f"{100 * found.difference:+.2f}",
             interval_text(found.low, found.high),
             p_value,
-            str(found.draws),
+            verdict_text(each),
+            counts_text(each),
         )
         lines.append(_line(words))
-    return "\n".join(lines)
+    notes = [f"Not computed: {line}." for line in family.left_out]
+    return "\n".join([*lines, *([""] if notes else []), *notes])
 
 
 def _line(row: Sequence[str]) -> str:

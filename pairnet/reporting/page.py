@@ -10,6 +10,7 @@ from pairnet.reporting.changes import Changes
 from pairnet.reporting.comparison import Comparison
 from pairnet.reporting.component_tables import HEADINGS, component_cells, component_note, held_note
 from pairnet.reporting.drawings import COURSES, Drawing
+from pairnet.reporting.effects import Effect, counts_text, p_text
 from pairnet.reporting.figures.drawing import inline_svg
 from pairnet.reporting.report import Report
 from pairnet.reporting.summaries import (
@@ -31,7 +32,7 @@ with needed_by("a report"):
 
 TEMPLATES = Path(__file__).parent / "templates"
 
-SECTIONS = ("size", "settings", "courses", "networks", "mistakes")
+SECTIONS = ("interactions", "size", "settings", "courses", "networks", "mistakes")
 """Parts of the page that have figures."""
 
 
@@ -73,13 +74,15 @@ def render(template: str, **content: Any) -> str:
         component_cells=component_cells,
         component_note=component_note,
         difference=difference_text,
+        counts=counts_text,
         draws=draws_text,
         duration=duration,
         failure_notes=failure_notes,
         held_note=held_note,
         interval=interval_text,
+        margin=_margin,
         measured=measured_text,
-        p=_p_value,
+        p=p_text,
         readings=readings_text,
         seeds=_seeds,
         undecided=undecided_text,
@@ -91,13 +94,14 @@ def render(template: str, **content: Any) -> str:
 # Text of values
 
 
-def _p_value(value: float | None) -> str:
-    if value is None:
-        return ""
-    return "< 0.0001" if value < 1e-4 else f"{value:.2g}"
+def _margin(effect: Effect) -> str:
+    """The p-value of equivalence with its margin in points: "0.03 within ±0.5"."""
+    return "" if effect.margin is None else f"{p_text(effect.p_equivalence_holm)} within ±{100 * effect.margin:g}"
 
 
 def _better(found: Comparison) -> str:
+    if found.equal is None:
+        return ""  # rows that do not share their draws
     if found.better is None:
         return "all equal"
     equal = f", {found.equal} equal" if found.equal else ""

@@ -1,11 +1,10 @@
 """The report on the runs of a folder, as values: everything that its page, its files and its Markdown say."""
 
 import re
+import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass
 
 from pairnet.data.sources import Dataset
 from pairnet.models.variants import Variant
@@ -13,28 +12,26 @@ from pairnet.records.calibration import Bin, expected_calibration_error, pooled
 from pairnet.records.failures import failures_text
 from pairnet.records.record import RunRecord
 from pairnet.records.run import nameless, names_of
-from pairnet.reporting.effects import SQUARE, Effect, Family, families
-from pairnet.reporting.equivalence import LEVEL, MARGIN
+from pairnet.reporting.effects import Effect, Family, effect_text, families, with_goals
+from pairnet.reporting.equivalence import MARGIN
 from pairnet.reporting.figures.history import ENOUGH
 from pairnet.reporting.mistakes import Mistakes, find_mistakes
 from pairnet.reporting.origins import Origins, origins_of
 from pairnet.reporting.selection import Selection, StudyRuns
-from pairnet.reporting.summaries import Summary, accuracy_text, best_of, interval_text, summarise, unlike_the_paper
+from pairnet.reporting.summaries import (
+    Summary,
+    accuracy_text,
+    best_of,
+    interval_of_accuracy,
+    summarise,
+    unlike_the_paper,
+)
+from pairnet.study.contrasts import Levels
 from pairnet.study.plan import Row, Study
 from pairnet.wording import capitalised, counted
 
-CLAIMS = {
-    "weight sharing, without auxiliary loss": "weight sharing by itself",
-    "auxiliary loss, own towers": "the auxiliary loss by itself",
-    "dropout": "dropout",
-}
-"""Effects that a report states at its head, in the order of the page, and their words there."""
-
-RESAMPLES = 9999
-"""Bootstrap samples of draws behind an interval."""
-
-BATCH = 500
-"""How many of them are in memory at once."""
+MOST_HEADLINES = 5
+"""Contrasts of a study of one's own that the first sentences state, where the study does not choose."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,13 +45,31 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """Calibration of one row over the held-out pairs of all draws, with the 95 % interval of its error over draws."""
+    """Calibration of one row: the mean over draws of each network's error, with its 95 % interval.
+
+    `pooled` is the error over the pairs of all draws together. It is that of a mixture of the networks, in which errors
+    of opposite sign cancel, so it is never larger than the mean.
+    """
 
     label: str
-    bins: tuple[Bin, ...]
+    bins: tuple[Bin, ...]  # of the pairs of all draws together
     error: float
     low: float | None
     high: float | None
+    pooled: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Square:
+    """The four rows of a difference of differences, as a table of two by two; what is subtracted stands first.
+
+    `cells` are those of the first line, then of the second.
+    """
+
+    name: str
+    rows: tuple[str, str]
+    columns: tuple[str, str]
+    cells: tuple[Summary, Summary, Summary, Summary]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +96,7 @@ class Report:
     tables: tuple[Table, ...]
     others: tuple[Summary, ...]  # networks of no table
     families: tuple[Family, ...]
-    square: tuple[Summary, ...]  # the four networks of the paper's two ideas (SQUARE); empty unless all are there
+    squares: tuple[Square, ...]  # of differences of differences
     tested: tuple[Summary, ...]  # every row that was tested on test pairs, once
     courses: tuple[Course, ...]
     networks: tuple[Variant, ...]  # that have a diagram
@@ -115,7 +130,8 @@ def gather(selection: Selection, *, margin: float = MARGIN, images: Sequence[Dat
 
     images: those that the pairs were drawn from; rows on others are left out of the pairs that are decided wrongly.
     """
-    tables = tuple(_table(table, margin) for table in selection.tables)
+    found = families(selection)
+    tables = tuple(_table(table, margin, found) for table in selection.tables)
     others = _others(selection, margin)
     every = (*others, *(each for table in tables[::-1] for each in table.summaries))
     rows = {each.label: each for each in every if each.mean is not None}
@@ -125,8 +141,8 @@ def gather(selection: Selection, *, margin: float = MARGIN, images: Sequence[Dat
         selection=selection,
         tables=tables,
         others=others,
-        families=families(selection),
-        square=_square(tables),
+        families=found,
+        squares=tuple(each for table in tables for each in _squares(table)),
         tested=tested,
         courses=tuple(_course(label, records, rows) for label, records in selection.tested.items()),
         networks=tuple(_networks(selection)),
@@ -139,10 +155,13 @@ def gather(selection: Selection, *, margin: float = MARGIN, images: Sequence[Dat
     )
 
 
-def _table(table: StudyRuns, margin: float) -> Table:
+def _table(table: StudyRuns, margin: float, found: Sequence[Family]) -> Table:
     return Table(
         study=table.study,
-        summaries=tuple(summarise(table.study, table.rows, table.failed, margin=margin)),
+        summaries=with_goals(
+            summarise(table.study, table.rows, table.failed, margin=margin),
+            [family for family in found if family.study == table.study.name],
+        ),
         remark=unlike_the_paper(table.study, table.rows),
     )
 
@@ -165,10 +184,19 @@ def _chosen(tested: Sequence[Summary]) -> list[str]:
     return [label for label in dict.fromkeys(names) if label in there]
 
 
-def _square(tables: Sequence[Table]) -> tuple[Summary, ...]:
-    found = {each.label: each for table in tables if table.study.name == "3" for each in table.summaries}
-    square = tuple(found[label] for label in astuple(SQUARE) if label in found)
-    return square if len(square) == len(astuple(SQUARE)) else ()
+def _squares(table: Table) -> list[Square]:
+    """A table for each difference of differences of four rows that are there."""
+    rows = {each.label: each for each in table.summaries}
+    found = []
+    for contrast in table.study.contrasts:
+        corners = contrast.corners
+        if corners is None or any(label not in rows for label in corners):
+            continue
+        a, b, c, d = (rows[label] for label in corners)
+        levels = contrast.levels or Levels(rows=("first", "second"), columns=("difference", "minus"))
+        (first, second), (difference, minus) = levels.rows, levels.columns
+        found.append(Square(name=contrast.name, rows=(second, first), columns=(minus, difference), cells=(d, b, c, a)))
+    return found
 
 
 def _course(label: str, records: Sequence[RunRecord], rows: Mapping[str, Summary]) -> Course:
@@ -194,28 +222,19 @@ def _calibrations(selection: Selection, labels: Sequence[str]) -> list[Calibrati
     found, tested = [], selection.tested
     for label in labels:
         if runs := [record.calibration for record in tested[label] if record.calibration]:
-            bins, (low, high) = pooled(runs), _interval_of_error(runs)
-            error = expected_calibration_error(bins)
-            found.append(Calibration(label=label, bins=bins, error=error, low=low, high=high))
+            bins, errors = pooled(runs), [expected_calibration_error(each) for each in runs]
+            low, high = interval_of_accuracy(errors)
+            found.append(
+                Calibration(
+                    label=label,
+                    bins=bins,
+                    error=statistics.fmean(errors),
+                    low=low,
+                    high=high,
+                    pooled=expected_calibration_error(bins),
+                )
+            )
     return found
-
-
-def _interval_of_error(runs: Sequence[Sequence[Bin]]) -> tuple[float | None, float | None]:
-    """95 % interval of the error of pooled bins, by a bootstrap over draws; fewer than five have none."""
-    if len(runs) < 5:
-        return None, None
-    bins = np.asarray(runs, float)  # [draws,bins,3]
-
-    def error(drawn: NDArray[np.int64]) -> NDArray[np.float64]:
-        """[...,draws] numbers of draws -> [...] errors."""
-        sums = bins[drawn].sum(-3)  # [...,bins,3]
-        return np.asarray(np.abs(sums[..., 1] - sums[..., 2]).sum(-1) / sums[..., 0].sum(-1))
-
-    rng, sizes = np.random.default_rng(0), [min(BATCH, RESAMPLES - at) for at in range(0, RESAMPLES, BATCH)]
-    found = np.concatenate([error(rng.integers(0, len(runs), (size, len(runs)))) for size in sizes])
-    tail = (1 - 0.95) / 2
-    low, high = np.percentile(found, (100 * tail, 100 * (1 - tail)))
-    return float(low), float(high)
 
 
 # Sentences
@@ -231,17 +250,24 @@ def _asked(report: Report) -> str:
     names += ["networks of your own"] if report.others else []
     return (
         "From two handwritten digits, is the first equal to or less than the second? "
-        f"{capitalised(_listed(names))}: {counted(len(rows), 'row')}, each trained on {_trained_on(report.selection)}, "
+        f"{capitalised(_listed(names))}: {counted(len(rows), 'row')}, {_trained_on(report.selection)}, "
         f"with {times} of {'seeds' if crossed else 'pairs and initial weights'}."
     )
 
 
 def _trained_on(selection: Selection) -> str:
-    """ "1,000 pairs of mnist", or "50, 100 or 200 pairs of mnist or glyphs" where rows differ."""
-    runs = list(selection.runs.values())
-    pairs = [f"{number:,}" for number in sorted({run.pairs for run in runs})]
-    names = list(dict.fromkeys(names_of([run.images for run in runs])))
-    return f"{_listed(pairs, 'or')} pairs of {_listed(names, 'or')}"
+    """ "each trained on 1,000 pairs of mnist", or "6 trained on 1,000 pairs and 5 on 750, of mnist or glyphs".
+
+    A run of a fold is trained on the pairs of the others.
+    """
+    runs = selection.runs
+    counts = Counter(run.pairs - (0 if run.fold is None else run.held_out) for run in runs.values())
+    names = _listed(list(dict.fromkeys(names_of([run.images for run in runs.values()]))), "or")
+    (pairs, first), *others = sorted(counts.items(), reverse=True)
+    if not others:
+        return f"each trained on {counted(pairs, 'pair')} of {names}"
+    parts = [f"{first} trained on {counted(pairs, 'pair')}", *(f"{count} on {pairs:,}" for pairs, count in others)]
+    return f"{_listed(parts)}, of {names}"
 
 
 def _came_out(report: Report) -> str:
@@ -251,8 +277,7 @@ def _came_out(report: Report) -> str:
         counts = {word: sum(each == name for each in judged.values()) for name, word in words.items()}
         named = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
         parts.append(f"of {counted(len(judged), 'row')} with a figure of the paper: {named}")
-    claims = {each.name: each for family in report.families if family.name == "effects" for each in family.effects}
-    parts += [f"{what} brings {_shown(claims[name])}" for name, what in CLAIMS.items() if name in claims]
+    parts += [effect_text(effect, effect.headline or effect.name) for effect in _headlines(report)]
     complete = " of those whose draws all finished" if any(each.failed for each in report.summaries) else ""
     if best := best_of(report.tested):
         parts.append(f"the best network{complete} is {best.label} with {accuracy_text(best.mean, None)}")
@@ -261,12 +286,20 @@ def _came_out(report: Report) -> str:
     return f"{capitalised('; '.join(parts) or 'no draw is complete yet')}."
 
 
-def _shown(effect: Effect) -> str:
-    """An effect in points with its 95 % interval, and whether it is more than chance."""
-    found = effect.comparison
-    interval = "" if found.low is None else f" ({interval_text(found.low, found.high, '+.1f')})"
-    chance = "" if effect.p_holm is not None and effect.p_holm < LEVEL else ", which chance may explain"
-    return f"{100 * found.difference:+.1f} points{interval}{chance}"
+def _headlines(report: Report) -> list[Effect]:
+    """The contrasts that the first sentences state: those with a headline; in a study without any, the first stated."""
+    found = []
+    for table in report.tables:
+        stated = {each.name: each for each in table.study.contrasts}
+        own = [
+            effect
+            for family in report.families
+            if family.study == table.study.name
+            for effect in family.effects
+            if effect.name in stated
+        ]
+        found += [each for each in own if each.headline] or own[:MOST_HEADLINES]
+    return found
 
 
 def _differs(report: Report) -> str:
@@ -282,9 +315,10 @@ def _differs(report: Report) -> str:
         return f"What differs from the paper: {'; '.join(parts)}."
     judged = [each.verdict.name for each in report.summaries if each.verdict]
     if "undecided" in judged:
-        return "Nothing is shown to differ from the paper; what is undecided could."
+        undecided = judged.count("undecided")
+        return f"No figure is shown to differ from the paper's; {undecided} of {len(judged)} are undecided."
     if judged:
-        return "Nothing differs from the paper by more than the margin."
+        return f"Each of these figures is replicated, within ±{100 * report.margin:g} points."
     if any(each.paper_mean is not None and not each.failed for each in report.summaries):
         return "A single draw has no spread, so there is no verdict on the paper's figures: more draws give one."
     if any(each.withheld for each in report.summaries):

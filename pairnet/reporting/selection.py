@@ -13,6 +13,7 @@ from pairnet.records.run import APART, Images, Run, nameless
 from pairnet.records.settings import Recorded, by_setting
 from pairnet.reporting.naming import distinct, failed_lines, labelled, lines
 from pairnet.reporting.summaries import finished_draws
+from pairnet.study.contrasts import relabelled
 from pairnet.study.plan import Row, Study, first_run
 from pairnet.study.tables import studies
 
@@ -340,6 +341,7 @@ def _unmixed(own: Sequence[StudyRuns], tables: Sequence[StudyRuns]) -> tuple[Stu
         study = replace(
             table.study,
             rows=tuple(replace(row, label=names.get(row.label, row.label)) for row in table.study.rows),
+            contrasts=tuple(relabelled(each, names) for each in table.study.contrasts),
             compare=names.get(table.study.compare, table.study.compare),
         )
         rows = {names.get(label, label): records for label, records in table.rows.items()}

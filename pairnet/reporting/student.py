@@ -32,6 +32,20 @@ def paired_test(differences: Sequence[float], confidence: float) -> tuple[float,
     return float(low), float(high), 2 * upper_tail(abs(mean / error), freedom)
 
 
+def combined_test(groups: Sequence[Sequence[float]], confidence: float) -> tuple[float, float, float, float, float]:
+    """Of the sum of independent means: ends of its interval, p-value of a sum of 0, standard error, degrees of freedom.
+
+    One group's variance does not stand for another's: with two groups this is scipy.stats.ttest_ind(equal_var=False).
+    """
+    import numpy as np
+
+    total = float(sum(np.mean(group) for group in groups))
+    variance, freedom = satterthwaite([(float(np.var(group, ddof=1)) / len(group), len(group) - 1) for group in groups])
+    error = math.sqrt(variance)
+    half = float(quantile((1 + confidence) / 2, freedom)) * error
+    return total - half, total + half, 2 * upper_tail(abs(total / error), freedom), error, freedom
+
+
 def satterthwaite(parts: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
     """Variance and degrees of freedom of a sum, from those of its independent parts; numbers or arrays.
 

@@ -53,7 +53,7 @@ class Summary:
     verdict: Verdict | None
     withheld: bool = False
     explained: str  # why it differs, if that is known
-    goal: str
+    goal: str  # with its verdict, once there is one (effects.with_goals)
     components: Components | None = None  # of a row whose streams are crossed: `std`, `low` and `high` are from these
 
 
@@ -86,13 +86,19 @@ def summarise(
     for row in study.rows:
         records, failures = rows.get(row.label, ()), failed_draws((failed or {}).get(row.label, ()))
         if finished_draws(records) or failures:
-            found.append(_summary(row, records, failures, margin if not _unlike(row, records) else None))
+            goal = goal_of_row(study, row, records)
+            found.append(_summary(row, records, failures, margin if not _unlike(row, records) else None, goal))
     return found
 
 
 def best_of(summaries: Sequence[Summary]) -> Summary | None:
     """The row with the highest mean of those whose draws all finished: survivors alone win nothing."""
     return max((each for each in summaries if not each.failed), key=lambda each: each.mean or 0.0, default=None)
+
+
+def goal_of_row(study: Study, row: Row, records: Sequence[RunRecord]) -> str:
+    """The goal of a row; empty without one, and for a row of our own tables in another setting than the paper's."""
+    return row.goal if study.file is not None or not _unlike(row, records) else ""
 
 
 def finished_draws(records: Sequence[RunRecord]) -> dict[Draw, float]:
@@ -121,12 +127,20 @@ def interval_of_mean(accuracies: Sequence[float], confidence: float = 0.95) -> t
     return mean - half, mean + half
 
 
-def _summary(row: Row, records: Sequence[RunRecord], failed: tuple[FailedDraw, ...], margin: float | None) -> Summary:
+def interval_of_accuracy(accuracies: Sequence[float]) -> tuple[float | None, float | None]:
+    """The same for fractions of 1, cut off at 0 and 1: their mean lies between, so the interval covers it as often."""
+    low, high = interval_of_mean(accuracies)
+    return (None, None) if low is None or high is None else (max(low, 0.0), min(high, 1.0))
+
+
+def _summary(
+    row: Row, records: Sequence[RunRecord], failed: tuple[FailedDraw, ...], margin: float | None, goal: str
+) -> Summary:
     """One line of a table; `margin` is None in another setting than the paper's."""
     finished = finished_draws(records)
     accuracies = list(finished.values())
     mean, std = mean_and_std(accuracies) if accuracies else (None, None)
-    low, high = interval_of_mean(accuracies)
+    low, high = interval_of_accuracy(accuracies)
     if (
         components := components_of(records, finished) if finished else None
     ) is not None:  # its runs are no draws: they share seeds
@@ -156,7 +170,7 @@ def _summary(row: Row, records: Sequence[RunRecord], failed: tuple[FailedDraw, .
         verdict=verdict,
         withheld=compared and bool(failed),
         explained=_explained(row, verdict),
-        goal="" if margin is None else row.goal,
+        goal=goal,
         components=components,
     )
 

@@ -1,6 +1,6 @@
-"""The table of a study for a terminal, with rich."""
+"""The tables of a study and of its contrasts for a terminal, with rich."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich import box
 from rich.table import Table
@@ -8,12 +8,14 @@ from rich.text import Text
 
 from pairnet.reporting.component_tables import HEADINGS, component_cells, held_note
 from pairnet.reporting.components import Components
+from pairnet.reporting.effects import Effect, Family, counts_text, p_text, verdict_text
 from pairnet.reporting.summaries import (
     NOT_NUMBERS,
     READINGS_NOTE,
     Summary,
     cells,
     failure_notes,
+    interval_text,
     intervals_note,
     reasons,
 )
@@ -45,6 +47,42 @@ def study_table(study: Study, summaries: Sequence[Summary]) -> Table:
         )
     for row in rows:
         table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+    return table
+
+
+_WORDS = {"better": "green", "equivalent": "green", "reached": "green", "worse": "red", "missed": "red"}
+
+
+def effects_table(family: Family) -> Table:
+    """The contrasts of a family, with their verdicts."""
+    margins = any(each.margin is not None for each in family.effects)
+    tests = "p of the t-test and of equivalence, both" if margins else "p of the t-test,"
+    notes = [f"first minus second, in points; {tests} corrected for the number of contrasts (Holm)"]
+    notes += [f"not computed: {line}" for line in family.left_out]
+    table = FittingTable(
+        title=f"Contrasts of {family.title}",
+        title_justify="left",
+        caption="\n".join(notes),
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    table.least = ("equivalence", "draws", "p")
+    columns: dict[str, Callable[[Effect], str]] = {
+        "contrast": lambda each: each.name,
+        "difference": lambda each: f"{100 * each.comparison.difference:+.2f}",
+        "95 % interval": lambda each: interval_text(each.comparison.low, each.comparison.high),
+        "p": lambda each: p_text(each.p_holm),
+        **({"equivalence": lambda each: p_text(each.p_equivalence_holm)} if margins else {}),
+        "verdict": verdict_text,
+        "draws": counts_text,
+    }
+    for heading in columns:
+        words = heading in ("contrast", "verdict", "draws")
+        table.add_column(heading, justify="left" if words else "right", no_wrap=heading not in ("contrast", "draws"))
+    for each in family.effects:
+        style = {"verdict": _WORDS.get(each.verdict, "dim")}
+        table.add_row(*(Text(cell(each), style=style.get(heading, "")) for heading, cell in columns.items()))
     return table
 
 

@@ -18,7 +18,6 @@ has can be set, and `steps`, `dropout`, `pairs`, `test_pairs`, `folds` and `data
 (structures.py).
 """
 
-import difflib
 import itertools
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields, replace
@@ -31,10 +30,13 @@ from pairnet.errors import ArgumentError, NotationError
 from pairnet.models import paper
 from pairnet.models.recipes import Recipe, Warp, steps_of_epoch
 from pairnet.models.toml_files import check_keys, explain, read_document
+from pairnet.models.toml_files import choose as _choose
+from pairnet.models.toml_files import typed as _typed
 from pairnet.models.variant_files import parse_variants
 from pairnet.models.variants import VARIANTS, Variant, count_parameters, with_dropout, with_epochs
 from pairnet.records.run import PAPER_FOLDS
-from pairnet.study.plan import ABOVE, NOTHING, PAPERS_SQUARE, Chosen, Reason, Row, Study
+from pairnet.study.contrasts import ABOVE, NOTHING, PAPERS_SQUARE, papers_contrasts, read_contrasts
+from pairnet.study.plan import Chosen, Reason, Row, Study
 from pairnet.study.seeding import KEYS, MOST_DRAWS, parse_seeding
 from pairnet.study.structures import Template, parse_templates
 from pairnet.wording import shown
@@ -46,7 +48,10 @@ PAIRS = {"pairs": int, "test_pairs": int, "folds": int, "data": str}
 SETTINGS = (*RECIPE, "steps", "dropout", *PAIRS)
 """Everything that a row can set or sweep."""
 
-_STUDY = ("title", "draws", *KEYS, "cross_validated", "compare", *PAIRS, "reasons", "variants", "rows", "as_run")
+_STUDY = (
+    *("title", "draws", *KEYS, "cross_validated", "compare", *PAIRS),
+    *("reasons", "variants", "rows", "contrasts", "as_run"),
+)
 _ROW = ("variant", "label", "paper", "reason", "goal", "parameters", "set", "grid")
 
 MOST_ROWS = 10_000
@@ -80,6 +85,10 @@ def read_study(path: Path) -> Study:
     special = {word: word for word in (ABOVE, PAPERS_SQUARE, NOTHING)}
     if "compare" in head:
         _choose(head["compare"], {row.label: row for row in rows} | special, f"{path}: compare", "row")
+    labels = [row.label for row in rows]
+    head["contrasts"] = read_contrasts(document.get("contrasts", []), labels, f"{path}: contrast")
+    if head.get("compare") == PAPERS_SQUARE:
+        head |= {"compare": NOTHING, "contrasts": (*head["contrasts"], *papers_contrasts(labels))}
     chosen = _typed(document.get("as_run", []), tuple[Chosen, ...], f"{path}: as_run")
     study = Study(name=path.stem, rows=tuple(rows), chosen=chosen, file=path, **head)
     if chosen and sorted(map(str, study.sources)) != sorted(str(each.rows) for each in chosen):
@@ -138,8 +147,12 @@ def _rows(
     text = {
         key: _typed(table[key], str, f"{place}.{key}")
         for key in ("variant", "label", "paper", "reason", "goal")
-        if key in table
+        if key in table and not (key == "goal" and isinstance(table[key], float))
     }
+    if isinstance(goal := table.get("goal"), float):
+        if not 0 < goal <= 1:
+            raise ArgumentError(f"{place}.goal: expected an accuracy above 0, up to 1, got {goal:g}: change it")
+        text["goal"] = f"≥ {goal:.12g}"
     variant = _choose(text["variant"], known, f"{place}.variant", "variant")
     reason = _choose(text["reason"], reasons, f"{place}.reason", "reason") if "reason" in text else None
     numbers = variant.names if isinstance(variant, Template) else ()
@@ -240,13 +253,6 @@ def _setting(key: str, value: Any, place: str) -> Any:
         raise ArgumentError(explain(error, place.removesuffix(f".{key}"), {key: value})) from None
 
 
-def _typed(value: Any, kind: Any, place: str) -> Any:
-    try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        raise ArgumentError(explain(error, place, value)) from None
-
-
 def _check_number(key: str, value: Any, place: str) -> Any:
     least = 2 if key == "folds" else 1
     if isinstance(value, int) and value < least:
@@ -283,14 +289,6 @@ def _figure(table: str, variant: Variant, place: str) -> paper.Printed:
             f"got {key}: remove `paper`"
         )
     return figures[key]
-
-
-def _choose(name: str, known: Mapping[str, Any], place: str, what: str) -> Any:
-    if name in known:
-        return known[name]
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    remedy = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(known)}" if known else "define it"
-    raise ArgumentError(f"{place}: expected the name of a {what}, got {shown(name)}: {remedy}")
 
 
 def setting_text(key: str, value: Any) -> str:

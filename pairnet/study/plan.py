@@ -12,10 +12,8 @@ from pairnet.models.paper import Printed
 from pairnet.models.variants import Variant, with_epochs
 from pairnet.records.record import Count
 from pairnet.records.run import MEASUREMENTS, PAPER_FOLDS, PAPER_PAIRS, Images, Name, Run, nameless
+from pairnet.study.contrasts import Contrast
 from pairnet.study.seeding import MOST_DRAWS, Seeding
-
-ABOVE, PAPERS_SQUARE, NOTHING = "row above", "square", "nothing"
-"""What a study's rows can be compared with, apart from one of them: the row above, the paper's 2x2, nothing."""
 
 MOST_RUNS = 1_000_000
 """Runs of one study: as objects they take a gigabyte."""
@@ -79,7 +77,8 @@ class Study:
     pairs: int | None = None  # None: as many as suit the images, the paper's 1,000 at most
     test_pairs: int | None = None
     data: str = "auto"
-    compare: str = ""  # label of the row that the others are compared with, or one of the words above; empty: the first
+    contrasts: tuple[Contrast, ...] = ()  # that it states
+    compare: str = ""  # short for contrasts: a row's label, ABOVE or NOTHING; empty: the first row, if it states none
     chosen: tuple[Chosen, ...] = ()  # as it was run: one for each of its sources; empty: as it was written
     file: Path | None = field(default=None, compare=False)  # it was read from; None: it comes with the package
 

@@ -30,7 +30,8 @@ def calibration(command_line, study):
 def test_the_command_prints_and_draws(calibration, tmp_path):
     status, out, _ = calibration("final_model", "order_net", "--output", "reliability.svg", "--json")
     assert (status, json.loads(out)["order_net"]["expected_calibration_error"]) == (0, pytest.approx(0.475))
-    assert "ECE" in (tmp_path / "reliability.svg").read_text()
+    assert json.loads(out)["order_net"]["pooled_calibration_error"] == pytest.approx(0.475)
+    assert "pooled ECE" in (tmp_path / "reliability.svg").read_text()
     status, out, _ = calibration("final_model", "order_net")
     assert (status, "47.50 %" in out) == (0, True)
 
@@ -92,3 +93,15 @@ def test_a_full_disk_is_named_by_the_path_that_could_not_be_written(calibration,
     status, _, err = calibration("order_net", "--output", "figure.svg")
     assert (status, err.splitlines()[-1]) == (1, "pairnet: figure.svg: No space left on device")
     assert not (tmp_path / "figure.svg").exists()
+
+
+def test_the_error_of_the_networks_is_not_that_of_their_mixture(calibration, study):
+    """One network says 0.9 where all are in order, another where 8 of 10 are: together they look calibrated."""
+    for number, in_order in ((5, 10), (6, 8)):
+        probabilities, targets = np.full(10, 0.9, np.float32), np.arange(10) < in_order
+        bins = reliability(probabilities, targets.astype(np.float32))
+        append(study, record(number, label="two", variant=find_variant("fc_2"), calibration=bins, test_pairs=10))
+    found = json.loads(calibration("two", "--json")[1])["two"]
+    assert (found["expected_calibration_error"], found["std"]) == (pytest.approx(0.1), pytest.approx(0, abs=1e-6))
+    assert found["pooled_calibration_error"] == pytest.approx(0, abs=1e-6)
+    assert "10.00 ± 0.00 %" in calibration("two")[1]

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from failed_examples import failed
 from record_examples import record
+from scipy import stats
 
 from pairnet.models.variants import find_variant
 from pairnet.records.record import FailedRun
@@ -72,6 +73,7 @@ def test_two_rows_are_compared_draw_by_draw(pairnet):
         "difference +5.33 points, 95 % interval -8.79 to +19.46\n"
         "p = 0.25 (paired t-test), 0.5 (Wilcoxon)\n"
         "one is better on 67 % of the 3 draws that are not equal\n"
+        "verdict: undecided\n"
     )
     assert "over pairings and seeds only, not over images" in err
     setting = "25 epochs, 1,000 pairs of mnist5k"
@@ -114,7 +116,7 @@ def test_failed_runs_are_listed_and_deleted(pairnet, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (("one", "other"), "got several: choose with --data, --pairs, --epochs and --other-epochs: one: 25 epochs"),
+        (("one", "other"), "--epochs and --other-epochs, or --set and --other-set: one: 25 epochs"),
         (("one", "third"), "expected runs of third in runs, got runs of one, other: did you mean other?"),
         (("one", "other", "--runs", "none"), "expected --runs to be a folder, got none"),
     ],
@@ -125,31 +127,81 @@ def test_rows_that_cannot_be_compared_are_refused_in_one_line(pairnet, arguments
     assert reason in err
 
 
-def test_rows_of_other_pairs_are_not_compared(pairnet, tmp_path):
-    for draw in range(2):
-        append(tmp_path / "runs", record(draw, label="few", pairs=100, test_pairs=100))
-    status, _, err = pairnet("runs", "compare", "one", "few")
-    assert status == 2
-    assert "expected rows with the same pairs, got one: 25 epochs, 1,000 pairs of mnist5k; few: 25 epochs, 100" in err
-
-
-@pytest.mark.parametrize("changes", [{"test_pairs": 100}, {"fold": 0, "folds": 2, "wrong": None}], ids=str)
-def test_rows_that_were_tested_on_other_pairs_are_not_compared(pairnet, tmp_path, changes):
-    for draw in range(2):
+@pytest.mark.parametrize(
+    "changes",
+    [{"pairs": 100, "test_pairs": 100}, {"test_pairs": 100}, {"fold": 0, "folds": 2, "wrong": None}],
+    ids=str,
+)
+def test_rows_of_other_pairs_of_the_same_images_share_their_draws(pairnet, tmp_path, changes):
+    """The pairs of a smaller draw are the first ones of a larger; their seeds are the same."""
+    for draw, accuracy in enumerate((0.6, 0.65, 0.5)):
         for fold in range(changes.get("folds", 1)):
             folded = {"fold": fold} if "fold" in changes else {}
-            append(tmp_path / "runs", record(draw, label="elsewhere", **{**changes, **folded}))
-    status, _, err = pairnet("runs", "compare", "one", "elsewhere")
-    assert (status, "expected rows with the same pairs, got one: " in err) == (2, True)
+            few = record(draw, label="few", accuracy=accuracy, **{**changes, **folded})
+            append(tmp_path / "runs", few)
+    status, out, _ = pairnet("runs", "compare", "one", "few")
+    test = stats.ttest_rel((0.9, 0.85, 0.7), (0.6, 0.65, 0.5))
+    assert status == 0
+    assert "over 3 common draws" in out
+    assert f"p = {test.pvalue:.2g} (paired t-test)" in out
+    assert out.endswith("verdict: better\n")
 
 
-def test_rows_of_different_folds_are_not_compared(pairnet, tmp_path):
-    for label, folds in (("halves", 2), ("thirds", 3)):
-        for draw in range(2):
-            for fold in range(folds):
-                append(tmp_path / "runs", record(draw, label=label, fold=fold, folds=folds, wrong=None))
-    status, _, err = pairnet("runs", "compare", "halves", "thirds")
-    assert (status, "expected rows with the same pairs, got halves: " in err) == (2, True)
+def test_rows_of_other_images_are_compared_unpaired(pairnet, tmp_path):
+    other = replace(record().run.images, name="glyphs", source="glyphs", checksum="e" * 64)
+    accuracies = (0.6, 0.65, 0.5, 0.61)
+    for draw, accuracy in enumerate(accuracies):
+        append(tmp_path / "runs", record(draw, label="elsewhere", images=other, accuracy=accuracy))
+    status, out, _ = pairnet("runs", "compare", "one", "elsewhere", "--margin", 1)
+    test = stats.ttest_ind((0.9, 0.85, 0.7), accuracies, equal_var=False)
+    low, high = (100 * end for end in test.confidence_interval(0.95))
+    assert status == 0
+    assert out.splitlines()[0] == "one 0.8167, elsewhere 0.5900, over 3 and 4 draws, unpaired"
+    assert f"95 % interval {low:+.2f} to {high:+.2f}" in out
+    assert f"p = {test.pvalue:.2g} (Welch's t-test)\n" in out
+    assert "(equivalence within ±1 points)" in out
+    found = json.loads(pairnet("runs", "compare", "one", "elsewhere", "--json")[1])
+    assert (found["method"], found["groups"], found["p_value"]) == (
+        "Welch's t, unpaired",
+        [3, 4],
+        pytest.approx(test.pvalue),
+    )
+
+
+def test_settings_are_told_apart_whatever_they_differ_in(pairnet, tmp_path):
+    for draw in range(3):
+        for rate, accuracy in ((0.5, 0.6 + 0.01 * draw), (0.25, 0.8)):
+            variant = replace(find_variant("fc_3"), recipe=replace(find_variant("fc_3").recipe, learning_rate=rate))
+            append(tmp_path / "runs", record(draw, label="tuned", variant=variant, accuracy=accuracy))
+    status, out, err = pairnet("runs", "compare", "tuned", "tuned")
+    assert (status, out.splitlines()[0]) == (0, "tuned 0.6100, tuned 0.8000, over 3 common draws")
+    assert "(learning_rate 0.5)\n" in err
+    assert "(learning_rate 0.25)\n" in err
+    chosen = ("--set", "learning_rate=0.25", "--other-set", "learning_rate=0.5")
+    status, out, _ = pairnet("runs", "compare", "tuned", "tuned", *chosen)
+    assert (status, out.splitlines()[0]) == (0, "tuned 0.8000, tuned 0.6100, over 3 common draws")
+    assert out.endswith("verdict: better\n")
+    status, _, err = pairnet("runs", "compare", "one", "tuned", "--other-set", "learning_rte=0.5")
+    assert (status, "expected a setting of runs, got learning_rte: choose one of data, pairs" in err) == (2, True)
+    status, _, err = pairnet("runs", "compare", "one", "tuned", "--other-set", "0.5")
+    assert (status, "expected --other-set as KEY=VALUE, got 0.5" in err) == (2, True)
+
+
+def test_draws_that_one_row_lacks_are_named(pairnet, tmp_path):
+    run = record(7, label="one", variant=find_variant("fc_2")).run
+    failure = FailedRun(
+        fingerprint=run.fingerprint, run=run, label="one", error="loss is nan", environment=record().environment
+    )
+    append(tmp_path / "runs", failure)
+    append(tmp_path / "runs", record(3, label="other"))
+    status, out, err = pairnet("runs", "compare", "one", "other", "--epochs", 25)
+    assert (status, "over 3 common draws" in out) == (0, True)
+    assert "one lacks 2 draws of these: 3, 7\n" in err
+    assert "other lacks 1 draw of these: 7\n" in err
+    assert out.endswith("verdict: withheld\n")
+    found = json.loads(pairnet("runs", "compare", "one", "other", "--epochs", 25, "--json")[1])
+    assert found["missing"] == {"first": [3, 7], "second": [7]}
+    assert ([each["seed"] for each in found["first_failed"]], found["second_failed"]) == ([7], [])
 
 
 def test_nothing_is_deleted_while_a_study_writes(pairnet, tmp_path):

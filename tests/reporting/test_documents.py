@@ -73,7 +73,7 @@ def test_the_rest_of_a_document_stays_byte_for_byte(report, tmp_path, newline):
     assert found.count(b"\r\n") in (0, found.count(b"\n")), "one kind of line end"
     blocks = {block[2]: block[0].replace("\r\n", "\n") for block in BLOCK.finditer(found.decode("latin-1"))}
     table = next(each for each in report.tables if each.study.name == "3")
-    family = next(each for each in report.families if each.name == "effects")
+    family = next(each for each in report.families if each.name == "3")
     for name, text in (("table 3", markdown_table(table.summaries)), ("effects 3", markdown_effects(family))):
         assert blocks[name].encode("latin-1").decode().splitlines()[2:-2] == text.splitlines()
 

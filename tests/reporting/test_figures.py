@@ -458,7 +458,7 @@ def test_a_reliability_diagram_shows_fractions_counts_and_the_error(width, count
         assert np.array(heights) == pytest.approx(np.stack([at, np.full(len(at), 0.05), filled[:, 0]], 1))
         assert {to_hex(bar.get_facecolor()) for bar in below.patches} == {SERIES[0]}
         error = np.average(np.abs(at - fraction), weights=filled[:, 0])
-        assert above.get_title(loc="left") == f"{name}, ECE {100 * error:.2f} %"
+        assert above.get_title(loc="left") == f"{name}, pooled ECE {100 * error:.2f} %"
         assert not above._left_title.get_parse_math()
         assert (below.get_yscale(), below.get_xlabel(), above.get_xlabel()) == ("log", "P(first ≤ second)", "")
         assert (above.get_ylabel(), below.get_ylabel()) == (("fraction in order", "pairs") if not number else ("", ""))

@@ -50,7 +50,7 @@ def test_everything_is_there_and_nothing_is_cut_off(pages, browser, name, size, 
         assert page.evaluate(TEXT_OUTSIDE) == []
         flat = "[...document.querySelectorAll('svg')].filter(each => each.getBoundingClientRect().height < 100).length"
         assert page.evaluate(flat) == 0
-        assert page.evaluate("document.querySelectorAll('svg').length") == (0 if name == "changes" else 30)
+        assert page.evaluate("document.querySelectorAll('svg').length") == (0 if name == "changes" else 31)
         background = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert background == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 23, 28)")
         if folder := os.environ.get("PAIRNET_SCREENSHOTS"):

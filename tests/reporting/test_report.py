@@ -42,10 +42,13 @@ def written(tmp_path_factory):
 def test_three_sentences_say_what_was_asked_what_came_out_and_what_differs():
     asked, came_out, differs = made(MANY).sentences
     assert "Table II, Table III and Section VII" in asked
-    assert "trained on 1,000 pairs of mnist" in asked
-    assert "weight sharing by itself brings +3.0 points (+3.0 to +3.0)" in came_out
-    assert "the auxiliary loss by itself brings +8.0 points (+7.9 to +8.1)" in came_out
-    assert "dropout brings +4.0 points (+4.0 to +4.0)" in came_out
+    assert "12 rows, 6 trained on 1,000 pairs and 6 on 750, of mnist" in asked
+    assert "weight sharing by itself: +3.0 points (+3.0 to +3.0), better;" in came_out
+    assert "the auxiliary loss by itself: +8.0 points (+7.9 to +8.1), better;" in came_out
+    assert "dropout: +4.0 points (+4.0 to +4.0), better;" in came_out
+    assert "sharing with the auxiliary loss against sharing without: -0.0 points (-0.0 to +0.0), equivalent within" in (
+        came_out
+    )
     assert came_out.startswith("Of 8 rows with a figure of the paper: 5 different, 3 undecided; weight sharing")
     assert differs.startswith("What differs from the paper: ")
     assert "a_w_net by -3.6 points (trained as printed, without BN" in differs
@@ -118,13 +121,13 @@ def test_the_files_beside_the_page(written):
     summary = json.loads((folder / "summary.json").read_text())
     assert set(summary["tables"]) == {"2", "3", "dropout"}
     assert summary["tables"]["3"]["rows"][0]["label"] == "no_w_net"
-    assert summary["families"]["effects"]["effects"][0]["comparison"]["draws"] == 10
+    assert summary["families"]["3"]["effects"][0]["comparison"]["draws"] == 10
     names = {path.stem for path in (folder / "figures").iterdir()}
     assert {"accuracy-parameters", "loss-ratio", "dropout-rate", "a_w_net-loss", "network-a_w_net"} <= names
     for name in names:
         assert (folder / "figures" / f"{name}.svg").stat().st_size > 1000
         assert (folder / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-    files = [".pairnet.json", "figures", "report.html", "results.csv", "rows.csv", "summary.json"]
+    files = [".pairnet.json", "contrasts.csv", "figures", "report.html", "results.csv", "rows.csv", "summary.json"]
     assert sorted(path.name for path in folder.iterdir()) == files
 
 
@@ -298,8 +301,8 @@ def test_an_effect_that_chance_may_explain_is_not_stated_as_one():
     accuracies = planted()
     accuracies["final_model"] = (0.94, 0.86, 0.9)
     _, came_out, _ = made(rows("3", accuracies)).sentences
-    assert re.search(r"dropout brings [^;]*, which chance may explain;", came_out)
-    assert not re.search(r"auxiliary loss by itself brings [^;]*chance", came_out)
+    assert re.search(r"dropout: [^;]*, undecided, final_model without draws 3, 4, 5, 6, 7, 8, 9;", came_out)
+    assert re.search(r"auxiliary loss by itself: [^;]*\), better;", came_out)
 
 
 def test_error_bands_end_at_100_percent():

@@ -13,7 +13,8 @@ from reporting.studies import MNIST, epochs, rows
 from pairnet.models.variants import find_variant
 from pairnet.reporting.comparison import compare_draws
 from pairnet.reporting.drawings import LONGEST_NAME, _file_name, drawings
-from pairnet.reporting.page import _better, _p_value, _seeds
+from pairnet.reporting.effects import p_text
+from pairnet.reporting.page import _better, _seeds
 from pairnet.reporting.report import gather
 from pairnet.reporting.selection import choose
 from pairnet.reporting.summaries import accuracy_text, difference_text, duration, interval_text
@@ -67,12 +68,12 @@ def test_units_change_where_the_number_can_still_be_read(seconds, text):
 
 @given(value=st.floats(0, 1))
 def test_p_values_have_two_digits_or_are_below_one_in_ten_thousand(value):
-    text = _p_value(value)
+    text = p_text(value)
     assert text == "< 0.0001" if value < 1e-4 else float(text) == pytest.approx(value, rel=0.051)
 
 
 def test_p_values_at_the_bound_and_none():
-    assert (_p_value(None), _p_value(1e-4), _p_value(0.99e-4)) == ("", "0.0001", "< 0.0001")
+    assert (p_text(None), p_text(1e-4), p_text(0.99e-4)) == ("", "0.0001", "< 0.0001")
 
 
 @given(seeds=st.sets(st.integers(0, 12), min_size=1).map(sorted))
@@ -166,13 +167,13 @@ def test_titles_say_what_was_measured():
         assert differs == "There is no figure of the paper to compare with."
     both = gather(choose([*rows("3", {"w_net": NEAR}), *rows("2", {"a_w_net, loss ratio 1": NEAR})]))
     assert both.title == "Weight sharing and auxiliary losses, measured"
-    assert "Table II and Table III: 2 rows, each" in both.sentences[0]
+    assert "Table II and Table III: 2 rows, 1 trained on 1,000 pairs and 1 on 750, of mnist" in both.sentences[0]
 
 
 def test_the_last_sentence_follows_from_the_verdicts():
-    assert made(final_model=NEAR).sentences[2] == "Nothing differs from the paper by more than the margin."
+    assert made(final_model=NEAR).sentences[2] == "Each of these figures is replicated, within ±1.5 points."
     assert made(final_model=(0.9, 0.99)).sentences[2] == (
-        "Nothing is shown to differ from the paper; what is undecided could."
+        "No figure is shown to differ from the paper's; 1 of 1 are undecided."
     )
     *_, differs = made(w_net=(0.7, 0.701, 0.702), final_model=NEAR).sentences
     assert differs == f"What differs from the paper: w_net by {100 * (0.701 - 0.874):+.1f} points."
@@ -188,23 +189,25 @@ def test_the_middle_sentence_counts_verdicts_and_names_the_best():
     assert folded.sentences[1] == "No draw is complete yet."
 
 
-@pytest.mark.parametrize(("draws", "p_below", "chance"), [(10, True, False), (2, False, True)])
-def test_an_effect_is_said_to_be_chance_unless_its_corrected_p_is_small(draws, p_below, chance):
+@pytest.mark.parametrize(("draws", "p_below", "word"), [(10, True, "better"), (2, False, "undecided")])
+def test_an_effect_is_undecided_unless_its_corrected_p_is_small(draws, p_below, word):
     noise = (0.001, -0.002, 0.0015, 0.0005, -0.001, 0.002, -0.0005, 0.001, 0.0, -0.0015)[:draws]
     report = made(w_net=[0.85 + each for each in noise], no_w_net=[0.8 + 10 * each for each in noise])
     (family,) = report.families
     (effect,) = [each for each in family.effects if each.name.startswith("weight sharing, without")]
     assert (effect.p_holm < 0.05) == p_below
-    assert (", which chance may explain" in report.sentences[1]) == chance
+    assert f"), {word}; the best network" in report.sentences[1]
 
 
 def test_the_rows_of_the_details():
     report = made(cnn_base=NEAR, w_net=NEAR, a_net=(0.97, 0.98, 0.99), no_w_net=NEAR)
     assert [each.label for each in report.calibrations] == ["cnn_base", "w_net", "a_net"]
     assert [each.label for each in report.courses] == ["cnn_base", "no_w_net", "w_net", "a_net"]
-    assert [each.label for each in report.square] == []
+    assert report.squares == ()
     four = made(no_w_net=NEAR, w_net=NEAR, a_net=NEAR, a_w_net_bn=NEAR)
-    assert [each.label for each in four.square] == ["no_w_net", "w_net", "a_net", "a_w_net_bn"]
+    (square,) = four.squares
+    assert [each.label for each in square.cells] == ["no_w_net", "a_net", "w_net", "a_w_net_bn"]
+    assert (square.rows[1], square.columns[1]) == ("one shared tower", "auxiliary loss")
     assert report.mistakes is None
 
 

@@ -34,7 +34,9 @@ def reliability_diagram(bins: Mapping[str, Sequence[Bin]], *, width: float = 4.2
         axes = figure.subplots(2, len(bins), squeeze=False, sharex=True, sharey="row", gridspec_kw=margins)
         for column, (name, found) in enumerate(bins.items()):
             _draw(axes[0, column], axes[1, column], found)
-            axes[0, column].set_title(f"{name}, ECE {100 * expected_calibration_error(found):.2f} %", parse_math=False)
+            axes[0, column].set_title(
+                f"{name}, pooled ECE {100 * expected_calibration_error(found):.2f} %", parse_math=False
+            )
         axes[0, 0].set_ylabel("fraction in order")
         axes[1, 0].set_ylabel("pairs")
     return figure

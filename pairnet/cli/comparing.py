@@ -1,0 +1,200 @@
+"""`pairnet runs compare`: one contrast, of two settings in a folder, whatever they differ in. Works without torch."""
+
+from dataclasses import asdict, replace
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pairnet.cli.common import AnyData, AnyEpochs, AnyPairs, Json, Runs, check_data
+from pairnet.cli.output import note, print_json, print_line
+from pairnet.errors import ArgumentError, RecordError
+from pairnet.wording import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from pairnet.records.record import FailedRun, RunRecord
+    from pairnet.records.run import Run
+    from pairnet.reporting.effects import Effect
+
+    Settings = Mapping[Run, list[RunRecord]]
+
+
+def compare_runs(
+    first: Annotated[str, typer.Argument(help="Row or variant.")],
+    second: Annotated[str, typer.Argument(help="Row or variant to compare it with.")],
+    runs: Runs = Path("runs"),
+    data: AnyData = None,
+    epochs: AnyEpochs = None,
+    other_epochs: Annotated[
+        int | None, typer.Option(min=1, help="Only runs of so many epochs for the second row (default: as --epochs).")
+    ] = None,
+    pairs: AnyPairs = None,
+    chosen: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Only runs with this setting, such as learning_rate=0.003."),
+    ] = None,
+    other_chosen: Annotated[
+        list[str] | None,
+        typer.Option("--other-set", metavar="KEY=VALUE", help="The same for the second row (default: as --set)."),
+    ] = None,
+    margin: Annotated[
+        float | None, typer.Option(help="Test equivalence, too: largest difference, in points, of no consequence.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare two rows, or two settings of one row.
+
+    Rows on the same images are compared draw by draw, over their common draws; rows on other images, or without common
+    draws, by Welch's test. Prints the mean difference, its 95 % interval, the p-value and a verdict: better, worse,
+    equivalent (within --margin) or undecided. A cross-validated draw counts once. To compare two settings of one row,
+    name it twice.
+    """
+    from pairnet.records.collection import collect, not_found
+    from pairnet.records.failures import MARK, failed_draws, failures_text
+    from pairnet.records.settings import by_setting, describe, matching, select
+    from pairnet.reporting.summaries import finished_draws
+
+    if margin is not None and not 0 < margin < 100:
+        raise ArgumentError(f"expected `margin` above 0 and below 100 points, got {margin:g}: choose another one")
+    collected = collect(runs)
+    records, failures = list(collected.records.values()), by_setting(list(collected.failures.values()))
+    check_data(data, records)
+    wanted = _keys(chosen, "chosen")
+    left, right = (
+        matching(by_setting(select(records, row=name, data=data, epochs=number, pairs=pairs)), keys)
+        for name, number, keys in (
+            (first, epochs, wanted),
+            (second, other_epochs or epochs, wanted | _keys(other_chosen, "other_chosen")),
+        )
+    )
+    for name, settings in ((first, left), (second, right)):
+        if not settings:
+            raise not_found(name, records, runs)
+    one, other = _comparable(first, second, left, right)
+    effect = _effect((first, second), (one, other), (left[one], right[other]), margin, collected.failures.values())
+    among = [one.images, other.images]
+    names = describe([one, other])
+    if first != second:
+        names = [*describe([one], among=among), *describe([other], among=among)]
+    if as_json:
+        numbers = {"method": effect.method, **asdict(effect.comparison)}
+        verdict = {"verdict": effect.verdict, "margin": effect.margin, "p_equivalence": effect.p_equivalence}
+        lost = [[asdict(each) for each in failed_draws(failures.get(setting, []))] for setting in (one, other)]
+        failed = {"first_failed": lost[0], "second_failed": lost[1]}
+        missing = {key: [draw[0] for draw in draws] for key, draws in effect.missing}
+        print_json(
+            {
+                "first": first,
+                "second": second,
+                "settings": names,
+                **numbers,
+                **verdict,
+                "missing": missing,
+                **failed,
+            }
+        )
+        return
+    for name, setting, run, own in zip((first, second), names, (one, other), (left[one], right[other]), strict=True):
+        note(f"{name}: {setting}")
+        if bad := failed_draws(failures.get(run, [])):
+            note(f"{MARK} {name}: {failures_text(bad, finished=len(finished_draws(own)))}")
+    if effect.failed:
+        note("compared are the draws that neither row failed on, which are no random sample of all")
+    _print(effect, first, second)
+    if one.images.name == "mnist5k" and one.fold is None:
+        note(
+            "each draw of mnist5k is tested on the same 2,000 images: interval and p-value are over pairings and seeds "
+            "only, not over images"
+        )
+
+
+def _keys(texts: "Sequence[str] | None", option: str) -> dict[str, str]:
+    """KEY=VALUE, several times."""
+    for text in texts or ():
+        if not all(text.partition("=")):
+            raise ArgumentError(f"expected `{option}` as KEY=VALUE, got {text}: write learning_rate=0.003")
+    return {text.partition("=")[0]: text.partition("=")[2] for text in texts or ()}
+
+
+def _effect(
+    names: tuple[str, str],
+    settings: "tuple[Run, Run]",
+    records: "tuple[Sequence[RunRecord], Sequence[RunRecord]]",
+    margin: float | None,
+    failures: "Iterable[FailedRun]",
+) -> "Effect":
+    """The contrast of two settings; its rows are called first and second, since both may have one name."""
+    from pairnet.reporting.effects import corrected, effect_of
+    from pairnet.reporting.summaries import finished_draws
+    from pairnet.study.contrasts import Contrast
+
+    keys = ("first", "second")
+    runs = [each.run for each in failures if each.run is not None]
+    failed = {
+        key: [run.draw for run in runs if run.setting == setting] for key, setting in zip(keys, settings, strict=True)
+    }
+    contrast = Contrast(
+        name=f"{names[0]} against {names[1]}",
+        first=(("first", 1.0),),
+        second=(("second", 1.0),),
+        margin=None if margin is None else margin / 100,
+    )
+    draws = {key: finished_draws(each) for key, each in zip(keys, records, strict=True)}
+    images = {key: setting.images.checksum for key, setting in zip(keys, settings, strict=True)}
+    (effect,) = corrected([effect_of(contrast, draws, images, failed)])
+    return replace(effect, first=names[0], second=names[1])
+
+
+def _print(effect: "Effect", first: str, second: str) -> None:
+    from pairnet.reporting.effects import p_text, verdict_text
+
+    found = effect.comparison
+    over = f"over {found.draws} common draws"
+    if not found.paired:
+        over = f"over {found.groups[0]} and {counted(found.groups[-1], 'draw')}, unpaired"
+    print_line(f"{first} {found.first:.4f}, {second} {found.second:.4f}, {over}")
+    for key, draws in effect.missing:
+        name = first if key == "first" else second
+        which = ", ".join(str(draw[0]) for draw in draws)
+        note(f"{name} lacks {counted(len(draws), 'draw')} of these: {which}")
+    difference = f"difference {100 * found.difference:+.2f} points"
+    if found.p_value is None or found.low is None or found.high is None:
+        print_line(f"{difference} on each draw")
+    else:
+        print_line(f"{difference}, 95 % interval {100 * found.low:+.2f} to {100 * found.high:+.2f}")
+        ranks = "" if found.wilcoxon is None else f", {found.wilcoxon:.2g} (Wilcoxon)"
+        test = "paired t-test" if found.paired else "Welch's t-test"
+        print_line(f"p = {found.p_value:.2g} ({test}){ranks}")
+    if effect.margin is not None and effect.p_equivalence is not None:
+        print_line(f"p = {p_text(effect.p_equivalence)} (equivalence within ±{100 * effect.margin:g} points)")
+    if found.better is not None and found.equal is not None:
+        unequal = counted(found.draws - found.equal, "draw")
+        print_line(f"{first} is better on {100 * found.better:.0f} % of the {unequal} that are not equal")
+    print_line(f"verdict: {verdict_text(effect)}")
+
+
+def _comparable(first: str, second: str, left: "Settings", right: "Settings") -> "tuple[Run, Run]":
+    """The one setting of each row; of several, the only two on the same pairs.  RecordError unless there is one."""
+    from pairnet.records.collection import list_settings
+
+    choices = [(one, other) for one in left for other in right if one != other]
+    if first == second and list(left) == list(right):
+        choices = list(combinations(left, 2))  # the one recorded first is the first row
+    if not choices:
+        raise RecordError(f"expected two settings of {first} to compare, got one: {list_settings(_all(left))}")
+    for some in (choices, [(one, other) for one, other in choices if one.pairs_drawn == other.pairs_drawn]):
+        if len(some) == 1:
+            return some[0]
+    sides = {first: left, second: right}
+    settings = "; ".join(f"{name}: {list_settings(_all(found))}" for name, found in sides.items())
+    raise RecordError(
+        "expected one setting of each row, got several: choose with `data`, `pairs`, `epochs` and `other_epochs`, or "
+        f"`chosen` and `other_chosen`: {settings}"
+    )
+
+
+def _all(settings: "Settings") -> "list[RunRecord]":
+    return [record for each in settings.values() for record in each]

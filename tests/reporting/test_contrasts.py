@@ -1,0 +1,441 @@
+"""Contrasts computed: against SciPy and a linear model, for rows that share their draws or not; verdicts and files."""
+
+import csv
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from record_examples import record
+from reporting.studies import MNIST, rows
+from scipy import stats
+
+from pairnet.errors import RecordError
+from pairnet.records.record import FailedRun
+from pairnet.reporting.comparison import compare_draws, compare_sides, holm
+from pairnet.reporting.drawings import drawings
+from pairnet.reporting.effects import corrected, counts_text, effect_of, families_of
+from pairnet.reporting.files import write_report
+from pairnet.reporting.markdown import markdown_effects
+from pairnet.reporting.report import gather
+from pairnet.reporting.selection import choose
+from pairnet.reporting.terminal import effects_table
+from pairnet.study.contrasts import Contrast
+from pairnet.study.files import read_study
+
+OTHER = replace(MNIST, name="glyphs", source="glyphs", origin="glyphs", checksum="e" * 64)
+PLACES = {"a": MNIST, "b": MNIST, "c": OTHER, "d": OTHER}
+LABELS = tuple(PLACES)
+SHARED = dict.fromkeys(LABELS, "these images")
+APART = {"a": 1, "b": 1, "c": 2, "d": 2}
+DIFFERENCES = ((("a", 1.0), ("b", -1.0)), (("c", 1.0), ("d", -1.0)))
+
+
+def accuracies(seed, draws=9, labels=LABELS):
+    """Accuracies with what all rows of a draw have in common, and a noise of each."""
+    rng = np.random.default_rng(seed)
+    common = rng.normal(0, 0.01, draws)
+    return {label: rng.uniform(0.8, 0.9) + common + rng.normal(0, 0.005, draws) for label in labels}
+
+
+def numbered(values, first=0):
+    """Accuracies as draws by their numbers."""
+    return {label: {(first + at,): float(each) for at, each in enumerate(own)} for label, own in values.items()}
+
+
+# The tests, against SciPy
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_two_rows_on_the_same_images_are_a_paired_test(seed):
+    values = accuracies(seed)
+    found = compare_sides((("a", 1.0),), (("b", 1.0),), numbered(values), SHARED)
+    test = stats.ttest_rel(values["a"], values["b"])
+    assert (found.p_value, found.groups, found.paired) == (pytest.approx(test.pvalue), (9,), True)
+    assert (found.low, found.high) == pytest.approx(tuple(test.confidence_interval(0.95)))
+    assert found == compare_draws(numbered(values)["a"], numbered(values)["b"])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_two_rows_on_other_images_are_welchs_test(seed):
+    values = accuracies(seed)
+    draws = numbered(values)
+    del draws["c"][8,]
+    found = compare_sides((("a", 1.0),), (("c", 1.0),), draws, APART)
+    test = stats.ttest_ind(values["a"], values["c"][:8], equal_var=False)
+    assert (found.p_value, found.groups, found.paired) == (pytest.approx(test.pvalue), (9, 8), False)
+    assert (found.low, found.high) == pytest.approx(tuple(test.confidence_interval(0.95)))
+    assert found.freedom == pytest.approx(test.df)
+    assert (found.wilcoxon, found.better, found.equal) == (None, None, None)
+
+
+def test_rows_without_common_draws_are_welchs_test():
+    values = accuracies(7)
+    draws = {**numbered({"a": values["a"]}), **numbered({"b": values["b"]}, first=100)}
+    found = compare_sides((("a", 1.0),), (("b", 1.0),), draws, SHARED)
+    assert found.p_value == pytest.approx(stats.ttest_ind(values["a"], values["b"], equal_var=False).pvalue)
+    assert found.groups == (9, 9)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_difference_of_differences_is_the_interaction_of_a_linear_model(seed):
+    """Accuracy ~ draw + sharing + auxiliary + sharing:auxiliary; its error from the interaction of each draw."""
+    values = accuracies(seed)
+    found = compare_sides(*DIFFERENCES, numbered(values), SHARED)
+    interaction = values["a"] - values["b"] - values["c"] + values["d"]
+    design = np.array([(1, 1, 1), (1, 0, 0), (0, 1, 0), (0, 0, 0)], float)  # sharing, auxiliary, both; of a, c, b, d
+    outcome = np.concatenate([values[label] for label in "acbd"])
+    effects = np.repeat(design, 9, axis=0)
+    matrix = np.column_stack([effects, np.tile(np.eye(9), (4, 1))])
+    fitted = np.linalg.lstsq(matrix, outcome, rcond=None)[0]
+    assert found.difference == pytest.approx(fitted[2])
+    test = stats.ttest_1samp(interaction, 0)
+    assert (found.p_value, found.freedom) == (pytest.approx(test.pvalue), 8)
+    assert (found.low, found.high) == pytest.approx(tuple(test.confidence_interval(0.95)))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_difference_of_differences_on_other_images_is_welchs_test_of_the_differences(seed):
+    values = accuracies(seed)
+    found = compare_sides(*DIFFERENCES, numbered(values), APART)
+    test = stats.ttest_ind(values["a"] - values["b"], values["c"] - values["d"], equal_var=False)
+    assert (found.p_value, found.freedom) == (pytest.approx(test.pvalue), pytest.approx(test.df))
+    assert (found.low, found.high) == pytest.approx(tuple(test.confidence_interval(0.95)))
+    assert found.groups == (9, 9)
+
+
+@given(
+    st.lists(st.floats(-3, 3), min_size=4, max_size=4),
+    st.integers(0, 1000),
+    st.lists(st.integers(0, 3), min_size=4, max_size=4),
+)
+def test_any_linear_combination_is_that_of_satterthwaite(weights, seed, places):
+    """The definition, group by group: the sum of means, of their variances, and the degrees of freedom."""
+    values = accuracies(seed, draws=5)
+    side = tuple(zip(LABELS, weights, strict=True))
+    found = compare_sides(side, (), numbered(values), dict(zip(LABELS, places, strict=True)))
+    sums = [sum(w * values[label] for (label, w), at in zip(side, places, strict=True) if at == place)
+            for place in dict.fromkeys(places)]  # fmt: skip
+    parts = [each.var(ddof=1) / 5 for each in sums]
+    assert found.difference == pytest.approx(sum(each.mean() for each in sums), abs=1e-9)
+    if sum(parts) < 1e-16:
+        return
+    freedom = sum(parts) ** 2 / sum(part**2 / 4 for part in parts)
+    error = np.sqrt(sum(parts))
+    assert found.p_value == pytest.approx(2 * stats.t.sf(abs(found.difference / error), freedom), rel=1e-3, abs=1e-9)
+    half = stats.t.ppf(0.975, freedom) * error
+    assert (found.low, found.high) == (
+        pytest.approx(found.difference - half, abs=1e-7),
+        pytest.approx(found.difference + half, abs=1e-7),
+    )
+
+
+@pytest.mark.parametrize("margin", [0.001, 0.01, 0.05])
+def test_equivalence_is_two_one_sided_tests(margin):
+    values = accuracies(3)
+    paired = compare_sides((("a", 1.0),), (("b", 1.0),), numbered(values), SHARED)
+    shift = np.array([margin, -margin])
+    expected = max(
+        stats.ttest_rel(values["a"] + shift[0], values["b"], alternative="greater").pvalue,
+        stats.ttest_rel(values["a"] + shift[1], values["b"], alternative="less").pvalue,
+    )
+    assert paired.within(margin) == pytest.approx(expected)
+    unpaired = compare_sides((("a", 1.0),), (("c", 1.0),), numbered(values), APART)
+    expected = max(
+        stats.ttest_ind(values["a"] + margin, values["c"], equal_var=False, alternative="greater").pvalue,
+        stats.ttest_ind(values["a"] - margin, values["c"], equal_var=False, alternative="less").pvalue,
+    )
+    assert unpaired.within(margin) == pytest.approx(expected)
+
+
+def test_two_draws_are_needed_of_each_group_and_variation():
+    draws = numbered(accuracies(1, draws=1))
+    with pytest.raises(RecordError, match="expected at least 2 draws that both rows have, got 1"):
+        compare_sides((("a", 1.0),), (("c", 1.0),), draws, APART)
+    same = {label: {(0,): 0.5, (1,): 0.5} for label in LABELS}
+    for images in (SHARED, APART):
+        found = compare_sides(*DIFFERENCES, same, images)
+        assert (found.p_value, found.low, found.within(0.01), found.above(0)) == (None, None, None, None)
+
+
+# Families of a study
+
+
+@pytest.fixture
+def asked(tmp_path):
+    """A study of rows a to d (c and d on other images) with some [[contrasts]], and its rows' records."""
+
+    def made(contrasts, values, head=""):
+        path = tmp_path / "mine.toml"
+        text = 'compare = "nothing"\n' if not contrasts else ""
+        for at, label in enumerate(LABELS):
+            data = f', data = "{PLACES[label].name}"'
+            text += f'[[rows]]\nvariant = "conv_1"\nlabel = "{label}"\nset = {{ batch = {at + 1}{data} }}\n'
+        path.write_text(head + text + "".join(f"[[contrasts]]\n{each}\n" for each in contrasts))
+        study = read_study(path)
+        found = {
+            row.label: [
+                record(draw, variant=row.variant, label=row.label, images=PLACES[row.label], accuracy=float(each),
+                       test_pairs=1000)
+                for draw, each in enumerate(values[row.label]) if each is not None
+            ]
+            for row in study.rows if row.label in values
+        }  # fmt: skip
+        return SimpleNamespace(study=study, rows=found, records=[each for own in found.values() for each in own])
+
+    return made
+
+
+NOISE = np.array([0.004, -0.006, 0.001, 0.007, -0.002, -0.004, 0.003, -0.001])
+OWN = np.array([0.001, -0.001, 0.002, 0.0, -0.002, 0.001, 0.0, -0.001])
+
+VALUES = {
+    "a": 0.9 + NOISE + OWN,
+    "b": 0.85 + NOISE,
+    "c": 0.9 + NOISE - OWN,
+    "d": 0.85 + NOISE,
+}
+
+
+def only(asked):
+    (family,) = families_of(asked.study, asked.rows)
+    return family
+
+
+@pytest.mark.parametrize(
+    ("contrast", "word", "method", "draws"),
+    [
+        ('first = "a"\nsecond = "b"', "better", "paired t", "8"),
+        ('first = "b"\nsecond = "a"', "worse", "paired t", "8"),
+        ('first = "a"\nsecond = "b"\nmargin = 6', "equivalent", "paired t", "8"),
+        ('first = "a"\nsecond = "c"', "undecided", "Welch's t, unpaired", "8 and 8, unpaired"),
+        ('first = "a"\nsecond = "c"\nmargin = 2', "equivalent", "Welch's t, unpaired", "8 and 8, unpaired"),
+        ('first = "a"\nsecond = "b"\nminus = { first = "c", second = "d" }\nmargin = 0.5', "equivalent",
+         "Welch's t, unpaired", "8 and 8, unpaired"),
+        ('first = "a"\ngoal = 0.88', "reached", "one-sided t", "8"),
+        ('first = "a"\ngoal = 0.92', "missed", "one-sided t", "8"),
+        ('first = "a"\ngoal = 0.899', "undecided", "one-sided t", "8"),
+    ],
+)  # fmt: skip
+def test_the_words_of_verdicts(asked, contrast, word, method, draws):
+    (effect,) = only(asked([contrast], VALUES)).effects
+    assert (effect.verdict, effect.method, counts_text(effect)) == (word, method, draws)
+
+
+def test_a_goal_is_a_one_sided_test():
+    values = [0.992, 0.9935, 0.9915, 0.993]
+    (study,) = rows_of_order(values)
+    (effect,) = study.effects
+    test = stats.ttest_1samp(values, 0.991, alternative="greater")
+    assert effect.comparison.p_value == effect.p_holm == pytest.approx(test.pvalue)
+    assert (effect.first, effect.second, effect.verdict) == ("order_net", "0.991", "reached")
+    low, high = (end - 0.991 for end in stats.ttest_1samp(values, 0.991).confidence_interval(0.95))
+    assert (effect.comparison.low, effect.comparison.high) == (pytest.approx(low), pytest.approx(high))
+    wild = rows_of_order([0.9999, 0.97])[0].effects[0].comparison
+    assert wild.high == pytest.approx(1 - 0.991), "no mean of accuracies is above 1"
+
+
+def rows_of_order(values):
+    selection = choose(rows("order", {"order_net": values}))
+    (table,) = selection.tables
+    return [each for each in families_of(table.study, table.rows) if each.name == "order-goals"]
+
+
+def test_goals_stand_in_the_table_with_their_verdicts(asked):
+    report = gather(choose(rows("order", {"order_net": [0.992, 0.9935, 0.9915, 0.993], "order_net_s": [0.97, 0.99]})))
+    goals = {each.label: each.goal for each in report.tables[0].summaries}
+    assert goals == {"order_net": "≥ 0.991: reached", "order_net_s": "≥ 0.985: undecided"}
+    short = rows("order", {"order_net": [0.992, 0.9935]}, pairs=500, test_pairs=500)
+    report = gather(choose(short))
+    assert [each.goal for each in report.summaries] == [""], "the goal is for the paper's setting"
+    assert report.families == ()
+
+
+def test_one_file_is_one_family_unless_it_names_several(asked):
+    pairs = (("a", "b"), ("c", "d"), ("a", "c"), ("b", "d"))
+    contrasts = [f'first = "{one}"\nsecond = "{other}"\nmargin = 1' for one, other in pairs]
+    family = only(asked(contrasts, VALUES))
+    effects = family.effects
+    assert [each.p_holm for each in effects] == holm([each.comparison.p_value for each in effects])
+    assert [each.p_equivalence_holm for each in effects] == holm([each.p_equivalence for each in effects])
+    split = asked([contrasts[0], f'{contrasts[1]}\nfamily = "on glyphs"'], VALUES)
+    first, second = families_of(split.study, split.rows)
+    assert (first.name, second.name, second.title) == ("mine", "mine-on-glyphs", "mine: on glyphs")
+    assert [len(each.effects) for each in (first, second)] == [1, 1]
+    assert first.effects[0].p_holm == first.effects[0].comparison.p_value
+
+
+def test_draws_that_one_row_lacks_are_counted_and_named(asked):
+    values = {**VALUES, "b": [None if at in (2, 5) else each for at, each in enumerate(VALUES["b"])]}
+    made = asked(['first = "a"\nsecond = "b"', 'first = "a"\nsecond = "c"'], values)
+    lost = {"a": made.rows["a"][0].run, "c": made.rows["c"][0].run}
+    failed = {
+        label: [FailedRun(fingerprint="f", run=replace(lost[label], seed=seed), label=label, error="loss is nan",
+                          environment=record().environment)]
+        for label, seed in (("a", 8), ("c", 9))
+    }  # fmt: skip
+    (family,) = families_of(made.study, made.rows, failed)
+    paired, unpaired = family.effects
+    assert paired.comparison.draws == 6
+    assert paired.missing == (("a", ((8,),)), ("b", ((2,), (5,), (8,))))
+    assert counts_text(paired) == "6; a without draw 8 (failed: 8); b without draws 2, 5, 8"
+    assert [each.verdict for each in family.effects] == ["withheld", "withheld"]
+    assert unpaired.missing == (("a", ((8,), (9,))), ("c", ((8,), (9,))))
+    report = gather(choose(made.records, own=[made.study]))
+    assert "better, b without draws 2, 5;" in report.sentences[1]
+    report = gather(choose(made.records, failures=failed["a"], own=[made.study]))
+    assert "withheld, a without draw 8 (failed: 8); b without draws 2, 5, 8;" in report.sentences[1]
+
+
+def test_a_contrast_that_cannot_be_computed_is_named_with_the_reason(asked):
+    values = {"a": VALUES["a"], "b": VALUES["b"], "c": VALUES["c"][:1]}
+    contrasts = ['first = "a"\nsecond = "b"', 'first = "a"\nsecond = "d"', 'first = "a"\nsecond = "c"']
+    family = only(asked(contrasts, values))
+    assert [each.name for each in family.effects] == ["a − b"]
+    assert family.left_out == (
+        "a − d: expected finished draws of d, got none",
+        "a − c: expected at least 2 draws that both rows have, got 1: run more `draws`",
+    )
+    assert "\n\nNot computed: a − d: expected finished draws of d, got none.\n" in markdown_effects(family)
+    assert "not computed: a − d" in str(effects_table(family).caption)
+
+
+def test_runs_of_a_crossed_design_are_no_draws(asked):
+    made = asked(['first = "a"\nsecond = "b"'], VALUES, head="vary = { pairs = 4, weights = 2 }\n")
+    family = only(made)
+    assert family.effects == ()
+    assert family.left_out == (
+        "a − b: runs of a crossed design share seeds and are no draws: ask in a study without `vary`",
+    )
+    plain = asked([], VALUES, head="vary = { pairs = 4, weights = 2 }\n")
+    assert families_of(replace(plain.study, compare="a"), plain.rows) == []
+
+
+def test_contrasts_are_in_every_file_of_a_report(asked, tmp_path):
+    contrasts = [
+        'name = "sharing | mine"\nfirst = "a"\nsecond = "b"\nmargin = 0.5\nnote = "A note."',
+        'first = ["a", "b"]\nsecond = ["c", "d"]',
+        'first = "a"\nsecond = "b"\nminus = { first = "c", second = "d" }\nlevels = { rows = ["with", "without"], '
+        'columns = ["mnist", "glyphs"] }',
+    ]
+    made = asked(contrasts, VALUES)
+    report = gather(choose(made.records, own=[made.study]))
+    write_report(report, tmp_path / "report" / "report.html")
+    page = (tmp_path / "report" / "report.html").read_text()
+    for text in ("sharing | mine", "A note.", "8 and 8, unpaired", "Welch&#39;s t, unpaired", "within ±0.5", "glyphs"):
+        assert text in page
+    table = page.partition('<table class="square">')[2].partition("</table>")[0]
+    order = [table.index(f">{name}<") for name in ("glyphs", "mnist", "without", "d", "b", "with", "c", "a")]
+    assert order == sorted(order), "what is subtracted stands first"
+    with (tmp_path / "report" / "contrasts.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    (written,) = json.loads((tmp_path / "report" / "summary.json").read_text())["families"].values()
+    for line, effect, number in zip(lines, report.families[0].effects, written["effects"], strict=True):
+        assert (line["contrast"], line["verdict"], line["family"]) == (effect.name, effect.verdict, "mine")
+        assert float(line["p_holm"]) == number["p_holm"] == effect.p_holm
+        assert (line["test"], number["verdict"]) == (effect.method, effect.verdict)
+    assert [line["margin"] for line in lines] == ["0.005", "", ""]
+    assert [line["draws"] for line in lines] == ["8", "8 8", "8 8"]
+    figure = next(each for each in drawings(report) if each.section == "interactions")
+    means = {tuple(round(float(y), 6) for _, y in line.get_xydata()) for line in figure.draw().axes[0].lines
+             if len(line.get_xydata()) == 2}  # fmt: skip
+    mean = {label: round(float(np.mean(own)), 6) for label, own in VALUES.items()}
+    assert {(mean["d"], mean["b"]), (mean["c"], mean["a"])} <= means
+    assert "Sharing | mine: +5.0 points (+4.9 to +5.1), better; " in report.sentences[1]
+
+
+def test_only_contrasts_with_a_headline_are_stated_where_there_is_one(asked):
+    made = asked(['first = "a"\nsecond = "b"\nheadline = "sharing, too"', 'first = "c"\nsecond = "d"'], VALUES)
+    came_out = gather(choose(made.records, own=[made.study])).sentences[1]
+    assert "Sharing, too: +5.0 points" in came_out
+    assert "c − d" not in came_out
+
+
+def test_two_studies_with_a_label_for_different_things_keep_their_contrasts(asked, tmp_path):
+    made = asked(['first = "a"\nsecond = "b"'], VALUES)
+    table = rows("3", {"w_net": (0.8, 0.81), "a_net": (0.9, 0.91)})
+    text = made.study.file.read_text().replace('= "a"', '= "w_net"')
+    made.study.file.write_text(text)
+    records = [replace(each, run=replace(each.run, label="w_net")) if each.run.label == "a" else each
+               for each in made.records]  # fmt: skip
+    report = gather(choose([*records, *table], own=[read_study(made.study.file)]))
+    (family,) = [each for each in report.families if each.name == "mine"]
+    assert family.effects[0].first == "w_net (mine)"
+
+
+def test_the_pairs_of_a_smaller_draw_are_shared_so_numbers_of_pairs_are_compared_draw_by_draw(tmp_path):
+    """Sharing at 300 pairs against 1,000: on the same images, draw s of all four rows has the same seeds."""
+    path = tmp_path / "sharing.toml"
+    path.write_text(
+        "".join(f'[[rows]]\nvariant = "{name}"\ngrid = {{ pairs = [300, 1000] }}\n' for name in ("w_net", "no_w_net"))
+        + '[[contrasts]]\nname = "300 against 1,000"\nfirst = "w_net, pairs 300"\nsecond = "no_w_net, pairs 300"\n'
+        'minus = { first = "w_net, pairs 1000", second = "no_w_net, pairs 1000" }\n'
+    )
+    study = read_study(path)
+    values = accuracies(5, labels=[row.label for row in study.rows])
+    found = {
+        row.label: [
+            record(draw, variant=row.variant, label=row.label, images=MNIST, pairs=row.pairs, accuracy=float(each))
+            for draw, each in enumerate(values[row.label])
+        ]
+        for row in study.rows
+    }
+    report = gather(choose([each for own in found.values() for each in own], own=[study]))
+    (effect,) = report.families[0].effects
+    x, y, z, w = (values[row.label] for row in study.rows)  # w_net at 300 and 1,000, no_w_net at 300 and 1,000
+    assert effect.comparison.p_value == pytest.approx(stats.ttest_1samp(x - z - y + w, 0).pvalue)
+    assert effect.method == "paired t"
+    assert "4 rows, 2 trained on 1,000 pairs and 2 on 300, of mnist" in report.sentences[0]
+
+
+@pytest.mark.parametrize("margin", ["", "\nmargin = 6"])
+def test_the_terminal_has_the_same_numbers_and_words(asked, margin):
+    family = only(asked([f'first = "a"\nsecond = "b"{margin}', 'first = "b"\nsecond = "d"'], VALUES))
+    table = effects_table(family)
+    headings = [str(column.header) for column in table.columns]
+    tested = ["equivalence"] if margin else []
+    assert headings == ["contrast", "difference", "95 % interval", "p", *tested, "verdict", "draws"]
+    first, second = zip(*(map(str, column.cells) for column in table.columns), strict=True)
+    test = stats.ttest_rel(VALUES["a"], VALUES["b"])
+    low, high = (100 * end for end in test.confidence_interval(0.95))
+    assert first[:3] == ("a − b", "+5.00", f"{low:+.2f} to {high:+.2f}")
+    assert (first[-2:], second[-2:]) == (
+        ("equivalent within ±6" if margin else "better", "8"),
+        ("undecided", "8 and 8, unpaired"),
+    )
+    assert ("and of equivalence" in str(table.caption)) == bool(margin)
+
+
+def test_draws_without_variation_have_no_test(asked):
+    same = {"a": [0.9] * 4, "b": [0.8] * 4}
+    (effect,) = only(asked(['first = "a"\nsecond = "b"\nmargin = 0.5'], same)).effects
+    assert (effect.comparison.p_value, effect.p_holm, effect.p_equivalence, effect.low90) == (None,) * 4
+    assert (effect.verdict, counts_text(effect)) == ("undecided", "4")
+    assert effect.comparison.difference == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(("effect", "wrong"), [(0.0, {"better", "worse"}), (0.01, {"worse", "equivalent"})])
+def test_false_verdicts_are_rare_in_a_whole_family(effect, wrong):
+    """Of 300 simulated families of four contrasts: at most 5 % have a false verdict, but for chance (p 0.001)."""
+    rng = np.random.default_rng(1)
+    margin = 0.005
+    pair = {"first": (("a", 1.0),), "margin": margin}
+    contrasts = [
+        Contrast(name="paired", second=(("b", 1.0),), **pair),
+        Contrast(name="unpaired", second=(("c", 1.0),), **pair),
+        Contrast(name="mean", second=(("b", 0.5), ("d", 0.5)), **pair),
+        Contrast(name="differences", first=DIFFERENCES[0], second=DIFFERENCES[1], margin=margin),
+    ]
+    false, covered = 0, 0
+    for _ in range(300):
+        common = {place: rng.normal(0, 0.008, 10) for place in (1, 2)}
+        values = {label: 0.9 + common[APART[label]] + rng.normal(0, 0.007, 10) for label in LABELS}
+        draws = numbered({**values, "a": values["a"] + effect})
+        found = corrected([effect_of(each, draws, APART, {}) for each in contrasts])
+        false += any(each.verdict in wrong for each in found)
+        covered += sum(each.comparison.low <= effect <= each.comparison.high for each in found)
+    assert false <= stats.binom.ppf(0.999, 300, 0.05)
+    assert 0.93 < covered / 1200 < 0.97
