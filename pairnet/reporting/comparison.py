@@ -99,7 +99,7 @@ def compare_sides(
     of it has. Groups are independent of each other. RecordError for a group with fewer than two common draws.
     """
     labels = list(dict.fromkeys(label for label, _ in (*first, *second)))
-    groups = _groups(labels, rows, images or {})
+    groups = groups_of(labels, rows, images or {})
     for group in groups:
         common = set.intersection(*(set(rows.get(label, {})) for label in group))
         if len(common) < LEAST:
@@ -135,7 +135,7 @@ def compare_sides(
     )
 
 
-def _groups(labels: Sequence[str], rows: Mapping[str, Draws], images: Mapping[str, Hashable]) -> list[list[str]]:
+def groups_of(labels: Sequence[str], rows: Mapping[str, Draws], images: Mapping[str, Hashable]) -> list[list[str]]:
     """The rows by what they share: two that have images and draws in common are in one group, and so on."""
     groups: list[list[str]] = []
     for label in labels:

@@ -27,6 +27,8 @@ def _line(family: Family, effect: Effect) -> dict[str, Any]:
         "difference": found.difference,
         "low": found.low,
         "high": found.high,
+        "general_low": effect.general and effect.general.low,
+        "general_high": effect.general and effect.general.high,
         "test": effect.method,
         "p": found.p_value,
         "p_holm": effect.p_holm,

@@ -8,8 +8,9 @@ from typing import Literal
 from pairnet.errors import RecordError
 from pairnet.records.record import FailedRun, RunRecord
 from pairnet.records.run import Draw
-from pairnet.reporting.comparison import Comparison, Draws, compare_draws, compare_sides, holm
+from pairnet.reporting.comparison import Comparison, Draws, compare_draws, compare_sides, groups_of, holm
 from pairnet.reporting.equivalence import LEVEL
+from pairnet.reporting.generality import General, general_of
 from pairnet.reporting.selection import Selection
 from pairnet.reporting.student import quantile
 from pairnet.reporting.summaries import Summary, finished_draws, goal_of_row, interval_text
@@ -47,6 +48,7 @@ class Effect:
     verdict: Word
     missing: tuple[Missing, ...]  # draws that failed, or that other rows of the contrast have
     failed: tuple[Missing, ...]  # those of them that failed
+    general: General | None  # for images in general; None where records do not say which pairs are wrong
     weights: Weights  # of each row in the difference
     headline: str  # what the first sentences call it; empty: they leave it out
 
@@ -164,7 +166,8 @@ def _computed(
     effects, left_out = [], []
     for contrast in contrasts:
         try:
-            effects.append(effect_of(contrast, draws, images, failed))
+            effect = effect_of(contrast, draws, images, failed)
+            effects.append(replace(effect, general=_in_general(contrast, draws, images, rows)))
         except RecordError as error:
             if contrast.stated:
                 left_out.append(f"{contrast.name}: {error}")
@@ -209,9 +212,24 @@ def effect_of(
         verdict="undecided",
         missing=tuple(_missing(labels, draws, failed)),
         failed=tuple((label, lost) for label in labels if (lost := tuple(sorted({*failed.get(label, ())})))),
+        general=None,
         weights=tuple(contrast.rows.items()),
         headline=contrast.headline,
     )
+
+
+def _in_general(
+    contrast: Contrast,
+    draws: Mapping[str, Draws],
+    images: Mapping[str, str],
+    rows: Mapping[str, Sequence[RunRecord]],
+) -> General | None:
+    """The interval of the difference for images in general; against a goal it is that of the mean, less the goal."""
+    groups = groups_of(list(contrast.rows), draws, images)
+    found = general_of([[(contrast.rows[label], rows[label]) for label in group] for group in groups])
+    if found is None or contrast.goal is None:
+        return found
+    return replace(found, low=found.low - contrast.goal, high=found.high - contrast.goal)
 
 
 def _against_goal(side: Weights, goal: float, draws: Mapping[str, Draws]) -> Comparison:

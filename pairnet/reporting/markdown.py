@@ -22,7 +22,10 @@ def markdown_table(summaries: Sequence[Summary]) -> str:
     headings, rows = cells(summaries, places=4)
     alignment = ("---" if heading in NOT_NUMBERS else "--:" for heading in headings)
     lines = [f"| {' | '.join(headings)} |", f"|{'|'.join(alignment)}|", *(_line(row) for row in rows)]
-    said = [READINGS_NOTE if any(each.verdict for each in summaries) else "", intervals_note(summaries)]
+    said = [
+        READINGS_NOTE if any(each.verdict for each in summaries) else "",
+        intervals_note([each.general for each in summaries]),
+    ]
     notes = [
         *(f"\\* {reason}." for reason in reasons(summaries)),
         *(f"{each}." for each in failure_notes(summaries)),
@@ -61,7 +64,8 @@ def markdown_effects(family: Family) -> str:
             counts_text(each),
         )
         lines.append(_line(words))
-    notes = [f"Not computed: {line}." for line in family.left_out]
+    said = intervals_note([each.general for each in family.effects])
+    notes = [*([f"{capitalised(said)}."] if said else []), *(f"Not computed: {line}." for line in family.left_out)]
     return "\n".join([*lines, *([""] if notes else []), *notes])
 
 

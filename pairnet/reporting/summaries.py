@@ -256,15 +256,15 @@ def readings_text(verdict: Verdict | None) -> str:
     return "" if verdict is None else "".join(each.name[0].upper() for each in verdict.readings)
 
 
-def intervals_note(summaries: Sequence[Summary]) -> str:
+def intervals_note(intervals: Sequence[General | None]) -> str:
     """What intervals are for, and how much wider they are for images in general; empty if that is not known."""
-    factors = sorted(f"{each.general.factor:.2f}" for each in summaries if each.general is not None)
+    factors = sorted(f"{each.factor:.2f}" for each in intervals if each is not None)
     if not factors:
         return ""
     span = factors[0] if factors[0] == factors[-1] else f"{factors[0]} to {factors[-1]}"
     return (
-        "intervals are for these images, of which draws share some; for images in general the standard errors of means "
-        f"are {span} times as large"
+        "intervals are for these images, of which draws share some; for images in general the standard errors are "
+        f"{span} times as large"
     )
 
 

@@ -58,6 +58,7 @@ def effects_table(family: Family) -> Table:
     margins = any(each.margin is not None for each in family.effects)
     tests = "p of the t-test and of equivalence, both" if margins else "p of the t-test,"
     notes = [f"first minus second, in points; {tests} corrected for the number of contrasts (Holm)"]
+    notes += [note] if (note := intervals_note([each.general for each in family.effects])) else []
     notes += [f"not computed: {line}" for line in family.left_out]
     table = FittingTable(
         title=f"Contrasts of {family.title}",
@@ -96,7 +97,8 @@ def _caption(study: Study, summaries: Sequence[Summary]) -> str:
     if verdicts := [summary.verdict for summary in summaries if summary.verdict is not None]:
         lines[0] += f"; difference in points with its 95 % interval; replicated: within ±{100 * verdicts[0].margin:g}"
         lines.append(READINGS_NOTE)
-    notes = [held_note(study), intervals_note(summaries), *(f"* {reason}" for reason in reasons(summaries))]
+    said = intervals_note([each.general for each in summaries])
+    notes = [held_note(study), said, *(f"* {reason}" for reason in reasons(summaries))]
     return "\n".join([*lines, *filter(None, notes), *failure_notes(summaries)])
 
 

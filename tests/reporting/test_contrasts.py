@@ -19,6 +19,7 @@ from pairnet.reporting.comparison import compare_draws, compare_sides, holm
 from pairnet.reporting.drawings import drawings
 from pairnet.reporting.effects import corrected, counts_text, effect_of, families_of
 from pairnet.reporting.files import write_report
+from pairnet.reporting.generality import general_of
 from pairnet.reporting.markdown import markdown_effects
 from pairnet.reporting.report import gather
 from pairnet.reporting.selection import choose
@@ -299,7 +300,7 @@ def test_a_contrast_that_cannot_be_computed_is_named_with_the_reason(asked):
         "a − d: expected finished draws of d, got none",
         "a − c: expected at least 2 draws that both rows have, got 1: run more `draws`",
     )
-    assert "\n\nNot computed: a − d: expected finished draws of d, got none.\n" in markdown_effects(family)
+    assert "\nNot computed: a − d: expected finished draws of d, got none.\n" in markdown_effects(family)
     assert "not computed: a − d" in str(effects_table(family).caption)
 
 
@@ -439,3 +440,28 @@ def test_false_verdicts_are_rare_in_a_whole_family(effect, wrong):
         covered += sum(each.comparison.low <= effect <= each.comparison.high for each in found)
     assert false <= stats.binom.ppf(0.999, 300, 0.05)
     assert 0.93 < covered / 1200 < 0.97
+
+
+def test_a_contrast_has_the_interval_for_images_in_general_of_its_rows(tmp_path):
+    rng = np.random.default_rng(5)
+
+    def run(label, seed):
+        made = record(seed, label=label)
+        held_out = made.run.held_out
+        wrong = tuple((int(at), 0.9) for at in np.flatnonzero(rng.uniform(size=held_out) < 0.3))
+        return replace(made, accuracy=1 - len(wrong) / held_out, wrong=wrong)
+
+    found = {label: [run(label, seed) for seed in range(4)] for label in "ab"}
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        '[[rows]]\nvariant = "fc_1"\nlabel = "a"\n[[rows]]\nvariant = "fc_1"\nlabel = "b"\nset = { epochs = 3 }\n'
+        '[[contrasts]]\nfirst = "a"\nsecond = "b"\n[[contrasts]]\nfirst = "a"\ngoal = 0.5\n'
+    )
+    (family,) = families_of(read_study(path), found)
+    difference, goal = (each.general for each in family.effects)
+    assert difference is not None
+    assert difference == general_of([[(1.0, found["a"]), (-1.0, found["b"])]])
+    mean = general_of([[(1.0, found["a"])]])
+    assert (goal.low, goal.high) == pytest.approx((mean.low - 0.5, mean.high - 0.5))
+    assert "standard errors are" in markdown_effects(family)
+    assert "standard errors are" in effects_table(family).caption
