@@ -24,7 +24,7 @@ def markdown_table(summaries: Sequence[Summary]) -> str:
     lines = [f"| {' | '.join(headings)} |", f"|{'|'.join(alignment)}|", *(_line(row) for row in rows)]
     said = [READINGS_NOTE if any(each.verdict for each in summaries) else "", intervals_note(summaries)]
     notes = [
-        *(f"\\* {reason}." for reason in reasons(summaries)),
+        *("\\" * reason.startswith("*") + f"{reason}." for reason in reasons(summaries)),
         *(f"{each}." for each in failure_notes(summaries)),
         " ".join(f"{capitalised(each)}." for each in said if each),
     ]
