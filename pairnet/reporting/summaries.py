@@ -181,7 +181,9 @@ def _summary(
 
 
 def _explained(row: Row, summary: Summary, others: Mapping[str, Summary]) -> str:
-    """The row's reason with its evidence: another row that was trained so and replicates the figure of this one.
+    """The row's reason with its evidence: another row that was trained so and has the figure of this one.
+
+    Its mean lies within the margin of the figure, and does not differ from it.
 
     Empty for a row that does not differ in this direction, and without such a row: what it would explain is not known.
     """
@@ -194,7 +196,9 @@ def _explained(row: Row, summary: Summary, others: Mapping[str, Summary]) -> str
     if evidence.mean is None or evidence.std is None:
         return ""
     found = judge(mean=evidence.mean, std=evidence.std, draws=evidence.draws, paper=row.paper, margin=own.margin)
-    if found.name != "replicated" or reason.explains not in ("lower" if own.difference < 0 else "higher", "either"):
+    if abs(found.difference) > own.margin or found.name == "differs":
+        return ""
+    if reason.explains not in ("lower" if own.difference < 0 else "higher", "either"):
         return ""
     measured = accuracy_text(evidence.mean, evidence.std)
     return f"{reason.text} ({evidence.label}: {measured}, {difference_text(found)} points, {found.name})"

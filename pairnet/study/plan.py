@@ -24,8 +24,8 @@ MOST_RUNS = 1_000_000
 class Reason:
     """Why a measured accuracy may be lower or higher than the paper's; "either" is for both.
 
-    It stands only with its evidence: `row` is the label of a row of the same study that was trained so, and replicates
-    the paper's figure. Without one (in files of earlier versions) it is not shown.
+    It stands only with its evidence: `row` is the label of a row of the same study that was trained so, and whose mean
+    lies within the margin of the paper's figure. Without one (in files of earlier versions) it is not shown.
     """
 
     text: str

@@ -104,7 +104,7 @@ def test_the_table_marks_rows_that_disagree_and_gives_the_reason(width):
     assert "DIFFERS" in lines["fc_2"]
     assert "differs*" in lines["fc_3"]
     shown = " ".join(printed(width=width).split())
-    assert "* fc_3: for a reason (as in the text: 0.5000 ± 0.0010, +0.0 ± 0.7 points, replicated)" in shown
+    assert "* fc_3: for a reason (as in the text: 0.5000 ± 0.0010, +0.0 ± 0.7 points, undecided)" in shown
     assert "DIFFERS: unexplained (fc_2)" in shown
     assert "…" not in printed(width=width)
 
@@ -114,7 +114,7 @@ def test_the_table_marks_rows_that_disagree_and_gives_the_reason(width):
     [
         ({}, records_of(0.499, 0.500, 0.501), True),
         ({}, records_of(0.519, 0.520, 0.521), False),  # it differs, too
-        ({}, records_of(0.45, 0.5, 0.55), False),  # undecided
+        ({}, records_of(0.45, 0.5, 0.55), True),  # undecided, with its mean inside: the verdict stands beside it
         ({}, records_of(0.5), False),  # no spread
         ({}, None, False),  # not measured
         ({}, records_of(*[0.499, 0.5, 0.501, 0.5] * 3, folds=4), False),  # measured in another manner
@@ -124,7 +124,7 @@ def test_the_table_marks_rows_that_disagree_and_gives_the_reason(width):
         ({"explains": "either"}, records_of(0.499, 0.500, 0.501), True),
     ],
 )
-def test_a_reason_stands_only_where_a_row_trained_so_replicates_the_figure(changes, evidence, stands):
+def test_a_reason_stands_only_where_a_row_trained_so_has_the_figure(changes, evidence, stands):
     row = replace(STUDY.rows[2], reason=replace(REASON, **changes))
     study = replace(STUDY, rows=(row, STUDY.rows[-1]))
     records = {"fc_3": ROWS["fc_3"]} | ({} if evidence is None else {"as in the text": evidence})
