@@ -14,10 +14,19 @@ NOT_RUN = {
         "pairnet reproduce --minutes 3 --data mnist",
         "pairnet reproduce --data mnist --draws 1 --no-report",
         "pairnet reproduce --table all --runs study --measurements every",
+        "pairnet reproduce --table 2-folds --runs study --measurements every",
         "pairnet reproduce --table order --runs study --measurements every",
-        *(f"pairnet reproduce --table {name} --runs study" for name in ("1", "2", "3", "dropout", "order", "ablation")),
+        *(
+            f"pairnet reproduce --table {name} --runs study"
+            for name in ("1", "2", "3", "dropout", "2-folds", "order", "ablation")
+        ),
         "pairnet study docs/learning-rates.toml --data mnist --runs rates",
         "pairnet study my.toml --runs mine",
+    ),
+    "hours of training; run 2026-11-29, for readings.md": (
+        "for file in as-trained no-activation as-in-the-text batch-100 sigmoid fixed-pairs folds; do \\",
+        "python -m bench.readings readings --document docs/readings.md",
+        "pairnet runs merge docs/readings/records --runs readings",
     ),
     "needs the runs of these studies; run for results.md, whose figures were committed by 2026-11-26": (
         "pairnet report study",

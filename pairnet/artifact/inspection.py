@@ -40,7 +40,7 @@ _PLAIN = ("Add", "BatchNormalization", "GlobalAveragePool", "MatMul", "Mul", "Qu
 _SQUARES = [[side, side] for side in range(1, SIDE + 1)]
 _PADS = [[start, start, end, end] for start in range(SIDE // 2 + 1) for end in range(start + 1)]
 RULES: Mapping[str, Mapping[str, Collection[Any]]] = {
-    **{operator: {} for operator in (*_PLAIN, "Sigmoid", "Sub")},
+    **{operator: {} for operator in (*_PLAIN, "Sigmoid", "Sub", "Tanh")},
     **{operator: {"axis": (1,)} for operator in ("Concat", "Flatten", "Split")},
     **{operator: {"kernel_shape": _SQUARES, "strides": _SQUARES} for operator in ("AveragePool", "MaxPool")},
     "Cast": {"to": (TensorProto.FLOAT, TensorProto.FLOAT16)},

@@ -1,10 +1,12 @@
 """The structure in a file's metadata, one line in the paper's notation, read back as a network."""
 
 import re
+from typing import get_args
 
 from pairnet.artifact.limits import LONGEST_STRUCTURE, MOST_LAYERS
 from pairnet.errors import NotationError
-from pairnet.models.variants import Variant
+from pairnet.models.notation import Activation
+from pairnet.models.variants import Variant, ending_of
 
 _LAYERS = r"([^\[\]|]+)"
 _TWIN = re.compile(
@@ -19,13 +21,22 @@ def read_structure(text: str) -> Variant:
     """
     if len(text) > LONGEST_STRUCTURE:
         raise NotationError(f"expected at most {LONGEST_STRUCTURE:,} characters, got {len(text):,}")
+    endings = {ending_of(each): each for each in get_args(Activation)}  # of ReLU it is empty
+    ending = max(filter(text.endswith, endings), key=len)
+    text, activation = text.removesuffix(ending), endings[ending]
     twin = _TWIN.fullmatch(text)
     if twin:
         towers, tower, head, auxiliary = twin.groups()
-        shared = towers == "both images"
-        variant = Variant(name="structure", tower=tower, head=head, auxiliary=auxiliary or "", shared=shared)
+        variant = Variant(
+            name="structure",
+            tower=tower,
+            head=head,
+            auxiliary=auxiliary or "",
+            shared=towers == "both images",
+            activation=activation,
+        )
     else:
-        variant = Variant(name="structure", net=text)
+        variant = Variant(name="structure", net=text, activation=activation)
     try:
         parts = (variant.net_layers, variant.tower_layers, variant.head_layers, variant.auxiliary_layers)
     except OverflowError:  # a number of hundreds of digits

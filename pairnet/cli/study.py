@@ -29,7 +29,7 @@ def study(
     table: Annotated[
         str | None,
         typer.Option(
-            help="1, 2 or 3 (the paper's I, II, III), dropout, all of these four, order or ablation.",
+            help="1, 2 or 3 (the paper's I, II, III), dropout, all of these four, 2-folds, order or ablation.",
             show_default="3 for `pairnet reproduce`",
         ),
     ] = None,

@@ -216,7 +216,7 @@ class TableDisplay(StudyDisplay):
         columns = _fitted(
             {
                 "row": max(cell_len(line.label) for line in lines),
-                "validation" if self._study.cross_validated else "test": _FIGURE + 2 * bool(failed),
+                self._study.heading: _FIGURE + 2 * bool(failed),
                 "paper": _FIGURE if any(line.paper for line in lines) else 0,
                 "draws": max(len(f"{line.draws}/{line.draws}") for line in lines),
                 "failed": len(str(failed)) if failed else 0,
@@ -263,7 +263,7 @@ class TableDisplay(StudyDisplay):
 def _fitted(columns: dict[str, int], width: int) -> dict[str, int]:
     """The widths of the columns in a terminal of `width`; 0 for one that is left out, and labels get what is left."""
     fitted = dict(columns)
-    for left_out in ("", "paper", "test", "validation", None):
+    for left_out in ("", "paper", "test", "validation", "measured", None):
         others = sum(max(wide, len(name)) + _GAP for name, wide in fitted.items() if wide and name != "row")
         fitted["row"] = max(min(columns["row"], width - others), 1)
         if left_out in fitted and fitted["row"] < min(columns["row"], _SHORTEST_LABEL):

@@ -54,7 +54,8 @@ def variants(
     """List the variants, their sizes and their structures, or draw one of them, or list its tensors.
 
     Columns: number of parameters, the paper's number of parameters, multiply-adds for one pair, whether both images
-    share their weights, whether there is an auxiliary loss, structure in the paper's notation.
+    share their weights, whether there is an auxiliary loss, structure in the paper's notation (with its activation, if
+    that is not ReLU).
     """
     if tensors is not None:
         if draw is not None or output is not None:
@@ -85,6 +86,7 @@ def variants(
         {
             "name": variant.name,
             "structure": variant.structure,
+            "activation": variant.activation,
             "parameters": count_parameters(variant),
             "paper_parameters": paper.PARAMETERS.get(variant.name),
             "multiply_adds": count_multiply_adds(variant),

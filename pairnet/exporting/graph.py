@@ -17,7 +17,19 @@ from onnx import TensorProto, helper, numpy_helper
 from pairnet.artifact.design import Axes, Design, Port
 from pairnet.data.pairs import Moments
 from pairnet.errors import ArgumentError
-from pairnet.models.notation import BatchNorm, Conv, Dropout, GlobalPool, Layer, Linear, Order, Pool, Shape, Softmax
+from pairnet.models.notation import (
+    Activation,
+    BatchNorm,
+    Conv,
+    Dropout,
+    GlobalPool,
+    Layer,
+    Linear,
+    Order,
+    Pool,
+    Shape,
+    Softmax,
+)
 from pairnet.models.steps import steps
 from pairnet.models.variants import CLASSES, IMAGE, PAIR, Variant
 from pairnet.version import __version__
@@ -26,6 +38,7 @@ Weights = Mapping[str, NDArray[Any]]
 """The state of a network, by torch's names (tower.conv1.weight)."""
 
 _FC = {"transB": 1}  # torch stores the weights of a fully-connected layer as [outputs,inputs]
+ACTIVATIONS: Mapping[Activation, str] = {"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh"}
 TYPES = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16}
 
 
@@ -39,7 +52,8 @@ def build(design: Design, weights: Weights, moments: Moments) -> onnx.ModelProto
         if design.part == "encoder":
             _encoder(graph, pixels, design.variant, weights)
         elif design.variant.net:
-            _probability(graph, _stack(graph, pixels, design.variant.net_layers, PAIR, "layers", weights, scores=True))
+            layers = design.variant.net_layers
+            _probability(graph, _stack(graph, pixels, layers, PAIR, "layers", design.variant, weights, scores=True))
         else:
             _twin(graph, pixels, design, weights)
     return _model(graph, design)
@@ -110,10 +124,10 @@ def _twin(graph: _Graph, pixels: str, design: Design, weights: Weights) -> None:
     variant, size = design.variant, design.features
     if variant.shared:
         single = graph.reshape(pixels, ("2N", *IMAGE), "single_images")  # first and second in turn
-        features = _stack(graph, single, variant.tower_layers, IMAGE, "tower", weights)
+        features = _stack(graph, single, variant.tower_layers, IMAGE, "tower", variant, weights)
     else:
         towers = [
-            _stack(graph, image, variant.tower_layers, IMAGE, name, weights)
+            _stack(graph, image, variant.tower_layers, IMAGE, name, variant, weights)
             for image, name in zip(graph.halves(pixels, 1), ("tower", "other_tower"), strict=True)
         ]
         features = graph.add("Concat", towers, "both", {"axis": 1})
@@ -121,7 +135,8 @@ def _twin(graph: _Graph, pixels: str, design: Design, weights: Weights) -> None:
     if variant.orders:
         _order(graph, *graph.halves(pair, size), size)
     else:
-        _probability(graph, _stack(graph, pair, variant.head_layers, (2 * size,), "head", weights, scores=True))
+        score = _stack(graph, pair, variant.head_layers, (2 * size,), "head", variant, weights, scores=True)
+        _probability(graph, score)
     if design.with_digits:
         _digits(graph, features, design, weights)
 
@@ -131,7 +146,8 @@ def _digits(graph: _Graph, features: str, design: Design, weights: Weights) -> N
     variant, size = design.variant, design.features
     if not variant.orders:
         single = graph.reshape(features, ("2N", size), "single_features")
-        features = _stack(graph, single, variant.auxiliary_layers, (size,), "auxiliary", weights, scores=True)
+        layers = variant.auxiliary_layers
+        features = _stack(graph, single, layers, (size,), "auxiliary", variant, weights, scores=True)
     name = "digit_scores"
     if variant.orders:
         name = "digits.float16" if graph.half else "digits"
@@ -143,7 +159,7 @@ def _digits(graph: _Graph, features: str, design: Design, weights: Weights) -> N
 
 
 def _encoder(graph: _Graph, pixels: str, variant: Variant, weights: Weights) -> None:
-    features = _stack(graph, pixels, variant.tower_layers, IMAGE, "tower", weights)
+    features = _stack(graph, pixels, variant.tower_layers, IMAGE, "tower", variant, weights)
     if graph.half:
         features = graph.cast(features, "float32", "tower.float32")
     graph.add("Flatten", [features], "features", {"axis": 1})
@@ -173,8 +189,11 @@ def _split_head(graph: _Graph, design: Design, weights: Weights) -> None:
     parts = [graph.weight("head.fc1.weight.second", weight[:, size:])]
     parts.append(graph.weight("head.fc1.bias", weights["head.fc1.bias"]))
     right = graph.add("Gemm", [second, *parts], "head.fc1.second", _FC)
-    x = graph.add("Relu", [graph.add("Add", [left, right], "head.fc1")], "head.relu1")
-    _probability(graph, _stack(graph, x, tuple(rest), (layer.outputs,), "head", weights, scores=True, number=1))
+    variant, x = design.variant, graph.add("Add", [left, right], "head.fc1")
+    if variant.activation != "none":
+        x = graph.add(ACTIVATIONS[variant.activation], [x], f"head.{variant.activation}1")
+    x = _stack(graph, x, tuple(rest), (layer.outputs,), "head", variant, weights, scores=True, number=1)
+    _probability(graph, x)
 
 
 def _order(graph: _Graph, first: str, second: str, classes: int) -> None:
@@ -203,16 +222,18 @@ def _stack(
     layers: tuple[Layer, ...],
     shape: Shape,
     prefix: str,
+    variant: Variant,
     weights: Weights,
     *,
     scores: bool = False,
     number: int = 0,
 ) -> str:
-    """Nodes for `layers`, named by `steps` as PyTorch's modules are (conv1, relu1, norm1, pool1, ...).
+    """Nodes for `layers` of `variant`, named by `steps` as PyTorch's modules are (conv1, relu1, norm1, pool1, ...).
 
     `number` is the number of conv and fc layers that were added before.
     """
-    for index, step in enumerate(steps(layers, shape, scores=scores, number=number)):
+    walk = steps(layers, shape, activation=variant.activation, scores=scores, number=number)
+    for index, step in enumerate(walk):
         layer, name = step.layer, f"{prefix}.{step.name}"
         match layer:
             case Conv():
@@ -237,8 +258,8 @@ def _stack(
                 x = graph.add("Softmax", [x], name, {"axis": -1})
             case Dropout():
                 pass  # has no effect after training
-        if step.relu:
-            x = graph.add("Relu", [x], f"{prefix}.relu{step.number}")
+        if step.activation_name:
+            x = graph.add(ACTIVATIONS[step.activation], [x], f"{prefix}.{step.activation_name}")
     return x
 
 

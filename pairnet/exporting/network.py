@@ -25,10 +25,14 @@ OPERATORS: Mapping[type[nn.Module], str] = {
     nn.BatchNorm2d: "BatchNormalization",
     nn.MaxPool2d: "MaxPool",
     nn.ReLU: "Relu",
+    nn.Sigmoid: "Sigmoid",
+    nn.Tanh: "Tanh",
     nn.LogSoftmax: "Softmax",  # of a graph, whose outputs are probabilities
     GlobalMean: "Flatten",  # after the pooling
 }
 """The operator of the node that has the name of a module; other modules have no node by their name."""
+
+ACTIVATIONS = [OPERATORS[module] for module in (nn.ReLU, nn.Sigmoid, nn.Tanh)]
 
 FIXED: Mapping[str, Mapping[str, Any]] = {
     "AveragePool": {"kernel_shape": [2, 2], "strides": [2, 2]},
@@ -155,7 +159,7 @@ def _check_layers(file: str, exact: onnx.ModelProto, modules: Mapping[str, nn.Mo
         differs(f"operator of node {name}", operator, nodes[name].op_type if name in nodes else "none")
     named = set(OPERATORS.values()) - {"Flatten", "Softmax"}  # those have nodes without modules, too
     for node in exact.graph.node:
-        if node.op_type in named and node.name not in SPLIT:
+        if node.op_type in named and node.name not in (*SPLIT, "probability"):
             differs(f"module of node {node.name}", True, node.name in modules)
         attributes = {each.name: helper.get_attribute_value(each) for each in node.attribute}
         match modules.get(node.name):
@@ -188,7 +192,7 @@ def _pads(exact: onnx.ModelProto, node: onnx.NodeProto, conv: nn.Conv2d, got: li
     size = shapes[node.input[0]][2]
     sides = [(size + padding + end - kernel) // stride + 1 for end in (padding, got[3])]
     later = iter(exact.graph.node[list(exact.graph.node).index(node) + 1 :])
-    following = next((each for each in later if each.op_type not in ("BatchNormalization", "Relu")), None)
+    following = next((each for each in later if each.op_type not in ("BatchNormalization", *ACTIVATIONS)), None)
     if following is not None and following.op_type == "MaxPool":
         pools = [int(each.ints[0]) for each in following.attribute if each.name == "strides"]
         if len({side // pool for side in sides for pool in pools}) == 1:

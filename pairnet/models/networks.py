@@ -3,6 +3,7 @@
 import math
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from pairnet.errors import ArgumentError
 from pairnet.models.notation import (
+    Activation,
     BatchNorm,
     Conv,
     Dropout,
@@ -60,7 +62,7 @@ class JointNetwork(nn.Module):
 
     def __init__(self, variant: Variant) -> None:
         super().__init__()
-        self.layers = stack(variant.net_layers, PAIR, scores=True)
+        self.layers = stack(variant.net_layers, PAIR, activation=variant.activation, scores=True)
 
     def forward(self, pair: Tensor) -> Scores:
         """Scores of normalised pairs [N,2,14,14]."""
@@ -78,12 +80,13 @@ class TwinNetwork(nn.Module):
         features = output_shape(variant.tower_layers, IMAGE)
         self.features = math.prod(features)
         self.shared = variant.shared
-        self.tower = stack(variant.tower_layers, IMAGE)
-        self.other_tower = None if variant.shared else stack(variant.tower_layers, IMAGE)
-        self.head = stack(variant.head_layers, (2 * self.features,), scores=True)
+        activation = variant.activation
+        self.tower = stack(variant.tower_layers, IMAGE, activation=activation)
+        self.other_tower = None if variant.shared else stack(variant.tower_layers, IMAGE, activation=activation)
+        self.head = stack(variant.head_layers, (2 * self.features,), activation=activation, scores=True)
         self.auxiliary: nn.Module | None = None
         if variant.auxiliary:
-            self.auxiliary = stack(variant.auxiliary_layers, features, scores=True)
+            self.auxiliary = stack(variant.auxiliary_layers, features, activation=activation, scores=True)
         elif variant.orders:
             self.auxiliary = nn.Identity()  # the log-probabilities of the tower are digit scores
 
@@ -121,23 +124,29 @@ class TwinNetwork(nn.Module):
         return Scores(main, digits)
 
 
-def stack(layers: tuple[Layer, ...], shape: Shape, *, scores: bool = False) -> nn.Sequential:
+def stack(
+    layers: tuple[Layer, ...], shape: Shape, *, activation: Activation = "relu", scores: bool = False
+) -> nn.Sequential:
     """Modules for `layers` on inputs of `shape`, named by `steps` (conv1, relu1, norm1, pool1, ...).
 
-    With `scores`, no ReLU follows the last conv or fc layer.
+    With `scores`, no activation follows the last conv or fc layer.
     """
     modules: OrderedDict[str, nn.Module] = OrderedDict()
     previous: Step | None = None
-    for step in steps(layers, shape, scores=scores):
+    for step in steps(layers, shape, activation=activation, scores=scores):
         if step.flattens:
             modules[f"flatten{step.number}"] = nn.Flatten()
         modules[step.name] = _module(step.layer, step.before)
-        if isinstance(step.layer, Pool) and previous is not None and previous.relu:
-            modules.move_to_end(f"relu{step.number}")  # the maximum commutes with ReLU, which then has less to do
-        if step.relu:
-            modules[f"relu{step.number}"] = nn.ReLU()
+        if isinstance(step.layer, Pool) and previous is not None and previous.activation_name:
+            modules.move_to_end(previous.activation_name)  # the maximum commutes with it, and leaves it less to do
+        if step.activation_name:
+            modules[step.activation_name] = ACTIVATIONS[step.activation]()
         previous = step
     return nn.Sequential(modules)
+
+
+ACTIVATIONS: Mapping[Activation, Callable[[], nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
+"""Modules of the activations. None of them decreases anywhere, so that a maximum may be taken before them."""
 
 
 def _module(layer: Layer, before: Shape) -> nn.Module:

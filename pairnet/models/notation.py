@@ -17,19 +17,23 @@ Extensions of the paper:
 | softmax       | class scores -> class probabilities (in training: their logarithms)                    |
 | order(c)      | two images' probabilities of c ordered classes -> P(first <= second), no parameters    |
 
-The notation leaves out the ReLU that follows each conv and fc (before BN, as in the paper), except the last one before
-scores or a softmax; see steps.py.
+The notation leaves out the activation that follows each conv and fc (before BN, as in the paper), except the last one
+before scores or a softmax; see steps.py. It is one for a whole network: `Variant.activation`, ReLU in the paper.
 """
 
 import math
 import re
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Literal
 
 from pairnet.errors import NotationError
 
 LARGEST_SIZE = 1_000_000
 """Largest number of channels, features or kernel pixels, so that a typing error does not fill the memory."""
+
+Activation = Literal["relu", "none", "sigmoid", "tanh"]
+"""The function after a hidden layer; "none" leaves its values as they are."""
 
 Shape = tuple[int, ...]
 """[C,H,W] of an image stack, or [F] after a fully-connected layer, without the batch axis."""

@@ -1,4 +1,4 @@
-"""The walk over the layers of a structure: the name of each one, its input shape, and whether a ReLU follows.
+"""The walk over the layers of a structure: the name of each one, its input shape, and the activation that follows.
 
 PyTorch modules (networks.py) and ONNX nodes (exporting) are both built from it, so that their names agree.
 """
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pairnet.models import notation
 from pairnet.models.notation import (
+    Activation,
     BatchNorm,
     Conv,
     Dropout,
@@ -29,7 +30,12 @@ class Step:
     name: str  # conv1, norm1, pool1, ...
     number: int  # of the last conv or fc up to here, counted from 1
     before: Shape  # input shape without the batch axis
-    relu: bool  # whether a ReLU follows, by name relu1, ...
+    activation: Activation  # the one that follows
+
+    @property
+    def activation_name(self) -> str:
+        """The name of the activation that follows: relu1, ...; empty if none does."""
+        return "" if self.activation == "none" else f"{self.activation}{self.number}"
 
     @property
     def flattens(self) -> bool:
@@ -37,21 +43,28 @@ class Step:
         return isinstance(self.layer, Linear) and len(self.before) == 3
 
 
-def steps(layers: tuple[Layer, ...], shape: Shape, *, scores: bool = False, number: int = 0) -> Iterator[Step]:
+def steps(
+    layers: tuple[Layer, ...],
+    shape: Shape,
+    *,
+    activation: Activation = "relu",
+    scores: bool = False,
+    number: int = 0,
+) -> Iterator[Step]:
     """The steps of `layers` on an input of `shape`, named as in the paper (conv1, norm1, pool1, ...).
 
-    A ReLU follows each conv and fc, but not the last one if its outputs are scores (`scores`) or inputs of a softmax.
-    `number` is the number of conv and fc layers that were built before these. Raises NotationError if the layers do
-    not fit.
+    `activation` follows each conv and fc, but not the last one if its outputs are scores (`scores`) or inputs of a
+    softmax. `number` is the number of conv and fc layers that were built before these. Raises NotationError if the
+    layers do not fit.
     """
     weighted = [index for index, layer in enumerate(layers) if isinstance(layer, Conv | Linear)]
     linear_end = scores or isinstance(layers[-1], Softmax)
     for index, (layer, before) in enumerate(zip(layers, notation.shapes(layers, shape), strict=False)):
-        relu = False
+        following: Activation = "none"
         if isinstance(layer, Conv | Linear):
             number += 1
-            relu = not (linear_end and index == weighted[-1])
-        yield Step(layer=layer, name=_name(layer, number), number=number, before=before, relu=relu)
+            following = "none" if linear_end and index == weighted[-1] else activation
+        yield Step(layer=layer, name=_name(layer, number), number=number, before=before, activation=following)
 
 
 def _name(layer: Layer, number: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any, get_args
 import msgspec
 
 from pairnet.errors import ArgumentError
+from pairnet.models.notation import Activation
 from pairnet.models.recipes import Optimiser, Schedule
 from pairnet.opening import read_file
 from pairnet.wording import shown
@@ -19,7 +20,7 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 LARGEST_FILE = 1 << 20  # bytes
 
-_CHOICES = {"optimiser": get_args(Optimiser), "schedule": get_args(Schedule)}
+_CHOICES = {"optimiser": get_args(Optimiser), "schedule": get_args(Schedule), "activation": get_args(Activation)}
 _TYPES = {"str": "a string", "bool": "true or false", "int": "an integer", "float": "a number", "object": "a table"}
 
 

@@ -4,13 +4,13 @@ import difflib
 import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, get_args
 
 from msgspec import Meta
 
 from pairnet.errors import ArgumentError, NotationError
 from pairnet.models import notation
-from pairnet.models.notation import Conv, Dropout, Layer, Linear, Order, Softmax, show
+from pairnet.models.notation import Activation, Conv, Dropout, Layer, Linear, Order, Softmax, show
 from pairnet.models.recipes import Recipe, Warp
 
 PAIR = (2, 14, 14)
@@ -30,6 +30,9 @@ class Variant:
     one tower (`shared`, the paper's weight sharing), or each has its own. An `auxiliary` classifier, always shared,
     maps the features of an image to digit scores, F -> 10, for the auxiliary loss.
 
+    `activation` is the function after each hidden layer of all parts. The paper's is ReLU, "not noted in the
+    structures", so it is a field of the network and no token of the notation.
+
     `parameters` is the expected number of trainable values, which `check` compares with the layers; None is not
     checked. The number itself is `count_parameters(variant)`.
     """
@@ -41,6 +44,7 @@ class Variant:
     head: str = ""
     auxiliary: str = ""
     shared: bool = True
+    activation: Activation = "relu"
     recipe: Recipe = field(default_factory=Recipe)
     note: str = ""
 
@@ -81,10 +85,15 @@ class Variant:
     def structure(self) -> str:
         """The whole network on one line, as it is recorded."""
         if self.net:
-            return self.net
+            return f"{self.net}{ending_of(self.activation)}"
         towers = f"both images: [{self.tower}]" if self.shared else f"each image its own: [{self.tower}]"
         auxiliary = f" | auxiliary, both images: {self.auxiliary}" if self.auxiliary else ""
-        return f"{towers} | head: {self.head}{auxiliary}"
+        return f"{towers} | head: {self.head}{auxiliary}{ending_of(self.activation)}"
+
+
+def ending_of(activation: Activation) -> str:
+    """What the one-line structure of a network ends in: nothing for ReLU, which the paper does not note either."""
+    return "" if activation == "relu" else f" | activation: {activation}"
 
 
 _TOWER = "conv(1,32,3) P(2) conv(32,64,3) P(2) conv(64,128,3) P(2)"
@@ -268,6 +277,11 @@ def _check_structure(variant: Variant) -> None:
     if parts not in ((True, False, False), (False, True, True)):
         given = ", ".join(part for part in ("net", "tower", "head") if getattr(variant, part)) or "none of them"
         raise NotationError(f"expected either a net, or a tower and a head, got {given}: add or remove a part")
+    if variant.activation not in get_args(Activation):
+        raise NotationError(
+            f'expected `activation` to be one of {", ".join(get_args(Activation))}, got "{variant.activation}": '
+            "choose one of these"
+        )
     for layers in (variant.net_layers, variant.tower_layers, variant.head_layers, variant.auxiliary_layers):
         _check_repeats(layers)
     _check_order(variant)

@@ -113,7 +113,7 @@ class RunRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON has them."""
-        return dict(msgspec.to_builtins(self))
+        return _plain(self)
 
     def to_json(self, *, indent: int | None = None) -> str:
         """JSON on one line without the line break, or indented.  ValueError for a number that is not finite."""
@@ -135,4 +135,12 @@ class FailedRun:
 
     def to_json(self) -> str:
         """JSON on one line without the line break."""
-        return json.dumps(msgspec.to_builtins(self), allow_nan=False)
+        return json.dumps(_plain(self), allow_nan=False)
+
+
+def _plain(record: RunRecord | FailedRun) -> dict[str, Any]:
+    """Plain values, as JSON has them; a network with the paper's activation is written as before there was another."""
+    found: dict[str, Any] = msgspec.to_builtins(record)
+    if record.run is not None and record.run.variant.activation == "relu":
+        found["run"]["variant"].pop("activation", None)  # msgspec leaves out what it has not read
+    return found

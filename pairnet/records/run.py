@@ -346,6 +346,7 @@ def _network(variant: Variant) -> dict[str, Any]:
         "structure": [show(part) for part in (variant.net_layers, variant.tower_layers, variant.head_layers)],
         "auxiliary": show(variant.auxiliary_layers),
         "shared": variant.shared,
+        **({} if variant.activation == "relu" else {"activation": variant.activation}),
         "recipe": variant.recipe.identity(),
     }
 

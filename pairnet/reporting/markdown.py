@@ -27,7 +27,7 @@ def markdown_table(summaries: Sequence[Summary]) -> str:
         intervals_note([each.general for each in summaries]),
     ]
     notes = [
-        *(f"\\* {reason}." for reason in reasons(summaries)),
+        *("\\" * reason.startswith("*") + f"{reason}." for reason in reasons(summaries)),
         *(f"{each}." for each in failure_notes(summaries)),
         " ".join(f"{capitalised(each)}." for each in said if each),
     ]

@@ -14,15 +14,18 @@ from pairnet.reporting.effects import Effect, counts_text, p_text
 from pairnet.reporting.figures.drawing import inline_svg
 from pairnet.reporting.report import Report
 from pairnet.reporting.summaries import (
+    Summary,
     accuracy_text,
     difference_text,
     duration,
     failure_notes,
     interval_text,
+    measured_on_text,
     measured_text,
     readings_text,
     undecided_text,
 )
+from pairnet.study.plan import heading_of
 from pairnet.version import __version__
 from pairnet.wording import capitalised
 
@@ -78,10 +81,12 @@ def render(template: str, **content: Any) -> str:
         draws=draws_text,
         duration=duration,
         failure_notes=failure_notes,
+        heading=_heading,
         held_note=held_note,
         interval=interval_text,
         margin=_margin,
         measured=measured_text,
+        measured_on=measured_on_text,
         p=p_text,
         readings=readings_text,
         seeds=_seeds,
@@ -97,6 +102,10 @@ def render(template: str, **content: Any) -> str:
 def _margin(effect: Effect) -> str:
     """The p-value of equivalence with its margin in points: "0.03 within ±0.5"."""
     return "" if effect.margin is None else f"{p_text(effect.p_equivalence_holm)} within ±{100 * effect.margin:g}"
+
+
+def _heading(summaries: Sequence[Summary]) -> str:
+    return heading_of(each.folds for each in summaries)
 
 
 def _better(found: Comparison) -> str:

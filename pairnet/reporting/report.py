@@ -309,9 +309,9 @@ def _differs(report: Report) -> str:
     for each in report.summaries:
         if each.verdict and each.verdict.name == "differs":
             moved = f"{each.label} by {100 * each.verdict.difference:+.1f} points"
-            reasons.setdefault(each.explained, {})[moved] = None
+            reasons.setdefault(each.explained or "unexplained", {})[moved] = None
     if reasons:
-        parts = (f"{_listed(list(rows))}{f' ({reason})' if reason else ''}" for reason, rows in reasons.items())
+        parts = (f"{_listed(list(rows))} ({reason})" for reason, rows in reasons.items())
         return f"What differs from the paper: {'; '.join(parts)}."
     judged = [each.verdict.name for each in report.summaries if each.verdict]
     if "undecided" in judged:

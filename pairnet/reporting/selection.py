@@ -318,11 +318,16 @@ def _fullest(own: Sequence[StudyRuns], tables: Sequence[StudyRuns]) -> Iterator[
     A study of one's own is always shown, and a table all of whose runs it has is not.
     """
     shown, covered = set[str](), {fingerprint for table in own for fingerprint in table.fingerprints}
-    for table in sorted(tables, key=lambda table: -len(table.setting)):
+    for table in sorted(tables, key=lambda table: (-len(table.setting), _renamed(table))):
         if table.fingerprints - covered:
             shown.add(table.study.name)
             covered |= table.fingerprints
     return (table for table in tables if table.study.name in shown)
+
+
+def _renamed(table: StudyRuns) -> int:
+    """Number of rows that are not called as their variant: of two tables that a run fits, it belongs to the other."""
+    return sum(row.label != row.variant.name for row in table.study.rows if row.label in table.setting)
 
 
 def _unmixed(own: Sequence[StudyRuns], tables: Sequence[StudyRuns]) -> tuple[StudyRuns, ...]:

@@ -4,7 +4,7 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pairnet.models import paper
 from pairnet.models.variants import count_multiply_adds, count_parameters
@@ -16,7 +16,7 @@ from pairnet.reporting.equivalence import MARGIN, MOST_DRAWS, Verdict, judge
 from pairnet.reporting.generality import General, general_of
 from pairnet.reporting.sensitivity import READINGS
 from pairnet.reporting.student import quantile
-from pairnet.study.plan import Row, Study
+from pairnet.study.plan import Row, Study, heading_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +52,10 @@ class Summary:
     deviations: float | None
     verdict: Verdict | None
     withheld: bool = False
-    explained: str  # why it differs, if that is known
+    explained: str  # why it differs, with the evidence, if that is known
     goal: str  # with its verdict, once there is one (effects.with_goals)
     components: Components | None = None  # of a row whose streams are crossed: `std`, `low` and `high` are from these
+    folds: int | None = None  # that each draw is split into; None: it was tested on test pairs
 
 
 def by_row(study: Study, labels: Sequence[str], records: Sequence[RunRecord | None]) -> dict[str, list[RunRecord]]:
@@ -82,13 +83,17 @@ def summarise(
     Rows without a draw that finished or failed are left out. `margin` is that of the test of equivalence, as a
     fraction of 1.
     """
-    found = []
+    found: dict[str, tuple[Row, Summary]] = {}
     for row in study.rows:
         records, failures = rows.get(row.label, ()), failed_draws((failed or {}).get(row.label, ()))
         if finished_draws(records) or failures:
             goal = goal_of_row(study, row, records)
-            found.append(_summary(row, records, failures, margin if not _unlike(row, records) else None, goal))
-    return found
+            own = _summary(row, records, failures, margin if not _unlike(row, records) else None, goal)
+            run = records[0].run if records else None
+            folds = study.folds_of(row) if run is None else None if run.fold is None else run.folds
+            found[row.label] = row, replace(own, folds=folds)
+    like = {label: each for label, (row, each) in found.items() if not _unlike(row, rows.get(label, ()))}
+    return [replace(each, explained=_explained(row, each, like)) for row, each in found.values()]
 
 
 def best_of(summaries: Sequence[Summary]) -> Summary | None:
@@ -169,18 +174,34 @@ def _summary(
         deviations=deviations,
         verdict=verdict,
         withheld=compared and bool(failed),
-        explained=_explained(row, verdict),
+        explained="",
         goal=goal,
         components=components,
     )
 
 
-def _explained(row: Row, verdict: Verdict | None) -> str:
-    """The row's reason, if it explains a difference of this sign that is more than chance."""
-    if row.reason is None or verdict is None or verdict.name != "differs":
+def _explained(row: Row, summary: Summary, others: Mapping[str, Summary]) -> str:
+    """The row's reason with its evidence: another row that was trained so and has the figure of this one.
+
+    Its mean lies within the margin of the figure, and does not differ from it.
+
+    Empty for a row that does not differ in this direction, and without such a row: what it would explain is not known.
+    """
+    reason, own = row.reason, summary.verdict
+    if reason is None or row.paper is None or own is None or own.name != "differs":
         return ""
-    side = "lower" if verdict.difference < 0 else "higher"
-    return row.reason.text if row.reason.explains in (side, "either") else ""
+    evidence = others.get(reason.row)
+    if evidence is None or evidence.failed or evidence.components or evidence.folds != summary.folds:
+        return ""
+    if evidence.mean is None or evidence.std is None:
+        return ""
+    found = judge(mean=evidence.mean, std=evidence.std, draws=evidence.draws, paper=row.paper, margin=own.margin)
+    if abs(found.difference) > own.margin or found.name == "differs":
+        return ""
+    if reason.explains not in ("lower" if own.difference < 0 else "higher", "either"):
+        return ""
+    measured = accuracy_text(evidence.mean, evidence.std)
+    return f"{reason.text} ({evidence.label}: {measured}, {difference_text(found)} points, {found.name})"
 
 
 def measured_on(records: Sequence[RunRecord]) -> str:
@@ -231,12 +252,14 @@ def _counted(numbers: set[int], noun: str) -> str:
 
 
 def reasons(summaries: Sequence[Summary]) -> list[str]:
-    """Why rows differ from the paper, each known reason once with the rows that it holds for."""
+    """Why rows differ from the paper: each known reason once with the rows that it holds for, then those without."""
     rows: dict[str, list[str]] = {}
     for summary in summaries:
-        if summary.explained:
+        if summary.verdict is not None and summary.verdict.name == "differs":
             rows.setdefault(summary.explained, []).append(summary.label)
-    return [f"{'; '.join(labels)}: {reason}" for reason, labels in rows.items()]
+    unexplained = rows.pop("", [])
+    known = [f"* {'; '.join(labels)}: {reason}" for reason, labels in rows.items()]
+    return [*known, *([f"DIFFERS: unexplained ({'; '.join(unexplained)})"] if unexplained else [])]
 
 
 def verdict_text(summary: Summary) -> str:
@@ -287,19 +310,24 @@ def undecided_text(verdict: Verdict) -> str:
     return f"more than {MOST_DRAWS:,} draws like these would be needed to decide"
 
 
-COLUMNS = ("row", "parameters", "measured", "paper", "difference", "verdict", "readings", "goal")
+COLUMNS = ("row", "parameters", "measured", "on", "paper", "difference", "verdict", "readings", "goal")
 """Headings of a table; those after the third are left out where no row has anything in them."""
-NOT_NUMBERS = ("row", "verdict", "readings", "goal")
+NOT_NUMBERS = ("row", "on", "verdict", "readings", "goal")
 """Headings of the columns that hold words."""
 
 
 def cells(summaries: Sequence[Summary], *, places: int) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Headings and rows of a table as text, accuracies with `places` decimal places, differences in points."""
+    """Headings and rows of a table as text, accuracies with `places` decimal places, differences in points.
+
+    Where some rows were tested on test pairs and others cross-validated, each says which.
+    """
+    mixed = heading_of(each.folds for each in summaries) == "measured"
     rows = [
         (
             each.label,
             f"{each.parameters:,}",
             measured_text(each, places),
+            measured_on_text(each) if mixed else "",
             accuracy_text(each.paper_mean, each.paper_std, places),
             difference_text(each.verdict),
             verdict_text(each),
@@ -316,6 +344,11 @@ def measured_text(summary: Summary, places: int = 4) -> str:
     """Mean and deviation, with a mark where they are those of the surviving draws alone; "none †" where none did."""
     text = accuracy_text(summary.mean, summary.std, places) or "none"
     return f"{text} {MARK}" if summary.failed else text
+
+
+def measured_on_text(summary: Summary) -> str:
+    """ "test pairs", or "4 folds" of the training pairs."""
+    return "test pairs" if summary.folds is None else f"{summary.folds} folds"
 
 
 def failure_notes(summaries: Sequence[Summary]) -> list[str]:

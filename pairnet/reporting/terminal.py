@@ -20,7 +20,7 @@ from pairnet.reporting.summaries import (
     reasons,
 )
 from pairnet.reporting.tables import FittingTable
-from pairnet.study.plan import Study
+from pairnet.study.plan import Study, heading_of
 from pairnet.wording import counted
 
 _STYLES = {"replicated": "green", "undecided": "dim", "differs*": "yellow", "DIFFERS": "bold red", "withheld": "red"}
@@ -40,7 +40,7 @@ def study_table(study: Study, summaries: Sequence[Summary]) -> Table:
     headings, rows = cells(summaries, places=3)
     for heading in headings:
         if heading == "measured":
-            heading = "validation" if study.cross_validated else "test"
+            heading = _heading(study, summaries)
         numeric = heading not in NOT_NUMBERS
         table.add_column(
             heading, justify="right" if numeric else "left", no_wrap=numeric or heading in ("verdict", "readings")
@@ -87,18 +87,22 @@ def effects_table(family: Family) -> Table:
     return table
 
 
+def _heading(study: Study, summaries: Sequence[Summary]) -> str:
+    """What the accuracies are called: of the rows that are shown, or of the study where none is."""
+    return heading_of(each.folds for each in summaries) if summaries else study.heading
+
+
 def _caption(study: Study, summaries: Sequence[Summary]) -> str:
     draws = max((summary.draws for summary in summaries), default=0)
-    how = "cross-validation on the training pairs of" if study.cross_validated else "mean and std over"
-    if draws == 1 and not study.cross_validated:
-        how = "from"
+    folded = _heading(study, summaries) == "validation"
+    how = "cross-validation on the training pairs of" if folded else "from" if draws == 1 else "mean and std over"
     crossed = any(summary.components for summary in summaries)
     lines = [f"{how} {counted(draws, 'combination' if crossed else 'draw')}{' of seeds' if crossed else ''}"]
     if verdicts := [summary.verdict for summary in summaries if summary.verdict is not None]:
         lines[0] += f"; difference in points with its 95 % interval; replicated: within ±{100 * verdicts[0].margin:g}"
         lines.append(READINGS_NOTE)
     said = intervals_note([each.general for each in summaries])
-    notes = [held_note(study), said, *(f"* {reason}" for reason in reasons(summaries))]
+    notes = [held_note(study), said, *reasons(summaries)]
     return "\n".join([*lines, *filter(None, notes), *failure_notes(summaries)])
 
 

@@ -14,8 +14,8 @@
     set = { epochs = 50 }
 
 A row is one variant with some settings; `grid` makes a row of each combination of its lists. Everything that a recipe
-has can be set, and `steps`, `dropout`, `pairs`, `test_pairs`, `folds` and `data`, and the placeholders of a variant
-(structures.py).
+has can be set, and `steps`, `dropout`, `activation`, `pairs`, `test_pairs`, `folds` and `data`, and the placeholders of
+a variant (structures.py).
 """
 
 import itertools
@@ -45,7 +45,7 @@ RECIPE = tuple(field.name for field in fields(Recipe))
 PAIRS = {"pairs": int, "test_pairs": int, "folds": int, "data": str}
 """Settings of a row that are not its recipe's, and their types."""
 
-SETTINGS = (*RECIPE, "steps", "dropout", *PAIRS)
+SETTINGS = (*RECIPE, "steps", "dropout", "activation", *PAIRS)
 """Everything that a row can set or sweep."""
 
 _STUDY = (
@@ -82,6 +82,9 @@ def read_study(path: Path) -> Study:
     if len(rows) > MOST_ROWS:
         raise ArgumentError(f"{path}: expected at most {MOST_ROWS:,} rows, got more: use smaller grids, or two files")
     _check_labels(rows, path)
+    for name, reason in reasons.items():
+        if reason.row:
+            _choose(reason.row, {row.label: row for row in rows}, f"{path}: reasons.{name}.row", "row")
     special = {word: word for word in (ABOVE, PAPERS_SQUARE, NOTHING)}
     if "compare" in head:
         _choose(head["compare"], {row.label: row for row in rows} | special, f"{path}: compare", "row")
@@ -248,7 +251,8 @@ def _setting(key: str, value: Any, place: str) -> Any:
     if key == "warp" and isinstance(value, dict):
         check_keys(value, [field.name for field in fields(Warp)], place)
     try:
-        return getattr(msgspec.convert({key: value}, Recipe), key)
+        kind: type[Variant | Recipe] = Variant if key == "activation" else Recipe
+        return getattr(msgspec.convert({"name": "", key: value}, kind), key)
     except msgspec.ValidationError as error:
         raise ArgumentError(explain(error, place.removesuffix(f".{key}"), {key: value})) from None
 
@@ -267,6 +271,8 @@ def _change(variant: Variant, settings: Mapping[str, Any], place: str) -> tuple[
         changed = replace(variant, recipe=replace(variant.recipe, **recipe))
         if "dropout" in settings:
             changed = with_dropout(changed, settings["dropout"])
+        if "activation" in settings:
+            changed = replace(changed, activation=settings["activation"])
         count_parameters(changed)
     except (ArgumentError, NotationError) as error:
         raise ArgumentError(f"{place}: {error}") from None

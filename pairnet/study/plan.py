@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,10 +22,15 @@ MOST_RUNS = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Reason:
-    """Why a measured accuracy may be lower or higher than the paper's; "either" is for both."""
+    """Why a measured accuracy may be lower or higher than the paper's; "either" is for both.
+
+    It stands only with its evidence: `row` is the label of a row of the same study that was trained so, and whose mean
+    lies within the margin of the paper's figure. Without one (in files of earlier versions) it is not shown.
+    """
 
     text: str
-    explains: Literal["lower", "higher", "either"]
+    row: str = ""
+    explains: Literal["lower", "higher", "either"] = "either"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,9 +125,20 @@ class Study:
         return self.folds if self.cross_validated else None
 
     @property
+    def heading(self) -> str:
+        """What the accuracies of its rows are called: of test pairs, of folds, or of both."""
+        return heading_of(self.folds_of(row) for row in self.rows)
+
+    @property
     def sources(self) -> tuple[str | None, ...]:
         """The sources of images that rows name, each once; None stands for the study's own."""
         return tuple(dict.fromkeys(row.data for row in self.rows))
+
+
+def heading_of(folds: Iterable[int | None]) -> str:
+    """What the accuracies of some rows are called; folds: the number of folds of each, None for test pairs."""
+    manners = {each is None for each in folds}
+    return "measured" if len(manners) > 1 else "test" if True in manners else "validation"
 
 
 def plan(

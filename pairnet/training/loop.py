@@ -3,7 +3,7 @@
 The paper's recipe is `_train_epoch`. The following make it fast without changing its results (docs/performance.md):
 
 - Both images go through a shared tower as one batch, and kernels are stored channels-last (networks.py).
-- A pooling directly after a convolution is applied before the ReLU (networks.py).
+- A pooling directly after a convolution is applied before the activation (networks.py).
 - All parameters share one block of memory, so that a step of Adam is one call for all of them (optimiser.py).
 - The metrics of an epoch are computed once, at its end, and held-out pairs are measured five times per run.
 """

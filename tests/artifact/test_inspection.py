@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -13,8 +14,12 @@ from pairnet.artifact import inspection, sizes
 from pairnet.artifact.inspection import EARLIER, RULES, inspect, read_file
 from pairnet.artifact.weights import initializers_digest
 from pairnet.errors import ModelError
-from pairnet.models.variants import VARIANTS
+from pairnet.exporting.export import export
+from pairnet.models.recipes import Recipe
+from pairnet.models.variants import VARIANTS, find_variant
+from pairnet.records.run import Run
 from pairnet.serving.model import Model
+from pairnet.study.saved import train_and_save
 
 pytest_plugins = ("trained_runs",)
 
@@ -53,9 +58,12 @@ def test_files_of_earlier_versions_are_read(models):
     assert about.test_pairs == about.pairs == 200
 
 
-def test_the_allow_list_has_only_operators_that_exports_write(models):
+def test_the_allow_list_has_only_operators_that_exports_write(models, digits5k, tmp_path):
     names = ("final_model", "final_model_bn", "a_net", "order_net", "conv_1")
     paths = [models(name, "images", precision) for name in names for precision in ("fp32", "fp16", "int8")]
+    tanh = replace(find_variant("a_w_net"), name="tanh", activation="tanh", recipe=Recipe(epochs=1, batch=20))
+    run = train_and_save(Run(variant=tanh, images=digits5k.images, pairs=100), digits5k, tmp_path).folder
+    paths += export(run, tmp_path / "tanh.onnx", dataset=digits5k)[0].paths
     used = {node.op_type for path in paths for each in files_of(path) for node in onnx.load(each).graph.node}
     assert used == RULES.keys() - {EARLIER}
 

@@ -20,6 +20,11 @@ from pairnet.models.variants import VARIANTS, Variant, find_variant
 
 pytest_plugins = ("trained_runs",)
 
+OTHERS = [
+    replace(find_variant(name), name=f"{name}, {activation}", activation=activation)
+    for name in ("final_model_bn", "a_net", "order_net_fast", "conv_3")
+    for activation in ("none", "sigmoid", "tanh")
+]
 MOMENTS = Moments(mean=33.1, std=77.3)
 ODD = [
     Variant(name=f"odd_{k}", net=net)
@@ -47,7 +52,7 @@ def made(design):
     return network, graphs.build(design, weights, MOMENTS)
 
 
-@pytest.mark.parametrize("variant", [*VARIANTS, *ODD], ids=lambda variant: variant.name)
+@pytest.mark.parametrize("variant", [*VARIANTS, *ODD, *OTHERS], ids=lambda variant: variant.name)
 def test_the_graph_of_every_file_is_that_of_its_network(variant):
     for design in designs(variant):
         network, graph = made(design)

@@ -73,6 +73,7 @@ def test_two_rows_of_one_name_are_refused(monkeypatch):
         ({"head": "fc(128,1)"}, "final_model: fc(128,1): expected 128 inputs, got 256:"),
         ({"auxiliary": "fc(128,9)"}, "final_model: expected 10 values from the auxiliary classifier, got 9"),
         ({"auxiliary": "conv(128,10,1)"}, "final_model: conv(128,10,1): expected images [C,H,W], got 128 features"),
+        ({"activation": "elu"}, 'expected `activation` to be one of relu, none, sigmoid, tanh, got "elu"'),
         ({"head": ""}, "final_model: expected either a net, or a tower and a head, got tower: "),
         (
             {"net": "fc(392,1)", "head": ""},

@@ -22,7 +22,14 @@ FOLDERS = {1: Path(__file__).with_name("schema1.jsonl"), 2: Path(__file__).with_
 Of schema 1: tables 1, 2, 3 and ablation. Of schema 2: tables 1, 2 and 3, this one with 30 test pairs, and a failure.
 """
 
-RENAMED = {"+ BN statistics taken anew": "+ BN statistics recomputed", "order_net": "order_net, 120 epochs"}
+RENAMED = {
+    **{
+        f"a_w_net, loss ratio {ratio}": f"a_w_net in 4 folds, loss ratio {ratio}"
+        for ratio in ("2", "1.5", "1", "0.5", "0.1")
+    },
+    "+ BN statistics taken anew": "+ BN statistics recomputed",
+    "order_net": "order_net, 120 epochs",
+}
 """Rows that have another name today."""
 
 
@@ -69,7 +76,7 @@ def test_an_old_record_of_no_run_is_refused_in_one_line(change):
 
 @pytest.mark.parametrize(
     ("schema", "table", "test_pairs"),
-    [*((1, table, 40) for table in ("1", "2", "3", "ablation")), (2, "1", 40), (2, "2", 40), (2, "3", 30)],
+    [*((1, table, 40) for table in ("1", "2-folds", "3", "ablation")), (2, "1", 40), (2, "2-folds", 40), (2, "3", 30)],
 )
 def test_a_folder_of_old_records_is_resumed_without_a_single_run_repeated(tmp_path, schema, table, test_pairs):
     (tmp_path / RECORDS).write_bytes(before := FOLDERS[schema].read_bytes())

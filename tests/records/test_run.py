@@ -27,6 +27,7 @@ RUN = Run(variant=short("conv_1"), images=IMAGES, pairs=100)
         {"variant": short("conv_3")},
         {"variant": short("conv_1", epochs=2)},
         {"variant": short("conv_1", loss_ratio=1.0)},
+        {"variant": replace(short("conv_1"), activation="none")},
         {"pairs": 99},
         {"test_pairs": 99},
         {"seed": 1},

@@ -29,6 +29,8 @@ OWN = (
         head="D(0.1) fc(18,1)",
         auxiliary="D(0.2) fc(9,10)",
     ),
+    Variant(name="no_activation", net="conv(2,9,14)* fc(9,1)", activation="none"),
+    Variant(name="sigmoid", tower="conv(1,24,14)* fc(24,9)", head="fc(18,9) fc(9,1)", activation="sigmoid"),
     Variant(name="large", tower="conv(1,2000,3)", shared=False, head="fc(784000,1)"),
     Variant(
         name="large_head", tower="fc(196,9)", head="fc(18,99999) fc(99999,1)", auxiliary="fc(9,99999) fc(99999,10)"
@@ -93,6 +95,7 @@ def test_every_layer_shape_and_count_is_in_the_diagram(variant):
     assert variant.name in together.replace(" ", "")
     assert ("auxiliary loss" in together) == variant.classifies_digits
     assert ("sigmoid" in texts) == (not variant.orders)
+    assert ("ReLU" in together) == (variant.activation == "relu" and variant.name != "one_layer")
     assert ("conv*: without padding" in texts) == ("*" in variant.structure)
 
 

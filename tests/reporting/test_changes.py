@@ -78,7 +78,7 @@ def test_two_draws_decide_nothing():
 
 
 def test_a_cross_validated_draw_counts_once():
-    old = rows("2", {"a_w_net, loss ratio 1": (0.9, 0.91, 0.92)})
+    old = rows("2-folds", {"a_w_net in 4 folds, loss ratio 1": (0.9, 0.91, 0.92)})
     new = [replace(each, answers_sha256=f"{each.answers_sha256} of {each.run.fold == 0}") for each in old]
     (row,) = compare_folders(old, new).rows
     assert (row.draws, row.identical) == (3, 0)

@@ -107,13 +107,13 @@ def test_the_order_of_draws_does_not_matter():
 
 def test_folds_do_not_count_as_draws():
     accuracies = {
-        "a_w_net, loss ratio 0.5": (0.9, 0.91, 0.92),
-        "a_w_net, loss ratio 1": (0.88, 0.905, 0.9),
+        "a_w_net in 4 folds, loss ratio 0.5": (0.9, 0.91, 0.92),
+        "a_w_net in 4 folds, loss ratio 1": (0.88, 0.905, 0.9),
     }
-    (found,) = effects(rows("2", accuracies), "2").values()
+    (found,) = effects(rows("2-folds", accuracies), "2-folds").values()
     assert found.comparison.draws == 3
-    assert (found.first, found.second) == ("a_w_net, loss ratio 1", "a_w_net, loss ratio 0.5")
-    twice = effects(rows("2", accuracies, folds=8), "2")[found.name]
+    assert (found.first, found.second) == ("a_w_net in 4 folds, loss ratio 1", "a_w_net in 4 folds, loss ratio 0.5")
+    twice = effects(rows("2-folds", accuracies, folds=8), "2-folds")[found.name]
     assert twice.comparison.p_value == pytest.approx(found.comparison.p_value)
 
 

@@ -301,7 +301,7 @@ def test_errors_are_percent_with_their_intervals():
 def course_records():
     """Two draws of three folds whose metrics are all different."""
     found = []
-    for number, each in enumerate(rows("2", {"a_w_net, loss ratio 1": (0.8, 0.9)}, folds=3)):
+    for number, each in enumerate(rows("2-folds", {"a_w_net in 4 folds, loss ratio 1": (0.8, 0.9)}, folds=3)):
         changed = [
             replace(epoch, **{
                 name: None if value is None else value + 0.01 * number * (at + 1)

@@ -113,7 +113,7 @@ def holds(box, words):
     return box.left < centre < box.left + box.width and box.top < words.middle < bottom(box)
 
 
-def expected_boxes(layers, before, *, scores):
+def expected_boxes(layers, before, activation, *, scores):
     """(text, output shape, whether it has parameters) of each box of a part."""
     found = []
     weighted = [at for at, layer in enumerate(layers) if isinstance(layer, Conv | Linear)]
@@ -124,7 +124,7 @@ def expected_boxes(layers, before, *, scores):
             text = f"flatten · {text}"
         last = at in weighted[-1:] and (scores or isinstance(layers[-1], Softmax))
         if isinstance(layer, Conv | Linear) and not last:
-            text += " · ReLU"
+            text += {"relu": " · ReLU", "none": ""}.get(activation, f" · {activation}")
         if isinstance(layer, BatchNorm) and found and found[-1][2]:
             text = f"{found.pop()[0]} · {text}"
         found.append((text, left, layer.parameters(came) > 0))
@@ -179,7 +179,8 @@ def test_a_frame_holds_its_title_its_notes_and_its_layers_in_order(variant):
             assert words.size == (8 if words.bold else 7.5)
             y += height
         y += TITLE_BELOW
-        own, boxes = drawn.layers[id(frame)], expected_boxes(layers, before, scores="tower" not in title)
+        own = drawn.layers[id(frame)]
+        boxes = expected_boxes(layers, before, variant.activation, scores="tower" not in title)
         assert len(own) == len(boxes)
         for number, (box, (text, shape, weighted)) in enumerate(zip(own, boxes, strict=True)):
             between = [arrow for arrow in drawn.arrows if number and near(arrow.points[-1][1], box.top)]
@@ -223,7 +224,9 @@ def test_shapes_stand_next_to_their_layers(variant):
             variant, title
         )
         for box, (_, shape, _) in zip(
-            drawn.layers[id(frame)], expected_boxes(layers, before, scores="tower" not in title), strict=True
+            drawn.layers[id(frame)],
+            expected_boxes(layers, before, variant.activation, scores="tower" not in title),
+            strict=True,
         ):
             alike = [
                 words for words in drawn.words if is_shape(words) and level(words, box) and words.text == shown(shape)

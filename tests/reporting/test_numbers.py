@@ -44,7 +44,7 @@ def noisy(seed, labels, draws, low=0.75, high=0.95):
 
 THIRD = noisy(1, [row.label for row in studies()["3"].rows], 7)
 THIRD["final_model"] = [0.951, 0.955, 0.948, 0.952, 0.95, 0.953, 0.951]  # near the paper's
-RATIOS = noisy(2, [row.label for row in studies()["2"].rows], 4)
+RATIOS = noisy(2, [row.label for row in studies()["2-folds"].rows], 4)
 
 
 def spread(records):
@@ -63,7 +63,7 @@ def spread(records):
     return found
 
 
-RECORDS = spread([*rows("3", THIRD), *rows("2", RATIOS)])
+RECORDS = spread([*rows("3", THIRD), *rows("2-folds", RATIOS)])
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def expected_readings(table, row, margin=0.015):
     return names, difference, halves[0]
 
 
-TABLES = [(name, row) for name in ("3", "2") for row in studies()[name].rows]
+TABLES = [(name, row) for name in ("3", "2-folds") for row in studies()[name].rows]
 EACH = pytest.mark.parametrize(("table", "row"), TABLES, ids=lambda value: getattr(value, "label", value))
 
 
@@ -127,7 +127,7 @@ def close(value):
 @EACH
 def test_the_summary_has_means_deviations_intervals_and_verdicts(folder, table, row):
     summary = json.loads((folder / "summary.json").read_text())
-    assert summary["tables"][table]["cross_validated"] == (table == "2")
+    assert summary["tables"][table]["cross_validated"] == (table == "2-folds")
     (found,) = [each for each in summary["tables"][table]["rows"] if each["label"] == row.label]
     mean, std, low, high = expected_row(table, row.label)
     assert [found[name] for name in ("mean", "std", "low", "high")] == [close(each) for each in (mean, std, low, high)]
@@ -243,15 +243,15 @@ def test_the_cells_of_the_page_are_these_numbers(folder, table, row):
         assert found["readings"] == "".join(each[0].upper() for each in expected_readings(table, row)[0])
 
 
-@pytest.mark.parametrize("table", ["3", "2"])
+@pytest.mark.parametrize("table", ["3", "2-folds"])
 def test_markdown_and_the_terminal_have_the_same_numbers(report, table):
     shown = next(each for each in report.tables if each.study.name == table)
     console = Console(width=200, file=io.StringIO(), color_system="standard", force_terminal=True)
     console.print(study_table(shown.study, shown.summaries))
     printed = console.file.getvalue()
     plain = re.sub(r"\x1b\[[0-9;]*m", "", printed)
-    assert ("validation" if table == "2" else "test") in plain
-    assert f"over {len(draws_of(table, shown.summaries[0].label))} draws" in plain or table == "2"
+    assert ("validation" if table == "2-folds" else "test") in plain
+    assert f"over {len(draws_of(table, shown.summaries[0].label))} draws" in plain or table == "2-folds"
     lines = {line.split(" | ")[0].removeprefix("| "): line for line in markdown_table(shown.summaries).splitlines()}
     styles = {"replicated": "32", "undecided": "2", "differs*": "33", "DIFFERS": "1;31"}
     for row in shown.study.rows:
@@ -289,7 +289,7 @@ def signed_rank(differences):
 
 def expected_effects(family):
     """Numbers of each effect of a family, with Holm's correction by the definition."""
-    table = "2" if family.name == "2" else "3"
+    table = "2-folds" if family.name == "2-folds" else "3"
     found = []
     for each in family.effects:
         if each.name.startswith("interaction"):
@@ -346,7 +346,7 @@ def test_effects_are_paired_tests_in_every_file(report, folder):
     with (folder / "contrasts.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
     assert len(lines) == sum(len(family.effects) for family in report.families)
-    assert {family.name for family in report.families} == {"3", "2"}
+    assert {family.name for family in report.families} == {"3", "2-folds"}
     for family in report.families:
         written = summary["families"][family.name]["effects"]
         cells = cells_of(page, f"<h3>{html.escape(family.title)}</h3>")
@@ -464,10 +464,10 @@ def test_captions_and_descriptions_have_the_numbers_of_their_figures(report):
         cost = count_parameters if name == "parameters" else count_multiply_adds
         measured = {(cost(find_variant(label)), mean) for label, mean in means.items()}
         assert all(any(np.allclose(each, other, rtol=1e-9) for other in shown) for each in measured)
-    ratios = {float(label.rpartition(" ")[2]): np.mean(draws_of("2", label)) for label in RATIOS}
+    ratios = {float(label.rpartition(" ")[2]): np.mean(draws_of("2-folds", label)) for label in RATIOS}
     at = max(ratios, key=ratios.get)
     assert found["loss-ratio"].description.endswith(f"The highest mean is {ratios[at]:.4f}, at {at:g}.")
-    assert found["loss-ratio"].caption == f"{studies()['2'].title}, cross-validated."
+    assert found["loss-ratio"].caption == f"{studies()['2-folds'].title}, cross-validated."
     assert found["loss-ratio"].draw().axes[0].get_ylabel() == "accuracy, cross-validated"
     courses = [each for each in found.values() if each.section == "courses"]
     groups = list(dict.fromkeys(each.group for each in courses))

@@ -73,10 +73,10 @@ def test_tables_and_networks_of_no_table_have_a_command_each():
     mine = replace(find_variant("fc_1"), name="mine", net="fc(392,7) fc(7,1)", parameters=None)
     own = [record(at, variant=mine, label="my row", images=MNIST, epochs=epochs(25, 0.7)) for at in range(2)]
     table = rows("3", {"w_net": (0.8, 0.9)}, measurements=5)
-    cross = rows("2", {"a_w_net, loss ratio 1": (0.8, 0.9, 0.85)}, measurements=5)
+    cross = rows("2-folds", {"a_w_net in 4 folds, loss ratio 1": (0.8, 0.9, 0.85)}, measurements=5)
     commands = origins_of(choose([*own, *table, *cross])).commands
-    assert [parsed(command)["table"] for command in commands[:-1]] == ["2", "3"]
-    assert [parsed(command)["draws"] for command in commands[:-1]] == ["3", "2"]
+    assert [parsed(command)["table"] for command in commands[:-1]] == ["3", "2-folds"]
+    assert [parsed(command)["draws"] for command in commands[:-1]] == ["2", "3"]
     assert commands[-1] == "pairnet train mine, with the structure and recipe of my row in a file"
 
 

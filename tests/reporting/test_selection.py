@@ -37,10 +37,13 @@ def test_a_table_of_which_another_one_shows_every_row_is_not_begun():
 
 
 def test_cross_validated_and_tested_runs_of_one_network_are_different_rows():
-    both = [*rows("2", {"a_w_net, loss ratio 0.5": (0.9, 0.91)}), *rows("3", {"a_w_net": (0.92, 0.93)})]
+    both = [
+        *rows("2-folds", {"a_w_net in 4 folds, loss ratio 0.5": (0.9, 0.91)}),
+        *rows("3", {"a_w_net": (0.92, 0.93)}),
+    ]
     selection = choose(both)
-    assert shown(selection) == {"2": ["a_w_net, loss ratio 0.5"], "3": ["a_w_net"]}
-    assert {record.run.fold for record in selection.tables[1].rows["a_w_net"]} == {None}
+    assert shown(selection) == {"3": ["a_w_net"], "2-folds": ["a_w_net in 4 folds, loss ratio 0.5"]}
+    assert {record.run.fold for record in selection.tables[0].rows["a_w_net"]} == {None}
     assert list(selection.tested) == ["a_w_net"]
 
 
@@ -98,7 +101,7 @@ def test_networks_of_ones_own_stand_by_themselves_each_setting_apart():
 
 
 def test_the_order_of_records_changes_nothing_but_their_order():
-    records = [*rows("3", THREE), *rows("2", {"a_w_net, loss ratio 1": (0.9, 0.91)})]
+    records = [*rows("3", THREE), *rows("2-folds", {"a_w_net in 4 folds, loss ratio 1": (0.9, 0.91)})]
     shuffled = random.Random(0).sample(records, len(records))
     one, other = choose(records), choose(shuffled)
     assert shown(one) == shown(other)
@@ -108,25 +111,25 @@ def test_the_order_of_records_changes_nothing_but_their_order():
 
 
 def test_unfinished_draws_do_not_make_a_row_and_are_left_out():
-    folds = rows("2", {"a_w_net, loss ratio 1": (0.9,)})[:3]
+    folds = rows("2-folds", {"a_w_net in 4 folds, loss ratio 1": (0.9,)})[:3]
     selection = choose([*folds, *rows("3", {"w_net": (0.9,)})])
     assert shown(selection) == {"3": ["w_net"]}
     assert selection.left_out == (
-        "3 runs of a_w_net, loss ratio 1: 25 epochs, 1,000 pairs of mnist in 4 folds, on cpu",
+        "3 runs of a_w_net in 4 folds, loss ratio 1: 25 epochs, 1,000 pairs of mnist in 4 folds, on cpu",
     )
     with pytest.raises(RecordError, match="expected finished draws of one setting, got none"):
         choose(folds)
-    two = rows("2", {"a_w_net, loss ratio 1": (0.9, 0.8)})[:7]
+    two = rows("2-folds", {"a_w_net in 4 folds, loss ratio 1": (0.9, 0.8)})[:7]
     assert len(choose(two).records) == 4
     assert choose(two).left_out == (
-        "3 runs of a_w_net, loss ratio 1: 25 epochs, 1,000 pairs of mnist in 4 folds, on cpu, draws that are not "
-        "finished",
+        "3 runs of a_w_net in 4 folds, loss ratio 1: 25 epochs, 1,000 pairs of mnist in 4 folds, on cpu, draws that "
+        "are not finished",
     )
 
 
 def test_numbers_of_folds_are_not_mixed():
-    four = rows("2", {"a_w_net, loss ratio 1": (0.9, 0.8)})
-    two = rows("2", {"a_w_net, loss ratio 1": (0.5, 0.4)}, folds=2)
+    four = rows("2-folds", {"a_w_net in 4 folds, loss ratio 1": (0.9, 0.8)})
+    two = rows("2-folds", {"a_w_net in 4 folds, loss ratio 1": (0.5, 0.4)}, folds=2)
     selection = choose([*two, *four])
     assert {record.run.folds for record in selection.records} == {4}
     assert selection.left_out[0].endswith("in 2 folds, on cpu")
@@ -203,9 +206,12 @@ def test_what_is_left_out_names_three_rows_and_counts_the_others(count):
 )
 def test_each_kind_of_run_that_is_left_out_has_a_line(changes, words):
     usual = rows("3", {"w_net": (0.8, 0.9, 0.85), "a_net": (0.8, 0.9, 0.85)})
-    other, folded = rows("3", {"w_net": (0.8,)}, **changes), rows("2", {"a_w_net, loss ratio 1": (0.8,)}, pairs=300)
+    other, folded = (
+        rows("3", {"w_net": (0.8,)}, **changes),
+        rows("2-folds", {"a_w_net in 4 folds, loss ratio 1": (0.8,)}, pairs=300),
+    )
     lines = choose([*usual, *other, *folded]).left_out
     assert set(lines) == {
         f"1 run of w_net: 25 epochs, {words}",
-        "4 runs of a_w_net, loss ratio 1: 25 epochs, 300 pairs of mnist in 4 folds, on cpu",
+        "4 runs of a_w_net in 4 folds, loss ratio 1: 25 epochs, 300 pairs of mnist in 4 folds, on cpu",
     }

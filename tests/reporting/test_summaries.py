@@ -15,7 +15,7 @@ from pairnet.reporting.summaries import by_row, measured_on, summarise, unlike_t
 from pairnet.reporting.terminal import study_table
 from pairnet.study.plan import Reason, Row, Study
 
-REASON = Reason(text="for a reason", explains="higher")
+REASON = Reason(text="for a reason", row="as in the text", explains="higher")
 STUDY = Study(
     name="x",
     title="Table X",
@@ -25,6 +25,7 @@ STUDY = Study(
         Row(label="fc_3", variant=find_variant("fc_3"), paper=Printed(mean=0.5, std=0.01), reason=REASON),
         Row(label="conv_1", variant=find_variant("conv_1"), paper=None),
         Row(label="conv_2", variant=find_variant("conv_2"), paper=None),
+        Row(label="as in the text", variant=find_variant("fc_1"), paper=None),
     ),
 )
 
@@ -50,12 +51,13 @@ ROWS = {
     "fc_2": records_of(0.70, 0.71, 0.72),
     "fc_3": records_of(0.70, 0.71, 0.72),
     "conv_1": records_of(0.9),
+    "as in the text": records_of(0.499, 0.500, 0.501),
 }
 SUMMARIES = summarise(STUDY, ROWS)
 
 
 def test_means_deviations_and_differences():
-    fc_1, fc_2, fc_3, conv_1 = SUMMARIES
+    fc_1, fc_2, fc_3, conv_1, _ = SUMMARIES
     assert (fc_1.label, fc_1.draws, fc_1.parameters, fc_1.paper_parameters) == ("fc_1", 2, 96_433, 96_433)
     assert fc_1.mean == pytest.approx(0.74)
     assert fc_1.std == pytest.approx(0.08 / 2**0.5)  # over two draws, unbiased
@@ -101,14 +103,51 @@ def test_the_table_marks_rows_that_disagree_and_gives_the_reason(width):
     assert "undecided" in lines["fc_1"]
     assert "DIFFERS" in lines["fc_2"]
     assert "differs*" in lines["fc_3"]
-    assert "* fc_3: for a reason" in printed(width=width)
+    shown = " ".join(printed(width=width).split())
+    assert "* fc_3: for a reason (as in the text: 0.5000 ± 0.0010, +0.0 ± 0.7 points, undecided)" in shown
+    assert "DIFFERS: unexplained (fc_2)" in shown
     assert "…" not in printed(width=width)
 
 
-def test_a_reason_is_given_only_for_what_it_explains():
-    lower = Row(label="fc_3", variant=find_variant("fc_3"), paper=Printed(mean=0.99, std=0.01), reason=REASON)
-    (summary,) = summarise(replace(STUDY, rows=(lower,)), {"fc_3": ROWS["fc_3"]})
-    assert (summary.verdict.name, summary.explained) == ("differs", "")
+@pytest.mark.parametrize(
+    ("changes", "evidence", "stands"),
+    [
+        ({}, records_of(0.499, 0.500, 0.501), True),
+        ({}, records_of(0.519, 0.520, 0.521), False),  # it differs, too
+        ({}, records_of(0.45, 0.5, 0.55), True),  # undecided, with its mean inside: the verdict stands beside it
+        ({}, records_of(0.5), False),  # no spread
+        ({}, None, False),  # not measured
+        ({}, records_of(*[0.499, 0.5, 0.501, 0.5] * 3, folds=4), False),  # measured in another manner
+        ({}, [rerun(each, pairs=500) for each in records_of(0.499, 0.500, 0.501)], False),  # not the paper's setting
+        ({"row": ""}, records_of(0.499, 0.500, 0.501), False),  # of an earlier version: it names none
+        ({"explains": "lower"}, records_of(0.499, 0.500, 0.501), False),
+        ({"explains": "either"}, records_of(0.499, 0.500, 0.501), True),
+    ],
+)
+def test_a_reason_stands_only_where_a_row_trained_so_has_the_figure(changes, evidence, stands):
+    row = replace(STUDY.rows[2], reason=replace(REASON, **changes))
+    study = replace(STUDY, rows=(row, STUDY.rows[-1]))
+    records = {"fc_3": ROWS["fc_3"]} | ({} if evidence is None else {"as in the text": evidence})
+    summary = summarise(study, records)[0]
+    assert summary.verdict.name == "differs"
+    assert summary.explained.startswith("for a reason (as in the text: 0.5") == stands
+    assert (summary.explained != "") == stands
+
+
+def test_rows_of_folds_and_of_test_pairs_in_one_table_say_which():
+    folded = records_of(*[0.7, 0.72, 0.74, 0.76] * 2, folds=4)
+    mixed = summarise(STUDY, {**ROWS, "conv_2": folded})
+    text = markdown_table(mixed)
+    assert text.startswith("| row | parameters | measured | on | paper |")
+    assert "| fc_1 | 96,433 | 0.7400 ± 0.0566 | test pairs | 0.7500" in text
+    assert "| conv_2 | 48,851 | 0.7300 ± 0.0000 | 4 folds |  |" in text
+    study = replace(STUDY, rows=(*STUDY.rows[:4], replace(STUDY.rows[4], folds=4), STUDY.rows[5]))
+    assert study.heading == "measured"
+    headings = [str(column.header) for column in study_table(study, mixed).columns]
+    assert headings[:4] == ["row", "parameters", "measured", "on"]
+    assert "test" not in headings
+    assert "| on |" not in markdown_table(SUMMARIES)
+    assert (STUDY.heading, replace(STUDY, cross_validated=True).heading) == ("test", "validation")
 
 
 def test_a_label_is_never_markup():
@@ -121,7 +160,8 @@ def test_markdown_has_the_same_figures():
     assert "| fc_1 | 96,433 | 0.7400 ± 0.0566 | 0.7500 ± 0.0300 | -1.0 ± " in text
     assert "| fc_3 | 924,337 | 0.7100 ± 0.0100 | 0.5000 ± 0.0100 | +21.0 ± 2.0 | differs* |" in text
     assert "| conv_1 | 2,571 | 0.9000 |  |  |  |  |" in text
-    assert "\n\\* fc_3: for a reason.\n" in text
+    assert "\n\\* fc_3: for a reason (as in the text: " in text
+    assert "\nDIFFERS: unexplained (fc_2).\n" in text
     assert text.splitlines()[-1].startswith("Readings of the paper's ±: as printed, binomial floor, one test set; R ")
 
 

@@ -165,9 +165,12 @@ def test_titles_say_what_was_measured():
         assert f": {count} row{'s' * (count > 1)}, each trained on 1,000 pairs of mnist, with 2 draws" in asked
         assert came_out.startswith("The best network is one with 0.7000")
         assert differs == "There is no figure of the paper to compare with."
-    both = gather(choose([*rows("3", {"w_net": NEAR}), *rows("2", {"a_w_net, loss ratio 1": NEAR})]))
+    both = gather(choose([*rows("3", {"w_net": NEAR}), *rows("2-folds", {"a_w_net in 4 folds, loss ratio 1": NEAR})]))
     assert both.title == "Weight sharing and auxiliary losses, measured"
-    assert "Table II and Table III: 2 rows, 1 trained on 1,000 pairs and 1 on 750, of mnist" in both.sentences[0]
+    assert (
+        "Table III and Table II by cross-validation: 2 rows, 1 trained on 1,000 pairs and 1 on 750, of mnist"
+        in both.sentences[0]
+    )
 
 
 def test_the_last_sentence_follows_from_the_verdicts():
@@ -176,16 +179,18 @@ def test_the_last_sentence_follows_from_the_verdicts():
         "No figure is shown to differ from the paper's; 1 of 1 are undecided."
     )
     *_, differs = made(w_net=(0.7, 0.701, 0.702), final_model=NEAR).sentences
-    assert differs == f"What differs from the paper: w_net by {100 * (0.701 - 0.874):+.1f} points."
+    assert differs == f"What differs from the paper: w_net by {100 * (0.701 - 0.874):+.1f} points (unexplained)."
     *_, differs = made(w_net=(0.7, 0.701, 0.702), no_w_net=(0.6, 0.601, 0.602)).sentences
-    assert re.fullmatch(r"What differs from the paper: no_w_net by \S+ points and w_net by \S+ points\.", differs)
+    assert re.fullmatch(
+        r"What differs from the paper: no_w_net by \S+ points and w_net by \S+ points \(unexplained\)\.", differs
+    )
 
 
 def test_the_middle_sentence_counts_verdicts_and_names_the_best():
     came_out = made(w_net=(0.7, 0.701, 0.702), final_model=NEAR, a_net=(0.9, 0.99)).sentences[1]
     assert came_out.startswith("Of 3 rows with a figure of the paper: 1 replicated, 1 different, 1 undecided;")
     assert came_out.endswith("; the best network is final_model with 0.9500.")
-    folded = gather(choose(rows("2", {"a_w_net, loss ratio 1": (0.8,)})))
+    folded = gather(choose(rows("2-folds", {"a_w_net in 4 folds, loss ratio 1": (0.8,)})))
     assert folded.sentences[1] == "No draw is complete yet."
 
 

@@ -73,6 +73,7 @@ def test_everything_can_be_set(read):
         warm_up = 0.1
         warp = { elastic = 0.3 }
         dropout = 0.2
+        activation = "tanh"
         pairs = 90
         test_pairs = 40
         folds = 2
@@ -82,7 +83,7 @@ def test_everything_can_be_set(read):
     recipe = row.variant.recipe
     assert (recipe.epochs, recipe.batch, recipe.loss_ratio, recipe.schedule) == (3, 10, 2.0, "linear")
     assert (recipe.betas, recipe.warp, recipe.momentum) == ((0.8, 0.9), Warp(elastic=0.3), 0.5)
-    assert "D(0.2)" in row.variant.tower
+    assert ("D(0.2)" in row.variant.tower, row.variant.activation) == (True, "tanh")
     assert (row.pairs, row.test_pairs, row.folds, row.data) == (90, 40, 2, "glyphs:500")
     assert (study.cross_validated, study.folds, study.pairs, study.data) == (True, 3, 200, "glyphs:1000")
     assert study.sources == ("glyphs:500",)
@@ -106,10 +107,20 @@ def test_grids_are_products_of_all_kinds_of_settings(read):
     assert [row.pairs for row in study.rows[:2]] == [100, 1000]
 
 
+def test_rows_of_another_activation_are_other_rows(read):
+    row = '[[rows]]\nvariant = "fc_1"\n'
+    one, two = (read(f'{row}set = {{ activation = "{each}" }}') for each in ("relu", "none"))
+    assert one.digest != two.digest
+    assert one.rows[0].variant == find_variant("fc_1")
+    grid = read(f'{row}grid = {{ activation = ["relu", "none"] }}')
+    assert [row.label for row in grid.rows] == ["fc_1, activation relu", "fc_1, activation none"]
+
+
 def test_figures_of_the_paper_are_looked_up_and_not_repeated(read):
     study = read("""
         [reasons.known]
         text = "it is known"
+        row = "a_w_net, loss ratio 0.5"
         explains = "lower"
         [[rows]]
         variant = "w_net"
@@ -127,6 +138,7 @@ def test_figures_of_the_paper_are_looked_up_and_not_repeated(read):
         paper.TABLE_II[0.5],
     ]
     assert study.rows[0].reason.text == "it is known"
+    assert study.rows[0].reason.row == "a_w_net, loss ratio 0.5"
     for name in NAMES:  # no figure is typed into the tables of the package
         text = (Path(find_variant.__code__.co_filename).parents[1] / "study" / "tables" / f"{name}.toml").read_text()
         assert not re.search(r"mean|std =", text)
@@ -167,6 +179,8 @@ ROW = '[[rows]]\nvariant = "final_model"\n'
         (ROW + "set = { dropout = 2 }", ["row 1: D(2): expected a probability in [0, 1), got 2"]),
         (ROW + "set = { warp = { elastc = 1 } }", ["row 1.set.warp.elastc", "did you mean elastic?"]),
         (ROW + "set = { optimiser = 'sdg' }", ["row 1.set.optimiser: expected one of adam, adamw, sgd, got 'sdg'"]),
+        (ROW + "set = { activation = 'elu' }", ["row 1.set.activation: expected one of relu, none, sigmoid, tanh"]),
+        (ROW + "grid = { activation = ['none', 3] }", ["row 1.grid.activation[1]", "expected a string, got 3"]),
         (ROW + "set = { pairs = 0 }", ["row 1.set.pairs: expected at least 1, got 0"]),
         (ROW + "paper = 'IV'", ["row 1.paper: expected I, II or III"]),
         (ROW + "paper = 'I'", ["row 1.paper: expected a row that the paper's table I prints", "got final_model"]),
@@ -175,6 +189,7 @@ ROW = '[[rows]]\nvariant = "final_model"\n'
         (ROW + ROW, ['got two rows "final_model": give one a `label`']),
         ("[[rows]]\nvariant = 'w_net'\nset = { dropout = 0.1 }", ["row 1: w_net has no dropout to set"]),
         ("[reasons]\nx = 3\n" + ROW, ["reasons.x: expected"]),
+        ("[reasons.x]\ntext = 'a'\nrow = 'final'\n" + ROW, ["reasons.x.row: expected the name of a row, got 'final'"]),
         ("[reasons.x]\ntext = 'a'\nexplain = 'lower'\n" + ROW, ["reasons.x.explain", "did you mean explains?"]),
         ("[variants.a]\nnet = 'fc(391,1)'\n" + ROW, ["a: fc(391,1): expected 391 inputs, got 392"]),
         ("[variants.a]\nnet = 'fcc(392,1)'\n" + ROW, ['got "fcc(392,1)": correct it']),

@@ -29,7 +29,7 @@ def draws_of(plans):
     return {(run.name, run.seed, run.fold is None) for runs in plans for run in runs}
 
 
-@pytest.mark.parametrize("names", [("3",), ("2",), PAPER, ("ablation",)], ids=" ".join)
+@pytest.mark.parametrize("names", [("3",), ("2-folds",), PAPER, ("ablation",)], ids=" ".join)
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 7, 10, 40])
 def test_each_run_is_in_one_shard_in_the_order_of_its_plan(names, count):
     plans = plans_of(*names)
@@ -43,7 +43,7 @@ def test_each_run_is_in_one_shard_in_the_order_of_its_plan(names, count):
 
 @pytest.mark.parametrize("count", [2, 3, 7, 50])
 def test_the_folds_of_a_draw_stay_together(count):
-    plans = plans_of("2")
+    plans = plans_of("2-folds")
     for (share,) in shares(plans, count):
         assert set(Counter((run.name, run.seed) for run in share).values()) == {4}
 

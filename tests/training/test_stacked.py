@@ -69,7 +69,11 @@ def assert_identical(ours, theirs):
         assert torch.equal(mine, other)
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
+@pytest.mark.parametrize(
+    "variant",
+    [*VARIANTS, *(replace(find_variant("conv_1"), name=each, activation=each) for each in ("none", "sigmoid", "tanh"))],
+    ids=lambda variant: variant.name,
+)
 def test_each_member_gets_the_result_of_training_it_by_itself(variant, members):
     recipe = replace(variant.recipe, epochs=1, batch=25, learning_rate=1e-3)
     calls = []

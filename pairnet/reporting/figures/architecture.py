@@ -11,7 +11,19 @@ from typing import Literal
 from matplotlib.figure import Figure
 
 from pairnet.models import notation
-from pairnet.models.notation import BatchNorm, Conv, Dropout, GlobalPool, Layer, Linear, Order, Pool, Shape, Softmax
+from pairnet.models.notation import (
+    Activation,
+    BatchNorm,
+    Conv,
+    Dropout,
+    GlobalPool,
+    Layer,
+    Linear,
+    Order,
+    Pool,
+    Shape,
+    Softmax,
+)
 from pairnet.models.steps import steps
 from pairnet.models.variants import IMAGE, PAIR, Variant, check, count_parameters
 from pairnet.reporting.figures.drawing import INK, SERIES, style
@@ -35,6 +47,8 @@ DIGITS = (
 )
 """A 3 and a 7, for the pictures of the images."""
 
+ACTIVATIONS = {"relu": " · ReLU", "none": "", "sigmoid": " · sigmoid", "tanh": " · tanh"}
+"""What is written behind the name of a layer."""
 
 Align = Literal["left", "center"]
 
@@ -47,6 +61,7 @@ class Frame:
     notes: tuple[str, ...] = ()
     layers: tuple[Layer, ...]
     before: Shape  # of the input
+    activation: Activation
     colour: str
     tower: bool = False
 
@@ -62,10 +77,10 @@ class Frame:
         return max(width_of(_show(shape), size=SMALL, bold=False) for shape in shapes)
 
     def boxes(self) -> list[tuple[str, Shape, bool]]:
-        """Text, output shape and whether it has parameters: of each layer with the ReLU and BN that follow it."""
+        """Text, output shape and whether it has parameters: of each layer with the activation and BN that follow it."""
         found: list[tuple[str, Shape, bool]] = []
-        for step in steps(self.layers, self.before, scores=not self.tower):
-            text = f"{'flatten · ' * step.flattens}{describe(step.layer)}{' · ReLU' * step.relu}"
+        for step in steps(self.layers, self.before, activation=self.activation, scores=not self.tower):
+            text = f"{'flatten · ' * step.flattens}{describe(step.layer)}{ACTIVATIONS[step.activation]}"
             if isinstance(step.layer, BatchNorm) and found and found[-1][2]:
                 text = f"{found.pop()[0]} · {text}"
             found.append((text, step.layer.output(step.before), step.layer.parameters(step.before) > 0))
@@ -118,14 +133,21 @@ def _joint(marks: list[Mark], variant: Variant, y: float) -> float:
     sources = (CENTRE - 42, CENTRE + 42)
     y = _merge(marks, sources, _pictures(marks, sources, y))
     y = _box(marks, [f"one image of two channels: {_show(PAIR)}"], CENTRE, y, BOTH, width=190, fill=0.12, radius=0)
-    net = Frame(title="network", layers=variant.net_layers, before=PAIR, colour=BOTH)
+    net = Frame(title="network", layers=variant.net_layers, before=PAIR, activation=variant.activation, colour=BOTH)
     return _answer(marks, variant, CENTRE, _centred(marks, net, _flow(marks, net.flows, CENTRE, y)))
 
 
 def _twin(marks: list[Mark], variant: Variant, y: float) -> float:
     """A network of towers and a head, from the pictures to the answer."""
-    layers, notes = variant.tower_layers, ("the same weights for both" if variant.shared else "weights of its own",)
-    tower = Frame(title="one tower for both images", notes=notes, layers=layers, before=IMAGE, colour=BOTH, tower=True)
+    tower = Frame(
+        title="one tower for both images",
+        notes=("the same weights for both" if variant.shared else "weights of its own",),
+        layers=variant.tower_layers,
+        before=IMAGE,
+        activation=variant.activation,
+        colour=BOTH,
+        tower=True,
+    )
     gap = tower.room + 8
     width, half = CENTRE - MARGIN - gap / 2, CENTRE - MARGIN
     sources = (MARGIN + width / 2, WIDTH - MARGIN - width / 2)
@@ -137,7 +159,7 @@ def _twin(marks: list[Mark], variant: Variant, y: float) -> float:
             own = replace(tower, title=f"{which} tower", colour=colour)
             y = _part(marks, own, x, _flow(marks, own.flows, x, top), width, shapes, align="center")
             y = _flow(marks, own.flows, x, y)
-    features = notation.output_shape(layers, IMAGE)
+    features = notation.output_shape(tower.layers, IMAGE)
     values = f"{_show(features)} {'probabilities' if variant.orders else 'features'}"
     _box(marks, [f"first: {values}"], CENTRE - half / 2, y, FIRST, width=half, fill=0.12, radius=0)
     y = _box(marks, [f"second: {values}"], CENTRE + half / 2, y, SECOND, width=half, fill=0.12, radius=0)
@@ -147,16 +169,23 @@ def _twin(marks: list[Mark], variant: Variant, y: float) -> float:
 def _comparison(marks: list[Mark], variant: Variant, features: Shape, y: float) -> float:
     """The head, and the branch of the auxiliary loss, from the features to the answer."""
     size, formula = math.prod(features), ("sum of p(i)·q(j) for i ≤ j",) if variant.orders else ()
-    head = Frame(title="head", notes=formula, layers=variant.head_layers, before=(2 * size,), colour=HEAD)
+    head = Frame(
+        title="head",
+        notes=formula,
+        layers=variant.head_layers,
+        before=(2 * size,),
+        activation=variant.activation,
+        colour=HEAD,
+    )
     if not variant.classifies_digits:
         _write(marks, [f"both together: {2 * size}"], CENTRE + 6, y + 1, size=SMALL, align="left")
         y = _arrow(marks, [(CENTRE, y), (CENTRE, y + LINE + 6)])
         return _answer(marks, variant, CENTRE, _centred(marks, head, y))
     parts = [head]
     if variant.auxiliary:
-        title, notes = "auxiliary classifier", ("in training only", "the same weights for both")
-        layers = variant.auxiliary_layers
-        parts.append(Frame(title=title, notes=notes, layers=layers, before=features, colour=AUXILIARY))
+        notes, layers = ("in training only", "the same weights for both"), variant.auxiliary_layers
+        title = "auxiliary classifier"
+        parts.append(replace(head, title=title, notes=notes, layers=layers, before=features, colour=AUXILIARY))
     width = CENTRE - MARGIN - 8 - max(part.room for part in parts)
     left, right, top = MARGIN + width / 2, CENTRE + 4 + width / 2, y + 6
     _write(marks, [f"both together: {2 * size}"], left + 6, y + 8, size=SMALL, align="left")

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from pairnet.reporting.figures.drawing import INK, SERIES, band, cross_out, legend, panel, style
 from pairnet.reporting.summaries import Summary
@@ -71,6 +71,7 @@ def curves(
             if len(at) <= MOST_TICKS or not decade:
                 axes.set_xticks(at[:: math.ceil(len(at) / MOST_TICKS)])
             axes.minorticks_off()
+        axes.yaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))  # a step of 0.0025 would have wide labels
         axes.set_xlabel(setting)
         axes.set_ylabel(measure)
         legend(axes)

@@ -10,7 +10,7 @@ from pairnet.study.plan import Study
 PAPER = ("1", "2", "3", "dropout")
 """The tables that `all` stands for."""
 
-NAMES = (*PAPER, "order", "ablation")
+NAMES = (*PAPER, "2-folds", "order", "ablation")
 """All tables: each is the file of that name next to this module."""
 
 

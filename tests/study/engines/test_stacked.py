@@ -73,7 +73,7 @@ def test_a_run_that_diverges_fails_alone(glyph_set, tmp_path, pairs, monkeypatch
 
 
 def test_jobs_are_grouped_by_what_they_share(glyph_set):
-    runs = plan(studies()["2"], glyph_set.images, draws=1, pairs=100)
+    runs = plan(studies()["2-folds"], glyph_set.images, draws=1, pairs=100)
     assert len(groups(runs)) == 1  # five loss ratios, four folds
     other = [replace(runs[0], pairs=80), replace(runs[0], measurements=2), replace(runs[0], fold=None)]
     assert len(groups([*runs, *other])) == 4
