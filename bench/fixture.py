@@ -221,7 +221,7 @@ def write_null(path: Path) -> None:
     from pairnet.artifact.metadata import FileMetadata
     from pairnet.artifact.weights import initializers_digest
     from pairnet.host import revision
-    from pairnet.records.run import seeds_of_draw
+    from pairnet.records.seeds import seeds_of_draw
 
     constants: dict[str, NDArray[Any]] = {
         "pair.shape": np.array([-1, 2 * 28 * 28], np.int64),

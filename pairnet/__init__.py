@@ -86,7 +86,8 @@ if TYPE_CHECKING:
     from pairnet.models.variant_files import read_variants
     from pairnet.models.variants import VARIANTS, Variant, find_variant
     from pairnet.records.record import RunRecord
-    from pairnet.records.run import Images, Run, Seeds
+    from pairnet.records.run import Images, Run
+    from pairnet.records.seeds import Seeds
     from pairnet.records.store import read_records
     from pairnet.serving.predictor import Predictor
     from pairnet.study.imported import import_weights
@@ -160,7 +161,7 @@ _MODULES = {
     "Recipe": "models.recipes",
     "Run": "records.run",
     "RunRecord": "records.record",
-    "Seeds": "records.run",
+    "Seeds": "records.seeds",
     "TrainedRun": "study.saved",
     "Variant": "models.variants",
     "Warp": "models.recipes",

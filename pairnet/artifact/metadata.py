@@ -28,7 +28,7 @@ from pairnet.artifact.structure import read_structure
 from pairnet.data.appearance import LIGHT_ON_DARK, Polarity
 from pairnet.data.pairs import Moments
 from pairnet.errors import ModelError, NotationError
-from pairnet.records.run import Seeds
+from pairnet.records.seeds import Seeds
 from pairnet.wording import is_plain, shown
 
 TRAINED_HERE = "pairnet"

@@ -142,9 +142,9 @@ def write_page(
     from pairnet.reporting.selection import choose
 
     with needed_by("a report"):
+        from pairnet.reporting.cells import failure_notes
         from pairnet.reporting.files import summary_of, write_report
         from pairnet.reporting.report import gather
-        from pairnet.reporting.summaries import failure_notes
 
     selection = choose(
         records,

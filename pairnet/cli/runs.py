@@ -43,7 +43,8 @@ def list_runs(
     from pairnet.records.failures import MARK, draws_text, failed_draws, failures_text
     from pairnet.records.run import names_of
     from pairnet.records.settings import select
-    from pairnet.reporting.summaries import accuracy_text, finished_draws, mean_and_std
+    from pairnet.reporting.formats import accuracy_text
+    from pairnet.reporting.summaries import finished_draws, mean_and_std
 
     everything = collect(runs)
     known, failures = list(everything.records.values()), list(everything.failures.values())

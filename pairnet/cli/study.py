@@ -143,8 +143,8 @@ def _show_plan(request: Request, parts: "Sequence[Part]") -> None:
     """Prints rows, runs and the estimated time of some studies, and what they will probably show."""
     from pairnet.cli.output import console
     from pairnet.models.variants import count_multiply_adds, count_parameters
+    from pairnet.reporting.formats import duration
     from pairnet.reporting.power import HEADINGS, outlook_cells, outlook_title
-    from pairnet.reporting.summaries import duration
     from pairnet.study.estimate import core_seconds, steps_of
 
     studies, rows = request.studies, list[dict[str, Any]]()

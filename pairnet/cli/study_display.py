@@ -23,7 +23,8 @@ from pairnet.cli.progress import interrupt_not_echoed
 from pairnet.records.failures import MARK, how_they_failed
 from pairnet.records.record import FailedRun, RunRecord
 from pairnet.records.run import Draw, Run
-from pairnet.reporting.summaries import accuracy_text, finished_draws, mean_and_std
+from pairnet.reporting.formats import accuracy_text
+from pairnet.reporting.summaries import finished_draws, mean_and_std
 from pairnet.study.events import EpochDone, Event, Failed, Finished, Started
 from pairnet.study.plan import Row, Study
 from pairnet.study.running import FailedBefore, Kept

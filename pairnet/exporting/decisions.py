@@ -13,7 +13,7 @@ from pairnet.data.pairs import Pairs
 from pairnet.data.sources import Dataset
 from pairnet.errors import AccuracyError, DecisionsError, ValuesError
 from pairnet.exporting.rounding import Arrays
-from pairnet.records.run import Seeds
+from pairnet.records.seeds import Seeds
 from pairnet.wording import counted
 
 FURTHER_PAIRS = 10_000

@@ -22,7 +22,8 @@ from pairnet.records.record import (
     Seconds,
     WrongPairs,
 )
-from pairnet.records.run import Images, Name, Run, Seeds, Text
+from pairnet.records.run import Images, Name, Run, Text
+from pairnet.records.seeds import Seeds
 
 _STRUCTURE = re.compile(
     r"(?P<sharing>both images|each image its own): \[(?P<tower>[^\]]+)\] \| head: (?P<head>[^|]+?)"

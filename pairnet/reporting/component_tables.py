@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pairnet.reporting.components import TOGETHER, Component, Components
-from pairnet.reporting.summaries import Summary, interval_text
+from pairnet.reporting.formats import interval_text
+from pairnet.reporting.summaries import Summary
 from pairnet.study.plan import Study
 from pairnet.wording import counted
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pairnet.records.record import RunRecord
-from pairnet.records.run import Draw, Seeds
+from pairnet.records.run import Draw
+from pairnet.records.seeds import Seeds
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from pairnet.records.failures import draws_text
+from pairnet.reporting.cells import failure_notes
 from pairnet.reporting.figures.accuracy import Point, accuracy_against
 from pairnet.reporting.figures.architecture import architecture
 from pairnet.reporting.figures.calibration import reliability_diagram
@@ -16,8 +17,9 @@ from pairnet.reporting.figures.drawing import SERIES
 from pairnet.reporting.figures.errors import errors_by_difference
 from pairnet.reporting.figures.history import history
 from pairnet.reporting.figures.interaction import interaction
+from pairnet.reporting.formats import interval_text
 from pairnet.reporting.report import Report
-from pairnet.reporting.summaries import Summary, best_of, failure_notes, interval_text
+from pairnet.reporting.summaries import Summary, best_of
 from pairnet.reporting.sweeps import sweeps_of
 from pairnet.wording import capitalised
 

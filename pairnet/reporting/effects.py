@@ -10,10 +10,11 @@ from pairnet.records.record import FailedRun, RunRecord
 from pairnet.records.run import Draw
 from pairnet.reporting.comparison import Comparison, Draws, compare_draws, compare_sides, groups_of, holm
 from pairnet.reporting.equivalence import LEVEL
+from pairnet.reporting.formats import interval_text
 from pairnet.reporting.generality import General, general_of
 from pairnet.reporting.selection import Selection
 from pairnet.reporting.student import quantile
-from pairnet.reporting.summaries import Summary, finished_draws, goal_of_row, interval_text
+from pairnet.reporting.summaries import Summary, finished_draws, goal_of_row
 from pairnet.study.contrasts import GOALS, Contrast, Weights, compare_text, contrasts_of, side_text
 from pairnet.study.plan import Row, Study
 

@@ -2,18 +2,11 @@
 
 from collections.abc import Sequence
 
+from pairnet.reporting.cells import NOT_NUMBERS, READINGS_NOTE, cells, failure_notes, intervals_note, reasons
 from pairnet.reporting.component_tables import HEADINGS, component_cells, component_note
 from pairnet.reporting.effects import Family, counts_text, verdict_text
-from pairnet.reporting.summaries import (
-    NOT_NUMBERS,
-    READINGS_NOTE,
-    Summary,
-    cells,
-    failure_notes,
-    interval_text,
-    intervals_note,
-    reasons,
-)
+from pairnet.reporting.formats import interval_text
+from pairnet.reporting.summaries import Summary
 from pairnet.wording import capitalised
 
 

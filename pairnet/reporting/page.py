@@ -6,25 +6,16 @@ from typing import Any
 
 from pairnet.extras import needed_by
 from pairnet.records.failures import draws_text
+from pairnet.reporting.cells import failure_notes, measured_on_text, measured_text, readings_text, undecided_text
 from pairnet.reporting.changes import Changes
 from pairnet.reporting.comparison import Comparison
 from pairnet.reporting.component_tables import HEADINGS, component_cells, component_note, held_note
 from pairnet.reporting.drawings import COURSES, Drawing
 from pairnet.reporting.effects import Effect, counts_text, p_text
 from pairnet.reporting.figures.drawing import inline_svg
+from pairnet.reporting.formats import accuracy_text, difference_text, duration, interval_text
 from pairnet.reporting.report import Report
-from pairnet.reporting.summaries import (
-    Summary,
-    accuracy_text,
-    difference_text,
-    duration,
-    failure_notes,
-    interval_text,
-    measured_on_text,
-    measured_text,
-    readings_text,
-    undecided_text,
-)
+from pairnet.reporting.summaries import Summary
 from pairnet.study.plan import heading_of
 from pairnet.version import __version__
 from pairnet.wording import capitalised

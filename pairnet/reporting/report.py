@@ -15,17 +15,11 @@ from pairnet.records.run import nameless, names_of
 from pairnet.reporting.effects import Effect, Family, effect_text, families, with_goals
 from pairnet.reporting.equivalence import MARGIN
 from pairnet.reporting.figures.history import ENOUGH
+from pairnet.reporting.formats import accuracy_text
 from pairnet.reporting.mistakes import Mistakes, find_mistakes
 from pairnet.reporting.origins import Origins, origins_of
 from pairnet.reporting.selection import Selection, StudyRuns
-from pairnet.reporting.summaries import (
-    Summary,
-    accuracy_text,
-    best_of,
-    interval_of_accuracy,
-    summarise,
-    unlike_the_paper,
-)
+from pairnet.reporting.summaries import Summary, best_of, interval_of_accuracy, summarise, unlike_the_paper
 from pairnet.study.contrasts import Levels
 from pairnet.study.plan import Row, Study
 from pairnet.wording import capitalised, counted

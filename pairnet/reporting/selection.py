@@ -9,7 +9,8 @@ from typing import Literal
 from pairnet.errors import ArgumentError, RecordError
 from pairnet.models.variants import with_epochs
 from pairnet.records.record import FailedRun, RunRecord
-from pairnet.records.run import APART, Images, Run, nameless
+from pairnet.records.run import Images, Run, nameless
+from pairnet.records.seeds import APART
 from pairnet.records.settings import Recorded, by_setting
 from pairnet.reporting.naming import distinct, failed_lines, labelled, lines
 from pairnet.reporting.summaries import finished_draws

@@ -6,19 +6,12 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from pairnet.reporting.cells import NOT_NUMBERS, READINGS_NOTE, cells, failure_notes, intervals_note, reasons
 from pairnet.reporting.component_tables import HEADINGS, component_cells, held_note
 from pairnet.reporting.components import Components
 from pairnet.reporting.effects import Effect, Family, counts_text, p_text, verdict_text
-from pairnet.reporting.summaries import (
-    NOT_NUMBERS,
-    READINGS_NOTE,
-    Summary,
-    cells,
-    failure_notes,
-    interval_text,
-    intervals_note,
-    reasons,
-)
+from pairnet.reporting.formats import interval_text
+from pairnet.reporting.summaries import Summary
 from pairnet.reporting.tables import FittingTable
 from pairnet.study.plan import Study, heading_of
 from pairnet.wording import counted

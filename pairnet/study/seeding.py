@@ -12,7 +12,8 @@ from msgspec import Meta
 
 from pairnet.errors import ArgumentError
 from pairnet.models.toml_files import check_keys, explain
-from pairnet.records.run import LARGEST_SEED, Run, Seeds
+from pairnet.records.run import LARGEST_SEED, Run
+from pairnet.records.seeds import Seeds
 
 Stream = Literal["pairs", "test", "weights", "order", "masks"]
 """What one seed decides: the training draw, the test draw, the initial weights, the order of batches with the warps of

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pairnet.artifact.metadata import FileMetadata, from_text, keys
 from pairnet.errors import ModelError
-from pairnet.records.run import Seeds
+from pairnet.records.seeds import Seeds
 from pairnet.wording import is_plain, shown
 
 VALID = {

@@ -23,7 +23,8 @@ from pairnet.models.recipes import Recipe, Warp
 from pairnet.models.variants import find_variant
 from pairnet.records.reading import read_record
 from pairnet.records.record import FailedRun, Gpu, RunRecord
-from pairnet.records.run import Images, Run, Seeds
+from pairnet.records.run import Images, Run
+from pairnet.records.seeds import Seeds
 from pairnet.records.store import RECORDS
 
 LONG = os.environ.get("PAIRNET_ATTACK") == "long"

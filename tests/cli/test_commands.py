@@ -15,7 +15,8 @@ from pairnet.cli import app
 from pairnet.cli.common import number_of
 from pairnet.data.sources import load_dataset
 from pairnet.models.variants import VARIANTS, count_parameters
-from pairnet.records.run import MEASUREMENTS, seeds_of_draw
+from pairnet.records.run import MEASUREMENTS
+from pairnet.records.seeds import seeds_of_draw
 from pairnet.records.store import append, read_records
 from pairnet.serving.pictures.reading import read
 

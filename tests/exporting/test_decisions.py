@@ -9,7 +9,7 @@ from pairnet.exporting import decisions
 from pairnet.exporting import export as exporting
 from pairnet.exporting.decisions import Limits, changed, check_changed, check_drop, check_finite, further_pairs
 from pairnet.exporting.export import export
-from pairnet.records.run import Seeds, seeds_of_draw
+from pairnet.records.seeds import Seeds, seeds_of_draw
 
 pytest_plugins = ("trained_runs",)
 

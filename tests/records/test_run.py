@@ -10,7 +10,8 @@ from record_examples import IMAGES, record
 from pairnet.errors import ArgumentError, NotationError
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import find_variant
-from pairnet.records.run import Run, Seeds, name_of, seeds_of_draw
+from pairnet.records.run import Run, name_of
+from pairnet.records.seeds import Seeds, seeds_of_draw
 
 
 def short(name, **settings):

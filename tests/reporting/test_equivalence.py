@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from pairnet.errors import ArgumentError
 from pairnet.models.paper import Printed
+from pairnet.reporting.cells import undecided_text
 from pairnet.reporting.equivalence import MOST_DRAWS, judge
-from pairnet.reporting.summaries import undecided_text
 
 PAPER = Printed(mean=0.98, std=0.005)  # above the binomial floor, 0.0044
 

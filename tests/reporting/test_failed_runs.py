@@ -12,13 +12,14 @@ from reporting.studies import MNIST, rows
 from rich.console import Console
 
 from pairnet.reporting import files, page, results, terminal
+from pairnet.reporting.cells import cells
 from pairnet.reporting.changes import compare_folders
 from pairnet.reporting.drawings import drawings
 from pairnet.reporting.figures.accuracy import pareto
 from pairnet.reporting.markdown import markdown_table
 from pairnet.reporting.report import gather
 from pairnet.reporting.selection import choose
-from pairnet.reporting.summaries import best_of, cells
+from pairnet.reporting.summaries import best_of
 from pairnet.study.files import read_study
 
 NEAR = (0.951, 0.95, 0.949, 0.95, 0.951, 0.95)

@@ -14,10 +14,10 @@ from pairnet.models.variants import find_variant
 from pairnet.reporting.comparison import compare_draws
 from pairnet.reporting.drawings import LONGEST_NAME, _file_name, drawings
 from pairnet.reporting.effects import p_text
+from pairnet.reporting.formats import accuracy_text, difference_text, duration, interval_text
 from pairnet.reporting.page import _better, _seeds
 from pairnet.reporting.report import gather
 from pairnet.reporting.selection import choose
-from pairnet.reporting.summaries import accuracy_text, difference_text, duration, interval_text
 from pairnet.study.tables import studies
 
 NEAR = (0.95, 0.951, 0.949)

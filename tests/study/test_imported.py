@@ -23,7 +23,8 @@ from pairnet.records.collection import collect
 from pairnet.records.elsewhere import Elsewhere
 from pairnet.records.folders import WEIGHTS, load_record, newest
 from pairnet.records.reading import read_record
-from pairnet.records.run import Run, seeds_of_draw
+from pairnet.records.run import Run
+from pairnet.records.seeds import seeds_of_draw
 from pairnet.records.settings import by_setting, describe, select
 from pairnet.reporting.selection import choose
 from pairnet.serving.predictor import Predictor

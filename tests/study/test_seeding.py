@@ -10,7 +10,7 @@ from reporting.studies import MNIST, rows
 from pairnet.data.drawing import draw
 from pairnet.errors import ArgumentError
 from pairnet.models.variants import find_variant
-from pairnet.records.run import seeds_of_draw
+from pairnet.records.seeds import seeds_of_draw
 from pairnet.records.settings import by_setting, describe
 from pairnet.reporting.selection import choose
 from pairnet.study.engines.processes import Processes
