@@ -12,7 +12,7 @@ from pairnet.reporting.comparison import Comparison, Draws, compare_draws, compa
 from pairnet.reporting.equivalence import LEVEL
 from pairnet.reporting.formats import interval_text
 from pairnet.reporting.generality import General, general_of
-from pairnet.reporting.selection import Selection
+from pairnet.reporting.shown import Selection
 from pairnet.reporting.student import quantile
 from pairnet.reporting.summaries import Summary, finished_draws, goal_of_row
 from pairnet.study.contrasts import GOALS, Contrast, Weights, compare_text, contrasts_of, side_text

@@ -17,7 +17,7 @@ from pairnet.data.sources import Dataset
 from pairnet.errors import ArgumentError, DataError
 from pairnet.records.record import RunRecord
 from pairnet.records.run import Run
-from pairnet.reporting.selection import Selection
+from pairnet.reporting.shown import Selection
 from pairnet.reporting.summaries import interval_of_mean
 
 SHOWN = 24

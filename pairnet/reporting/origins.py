@@ -9,7 +9,7 @@ from pairnet.models.recipes import Recipe
 from pairnet.records.failures import how_they_failed
 from pairnet.records.record import RunRecord
 from pairnet.records.run import MEASUREMENTS, PAPER_PAIRS
-from pairnet.reporting.selection import Selection, StudyRuns
+from pairnet.reporting.shown import Selection, StudyRuns
 from pairnet.reporting.summaries import kernels_of
 
 

@@ -18,7 +18,7 @@ from pairnet.reporting.figures.history import ENOUGH
 from pairnet.reporting.formats import accuracy_text
 from pairnet.reporting.mistakes import Mistakes, find_mistakes
 from pairnet.reporting.origins import Origins, origins_of
-from pairnet.reporting.selection import Selection, StudyRuns
+from pairnet.reporting.shown import Selection, StudyRuns
 from pairnet.reporting.summaries import Summary, best_of, interval_of_accuracy, summarise, unlike_the_paper
 from pairnet.study.contrasts import Levels
 from pairnet.study.plan import Row, Study

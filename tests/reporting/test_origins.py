@@ -83,7 +83,12 @@ def test_tables_and_networks_of_no_table_have_a_command_each():
 def test_machines_versions_and_engines_are_each_there_once():
     first, second, third = rows("3", {"w_net": (0.8, 0.9, 0.85)})
     place = replace(
-        first.environment, hardware="B", revision="r2", engine="ray", versions={"torch": "2.1", "python": "3.11"}
+        first.environment,
+        hardware="B",
+        kernels="",
+        revision="r2",
+        engine="ray",
+        versions={"torch": "2.1", "python": "3.11"},
     )
     card = replace(place, hardware="A", revision="r1", engine="", gpu=Gpu(name="H", driver="5", cuda="12"))
     second, third = replace(second, environment=card), replace(third, environment=place)
