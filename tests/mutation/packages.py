@@ -40,7 +40,8 @@ PACKAGES = {
         tests=(
             "tests/records/test_*.py",
             "tests/study/test_*.py",
-            "tests/attack/test_records.py",
+            "tests/cli/test_runs.py",
+            "tests/attack/test_*records.py",
             "tests/attack/test_fo*.py",
             "tests/attack/test_studies_apart.py",
         ),

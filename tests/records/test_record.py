@@ -117,6 +117,15 @@ def test_settings_that_were_edited_do_not_fit_the_fingerprint(change):
         read_record(edited(**change))
 
 
+def test_a_long_value_is_quoted_from_its_beginning_and_its_place_stays():
+    content = json.loads(record(0).to_json())
+    content["run"]["variant"]["recipe"]["optimiser"] = "wrong" + "x" * 500
+    with pytest.raises(RecordError) as error:
+        read_record(json.dumps(content))
+    assert ", got something else: Invalid enum value 'wrongx" in str(error.value)
+    assert str(error.value).endswith(" - at `$.run.variant.recipe.optimiser`")
+
+
 def test_an_unmeasured_last_epoch_is_refused():
     last = dataclasses.asdict(record().epochs[-1])
     with pytest.raises(RecordError, match="last epoch"):
