@@ -62,6 +62,20 @@ def test_records_of_schema_2_are_those_of_today_with_all_that_they_hold():
             assert {**record["environment"], "device": "cpu"} == old["environment"]
 
 
+@pytest.mark.parametrize("schema", FOLDERS)
+def test_an_old_record_says_its_schema_its_classes_and_how_often_it_was_measured(schema):
+    for line in FOLDERS[schema].read_text().splitlines():
+        old, record = json.loads(line), read_record(line)
+        assert record.run.images.classes == 10
+        if schema == 1:  # where the number may be missing
+            old["data"].pop("classes", None)
+            assert read_record(json.dumps(old)).run.images.classes == 10
+        if "failure" not in old:
+            assert record.schema == schema
+            measured = sum(epoch["validation_accuracy"] is not None for epoch in old["epochs"])
+            assert record.run.measurements == old.get("measurements", measured)
+
+
 def test_the_card_of_an_old_record_is_kept():
     old = json.loads(FOLDERS[2].read_text().splitlines()[0])
     old["environment"]["gpu"] = {"name": "a card", "driver": "1", "cuda": "2"}

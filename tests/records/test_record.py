@@ -161,6 +161,14 @@ def test_results_that_contradict_each_other_are_refused(change, where):
     assert read_record(edited(calibration=BINS)).calibration[0] == (100, 50.0, 50)
 
 
+def test_what_an_environment_does_not_say_is_empty():
+    content = json.loads(record(0).to_json())
+    for name in ("gpu", "node", "engine", "kernels"):
+        content["environment"].pop(name, None)
+    found = read_record(json.dumps(content)).environment
+    assert (found.gpu, found.node, found.engine, found.kernels) == (None, "", "", "")
+
+
 def test_fields_of_a_newer_version_are_ignored():
     assert read_record(edited(novel=1)) == record()
 

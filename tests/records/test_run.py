@@ -100,6 +100,11 @@ def test_numbers_out_of_bounds_are_refused(changes, reason):
         replace(RUN, **changes)
 
 
+def test_the_largest_seeds_are_those_that_messages_name():
+    assert replace(RUN, seed=2**62 - 1).seeds.test_draw == 2**63 - 1
+    assert replace(RUN, seed=2**31 - 1, fold=0).seed == 2**31 - 1
+
+
 def test_a_network_whose_layers_do_not_fit_is_refused():
     with pytest.raises(NotationError, match=r"conv_1: .*fc\(391,1\)"):
         Run(variant=replace(find_variant("conv_1"), net="fc(391,1)"), images=IMAGES)
@@ -142,7 +147,10 @@ def test_a_run_is_named_in_one_short_line():
     assert name_of(record(3).run) == "fc_1, draw 3"
     assert name_of(record(fold=1).run) == "fc_1, draw 0, fold 2/4"
     assert name_of(record(label="a\n\tb\u2028c").run) == "a b c, draw 0"
-    assert len(name_of(record(label="x" * 10_000).run)) < 80
+    long = name_of(record(label="x" * 10_000).run)
+    assert long.endswith("x..., draw 0")
+    assert len(long.removesuffix(", draw 0")) == 60
+    assert name_of(record(label="x" * 60).run) == f"{'x' * 60}, draw 0"
 
 
 def test_a_run_from_json_is_the_same_and_as_bounded():
