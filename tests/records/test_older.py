@@ -66,6 +66,8 @@ def test_records_of_schema_2_are_those_of_today_with_all_that_they_hold():
 def test_an_old_record_says_its_schema_its_classes_and_how_often_it_was_measured(schema):
     for line in FOLDERS[schema].read_text().splitlines():
         old, record = json.loads(line), read_record(line)
+        if record.run is None:  # a failure of schema 2 has no run
+            continue
         assert record.run.images.classes == 10
         if schema == 1:  # where the number may be missing
             old["data"].pop("classes", None)
