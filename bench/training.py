@@ -27,11 +27,12 @@ class Epoch:
             raise NotImplementedError("no NVIDIA driver is installed")
         from pairnet.data.pairs import draw_pairs
         from pairnet.data.sources import load_dataset
+        from pairnet.errors import ProviderError
         from pairnet.training.device import resolve_device
 
         try:
             resolve_device(device)
-        except ValueError as error:
+        except ProviderError as error:
             raise NotImplementedError(str(error)) from None
         train = load_dataset("mnist5k").train
         self.pairs = draw_pairs(train, count=1000, seed=0)

@@ -114,6 +114,23 @@ def test_the_fixture_trains_exports_and_measures(built):
     assert all(0 < seconds < 60 for seconds in net.seconds_to_goal)
 
 
+@pytest.mark.parametrize("precision", fixture.PRECISIONS)
+def test_errors_are_those_of_the_files_on_pairs_that_were_held_out(built, digits5k, precision):
+    """Computed again from the test images: the digits themselves say which answers are right."""
+    from bench import quality
+    from pairnet.data.pairs import draw_indices
+    from pairnet.serving.predictor import Predictor
+
+    rows = draw_indices(len(digits5k.test), count=1000, seed=1)  # of the draw 0: 0 to train on, 1 to test on
+    pairs, digits = digits5k.test.take(rows, 1)
+    with Predictor(built.file("order_net_fast", precision), provider="cpu", threads=1) as predictor:
+        wrong = (predictor.probability(pairs) > 0.5) != (digits[:, 0] <= digits[:, 1])
+    expected = 100 * wrong.mean()
+    assert quality.FileError().track_error(built, "order_net_fast", precision) == pytest.approx(expected)
+    if precision == "fp32":
+        assert quality.Error().track_error(built, "order_net_fast") == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("name", ["null", "order_net_fast"])
 def test_exported_files_answer(built, name):
     from pairnet.serving.predictor import Predictor
