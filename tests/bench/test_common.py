@@ -3,6 +3,7 @@
 import ctypes
 import inspect
 import re
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -161,17 +162,20 @@ def test_steps_come_in_their_order_and_without_a_terminal_nothing_is_drawn(capsy
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_bar_is_drawn_on_stderr_between_steps_and_removed_at_the_end(capsys, monkeypatch):
+def test_a_bar_is_drawn_on_a_terminal_between_steps_only_and_removed_at_the_end(capsys, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
-    seen = []
+    before, drawn = threading.active_count(), []
     for _ in common.with_progress([1, 2], "measuring"):
-        capsys.readouterr()
-        seen.append(capsys.readouterr().err)
-    out, err = capsys.readouterr()
-    assert seen == ["", ""]
-    assert out == ""
-    assert "\x1b[2K" in err  # the line is cleared
+        drawn.append(capsys.readouterr())
+        assert threading.active_count() == before  # nothing draws during a step
+    drawn.append(capsys.readouterr())
+    assert ["".join(re.findall(r"measuring|\d+%", err))[-12:] for _, err in drawn[:2]] == [
+        "measuring0%",
+        "measuring50%",
+    ]
+    assert drawn[2].err.endswith("\x1b[1A\x1b[2K")  # one line up, which is cleared
+    assert [out for out, _ in drawn] == ["", "", ""]
 
 
 def test_a_driver_is_found_by_its_library(monkeypatch):
