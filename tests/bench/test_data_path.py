@@ -68,6 +68,11 @@ def test_images_are_plain_or_warped_as_for_the_largest_extension():
     assert data_path.Without.params == [data_path.BATCHES]
 
 
+def test_epochs_with_and_without_the_loader_are_sampled_alike():
+    for setting in ("rounds", "number", "repeat", "warmup_time"):
+        assert getattr(data_path.Without, setting) == getattr(data_path.LoaderBenchmark, setting)
+
+
 def test_moments_are_near_those_of_mnist(digits5k):
     found = moments(draw_pairs(digits5k.train, count=1000, seed=0))
     assert data_path.MOMENTS.mean == pytest.approx(found.mean, rel=0.05)

@@ -3,6 +3,7 @@
 import math
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from hashlib import sha256
 from threading import Event
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ import pairnet.exporting.export
 import pairnet.host
 import pairnet.study.saved
 from bench import fixture
+from pairnet.artifact.design import DEFAULT_OPSET
 from pairnet.artifact.inspection import inspect
 from pairnet.artifact.weights import initializers_digest
 from pairnet.errors import AccuracyError, ExportError, TrainingError
@@ -321,6 +323,8 @@ def test_the_null_model_is_a_file_of_pairnet_that_computes_no_layer(tmp_path):
     assert (metadata.mean, metadata.std) == (0.0, 1.0)
     assert (metadata.run_accuracy, metadata.test_accuracy) == (0.5, 0.5)  # of a coin
     assert metadata.revision == metadata.run_revision == pairnet.host.revision()
+    assert metadata.data_checksum == sha256(b"mnist5k").hexdigest()  # no image is in it
+    assert [(each.domain, each.version) for each in model.opset_import] == [("", DEFAULT_OPSET)]
     assert metadata.weights_sha256 == initializers_digest(model)
     assert (metadata.recipe, metadata.versions) == ({}, {})
 
