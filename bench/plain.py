@@ -32,7 +32,10 @@ class PlainJoint(nn.Module):
 
 
 class PlainTwin(nn.Module):
-    """One tower per digit, or a shared one that is called twice."""
+    """One tower per digit, or a shared one that is called twice, so that BN sees one image of each pair at a time.
+
+    pairnet's BN sees both images at once: w_net trains a little differently there.
+    """
 
     def __init__(self, *, shared: bool, auxiliary: bool, norm: bool, dropout: float = 0.0) -> None:
         super().__init__()
