@@ -95,6 +95,7 @@ def test_dropout_and_normalisation_stand_where_the_row_has_them(name):
 
 
 def test_dropout_is_applied_to_the_features_of_both_images_in_training_only():
+    torch.manual_seed(0)
     net, features = plain.plain_network("final_model"), []
     net.head.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
     pair = torch.randn(200, 2, 14, 14)
@@ -104,8 +105,9 @@ def test_dropout_is_applied_to_the_features_of_both_images_in_training_only():
     dropped, kept = (part.unflatten(1, (2, 128)) for part in features)
     alive = kept != 0
     for image in range(2):
-        rate = (dropped[:, image][alive[:, image]] == 0).float().mean()
-        assert rate == pytest.approx(0.4, abs=0.03)  # of more than 5,000 features
+        zero = dropped[:, image][alive[:, image]] == 0
+        assert len(zero) > 5000
+        assert zero.float().mean() == pytest.approx(0.4, abs=0.03)
     survived = alive & (dropped != 0)
     torch.testing.assert_close(dropped[survived], kept[survived] / 0.6)
 
@@ -115,9 +117,9 @@ def test_a_row_that_the_table_does_not_have_is_refused():
         plain.plain_network("fc_1")
 
 
-@pytest.mark.parametrize("name", [name for name in TABLE_III if name != "w_net"])
+@pytest.mark.parametrize("name", TABLE_III)
 def test_training_is_that_of_pairnet(monkeypatch, draws, order_of_the_loader, name):
-    """With the same weights, pairs and orders. w_net is left out: its BN sees both images at once in pairnet, and one
+    """With the same weights, pairs and orders. w_net differs: its BN sees both images at once in pairnet, and one
     after the other here. final_model is without dropout: the masks come from another generator. Kernels are stored as
     pairnet stores them, since torch sums in another order for each layout, and BN and Adam magnify the difference.
     """
@@ -134,7 +136,11 @@ def test_training_is_that_of_pairnet(monkeypatch, draws, order_of_the_loader, na
     recipe = Recipe(epochs=2, batch=25)
     trained = train_network(row, *draws, recipe=recipe, weight_seed=3, order_seed=4)
     before, expected, got = (flat(one) for one in (build(row, seed=3), trained.network, net))
-    assert (got - expected).norm() < 1e-4 * (expected - before).norm()
+    distance = (got - expected).norm() / (expected - before).norm()
+    if name == "w_net":
+        assert distance > 0.01
+        return
+    assert distance < 1e-4
     probability = trained.probability.numpy()
     undecided = np.abs(probability - 0.5) < 1e-3
     assert abs(accuracy - ((probability > 0.5) == (draws[1].targets > 0)).mean()) <= undecided.mean() + 1e-6
