@@ -15,6 +15,7 @@ NOT_RUN = {
         "pairnet reproduce --data mnist --draws 1 --no-report",
         "pairnet reproduce --table all --runs study --measurements every",
         "pairnet reproduce --table 2-folds --runs study --measurements every",
+        "pairnet reproduce --table 2-folds --runs study --measurements every",
         "pairnet reproduce --table order --runs study --measurements every",
         *(
             f"pairnet reproduce --table {name} --runs study"
