@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from failed_examples import failed
 from hypothesis import given
 from hypothesis import strategies as st
 from record_examples import record
@@ -302,6 +303,15 @@ def test_a_contrast_that_cannot_be_computed_is_named_with_the_reason(asked):
     )
     assert "\nNot computed: a − d: expected finished draws of d, got none.\n" in markdown_effects(family)
     assert "not computed: a − d" in str(effects_table(family).caption)
+
+
+def test_a_contrast_without_enough_draws_says_which_of_them_failed(asked):
+    made = asked(['first = "a"\nsecond = "b"', 'first = "a"\nsecond = "c"'], VALUES)
+    lost = {"b": [failed(each) for each in made.rows["b"][1:]], "c": [failed(each) for each in made.rows["c"]]}
+    (family,) = families_of(made.study, {**made.rows, "b": made.rows["b"][:1], "c": []}, lost)
+    few, none = family.left_out
+    assert few.endswith("got 1: run more `draws`; b: 7 of 8 draws failed (1, 2, 3, 4, 5, 6, 7): 7 diverged in epoch 2")
+    assert none.endswith("got none; c: all 8 draws failed (0, 1, 2, 3, 4, 5, 6, 7): 8 diverged in epoch 2")
 
 
 def test_runs_of_a_crossed_design_are_no_draws(asked):
