@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pairnet.cli.common import AnyData, AnyEpochs, AnyPairs, Json, Runs, check_data
+from pairnet.cli.common import AnyData, AnyEpochs, AnyPairs, Json, Runs, check_data, note_margins
 from pairnet.cli.output import note, print_json, print_line
 from pairnet.errors import ArgumentError, RecordError
 from pairnet.wording import counted
@@ -60,6 +60,7 @@ def compare_runs(
 
     if margin is not None and not 0 < margin < 100:
         raise ArgumentError(f"expected `margin` above 0 and below 100 points, got {margin:g}: choose another one")
+    note_margins([None if margin is None else margin / 100])
     collected = collect(runs)
     records, failures = list(collected.records.values()), list(collected.failures.values())
     lost = by_setting(failures)

@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pairnet.cli.common import DataDir, Device, Epochs, Json, Measurements, Pairs, Runs, TestPairs, number_of
+from pairnet.cli.common import (
+    DataDir,
+    Device,
+    Epochs,
+    Json,
+    Measurements,
+    Pairs,
+    Runs,
+    TestPairs,
+    note_margins,
+    number_of,
+)
 from pairnet.cli.output import note, plain_table, print_json, print_line, printable
 from pairnet.cli.studying import Request, compute, plan_parts
 from pairnet.errors import ArgumentError, MissingExtraError
@@ -115,6 +126,7 @@ def study(
         markdown=markdown,
         report=not no_report,
     )
+    note_margins([each.margin for study in request.studies for each in study.contrasts])
     if dry_run:
         _show_plan(request, plan_parts(request))
     else:

@@ -315,9 +315,18 @@ def effect_text(effect: Effect, name: str) -> str:
     return f"{name}: {100 * found.difference:+.1f} points{interval}, {verdict_text(effect)}{missing}"
 
 
+def verdict_parts(effect: Effect) -> tuple[str, ...]:
+    """The verdict, and the contrast's margin in points if it has one: "equivalent", "within ±0.5"."""
+    if effect.margin is None:
+        return (effect.verdict,)
+    tested = effect.verdict in ("equivalent", "undecided")
+    return effect.verdict, f"{'within' if tested else 'margin'} ±{100 * effect.margin:g}"
+
+
 def verdict_text(effect: Effect) -> str:
-    """The verdict, with the margin within which a difference is equivalent: "equivalent within ±0.5"."""
-    return f"equivalent within ±{100 * (effect.margin or 0):g}" if effect.verdict == "equivalent" else effect.verdict
+    """The verdict with its margin: "equivalent within ±0.5", "better, margin ±0.5"."""
+    verdict, *margin = verdict_parts(effect)
+    return f"{verdict}{'' if margin and margin[0].startswith('within') else ','} {margin[0]}" if margin else verdict
 
 
 def counts_text(effect: Effect) -> str:

@@ -36,6 +36,9 @@ GOALS = "goals"
 
 MOST_CONTRASTS = 1_000
 
+SMALL = 0.0005
+"""Margins below 0.05 points are as small as fractions of 1, which they may have been meant to be."""
+
 Weights = tuple[tuple[str, float], ...]
 """Labels of rows, each with its weight."""
 
@@ -140,6 +143,13 @@ def goal_of(text: str) -> float | None:
     """The accuracy at the head of a goal, "≥ 0.991"; None for one in words."""
     found = re.match(r"≥\s*(0?\.\d+|0|1(?:\.0*)?)(?![\d.])", text)
     return float(found[1]) if found else None
+
+
+def margin_note(margin: float | None) -> str:
+    """What is said of a margin, a fraction of 1, that is below SMALL and may have been meant so; empty for others."""
+    if margin is None or margin >= SMALL:
+        return ""
+    return f"the margin {100 * margin:g} is in points, as all margins are: 0.5 is half a point"
 
 
 def relabelled(contrast: Contrast, names: Mapping[str, str]) -> Contrast:

@@ -152,7 +152,7 @@ def test_rows_of_other_images_are_compared_unpaired(pairnet, tmp_path):
     accuracies = (0.6, 0.65, 0.5, 0.61)
     for draw, accuracy in enumerate(accuracies):
         append(tmp_path / "runs", record(draw, label="elsewhere", images=other, accuracy=accuracy))
-    status, out, _ = pairnet("runs", "compare", "one", "elsewhere", "--margin", 1)
+    status, out, err = pairnet("runs", "compare", "one", "elsewhere", "--margin", 1)
     test = stats.ttest_ind((0.9, 0.85, 0.7), accuracies, equal_var=False)
     low, high = (100 * end for end in test.confidence_interval(0.95))
     assert status == 0
@@ -160,6 +160,9 @@ def test_rows_of_other_images_are_compared_unpaired(pairnet, tmp_path):
     assert f"95 % interval {low:+.2f} to {high:+.2f}" in out
     assert f"p = {test.pvalue:.2g} (Welch's t-test)\n" in out
     assert "(equivalence within ±1 points)" in out
+    assert out.endswith("verdict: better, margin ±1\n")
+    assert "margin" not in err
+    assert "the margin 0.005 is in points" in pairnet("runs", "compare", "one", "elsewhere", "--margin", 0.005)[2]
     found = json.loads(pairnet("runs", "compare", "one", "elsewhere", "--json")[1])
     assert (found["method"], found["groups"], found["p_value"]) == (
         "Welch's t, unpaired",
