@@ -89,6 +89,22 @@ class Contrast:
         return (a, b, c, d) if len({a, b, c, d}) == 4 else None
 
 
+def levels_of(corners: tuple[str, str, str, str]) -> Levels:
+    """What the sides of a difference of differences are called by the labels of its rows; see `Contrast.corners`.
+
+    By the parts, between commas, that the two labels of a side share, "w_net" of "w_net, pairs 300" and "w_net, pairs
+    1000"; both labels where they share none, or where two sides would have one name.
+    """
+    a, b, c, d = corners
+    return Levels(rows=_names((a, c), (b, d)), columns=_names((a, b), (c, d)))
+
+
+def _names(one: tuple[str, str], other: tuple[str, str]) -> tuple[str, str]:
+    first, second = (", ".join(part for part in left.split(", ") if part in right.split(", "))
+                     for left, right in (one, other))  # fmt: skip
+    return (first, second) if first and second and first != second else (" / ".join(one), " / ".join(other))
+
+
 def side_text(side: Weights) -> str:
     """A side in words: "w_net", "mean of a, b and c", "(a − b)", "2 a + 0.5 b"."""
     parts = [_sum_text([(label, sign * weight) for label, weight in side if sign * weight > 0]) for sign in (1, -1)]

@@ -27,7 +27,7 @@ from pairnet.reporting.markdown import markdown_effects
 from pairnet.reporting.report import gather
 from pairnet.reporting.selection import choose
 from pairnet.reporting.terminal import effects_table
-from pairnet.study.contrasts import Contrast, margin_note
+from pairnet.study.contrasts import Contrast, Levels, levels_of, margin_note
 from pairnet.study.files import read_study
 
 OTHER = replace(MNIST, name="glyphs", source="glyphs", origin="glyphs", checksum="e" * 64)
@@ -458,6 +458,31 @@ def test_a_terminal_of_80_columns_has_the_p_of_equivalence_and_the_margins(asked
 def test_a_margin_that_may_be_a_fraction_is_said_to_be_in_points():
     assert margin_note(0.005 / 100) == "the margin 0.005 is in points, as all margins are: 0.5 is half a point"
     assert [margin_note(each) for each in (0.05 / 100, 0.5 / 100, None)] == [""] * 3
+
+
+@pytest.mark.parametrize(
+    ("corners", "rows", "columns"),
+    [
+        (("w, pairs 300", "n, pairs 300", "w, pairs 1000", "n, pairs 1000"), ("w", "n"), ("pairs 300", "pairs 1000")),
+        (("w, 1, x", "w, 2, x", "w, 1, y", "w, 2, y"), ("w, 1", "w, 2"), ("w, x", "w, y")),
+        (("w", "n", "aw", "an"), ("w / aw", "n / an"), ("w / n", "aw / an")),
+        (("w, 1", "w, 2", "w, 3", "w, 4"), ("w, 1 / w, 3", "w, 2 / w, 4"), ("w, 1 / w, 2", "w, 3 / w, 4")),
+    ],
+)
+def test_sides_without_levels_are_called_by_the_labels_of_their_rows(corners, rows, columns):
+    assert levels_of(corners) == Levels(rows=rows, columns=columns)
+
+
+def test_a_difference_of_differences_without_levels_shows_labels(asked):
+    made = asked(['first = "a"\nsecond = "b"\nminus = { first = "c", second = "d" }'], VALUES)
+    report = gather(choose(made.records, own=[made.study]))
+    (square,) = report.squares
+    assert (square.rows, square.columns) == (("b / d", "a / c"), ("c / d", "a / b"))
+    assert [each.label for each in square.cells] == ["d", "b", "c", "a"]
+    (drawing,) = (each for each in drawings(report) if each.section == "interactions")
+    (axes,) = drawing.draw().axes
+    assert [each.get_text() for each in axes.get_xticklabels()] == ["c / d", "a / b"]
+    assert [each.get_text() for each in axes.get_legend().get_texts()] == ["b / d", "a / c"]
 
 
 def test_draws_without_variation_have_no_test(asked):
