@@ -212,6 +212,7 @@ def _print_power(
     from pairnet.cli.output import console
 
     table = plain_table(headings[0], title=title, caption=caption or None, least=("std", "corrected", "recorded"))
+    table.shares = (0.45, 0.45)  # the figures are more than the names of what they are like
     for heading in headings[1:]:
         table.add_column(heading, justify="right", no_wrap=True)
     for line in lines:
