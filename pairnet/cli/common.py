@@ -72,6 +72,14 @@ def check_data(data: str | None, records: "Sequence[RunRecord]") -> None:
     check_spec(data)
 
 
+def note_margins(margins: "Iterable[float | None]") -> None:
+    """Says of margins that are so small that they may be no points what they are, each once."""
+    from pairnet.study.contrasts import margin_note
+
+    for text in dict.fromkeys(filter(None, map(margin_note, margins))):
+        note(text)
+
+
 def note_folders(images: "Iterable[Images]") -> None:
     """Prints which folders are read because records name them: records may come from somebody else."""
     names = (each.source.removeprefix("idx:") for each in images if each.source.startswith("idx:"))

@@ -1,25 +1,26 @@
 """`pairnet runs compare`: one contrast, of two settings in a folder, whatever they differ in. Works without torch."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pairnet.cli.common import AnyData, AnyEpochs, AnyPairs, Json, Runs, check_data
+from pairnet.cli.common import AnyData, AnyEpochs, AnyPairs, Json, Runs, check_data, note_margins
 from pairnet.cli.output import note, print_json, print_line
 from pairnet.errors import ArgumentError, RecordError
 from pairnet.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from pairnet.records.record import FailedRun, RunRecord
     from pairnet.records.run import Run
+    from pairnet.records.settings import Recorded
     from pairnet.reporting.effects import Effect
 
-    Settings = Mapping[Run, list[RunRecord]]
+    Settings = Mapping[Run, Sequence[RunRecord]]
 
 
 def compare_runs(
@@ -59,32 +60,45 @@ def compare_runs(
 
     if margin is not None and not 0 < margin < 100:
         raise ArgumentError(f"expected `margin` above 0 and below 100 points, got {margin:g}: choose another one")
+    note_margins([None if margin is None else margin / 100])
     collected = collect(runs)
-    records, failures = list(collected.records.values()), by_setting(list(collected.failures.values()))
+    records, failures = list(collected.records.values()), list(collected.failures.values())
+    lost = by_setting(failures)
     check_data(data, records)
     wanted = _keys(chosen, "chosen")
-    left, right = (
-        matching(by_setting(select(records, row=name, data=data, epochs=number, pairs=pairs)), keys)
-        for name, number, keys in (
-            (first, epochs, wanted),
-            (second, other_epochs or epochs, wanted | _keys(other_chosen, "other_chosen")),
-        )
+    asked = (
+        (first, epochs, wanted),
+        (second, other_epochs or epochs, wanted | _keys(other_chosen, "other_chosen")),
     )
+
+    def found(some: "Sequence[Recorded]") -> "list[dict[Run, list[Recorded]]]":
+        return [
+            matching(by_setting(select(some, row=name, data=data, epochs=number, pairs=pairs)), keys)
+            for name, number, keys in asked
+        ]
+
+    left, right = found(records)
+    if not _pairs_of(first, second, left, right):  # a setting may have nothing but failures
+        left, right = (
+            {**{each: [] for each in bad}, **own} for own, bad in zip((left, right), found(failures), strict=True)
+        )
     for name, settings in ((first, left), (second, right)):
         if not settings:
             raise not_found(name, records, runs)
     one, other = _comparable(first, second, left, right)
-    effect = _effect((first, second), (one, other), (left[one], right[other]), margin, collected.failures.values())
     among = [one.images, other.images]
     names = describe([one, other])
     if first != second:
         names = [*describe([one], among=among), *describe([other], among=among)]
+    labels = (first, second) if first != second else (f"{first}, {names[0]}", f"{second}, {names[1]}")
+    effect = _effect(labels, (one, other), (left[one], right[other]), margin, (lost.get(one, []), lost.get(other, [])))
     if as_json:
         numbers = {"method": effect.method, **asdict(effect.comparison)}
         verdict = {"verdict": effect.verdict, "margin": effect.margin, "p_equivalence": effect.p_equivalence}
-        lost = [[asdict(each) for each in failed_draws(failures.get(setting, []))] for setting in (one, other)]
-        failed = {"first_failed": lost[0], "second_failed": lost[1]}
-        missing = {key: [draw[0] for draw in draws] for key, draws in effect.missing}
+        bad = [[asdict(each) for each in failed_draws(lost.get(setting, []))] for setting in (one, other)]
+        failed = {"first_failed": bad[0], "second_failed": bad[1]}
+        keys = dict(zip(labels, ("first", "second"), strict=True))
+        missing = {keys[label]: [draw[0] for draw in draws] for label, draws in effect.missing}
         print_json(
             {
                 "first": first,
@@ -99,8 +113,8 @@ def compare_runs(
         return
     for name, setting, run, own in zip((first, second), names, (one, other), (left[one], right[other]), strict=True):
         note(f"{name}: {setting}")
-        if bad := failed_draws(failures.get(run, [])):
-            note(f"{MARK} {name}: {failures_text(bad, finished=len(finished_draws(own)))}")
+        if each := failed_draws(lost.get(run, [])):
+            note(f"{MARK} {name}: {failures_text(each, finished=len(finished_draws(own)))}")
     if effect.failed:
         note("compared are the draws that neither row failed on, which are no random sample of all")
     _print(effect, first, second)
@@ -120,32 +134,27 @@ def _keys(texts: "Sequence[str] | None", option: str) -> dict[str, str]:
 
 
 def _effect(
-    names: tuple[str, str],
+    labels: tuple[str, str],
     settings: "tuple[Run, Run]",
     records: "tuple[Sequence[RunRecord], Sequence[RunRecord]]",
     margin: float | None,
-    failures: "Iterable[FailedRun]",
+    failures: "tuple[Sequence[FailedRun], Sequence[FailedRun]]",
 ) -> "Effect":
-    """The contrast of two settings; its rows are called first and second, since both may have one name."""
+    """The contrast of two settings, which have different labels.  RecordError, with the failed draws, for too few."""
     from pairnet.reporting.effects import corrected, effect_of
     from pairnet.reporting.summaries import finished_draws
     from pairnet.study.contrasts import Contrast
 
-    keys = ("first", "second")
-    runs = [each.run for each in failures if each.run is not None]
-    failed = {
-        key: [run.draw for run in runs if run.setting == setting] for key, setting in zip(keys, settings, strict=True)
-    }
     contrast = Contrast(
-        name=f"{names[0]} against {names[1]}",
-        first=(("first", 1.0),),
-        second=(("second", 1.0),),
+        name=f"{labels[0]} against {labels[1]}",
+        first=((labels[0], 1.0),),
+        second=((labels[1], 1.0),),
         margin=None if margin is None else margin / 100,
     )
-    draws = {key: finished_draws(each) for key, each in zip(keys, records, strict=True)}
-    images = {key: setting.images.checksum for key, setting in zip(keys, settings, strict=True)}
-    (effect,) = corrected([effect_of(contrast, draws, images, failed)])
-    return replace(effect, first=names[0], second=names[1])
+    draws = {label: finished_draws(each) for label, each in zip(labels, records, strict=True)}
+    images = {label: setting.images.checksum for label, setting in zip(labels, settings, strict=True)}
+    (effect,) = corrected([effect_of(contrast, draws, images, dict(zip(labels, failures, strict=True)))])
+    return effect
 
 
 def _print(effect: "Effect", first: str, second: str) -> None:
@@ -156,10 +165,9 @@ def _print(effect: "Effect", first: str, second: str) -> None:
     if not found.paired:
         over = f"over {found.groups[0]} and {counted(found.groups[-1], 'draw')}, unpaired"
     print_line(f"{first} {found.first:.4f}, {second} {found.second:.4f}, {over}")
-    for key, draws in effect.missing:
-        name = first if key == "first" else second
+    for label, draws in effect.missing:
         which = ", ".join(str(draw[0]) for draw in draws)
-        note(f"{name} lacks {counted(len(draws), 'draw')} of these: {which}")
+        note(f"{label} lacks {counted(len(draws), 'draw')} of these: {which}")
     difference = f"difference {100 * found.difference:+.2f} points"
     if found.p_value is None or found.low is None or found.high is None:
         print_line(f"{difference} on each draw")
@@ -178,23 +186,24 @@ def _print(effect: "Effect", first: str, second: str) -> None:
 
 def _comparable(first: str, second: str, left: "Settings", right: "Settings") -> "tuple[Run, Run]":
     """The one setting of each row; of several, the only two on the same pairs.  RecordError unless there is one."""
-    from pairnet.records.collection import list_settings
+    from pairnet.records.collection import text_of_settings
 
-    choices = [(one, other) for one in left for other in right if one != other]
-    if first == second and list(left) == list(right):
-        choices = list(combinations(left, 2))  # the one recorded first is the first row
+    choices = _pairs_of(first, second, left, right)
     if not choices:
-        raise RecordError(f"expected two settings of {first} to compare, got one: {list_settings(_all(left))}")
+        raise RecordError(f"expected two settings of {first} to compare, got one: {text_of_settings(list(left))}")
     for some in (choices, [(one, other) for one, other in choices if one.pairs_drawn == other.pairs_drawn]):
         if len(some) == 1:
             return some[0]
     sides = {first: left, second: right}
-    settings = "; ".join(f"{name}: {list_settings(_all(found))}" for name, found in sides.items())
+    settings = "; ".join(f"{name}: {text_of_settings(list(found))}" for name, found in sides.items())
     raise RecordError(
         "expected one setting of each row, got several: choose with `data`, `pairs`, `epochs` and `other_epochs`, or "
         f"`chosen` and `other_chosen`: {settings}"
     )
 
 
-def _all(settings: "Settings") -> "list[RunRecord]":
-    return [record for each in settings.values() for record in each]
+def _pairs_of(first: str, second: str, left: "Settings", right: "Settings") -> "list[tuple[Run, Run]]":
+    """The settings that can be compared, one of each row."""
+    if first == second and list(left) == list(right):
+        return list(combinations(left, 2))  # the one recorded first is the first row
+    return [(one, other) for one in left for other in right if one != other]

@@ -15,6 +15,7 @@ from pairnet.cli.common import (
     Json,
     check_data,
     note_folders,
+    note_margins,
     with_finished_runs,
 )
 from pairnet.cli.output import console, note, plain_table, print_json, print_line, printable, unbroken, writing
@@ -69,6 +70,7 @@ def report(
     """
     if not 0 < margin < 100:
         raise ArgumentError(f"expected `margin` above 0 and below 100 points, got {margin:g}")
+    note_margins([margin / 100])
     if markdown is not None and (newer is not None or output is not None or open_page or as_json):
         raise ArgumentError("expected `markdown` with one folder and without a page, got both: use two commands")
     with needed_by("a report"):

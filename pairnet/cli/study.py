@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pairnet.cli.common import DataDir, Device, Epochs, Json, Measurements, Pairs, Runs, TestPairs, number_of
+from pairnet.cli.common import (
+    DataDir,
+    Device,
+    Epochs,
+    Json,
+    Measurements,
+    Pairs,
+    Runs,
+    TestPairs,
+    note_margins,
+    number_of,
+)
 from pairnet.cli.output import note, plain_table, print_json, print_line, printable
 from pairnet.cli.studying import Request, compute, plan_parts
 from pairnet.errors import ArgumentError, MissingExtraError
@@ -16,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pairnet.cli.studying import Part
+    from pairnet.reporting.planned import Expected
     from pairnet.reporting.power import Outlook
     from pairnet.study.plan import Study
 
@@ -115,6 +127,7 @@ def study(
         markdown=markdown,
         report=not no_report,
     )
+    note_margins([each.margin for study in request.studies for each in study.contrasts])
     if dry_run:
         _show_plan(request, plan_parts(request))
     else:
@@ -144,6 +157,8 @@ def _show_plan(request: Request, parts: "Sequence[Part]") -> None:
     from pairnet.cli.output import console
     from pairnet.models.variants import count_multiply_adds, count_parameters
     from pairnet.reporting.formats import duration
+    from pairnet.reporting.planned import HEADINGS as OF_CONTRASTS
+    from pairnet.reporting.planned import expected_cells, expected_title, unknown_text
     from pairnet.reporting.power import HEADINGS, outlook_cells, outlook_title
     from pairnet.study.estimate import core_seconds, steps_of
 
@@ -164,10 +179,12 @@ def _show_plan(request: Request, parts: "Sequence[Part]") -> None:
         )
     title = ", ".join(study.title for study in studies)
     count, seconds = sum(each["runs"] for each in rows), sum(each["core_seconds"] for each in rows)
-    shown = _outlooks(request, parts)
+    shown, own = _outlooks(request, parts)
     if request.as_json:
         power = {name: [asdict(each) for each in found] for name, found in shown.items()}
-        print_json({"title": title, "rows": rows, "runs": count, "core_seconds": round(seconds, 3), "power": power})
+        contrasts = {name: [asdict(each) for each in found] for name, found in own.items()}
+        plan = {"title": title, "rows": rows, "runs": count, "core_seconds": round(seconds, 3)}
+        print_json({**plan, "power": power, "contrasts": contrasts})
         return
     table = plain_table("row", title=printable(title), least=("parameters", "draws"))
     by_steps = any(row.steps for study in studies for row in study.rows)
@@ -180,26 +197,45 @@ def _show_plan(request: Request, parts: "Sequence[Part]") -> None:
     console().print(table)
     hours = f"about {seconds / 3600:.2g} core-hours"
     print_line(f"{counted(len(rows), 'row')}, {counted(count, 'run')}, {hours}; nothing was run")
-    for expected in filter(None, shown.values()):
-        table = plain_table(HEADINGS[0], title=outlook_title(expected), least=("std", "corrected"))
-        for heading in HEADINGS[1:]:
-            table.add_column(heading, justify="right", no_wrap=True)
-        for outlook in expected:
-            table.add_row(*outlook_cells(outlook))
-        console().print(table)
+    for study in studies:
+        if not (expected := shown.get(study.name)):
+            continue
+        lines = [outlook_cells(each) for each in expected]
+        _print_power(HEADINGS, lines, title=outlook_title(expected), caption=unknown_text(study, own[study.name]))
+        if lines := [expected_cells(each) for each in own[study.name]]:
+            _print_power(OF_CONTRASTS, lines, title=printable(expected_title(study)))
 
 
-def _outlooks(request: Request, parts: "Sequence[Part]") -> "dict[str, list[Outlook]]":
-    """What each study will probably show, with the spread of what its folder holds."""
+def _print_power(
+    headings: "Sequence[str]", lines: "Sequence[Sequence[str]]", *, title: str, caption: str | None = None
+) -> None:
+    from pairnet.cli.output import console
+
+    table = plain_table(headings[0], title=title, caption=caption or None, least=("std", "corrected", "recorded"))
+    table.shares = (0.45, 0.45)  # the figures are more than the names of what they are like
+    for heading in headings[1:]:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for line in lines:
+        table.add_row(*map(printable, line))
+    console().print(table)
+
+
+def _outlooks(
+    request: Request, parts: "Sequence[Part]"
+) -> "tuple[dict[str, list[Outlook]], dict[str, list[Expected]]]":
+    """What each study and its contrasts will probably show, with the spread of what its folder holds."""
     from pairnet.records.collection import collect
+    from pairnet.reporting.planned import expected_of, family_sizes
     from pairnet.reporting.power import outlooks
 
     records = list(collect(request.runs).records.values()) if request.runs.is_dir() else []
-    found = {}
+    found, own = {}, {}
     for study in request.studies:
         runs = [run for part in parts if part.study is study for run in part.every]
         try:
-            found[study.name] = outlooks(runs, records, seeding=study.seeding)
+            comparisons = max(family_sizes(study, runs).values(), default=1)
+            found[study.name] = outlooks(runs, records, seeding=study.seeding, comparisons=comparisons)
+            own[study.name] = expected_of(study, runs, records)
         except MissingExtraError as error:
             note(f"no smallest difference: {error}")
-    return found
+    return found, own

@@ -10,6 +10,7 @@ from pairnet.errors import RecordError
 from pairnet.opening import kind_of
 from pairnet.records.folders import RECORD, read_saved, saved_folders
 from pairnet.records.record import FailedRun, RunRecord
+from pairnet.records.run import Run
 from pairnet.records.settings import by_setting, describe
 from pairnet.records.store import Stored, read_stored
 from pairnet.writing import current_file
@@ -72,6 +73,11 @@ def not_found(row: str, records: Sequence[RunRecord], runs: Path) -> RecordError
 
 def list_settings(records: Sequence[RunRecord]) -> str:
     """The settings of some records, "or" between them; only the first few of many."""
-    names = describe(list(by_setting(records)))
+    return text_of_settings(list(by_setting(records)))
+
+
+def text_of_settings(settings: Sequence[Run]) -> str:
+    """Some settings, as `list_settings` lists them."""
+    names = describe(settings)
     more = f" or {len(names) - SHOWN} more (`pairnet runs` lists them)" if len(names) > SHOWN else ""
     return " or ".join(names[:SHOWN]) + more

@@ -54,10 +54,23 @@ def failures_text(failed: Sequence[FailedDraw], *, finished: int) -> str:
     """ "2 of 6 draws failed: 2 diverged in epochs 1 to 2; the mean is over the other 4"; empty if none failed."""
     if not failed:
         return ""
-    how = how_they_failed(failed)
-    if not finished:
-        return f"{'the only draw' if len(failed) == 1 else f'all {len(failed):,} draws'} failed: {how}"
-    return f"{len(failed):,} of {len(failed) + finished:,} draws failed: {how}; the mean is over the other {finished:,}"
+    count = _count_text(len(failed), finished)
+    other = f"; the mean is over the other {finished:,}" if finished else ""
+    return f"{count} failed: {how_they_failed(failed)}{other}"
+
+
+def lost_text(failed: Sequence[FailedDraw], *, finished: int) -> str:
+    """ "2 of 6 draws failed (4, 5): 2 diverged in epochs 1 to 2": for a row that has too few; empty if none failed."""
+    if not failed:
+        return ""
+    numbers = ", ".join(str(each.seed) for each in failed)
+    return f"{_count_text(len(failed), finished)} failed ({numbers}): {how_they_failed(failed)}"
+
+
+def _count_text(failed: int, finished: int) -> str:
+    if finished:
+        return f"{failed:,} of {failed + finished:,} draws"
+    return "the only draw" if failed == 1 else f"all {failed:,} draws"
 
 
 def how_they_failed(failed: Sequence[FailedDraw | FailedRun]) -> str:

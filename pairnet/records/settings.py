@@ -53,7 +53,7 @@ def select(
     ]
 
 
-def matching(settings: dict[Run, list[RunRecord]], wanted: Mapping[str, str]) -> dict[Run, list[RunRecord]]:
+def matching(settings: Mapping[Run, list[Recorded]], wanted: Mapping[str, str]) -> dict[Run, list[Recorded]]:
     """The settings that have these values of recipe, pairs, folds or images, given as text: `learning_rate`: "0.003".
 
     ArgumentError for a key that no setting has.

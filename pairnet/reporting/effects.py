@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from pairnet.errors import RecordError
+from pairnet.records.failures import failed_draws, lost_text
 from pairnet.records.record import FailedRun, RunRecord
 from pairnet.records.run import Draw
 from pairnet.reporting.comparison import Comparison, Draws, compare_draws, compare_sides, groups_of, holm
@@ -91,7 +92,6 @@ def families_of(
 
     failed: runs of each row that failed, whose draws are named where they are missing.
     """
-    lost = {label: [each.run.draw for each in runs if each.run] for label, runs in (failed or {}).items()}
     there = [row.label for row in study.rows if rows.get(row.label)]
     grouped: dict[str, list[Contrast]] = {}
     for contrast in contrasts_of(study, there):
@@ -112,7 +112,7 @@ def families_of(
             reason = "runs of a crossed design share seeds and are no draws: ask in a study without `vary`"
             found.append(replace(family, left_out=tuple(f"{each.name}: {reason}" for each in contrasts)))
             continue
-        found.append(_computed(family, contrasts, rows, lost))
+        found.append(_computed(family, contrasts, rows, failed or {}))
     return [family for family in found if family.effects or (family.left_out and study.file is not None)]
 
 
@@ -159,7 +159,7 @@ def _computed(
     family: Family,
     contrasts: Sequence[Contrast],
     rows: Mapping[str, Sequence[RunRecord]],
-    failed: Mapping[str, Sequence[Draw]],
+    failed: Mapping[str, Sequence[FailedRun]],
 ) -> Family:
     """The family with its contrasts computed, and the reasons of those that cannot be."""
     draws = {label: finished_draws(records) for label, records in rows.items()}
@@ -179,21 +179,24 @@ def effect_of(
     contrast: Contrast,
     draws: Mapping[str, Draws],
     images: Mapping[str, str],
-    failed: Mapping[str, Sequence[Draw]],
+    failed: Mapping[str, Sequence[FailedRun]],
 ) -> Effect:
     """One contrast, before its p-values are corrected.
 
     draws, images: the accuracy of each draw of each row, and the checksum of its images. RecordError for fewer than two
-    draws, or two common ones where rows share their draws.
+    draws, or two common ones where rows share their draws; it says which draws failed.
     """
     labels = list(dict.fromkeys(label for label, _ in (*contrast.first, *contrast.second)))
-    for label in labels:
-        if not draws.get(label):
-            raise RecordError(f"expected finished draws of {label}, got none")
-    if contrast.goal is None:
-        found = compare_sides(contrast.first, contrast.second, draws, images)
-    else:
-        found = _against_goal(contrast.first, contrast.goal, draws)
+    lost = {label: tuple(sorted({each.run.draw for each in failed.get(label, ()) if each.run})) for label in labels}
+    try:
+        found = _compared(contrast, labels, draws, images)
+    except RecordError as error:
+        reasons = [
+            f"; {label}: {text}"
+            for label in labels
+            if (text := lost_text(failed_draws(failed.get(label, ())), finished=len(draws.get(label, ()))))
+        ]
+        raise RecordError(f"{error}{''.join(reasons)}") from None
     margin, low90, high90 = contrast.margin, None, None
     if margin is not None and found.error is not None:
         half = float(quantile(0.95, found.freedom)) * found.error
@@ -211,12 +214,23 @@ def effect_of(
         p_equivalence_holm=None,
         goal=contrast.goal,
         verdict="undecided",
-        missing=tuple(_missing(labels, draws, failed)),
-        failed=tuple((label, lost) for label in labels if (lost := tuple(sorted({*failed.get(label, ())})))),
+        missing=tuple(_missing(labels, draws, lost)),
+        failed=tuple((label, own) for label, own in lost.items() if own),
         general=None,
         weights=tuple(contrast.rows.items()),
         headline=contrast.headline,
     )
+
+
+def _compared(
+    contrast: Contrast, labels: Sequence[str], draws: Mapping[str, Draws], images: Mapping[str, str]
+) -> Comparison:
+    for label in labels:
+        if not draws.get(label):
+            raise RecordError(f"expected finished draws of {label}, got none")
+    if contrast.goal is None:
+        return compare_sides(contrast.first, contrast.second, draws, images)
+    return _against_goal(contrast.first, contrast.goal, draws)
 
 
 def _in_general(
@@ -301,9 +315,18 @@ def effect_text(effect: Effect, name: str) -> str:
     return f"{name}: {100 * found.difference:+.1f} points{interval}, {verdict_text(effect)}{missing}"
 
 
+def verdict_parts(effect: Effect) -> tuple[str, ...]:
+    """The verdict, and the contrast's margin in points if it has one: "equivalent", "within ±0.5"."""
+    if effect.margin is None:
+        return (effect.verdict,)
+    tested = effect.verdict in ("equivalent", "undecided")
+    return effect.verdict, f"{'within' if tested else 'margin'} ±{100 * effect.margin:g}"
+
+
 def verdict_text(effect: Effect) -> str:
-    """The verdict, with the margin within which a difference is equivalent: "equivalent within ±0.5"."""
-    return f"equivalent within ±{100 * (effect.margin or 0):g}" if effect.verdict == "equivalent" else effect.verdict
+    """The verdict with its margin: "equivalent within ±0.5", "better, margin ±0.5"."""
+    verdict, *margin = verdict_parts(effect)
+    return f"{verdict}{'' if margin and margin[0].startswith('within') else ','} {margin[0]}" if margin else verdict
 
 
 def counts_text(effect: Effect) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pairnet.reporting.cells import NOT_NUMBERS, READINGS_NOTE, cells, failure_notes, intervals_note, reasons
 from pairnet.reporting.component_tables import HEADINGS, component_cells, component_note
-from pairnet.reporting.effects import Family, counts_text, verdict_text
+from pairnet.reporting.effects import Family, counts_text, p_text, verdict_text
 from pairnet.reporting.formats import interval_text
 from pairnet.reporting.summaries import Summary
 from pairnet.wording import capitalised
@@ -39,10 +39,15 @@ def _components(summary: Summary) -> str:
 
 
 def markdown_effects(family: Family) -> str:
-    """A family of contrasts: differences in points, intervals, corrected p-values and verdicts."""
+    """A family of contrasts: differences in points, intervals, corrected p-values and verdicts.
+
+    The p-values of equivalence are there where a contrast has a margin.
+    """
+    margins = any(each.margin is not None for each in family.effects)
+    tested = (" p of equivalence (Holm) |", "--:|") if margins else ("", "")
     lines = [
-        "| contrast | rows | difference | 95 % interval | p (Holm) | verdict | draws |",
-        "|---|---|--:|--:|--:|---|---|",
+        f"| contrast | rows | difference | 95 % interval | p (Holm) |{tested[0]} verdict | draws |",
+        f"|---|---|--:|--:|--:|{tested[1]}---|---|",
     ]
     for each in family.effects:
         found = each.comparison
@@ -53,6 +58,7 @@ def markdown_effects(family: Family) -> str:
             f"{100 * found.difference:+.2f}",
             interval_text(found.low, found.high),
             p_value,
+            *([p_text(each.p_equivalence_holm)] if margins else []),
             verdict_text(each),
             counts_text(each),
         )

@@ -117,36 +117,44 @@ def _error(std: float, draws: int, paired: bool) -> tuple[int, float]:
     return (draws - 1, std / math.sqrt(draws)) if paired else (2 * draws - 2, std * math.sqrt(2 / draws))
 
 
-def outlooks(planned: Sequence[Run], records: Sequence[RunRecord], *, seeding: Seeding) -> list[Outlook]:
+def outlooks(
+    planned: Sequence[Run], records: Sequence[RunRecord], *, seeding: Seeding, comparisons: int | None = None
+) -> list[Outlook]:
     """What the comparisons of the rows of a study will probably show: paired ones, and those of rows on other pairs.
 
     planned: all runs, of a study with this `seeding`; nothing is said of a crossed design, whose runs are no draws.
     records: of the folder, for the spread: that of the study's own rows where three draws of two of them are there,
     otherwise that of other rows on as many pairs of the same images, otherwise KNOWN. Those of streams that are held
     count for a study that holds the same ones, and only there.
+    comparisons: that are corrected together; None: as if each row were compared with the first.
     """
     if seeding.vary:
         return []
     draws: dict[Run, set[Draw]] = {}
     for run in planned:
-        draws.setdefault(_row(run), set()).add(run.draw)
-    found: dict[Run, list[RunRecord]] = {}
-    for record in records:
-        if seeding.includes(record.run) if seeding.hold else record.run.own_seeds is None:
-            found.setdefault(_row(record.run), []).append(record)
+        draws.setdefault(row_of(run), set()).add(run.draw)
     pairs = dict.fromkeys(row.pairs_drawn for row in draws)
-    finished = {row: finished_draws(each) for row, each in found.items() if row.pairs_drawn in pairs}
+    finished = {row: each for row, each in recorded_draws(records, seeding).items() if row.pairs_drawn in pairs}
     there = {row: each for row, each in finished.items() if len(each) >= LEAST}
     kinds = ((True, len(draws) - len(pairs), _paired_stds), (False, len(pairs) - 1, _row_stds))
     return [
-        _outlook(paired, min(map(len, draws.values())), count, spread)
+        _outlook(paired, min(map(len, draws.values())), comparisons or count, spread)
         for paired, count, stds in kinds
         if count > 0
         for spread in _spreads(paired, stds, there, draws)
     ]
 
 
-def _row(run: Run) -> Run:
+def recorded_draws(records: Sequence[RunRecord], seeding: Seeding) -> dict[Run, dict[Draw, float]]:
+    """The accuracy of each finished draw of each row, of runs whose seeds are those of a study with this seeding."""
+    found: dict[Run, list[RunRecord]] = {}
+    for record in records:
+        if seeding.includes(record.run) if seeding.hold else record.run.own_seeds is None:
+            found.setdefault(row_of(record.run), []).append(record)
+    return {row: finished_draws(each) for row, each in found.items()}
+
+
+def row_of(run: Run) -> Run:
     """The setting of a row, whether its seeds are held apart or not: the first draw of a study has none that are."""
     return replace(run.setting, own_seeds=None)
 

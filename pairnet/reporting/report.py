@@ -20,7 +20,7 @@ from pairnet.reporting.mistakes import Mistakes, find_mistakes
 from pairnet.reporting.origins import Origins, origins_of
 from pairnet.reporting.shown import Selection, StudyRuns
 from pairnet.reporting.summaries import Summary, best_of, interval_of_accuracy, summarise, unlike_the_paper
-from pairnet.study.contrasts import Levels
+from pairnet.study.contrasts import levels_of
 from pairnet.study.plan import Row, Study
 from pairnet.wording import capitalised, counted
 
@@ -187,7 +187,7 @@ def _squares(table: Table) -> list[Square]:
         if corners is None or any(label not in rows for label in corners):
             continue
         a, b, c, d = (rows[label] for label in corners)
-        levels = contrast.levels or Levels(rows=("first", "second"), columns=("difference", "minus"))
+        levels = contrast.levels or levels_of(corners)
         (first, second), (difference, minus) = levels.rows, levels.columns
         found.append(Square(name=contrast.name, rows=(second, first), columns=(minus, difference), cells=(d, b, c, a)))
     return found

@@ -121,7 +121,7 @@ def _lines(rows: list[Row], summaries: dict[str, Summary], key: str, words: tupl
             continue
         name = ", ".join([row.base, *(_word(*other) for other in others.items())])
         found.setdefault((row.grid, name), []).append((at, summaries[row.label]))
-    found = {key: line for key, line in found.items() if any(row.mean is not None for _, row in line)}
+    found = {key: line for key, line in found.items() if any(row.mean is not None or row.failed for _, row in line)}
     names = Counter(name for _, name in found)
     return {name if names[name] == 1 else f"{name} (rows {grid})": line for (grid, name), line in found.items()}
 

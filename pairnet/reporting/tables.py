@@ -24,6 +24,9 @@ class FittingTable(Table):
     names: int = 1
     """Number of columns at the left that say what a row is about; they always stay."""
 
+    shares: tuple[float, float] = (SHORT, LONG)
+    """Parts of the terminal that names take at least, and up to which they are on one line."""
+
     least: Sequence[str] = ()
     """Headings of the columns that are left out first, after those that are empty, in this order. The others follow,
     from the right."""
@@ -51,9 +54,9 @@ class FittingTable(Table):
         room = width / self.names
         for column in columns[: self.names]:
             column.overflow = "fold"
-            column.no_wrap = _longest(column) <= LONG * room
+            column.no_wrap = _longest(column) <= self.shares[1] * room
             if not column.no_wrap:
-                column.min_width = min(max(_word(column), int(SHORT * room)), int(LONG * room))
+                column.min_width = min(max(_word(column), int(self.shares[0] * room)), int(self.shares[1] * room))
         ranks = {heading: rank for rank, heading in enumerate(self.least)}
         order = sorted(
             range(self.names, len(columns)),

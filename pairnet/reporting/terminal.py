@@ -9,7 +9,7 @@ from rich.text import Text
 from pairnet.reporting.cells import NOT_NUMBERS, READINGS_NOTE, cells, failure_notes, intervals_note, reasons
 from pairnet.reporting.component_tables import HEADINGS, component_cells, held_note
 from pairnet.reporting.components import Components
-from pairnet.reporting.effects import Effect, Family, counts_text, p_text, verdict_text
+from pairnet.reporting.effects import Effect, Family, counts_text, p_text, verdict_parts
 from pairnet.reporting.formats import interval_text
 from pairnet.reporting.summaries import Summary
 from pairnet.reporting.tables import FittingTable
@@ -46,10 +46,14 @@ def study_table(study: Study, summaries: Sequence[Summary]) -> Table:
 _WORDS = {"better": "green", "equivalent": "green", "reached": "green", "worse": "red", "missed": "red"}
 
 
+NAMES = (0.3, 0.3)
+"""Parts of the terminal for names of contrasts: what was found is more than their length."""
+
+
 def effects_table(family: Family) -> Table:
     """The contrasts of a family, with their verdicts."""
     margins = any(each.margin is not None for each in family.effects)
-    tests = "p of the t-test and of equivalence, both" if margins else "p of the t-test,"
+    tests = "p of the t-test and, on the line of the margin, of equivalence, both" if margins else "p of the t-test,"
     notes = [f"first minus second, in points; {tests} corrected for the number of contrasts (Holm)"]
     notes += [note] if (note := intervals_note([each.general for each in family.effects])) else []
     notes += [f"not computed: {line}" for line in family.left_out]
@@ -61,14 +65,14 @@ def effects_table(family: Family) -> Table:
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
-    table.least = ("equivalence", "draws", "p")
+    table.shares = NAMES
+    table.least = ("draws", "difference", "p") if margins else ("draws", "p")
     columns: dict[str, Callable[[Effect], str]] = {
         "contrast": lambda each: each.name,
         "difference": lambda each: f"{100 * each.comparison.difference:+.2f}",
         "95 % interval": lambda each: interval_text(each.comparison.low, each.comparison.high),
-        "p": lambda each: p_text(each.p_holm),
-        **({"equivalence": lambda each: p_text(each.p_equivalence_holm)} if margins else {}),
-        "verdict": verdict_text,
+        "p": lambda each: f"{p_text(each.p_holm)}\n{p_text(each.p_equivalence_holm)}".rstrip(),
+        "verdict": lambda each: "\n".join(verdict_parts(each)),
         "draws": counts_text,
     }
     for heading in columns:

@@ -36,6 +36,9 @@ GOALS = "goals"
 
 MOST_CONTRASTS = 1_000
 
+SMALL = 0.0005
+"""Margins below 0.05 points are as small as fractions of 1, which they may have been meant to be."""
+
 Weights = tuple[tuple[str, float], ...]
 """Labels of rows, each with its weight."""
 
@@ -84,6 +87,22 @@ class Contrast:
             return None
         a, b, c, d = (label for label, _ in (*self.first, *self.second))
         return (a, b, c, d) if len({a, b, c, d}) == 4 else None
+
+
+def levels_of(corners: tuple[str, str, str, str]) -> Levels:
+    """What the sides of a difference of differences are called by the labels of its rows; see `Contrast.corners`.
+
+    By the parts, between commas, that the two labels of a side share, "w_net" of "w_net, pairs 300" and "w_net, pairs
+    1000"; both labels where they share none, or where two sides would have one name.
+    """
+    a, b, c, d = corners
+    return Levels(rows=_names((a, c), (b, d)), columns=_names((a, b), (c, d)))
+
+
+def _names(one: tuple[str, str], other: tuple[str, str]) -> tuple[str, str]:
+    first, second = (", ".join(part for part in left.split(", ") if part in right.split(", "))
+                     for left, right in (one, other))  # fmt: skip
+    return (first, second) if first and second and first != second else (" / ".join(one), " / ".join(other))
 
 
 def side_text(side: Weights) -> str:
@@ -140,6 +159,13 @@ def goal_of(text: str) -> float | None:
     """The accuracy at the head of a goal, "≥ 0.991"; None for one in words."""
     found = re.match(r"≥\s*(0?\.\d+|0|1(?:\.0*)?)(?![\d.])", text)
     return float(found[1]) if found else None
+
+
+def margin_note(margin: float | None) -> str:
+    """What is said of a margin, a fraction of 1, that is below SMALL and may have been meant so; empty for others."""
+    if margin is None or margin >= SMALL:
+        return ""
+    return f"the margin {100 * margin:g} is in points, as all margins are: 0.5 is half a point"
 
 
 def relabelled(contrast: Contrast, names: Mapping[str, str]) -> Contrast:

@@ -152,7 +152,7 @@ def test_rows_of_other_images_are_compared_unpaired(pairnet, tmp_path):
     accuracies = (0.6, 0.65, 0.5, 0.61)
     for draw, accuracy in enumerate(accuracies):
         append(tmp_path / "runs", record(draw, label="elsewhere", images=other, accuracy=accuracy))
-    status, out, _ = pairnet("runs", "compare", "one", "elsewhere", "--margin", 1)
+    status, out, err = pairnet("runs", "compare", "one", "elsewhere", "--margin", 1)
     test = stats.ttest_ind((0.9, 0.85, 0.7), accuracies, equal_var=False)
     low, high = (100 * end for end in test.confidence_interval(0.95))
     assert status == 0
@@ -160,6 +160,9 @@ def test_rows_of_other_images_are_compared_unpaired(pairnet, tmp_path):
     assert f"95 % interval {low:+.2f} to {high:+.2f}" in out
     assert f"p = {test.pvalue:.2g} (Welch's t-test)\n" in out
     assert "(equivalence within ±1 points)" in out
+    assert out.endswith("verdict: better, margin ±1\n")
+    assert "margin" not in err
+    assert "the margin 0.005 is in points" in pairnet("runs", "compare", "one", "elsewhere", "--margin", 0.005)[2]
     found = json.loads(pairnet("runs", "compare", "one", "elsewhere", "--json")[1])
     assert (found["method"], found["groups"], found["p_value"]) == (
         "Welch's t, unpaired",
@@ -202,6 +205,33 @@ def test_draws_that_one_row_lacks_are_named(pairnet, tmp_path):
     found = json.loads(pairnet("runs", "compare", "one", "other", "--epochs", 25, "--json")[1])
     assert found["missing"] == {"first": [3, 7], "second": [7]}
     assert ([each["seed"] for each in found["first_failed"]], found["second_failed"]) == ([7], [])
+
+
+def tuned(rate, draw):
+    recipe = replace(find_variant("fc_3").recipe, learning_rate=rate)
+    return record(draw, label="tuned", variant=replace(find_variant("fc_3"), recipe=recipe), accuracy=0.6 + 0.01 * draw)
+
+
+@pytest.mark.parametrize(
+    ("lost", "words"),
+    [
+        ([1], "expected at least 2 draws that both rows have, got 1: run more --draws; {}: 1 of 2 draws failed (1): "
+              "1 diverged in epoch 2"),
+        ([0, 1], "expected finished draws of {}, got none; {}: all 2 draws failed (0, 1): 2 diverged in epoch 2"),
+    ],
+)  # fmt: skip
+def test_failed_draws_are_the_reason_where_too_few_are_left(pairnet, tmp_path, lost, words):
+    for draw in range(2):
+        append(tmp_path / "runs", tuned(0.25, draw))
+        append(tmp_path / "runs", failed(tuned(0.5, draw)) if draw in lost else tuned(0.5, draw))
+    chosen = ("--set", "learning_rate=0.25", "--other-set", "learning_rate=0.5")
+    label = "tuned, 25 epochs, 1,000 pairs of mnist5k (learning_rate 0.5)"
+    for arguments in (("tuned", "tuned", *chosen), ("tuned", "tuned")):
+        status, out, err = pairnet("runs", "compare", *arguments)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert words.format(label, label).replace("--draws", "`draws`") in err
+    status, _, err = pairnet("runs", "compare", "one", "tuned", "--other-set", "learning_rate=0.5")
+    assert (status, words.format("tuned", "tuned").replace("--draws", "`draws`") in err) == (2, True)
 
 
 def test_nothing_is_deleted_while_a_study_writes(pairnet, tmp_path):

@@ -1,30 +1,33 @@
 """Contrasts computed: against SciPy and a linear model, for rows that share their draws or not; verdicts and files."""
 
 import csv
+import io
 import json
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from failed_examples import failed
 from hypothesis import given
 from hypothesis import strategies as st
 from record_examples import record
 from reporting.studies import MNIST, rows
+from rich.console import Console
 from scipy import stats
 
 from pairnet.errors import RecordError
 from pairnet.records.record import FailedRun
 from pairnet.reporting.comparison import compare_draws, compare_sides, holm
 from pairnet.reporting.drawings import drawings
-from pairnet.reporting.effects import corrected, counts_text, effect_of, families_of
+from pairnet.reporting.effects import corrected, counts_text, effect_of, families_of, p_text, verdict_text
 from pairnet.reporting.files import write_report
 from pairnet.reporting.generality import general_of
 from pairnet.reporting.markdown import markdown_effects
 from pairnet.reporting.report import gather
 from pairnet.reporting.selection import choose
 from pairnet.reporting.terminal import effects_table
-from pairnet.study.contrasts import Contrast
+from pairnet.study.contrasts import Contrast, Levels, levels_of, margin_note
 from pairnet.study.files import read_study
 
 OTHER = replace(MNIST, name="glyphs", source="glyphs", origin="glyphs", checksum="e" * 64)
@@ -304,6 +307,15 @@ def test_a_contrast_that_cannot_be_computed_is_named_with_the_reason(asked):
     assert "not computed: a − d" in str(effects_table(family).caption)
 
 
+def test_a_contrast_without_enough_draws_says_which_of_them_failed(asked):
+    made = asked(['first = "a"\nsecond = "b"', 'first = "a"\nsecond = "c"'], VALUES)
+    lost = {"b": [failed(each) for each in made.rows["b"][1:]], "c": [failed(each) for each in made.rows["c"]]}
+    (family,) = families_of(made.study, {**made.rows, "b": made.rows["b"][:1], "c": []}, lost)
+    few, none = family.left_out
+    assert few.endswith("got 1: run more `draws`; b: 7 of 8 draws failed (1, 2, 3, 4, 5, 6, 7): 7 diverged in epoch 2")
+    assert none.endswith("got none; c: all 8 draws failed (0, 1, 2, 3, 4, 5, 6, 7): 8 diverged in epoch 2")
+
+
 def test_runs_of_a_crossed_design_are_no_draws(asked):
     made = asked(['first = "a"\nsecond = "b"'], VALUES, head="vary = { pairs = 4, weights = 2 }\n")
     family = only(made)
@@ -345,7 +357,7 @@ def test_contrasts_are_in_every_file_of_a_report(asked, tmp_path):
              if len(line.get_xydata()) == 2}  # fmt: skip
     mean = {label: round(float(np.mean(own)), 6) for label, own in VALUES.items()}
     assert {(mean["d"], mean["b"]), (mean["c"], mean["a"])} <= means
-    assert "Sharing | mine: +5.0 points (+4.9 to +5.1), better; " in report.sentences[1]
+    assert "Sharing | mine: +5.0 points (+4.9 to +5.1), better, margin ±0.5; " in report.sentences[1]
 
 
 def test_only_contrasts_with_a_headline_are_stated_where_there_is_one(asked):
@@ -397,17 +409,80 @@ def test_the_terminal_has_the_same_numbers_and_words(asked, margin):
     family = only(asked([f'first = "a"\nsecond = "b"{margin}', 'first = "b"\nsecond = "d"'], VALUES))
     table = effects_table(family)
     headings = [str(column.header) for column in table.columns]
-    tested = ["equivalence"] if margin else []
-    assert headings == ["contrast", "difference", "95 % interval", "p", *tested, "verdict", "draws"]
+    assert headings == ["contrast", "difference", "95 % interval", "p", "verdict", "draws"]
     first, second = zip(*(map(str, column.cells) for column in table.columns), strict=True)
     test = stats.ttest_rel(VALUES["a"], VALUES["b"])
     low, high = (100 * end for end in test.confidence_interval(0.95))
     assert first[:3] == ("a − b", "+5.00", f"{low:+.2f} to {high:+.2f}")
     assert (first[-2:], second[-2:]) == (
-        ("equivalent within ±6" if margin else "better", "8"),
+        ("equivalent\nwithin ±6" if margin else "better", "8"),
         ("undecided", "8 and 8, unpaired"),
     )
-    assert ("and of equivalence" in str(table.caption)) == bool(margin)
+    assert ("of equivalence" in str(table.caption)) == bool(margin)
+
+
+WITH_MARGINS = [
+    'name = "order_net_s as good as order_net at 1,000 pairs"\nfirst = "a"\nsecond = "b"\nmargin = 6',
+    'first = "b"\nsecond = "a"\nmargin = 0.25',
+    'first = "a"\nsecond = "c"\nmargin = 0.25',
+    'first = "b"\nsecond = "d"',
+]
+
+
+def test_wherever_a_verdict_stands_its_margin_stands(asked):
+    made = asked(WITH_MARGINS, VALUES)
+    family = only(made)
+    words = ["equivalent within ±6", "worse, margin ±0.25", "undecided within ±0.25", "undecided"]
+    assert [verdict_text(each) for each in family.effects] == words
+    text = markdown_effects(family)
+    for each, line, word in zip(family.effects, text.splitlines()[2:], words, strict=False):
+        tested = "" if each.margin is None else f"{p_text(each.p_equivalence_holm)}"
+        assert f" | {tested} | {word} | " in line
+    assert "| p of equivalence (Holm) | verdict |" in text
+    assert "equivalence" not in markdown_effects(only(asked(WITH_MARGINS[3:], VALUES)))
+    sentence = gather(choose(made.records, own=[made.study])).sentences[1]
+    assert all(word in sentence for word in words)
+
+
+def test_a_terminal_of_80_columns_has_the_p_of_equivalence_and_the_margins(asked):
+    console = Console(file=io.StringIO(), width=80)
+    family = only(asked(WITH_MARGINS, VALUES))
+    console.print(effects_table(family))
+    printed = console.file.getvalue()
+    table, _, missing = printed.partition("no room here for: ")
+    assert missing.split() in (["draws"], [])
+    for each, margin in zip(family.effects, ("within ±6", "margin ±0.25", "within ±0.25"), strict=False):
+        assert f" {p_text(each.p_equivalence_holm)}  {margin}" in table
+
+
+def test_a_margin_that_may_be_a_fraction_is_said_to_be_in_points():
+    assert margin_note(0.005 / 100) == "the margin 0.005 is in points, as all margins are: 0.5 is half a point"
+    assert [margin_note(each) for each in (0.05 / 100, 0.5 / 100, None)] == [""] * 3
+
+
+@pytest.mark.parametrize(
+    ("corners", "rows", "columns"),
+    [
+        (("w, pairs 300", "n, pairs 300", "w, pairs 1000", "n, pairs 1000"), ("w", "n"), ("pairs 300", "pairs 1000")),
+        (("w, 1, x", "w, 2, x", "w, 1, y", "w, 2, y"), ("w, 1", "w, 2"), ("w, x", "w, y")),
+        (("w", "n", "aw", "an"), ("w / aw", "n / an"), ("w / n", "aw / an")),
+        (("w, 1", "w, 2", "w, 3", "w, 4"), ("w, 1 / w, 3", "w, 2 / w, 4"), ("w, 1 / w, 2", "w, 3 / w, 4")),
+    ],
+)
+def test_sides_without_levels_are_called_by_the_labels_of_their_rows(corners, rows, columns):
+    assert levels_of(corners) == Levels(rows=rows, columns=columns)
+
+
+def test_a_difference_of_differences_without_levels_shows_labels(asked):
+    made = asked(['first = "a"\nsecond = "b"\nminus = { first = "c", second = "d" }'], VALUES)
+    report = gather(choose(made.records, own=[made.study]))
+    (square,) = report.squares
+    assert (square.rows, square.columns) == (("b / d", "a / c"), ("c / d", "a / b"))
+    assert [each.label for each in square.cells] == ["d", "b", "c", "a"]
+    (drawing,) = (each for each in drawings(report) if each.section == "interactions")
+    (axes,) = drawing.draw().axes
+    assert [each.get_text() for each in axes.get_xticklabels()] == ["c / d", "a / b"]
+    assert [each.get_text() for each in axes.get_legend().get_texts()] == ["b / d", "a / c"]
 
 
 def test_draws_without_variation_have_no_test(asked):

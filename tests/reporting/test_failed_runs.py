@@ -172,7 +172,7 @@ def test_a_point_of_survivors_is_crossed_out_and_not_on_the_front():
     assert "final_model" in {point.label for point in pareto(points)}  # by its mean it would be
 
 
-def test_a_curve_over_a_setting_crosses_out_survivors_and_names_what_has_no_point(tmp_path):
+def test_a_curve_over_a_setting_does_not_join_survivors_and_marks_what_has_no_point(tmp_path):
     text = (
         'title = "Rates"\ndata = "mnist"\n[[rows]]\nvariant = "fc_1"\ngrid = { learning_rate = [0.001, 0.01, 0.1] }\n'
     )
@@ -191,10 +191,38 @@ def test_a_curve_over_a_setting_crosses_out_survivors_and_names_what_has_no_poin
     assert "learning rate 0.01: 1 of 3 draws failed" in drawing.caption
     assert "learning rate 0.1: all 3 draws failed" in drawing.caption
     (axes,) = drawing.draw().axes
-    (crosses,) = (line for line in axes.lines if line.get_marker() == "x")
-    assert crosses.get_xydata().tolist() == [[0.01, 0.9]]
-    (line,) = (line for line in axes.lines if line.get_marker() == "o")
-    assert line.get_xdata().tolist() == [0.001, 0.01]
+    marks = {
+        marker: [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == marker] for marker in "Dxo"
+    }
+    assert marks["D"] == [[[0.01, 0.9]], []]  # the second is the legend's
+    ((cross,), _) = marks["x"]
+    assert (cross[0], axes.lines[2].get_transform() == axes.get_xaxis_transform()) == (0.1, True)
+    (joined,) = marks["o"]
+    assert [x for x, y in joined if y == y] == [0.001]
+    assert sorted(text.get_text() for text in axes.texts) == ["3 of 3 failed", "†"]
+    (area,) = (each for each in axes.collections if each.get_alpha() == 0.2)
+    assert {x for path in area.get_paths() for x, _ in path.vertices} <= {0.001}
+    (bars,) = (each for each in axes.collections if each is not area)
+    assert {x for segment in bars.get_segments() for x, _ in segment} == {0.001}  # no interval of survivors
+    names = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert names[1:] == ["† some draws failed: mean of the others", "all draws failed"]
+
+
+def test_a_curve_without_any_finished_draw_is_in_the_figure(tmp_path):
+    (tmp_path / "two.toml").write_text(
+        'data = "mnist"\n[[rows]]\nvariant = "fc_1"\ngrid = { optimiser = ["adam", "sgd"], batch = [10, 20] }\n'
+    )
+    study = read_study(tmp_path / "two.toml")
+    made = [record(draw, label=row.label, variant=row.variant, images=MNIST) for row in study.rows for draw in range(2)]
+    report = gather(choose(made[:4], failures=[failed(each) for each in made[4:]], own=[study]))
+    (drawing,) = (each for each in drawings(report) if each.section == "settings")
+    (axes,) = drawing.draw().axes
+    assert [text.get_text() for text in axes.texts] == ["2 of 2 failed"] * 2
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "fc_1, adam",
+        "fc_1, sgd",
+        "all draws failed",
+    ]
 
 
 def test_courses_say_over_how_many_draws_they_are():

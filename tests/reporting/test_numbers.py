@@ -377,7 +377,9 @@ def test_effects_are_paired_tests_in_every_file(report, folder):
             share += f", {expected['equal']} equal" if expected["equal"] else ""
             tested = f"{p_text(expected['equivalence'])} within ±1.5" if "equivalence" in expected else ""
             equivalence = {"equivalence, p (Holm)": tested} if family.name == "3" else {}
-            word = "equivalent within ±1.5" if expected["verdict"] == "equivalent" else expected["verdict"]
+            within = " within" if expected["verdict"] in ("equivalent", "undecided") else ", margin"
+            word = expected["verdict"] + (f"{within} ±1.5" if "equivalence" in expected else "")
+            in_markdown = [tested.partition(" within")[0]] if family.name == "3" else []
             assert f">{each.first} − {each.second}<" in html.unescape(page)
             assert cells[each.name] == {
                 "difference, points": moved,
@@ -391,7 +393,7 @@ def test_effects_are_paired_tests_in_every_file(report, folder):
                 "draws": str(expected["draws"]),
             }
             parts = [f"{each.first} − {each.second}", moved, interval, f"{expected['p_holm']:.2g}"]
-            assert line == f"| {each.name} | {' | '.join([*parts, word])} | {expected['draws']} |"
+            assert line == f"| {each.name} | {' | '.join([*parts, *in_markdown, word])} | {expected['draws']} |"
 
 
 def test_calibration_is_that_of_each_network_and_of_all_pairs_together(report, folder):
