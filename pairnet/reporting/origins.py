@@ -24,7 +24,7 @@ class Origins:
     seconds: float  # wall time of all runs, added up
     data: str
     checksum: str
-    pairs: int
+    pairs: tuple[int, ...]
     test_pairs: tuple[int, ...]
     hardware: tuple[str, ...]
     versions: tuple[str, ...]
@@ -45,7 +45,7 @@ def origins_of(selection: Selection) -> Origins:
         seconds=sum(record.seconds for record in records),
         data=selection.data.name,
         checksum=selection.data.checksum,
-        pairs=selection.pairs,
+        pairs=tuple(sorted({record.run.pairs for record in records})),
         test_pairs=tuple(sorted({record.run.tested for record in records if record.run.fold is None})),
         hardware=_values(records, _machine),
         versions=_values(records, lambda r: ", ".join(f"{k} {v}" for k, v in sorted(r.environment.versions.items()))),
@@ -70,12 +70,18 @@ def _machine(record: RunRecord) -> str:
 def _recipes(selection: Selection) -> tuple[tuple[str, str], ...]:
     """Rows by what their recipe changes in the paper's, in the order of the page."""
     usual = Recipe().to_dict()
+    stated = {row.label: row.steps for table in selection.tables for row in table.study.rows if row.steps}
     found: dict[str, list[str]] = {}
     for label, run in selection.runs.items():
         changed = {name: value for name, value in run.recipe.to_dict().items() if value != usual[name]}
+        if label in stated:  # its number of epochs follows from it
+            changed = {"steps": f"{stated[label]:,}", **changed}
         text = ", ".join(f"{name} {_setting(value)}" for name, value in changed.items()) or "the paper's recipe"
         found.setdefault(text, []).append(label)
-    return tuple((", ".join(labels), text) for text, labels in found.items())
+    return tuple(
+        ("; ".join(labels) if any("," in each for each in labels) else ", ".join(labels), text)
+        for text, labels in found.items()
+    )
 
 
 def _setting(value: object) -> str:
