@@ -58,6 +58,6 @@ def test_a_variant_with_placeholders_is_refused_with_their_names(command_line, t
     (tmp_path / "own.toml").write_text('[variants.mine]\nnet = "fc(392,{channels}) fc({channels},1)"\n')
     status, out, err = command_line(*command, "--file", "own.toml")
     assert (status, out, err.count("\n")) == (2, "", 1)
-    assert 'with {channels}: give it a number in the rows of a study, with' in err
+    assert "with {channels}: give it a number in the rows of a study, with" in err
     status, _, err = command_line("variants", "--draw", "other", "--file", "own.toml")
     assert (status, 'expected a variant without placeholders, got "other"' in err) == (2, True)

@@ -152,3 +152,18 @@ def test_labels_with_commas_are_separated_by_semicolons(tmp_path):
     study = read_study(path)
     records = [record(0, label=row.label, variant=row.variant, images=MNIST) for row in study.rows]
     assert origins_of(choose(records, own=[study])).recipes == (("a, b; c", "the paper's recipe"),)
+
+
+@pytest.mark.parametrize("more", [0, 2])
+def test_the_combination_of_a_crossed_study_that_is_a_draw_counts_with_the_others(tmp_path, more):
+    path = tmp_path / "mine.toml"
+    path.write_text('vary = { pairs = 3, weights = 3 }\n[[rows]]\nvariant = "fc_1"\n')
+    study = read_study(path)
+    crossed = [record(number, images=MNIST, own_seeds=seeds) for number, seeds in study.seeding.repetitions(0)]
+    mine = replace(find_variant("fc_1"), name="mine", net="fc(392,7) fc(7,1)", parameters=None)
+    others = [record(number, label="own", variant=mine, images=MNIST) for number in range(more)]
+    report = gather(choose([*crossed, *others], own=[study]))
+    found = report.origins
+    assert (found.runs, found.apart, found.apart_draws, found.draws) == (9 + more, 9, (0,), tuple(range(more)))
+    page = " ".join(report_page(report, (), {}).split())
+    assert "9 runs with seeds held apart (one combination for each of draw 0 is that draw), each with its own" in page

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from pairnet.reporting.figures.drawing import INK, SERIES, band, cross_out, legend, panel, style
+from pairnet.reporting.figures.labels import IN_LEGEND, shortened
 from pairnet.reporting.summaries import Summary
 
 MOST_TICKS = 6
@@ -38,7 +39,7 @@ def curves(
     """
     with style():
         figure, axes = panel()
-        for (name, unsorted), colour in zip(lines.items(), SERIES, strict=False):
+        for name, unsorted, colour in zip(shortened(list(lines), IN_LEGEND), lines.values(), SERIES, strict=False):
             line = sorted(unsorted, key=lambda value: value[0])
             points = [(value, row.mean, row.std or 0) for value, row in line if row.mean is not None]
             label = name if len(lines) > 1 else "measured, mean ± std over draws"
