@@ -59,7 +59,7 @@ def origins_of(selection: Selection) -> Origins:
 
 
 def _apart(selection: Selection) -> dict[str, RunRecord]:
-    """Runs of held seeds: all combinations of a study that holds or crosses streams, unless others have them as draws."""
+    """Runs of held seeds: all combinations of a study that holds or crosses streams, but for draws of others."""
     crossed = [table for table in selection.tables if table.study.seeding.vary or table.study.seeding.hold]
     own = {fingerprint for table in crossed for fingerprint in table.fingerprints}
     others = {fingerprint for table in selection.tables if table not in crossed for fingerprint in table.fingerprints}
