@@ -26,6 +26,7 @@ Training
     TrainedRun      a trained network with the record of its run
     load_run        load a trained run from its folder
     import_weights  evaluate a network that was trained elsewhere -> TrainedRun
+    save_weights    write the weights of a network as the file that import_weights reads
     run_study       execute many runs at once; continues after an interruption
     RunRecord       what a run was, where it ran, and what it measured
     read_records    read the records in a folder
@@ -90,7 +91,7 @@ if TYPE_CHECKING:
     from pairnet.records.seeds import Seeds
     from pairnet.records.store import read_records
     from pairnet.serving.predictor import Predictor
-    from pairnet.study.imported import import_weights
+    from pairnet.study.imported import import_weights, save_weights
     from pairnet.study.repetition import verify_runs
     from pairnet.study.running import run_study
     from pairnet.study.saved import TrainedRun, load_run, train
@@ -148,6 +149,7 @@ __all__ = [
     "read_records",
     "read_variants",
     "run_study",
+    "save_weights",
     "train",
     "verify_runs",
 ]
@@ -176,12 +178,13 @@ _MODULES = {
     "read_records": "records.store",
     "read_variants": "models.variant_files",
     "run_study": "study.running",
+    "save_weights": "study.imported",
     "train": "study.saved",
     "verify_runs": "study.repetition",
 }
 """The module of each public name; the other names of __all__ are in pairnet.errors."""
 
-_NEED_TORCH = ("TrainedRun", "build", "export", "import_weights", "load_run", "train")
+_NEED_TORCH = ("TrainedRun", "build", "export", "import_weights", "load_run", "save_weights", "train")
 
 
 def __getattr__(name: str) -> object:

@@ -1,5 +1,6 @@
 """`pairnet export` (also `pairnet-export`): a trained network as a validated ONNX file."""
 
+import shlex
 from dataclasses import asdict
 from datetime import datetime
 from functools import cache, partial
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from pairnet.exporting.export import Exported
     from pairnet.models.variants import Variant
     from pairnet.records.record import RunRecord
+
+DEFAULT_RUNS = Path("runs")
+NAMED = 5
+"""Number of folders that a message names."""
 
 
 def export(
@@ -68,15 +73,16 @@ def export(
     train: Annotated[bool, typer.Option("--train", help="Train a new network, also if there are runs.")] = False,
     data: Data = "auto",
     data_dir: DataDir = None,
-    runs: Runs = Path("runs"),
+    runs: Runs = DEFAULT_RUNS,
     as_json: Json = False,
 ) -> None:
     """Write a trained network as a validated ONNX file.
 
     The file is self-contained and appears only after its validation. With --model, it is the network of that name in
     the folder --runs that was saved last, whatever its recipe and images; with --data, the last one trained on these
-    images. If there is none of that name at all, or with --train, one is trained with the variant's own recipe. Studies
-    save records, no networks. With --all, the others are written if one is refused; the exit status is then 1.
+    images. If there is none of that name at all, or with --train, one is trained with the variant's own recipe; without
+    --train, a folder --runs that does not exist is refused. Studies save records, no networks. With --all, the others
+    are written if one is refused; the exit status is then 1.
     """
     from pairnet.data.sources import load_dataset
     from pairnet.models.variants import list_variants
@@ -87,6 +93,11 @@ def export(
         raise ArgumentError("expected `model` or `every` with `train`, got `run`: leave out one of them")
     if file is not None and model is None:
         raise ArgumentError("expected `model` with `file`, got none: name a variant of the file, or leave out `file`")
+    if run is None and not train and runs != DEFAULT_RUNS and not runs.exists():
+        raise ArgumentError(
+            f"`runs`: expected a folder of trained networks, got {runs}, which does not exist: correct its name, or "
+            "train a new network with `train`"
+        )
     images = cache(partial(load_dataset, data_dir=data_dir))  # loads each source once
     asked = data if data != "auto" or data_dir is not None else None
     chosen = list(list_variants()) if every else [choose_variant(model, file)] if model else []
@@ -198,8 +209,8 @@ def _newest(variant: "Variant", dataset: "Dataset | None", runs: Path) -> Path |
         if damaged:
             note(f"{variant.name}: left out {damaged}")
         if found.elsewhere:
-            what = counted(found.elsewhere, "network")
-            note(f"{variant.name}: left out {what} trained elsewhere: export one with --run")
+            what, options = counted(len(found.elsewhere), "network"), _options(found.elsewhere)
+            note(f"{variant.name}: left out {what} trained elsewhere: export one with {options}")
         if found.fitting > 1:
             note(f"{variant.name}: the newest of {counted(found.fitting, 'run')}{on} in {runs}")
         return found.newest[0]
@@ -217,6 +228,12 @@ def _newest(variant: "Variant", dataset: "Dataset | None", runs: Path) -> Path |
             "remove these folders, or train one with `train`"
         )
     return None
+
+
+def _options(folders: "Sequence[Path]") -> str:
+    """What to type for one of these folders."""
+    more = f", and {len(folders) - NAMED} more" if len(folders) > NAMED else ""
+    return f"{' or '.join(f'--run {shlex.quote(str(each))}' for each in folders[:NAMED])}{more}"
 
 
 def _train(variant: "Variant", dataset: "Dataset", runs: Path) -> Path:

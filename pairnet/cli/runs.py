@@ -1,6 +1,7 @@
 """`pairnet runs`: the records in a folder, listed and deleted. Works without torch."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -101,6 +102,12 @@ def list_runs(
         note(f"left out: {counted(incomplete, 'draw')} whose cross-validation is not finished")
     for line in marked:
         note(line)
+    for label, setting, done, lost in [] if long else groups:
+        repeated = [each.run for each in done] + [each.run for each in lost if each.run]
+        own = sorted({run.seed for run in repeated if run.own_seeds is None})
+        if own and any(run.own_seeds is not None for run in repeated):
+            which = f"{counted(len(own), 'combination')} of seeds held apart {'is' if len(own) == 1 else 'are'} draw"
+            note(f"{label}, {setting}: {which} {', '.join(map(str, own))}")
     for failure in (*failed, *unknown):
         note(f"failed: {failed_text(failure)} (fingerprint {failure.fingerprint})")
 
@@ -144,7 +151,8 @@ def grouped_runs(
 ) -> "list[tuple[str, str, list[RunRecord], list[FailedRun]]]":
     """Label, setting, records and failed runs of each group of draws, by label in the order of its first record."""
     from pairnet.records.record import FailedRun, RunRecord
-    from pairnet.records.settings import by_setting, describe
+    from pairnet.records.seeds import APART
+    from pairnet.records.settings import by_setting, counts_apart, describe
 
     runs = [*(each.run for each in records), *(each.run for each in failures if each.run)]
     groups, images = (
@@ -155,6 +163,16 @@ def grouped_runs(
         done = by_setting([each for each in records if each.run.name == label])
         failed = by_setting([each for each in failures if each.run and each.run.name == label])
         settings = list(dict.fromkeys([*done, *failed]))
+        for setting in [each for each in settings if each.own_seeds is None]:  # a combination of a crossed study
+            held = replace(setting, own_seeds=APART)
+            draws, apart = (
+                [each.run for found in (done, failed) for each in found.get(key, []) if each.run]
+                for key in (setting, held)
+            )
+            if counts_apart(draws, apart):
+                settings.remove(setting)
+                done[held] = [*done.pop(setting, []), *done.get(held, [])]
+                failed[held] = [*failed.pop(setting, []), *failed.get(held, [])]
         names = describe(settings, among=images)
         groups += [
             (label, name, done.get(key, []), failed.get(key, [])) for name, key in zip(names, settings, strict=True)

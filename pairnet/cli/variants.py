@@ -26,9 +26,11 @@ def choose_variant(name: str, file: Path | None) -> "Variant":
     from pairnet.models.variant_files import read_variants
 
     found = read_variants(file)
-    if name not in found:
-        raise ArgumentError(f'`file` {file}: expected one of its variants ({", ".join(found)}), got "{name}"')
-    return found[name]
+    try:
+        return found[name]  # an ArgumentError for one with placeholders
+    except KeyError:
+        known = f"one of its variants ({', '.join(found)})" if found else "a variant without placeholders"
+        raise ArgumentError(f'`file` {file}: expected {known}, got "{name}"') from None
 
 
 NAMES = """Names: fc: fully connected. conv, cnn: convolutional. w: both images share their weights; no_w: each has its

@@ -59,7 +59,7 @@ class Found:
     other: tuple[Path, RunRecord] | None  # the one saved last of those that do not fit
     others: int  # of another structure, or on other images
     damaged: tuple[tuple[Path, str], ...]  # folders that may hold such runs and cannot be read, and why
-    elsewhere: int = 0  # that would fit and are left out: they were trained elsewhere, others were not
+    elsewhere: tuple[Path, ...] = ()  # that would fit and are left out: trained elsewhere, while others were not
 
 
 def newest(runs: Path, variant: Variant, *, checksum: str | None = None) -> Found:
@@ -85,7 +85,7 @@ def newest(runs: Path, variant: Variant, *, checksum: str | None = None) -> Foun
             fits = same and checksum in (None, run.images.checksum)
             (fitting if fits else others).append((saved_at(folder), folder, record))
     ours = [each for each in fitting if each[2].run.elsewhere is None]
-    left_out = len(fitting) - len(ours) if ours else 0
+    left_out = [each[1] for each in fitting if each[2].run.elsewhere is not None] if ours else []
     fitting = ours or fitting
     last, other = (max(found, key=lambda each: each[:2])[1:] if found else None for found in (fitting, others))
     return Found(
@@ -94,7 +94,7 @@ def newest(runs: Path, variant: Variant, *, checksum: str | None = None) -> Foun
         other=other,
         others=len(others),
         damaged=tuple(damaged),
-        elsewhere=left_out,
+        elsewhere=tuple(left_out),
     )
 
 

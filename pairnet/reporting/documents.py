@@ -1,5 +1,6 @@
 """Documents with marked blocks, which are written from records, so that nobody types a figure by hand."""
 
+import os
 import re
 from pathlib import Path
 
@@ -48,6 +49,11 @@ def fill_blocks(path: Path, report: Report) -> str:
     RecordError if the document has no block that the report can fill.
     """
     contents = blocks_of(report)
+    example = f"<!-- pairnet report: {next(iter(contents), 'table 3')} --> and, below it, <!-- end -->"
+    if not os.path.lexists(path):
+        raise RecordError(
+            f"{path}: expected a document with marked blocks, got no such file: write one, with a line {example}"
+        )
     content = read_file(path, what="a document with marked blocks", largest=LARGEST_DOCUMENT, error=RecordError)
     text = content.decode("utf-8", "surrogateescape")  # what is outside the blocks stays, byte for byte
     filled: list[str] = []
@@ -67,8 +73,7 @@ def fill_blocks(path: Path, report: Report) -> str:
     text = "".join(part if at % 2 else BLOCK.sub(fill, part) for at, part in enumerate(parts))
     if not filled:
         raise RecordError(
-            f"expected marked blocks in {path}, such as <!-- pairnet report: {next(iter(contents), 'table 3')} --> ... "
-            "<!-- end -->, got none that these runs fill: add one"
+            f"expected marked blocks in {path}, got none that these runs fill: add one, with a line {example}"
         )
     with one_file(path.resolve(), force=True, what="markdown") as new:
         new.write_bytes(text.encode("utf-8", "surrogateescape"))

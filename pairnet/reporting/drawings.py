@@ -159,11 +159,16 @@ def _courses(report: Report) -> Iterator[Drawing]:
 
 
 def _networks(report: Report) -> Iterator[Drawing]:
-    for variant in report.networks:
+    called = [
+        variant.name if variant.activation == "relu" else f"{variant.name}, activation: {variant.activation}"
+        for variant in report.networks
+    ]
+    for variant, group in zip(report.networks, called, strict=True):
         yield Drawing(
             name=f"network-{_file_name(variant.name)}",
             section="networks",
-            group=variant.name,
+            group=group if called.count(group) == 1 else f"{variant.name}: {variant.structure}",
+            caption=f"{variant.structure}.",
             description=f"Structure of {variant.name}: {variant.structure}.",
             draw=partial(architecture, variant),
         )

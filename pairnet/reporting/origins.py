@@ -20,11 +20,12 @@ class Origins:
     runs: int
     failed: tuple[tuple[str, str], ...]  # rows with failed runs, and how these failed
     draws: tuple[int, ...]  # seeds
-    apart: int  # runs whose seeds do not follow from the number of a draw
+    apart: int  # runs of seeds that are held, so that they are no draws of their own
+    apart_draws: tuple[int, ...]  # of these, the combinations that are a draw's
     seconds: float  # wall time of all runs, added up
     data: str
     checksum: str
-    pairs: int
+    pairs: tuple[int, ...]
     test_pairs: tuple[int, ...]
     hardware: tuple[str, ...]
     versions: tuple[str, ...]
@@ -36,16 +37,17 @@ class Origins:
 
 def origins_of(selection: Selection) -> Origins:
     """Where the results of a page come from."""
-    records = selection.records
+    records, apart = selection.records, _apart(selection)
     return Origins(
         runs=len(records),
         failed=tuple((label, how_they_failed(found)) for label, found in selection.failures.items()),
-        draws=tuple(sorted({record.run.seed for record in records if record.run.own_seeds is None})),
-        apart=sum(record.run.own_seeds is not None for record in records),
+        draws=tuple(sorted({record.run.seed for record in records if record.fingerprint not in apart})),
+        apart=len(apart),
+        apart_draws=tuple(sorted({each.run.seed for each in apart.values() if each.run.own_seeds is None})),
         seconds=sum(record.seconds for record in records),
         data=selection.data.name,
         checksum=selection.data.checksum,
-        pairs=selection.pairs,
+        pairs=tuple(sorted({record.run.pairs for record in records})),
         test_pairs=tuple(sorted({record.run.tested for record in records if record.run.fold is None})),
         hardware=_values(records, _machine),
         versions=_values(records, lambda r: ", ".join(f"{k} {v}" for k, v in sorted(r.environment.versions.items()))),
@@ -54,6 +56,19 @@ def origins_of(selection: Selection) -> Origins:
         recipes=_recipes(selection),
         commands=tuple(_commands(selection)),
     )
+
+
+def _apart(selection: Selection) -> dict[str, RunRecord]:
+    """Runs of held seeds: all combinations of a study that holds or crosses streams, but for draws of others."""
+    crossed = [table for table in selection.tables if table.study.seeding.vary or table.study.seeding.hold]
+    own = {fingerprint for table in crossed for fingerprint in table.fingerprints}
+    others = {fingerprint for table in selection.tables if table not in crossed for fingerprint in table.fingerprints}
+    others |= {record.fingerprint for records in selection.others.values() for record in records}
+    return {
+        record.fingerprint: record
+        for record in selection.records
+        if record.run.own_seeds is not None or record.fingerprint in own - others
+    }
 
 
 def _values(records: Sequence[RunRecord], value: Callable[[RunRecord], str]) -> tuple[str, ...]:
@@ -70,12 +85,18 @@ def _machine(record: RunRecord) -> str:
 def _recipes(selection: Selection) -> tuple[tuple[str, str], ...]:
     """Rows by what their recipe changes in the paper's, in the order of the page."""
     usual = Recipe().to_dict()
+    stated = {row.label: row.steps for table in selection.tables for row in table.study.rows if row.steps}
     found: dict[str, list[str]] = {}
     for label, run in selection.runs.items():
         changed = {name: value for name, value in run.recipe.to_dict().items() if value != usual[name]}
+        if label in stated:  # its number of epochs follows from it
+            changed = {"steps": f"{stated[label]:,}", **changed}
         text = ", ".join(f"{name} {_setting(value)}" for name, value in changed.items()) or "the paper's recipe"
         found.setdefault(text, []).append(label)
-    return tuple((", ".join(labels), text) for text, labels in found.items())
+    return tuple(
+        ("; ".join(labels) if any("," in each for each in labels) else ", ".join(labels), text)
+        for text, labels in found.items()
+    )
 
 
 def _setting(value: object) -> str:

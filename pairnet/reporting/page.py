@@ -78,6 +78,7 @@ def render(template: str, **content: Any) -> str:
         margin=_margin,
         measured=measured_text,
         measured_on=measured_on_text,
+        numbers=_numbers,
         p=p_text,
         readings=readings_text,
         seeds=_seeds,
@@ -106,6 +107,12 @@ def _better(found: Comparison) -> str:
         return "all equal"
     equal = f", {found.equal} equal" if found.equal else ""
     return f"{100 * found.better:.0f} % ({interval_text(found.better_low, found.better_high, '.0f')}){equal}"
+
+
+def _numbers(counts: Sequence[int]) -> str:
+    """ "100, 300 or 1,000"."""
+    *first, last = [f"{count:,}" for count in counts]
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def _seeds(draws: Sequence[int]) -> str:

@@ -138,6 +138,12 @@ def interval_of_accuracy(accuracies: Sequence[float]) -> tuple[float | None, flo
     return (None, None) if low is None or high is None else (max(low, 0.0), min(high, 1.0))
 
 
+def _general_of_mean(records: Sequence[RunRecord]) -> General | None:
+    """The wider interval of a row's mean, cut off at 0 and 1 as well; its standard error stays what it is."""
+    found = general_of([[(1.0, records)]])
+    return None if found is None else replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0))
+
+
 def _summary(
     row: Row, records: Sequence[RunRecord], failed: tuple[FailedDraw, ...], margin: float | None, goal: str
 ) -> Summary:
@@ -166,7 +172,7 @@ def _summary(
         std=std,
         low=low,
         high=high,
-        general=general_of([[(1.0, records)]]) if components is None else None,
+        general=_general_of_mean(records) if components is None else None,
         seconds=statistics.fmean(record.seconds for record in records) if records else None,
         paper_mean=row.paper.mean if row.paper else None,
         paper_std=row.paper.std if row.paper else None,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pairnet.data.drawing import check_images, draw, draw_held_out
 from pairnet.data.pairs import Moments, moments
@@ -23,7 +23,7 @@ from pairnet.study.execution import record_of
 from pairnet.study.saved import SavedRun, TrainedRun, largest_file, weights_digest
 from pairnet.training.loop import Trained, predict
 from pairnet.wording import counted, shown
-from pairnet.writing import make_folder
+from pairnet.writing import make_folder, one_file
 
 ENGINE = "import"
 """What the environment of such a record names: nothing was trained."""
@@ -78,6 +78,23 @@ def import_weights(
     return TrainedRun(record=record, network=network)
 
 
+def save_weights(network: nn.Module | Mapping[str, Tensor], path: Path | str, *, force: bool = False) -> None:
+    """Writes the tensors of a network, or of its `state_dict()`, as the safetensors file that `import_weights` reads.
+
+    Their layout in memory does not matter: networks of `build` keep kernels channels last, which safetensors refuses.
+    ArgumentError if `path` exists, without `force`; FileNotFoundError if its folder is missing.
+    """
+    from safetensors.torch import save_file
+
+    state = network if isinstance(network, Mapping) else network.state_dict()
+    path = Path(path)
+    with one_file(path, force=force, what="path") as new:
+        contiguous = {
+            name: each.detach().cpu().clone(memory_format=torch.contiguous_format) for name, each in state.items()
+        }
+        save_file(contiguous, new)
+
+
 def read_weights(path: Path, variant: Variant) -> dict[str, Tensor]:
     """The tensors in a safetensors file, no larger than those of `variant` need.  ArgumentError if it is none."""
     from safetensors import SafetensorError
@@ -89,7 +106,7 @@ def read_weights(path: Path, variant: Variant) -> dict[str, Tensor]:
     except (SafetensorError, ValueError, RuntimeError, KeyError, TypeError, AssertionError) as error:
         raise ArgumentError(
             f"{path}: expected weights in the format of safetensors, got something else ({shown(one_line(error))}): "
-            "write them with safetensors.torch.save_file(network.state_dict(), PATH)"
+            "write them with pairnet.save_weights(network, PATH)"
         ) from None
 
 

@@ -101,6 +101,18 @@ def test_without_any_run_of_that_name_one_is_trained_and_that_is_said(tmp_path, 
     assert "order_net_fast.onnx, which exists: replace it with" in err
 
 
+def test_a_folder_of_runs_that_does_not_exist_is_refused_unless_a_new_network_is_asked_for(tmp_path, command_line):
+    for chosen in (("--model", "conv_1"), ("--all",)):
+        status, out, err = command_line("export", *chosen, "--runs", "mine", "--data", "glyphs:400")
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert "--runs: expected a folder of trained networks, got mine, which does not exist" in err
+        assert "--train" in err
+        assert [*tmp_path.iterdir()] == []
+    new = ("--model", "conv_1", "--runs", "mine", "--data", "glyphs:400", "--train")
+    assert command_line("export", *new)[0] == 0
+    assert len([*(tmp_path / "mine").glob("conv_1-*")]) == 1
+
+
 def test_damaged_folders_are_counted_and_named(runs, command_line):
     last = by_seed(runs, 1)
     (last / RECORD).write_text("{")

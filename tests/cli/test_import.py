@@ -66,7 +66,12 @@ def test_it_is_left_out_where_runs_of_pairnet_are_asked_for(imported, tmp_path):
     assert f"{NAME}: trained elsewhere, tested on 100 pairs of glyphs" in err
     status, _, err = pairnet("export", "--model", "conv_1")
     assert status == 0
-    assert "left out 2 networks trained elsewhere: export one with --run" in err
+    listed = json.loads(pairnet("runs", "--json")[1])
+    folders = sorted(each["folders"][0] for each in listed if each["trained_elsewhere"])
+    assert len(folders) == 2
+    assert f"left out 2 networks trained elsewhere: export one with --run {' or --run '.join(folders)}\n" in err
+    status, _, err = pairnet("export", "--run", folders[1], "--output", "other.onnx")
+    assert (status, "own loop" in err) == (0, True)
     status, _, err = pairnet("report")
     assert status == 0, err
     assert f"left out of the report: 2 runs of {NAME}" in err

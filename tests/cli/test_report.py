@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from dataclasses import replace
 
@@ -186,7 +187,13 @@ def test_tables_are_written_into_a_document(command_line, tmp_path):
     (tmp_path / "runs").mkdir()
     for each in rows("3", planted()):
         append(tmp_path / "runs", each)
-    (tmp_path / "mine.md").write_text("<!-- pairnet report: table 3 -->\n<!-- end -->\n")
+    status, _, err = command_line("report", "--markdown", "mine.md")
+    assert (status, err.count("\n"), (tmp_path / "mine.md").exists()) == (2, 1, False)
+    first, end = re.findall("<!-- .*? -->", err)  # the example in the message is a block that these runs fill
+    (tmp_path / "mine.md").write_text("nothing\n")
+    status, _, err = command_line("report", "--markdown", "mine.md")
+    assert (status, re.findall("<!-- .*? -->", err)) == (2, [first, end])
+    (tmp_path / "mine.md").write_text(f"{first}\n{end}\n")
     status, out, _ = command_line("report", "--markdown", "mine.md")
     assert (status, out) == (0, "wrote into mine.md: table 3\n")
     assert "| w_net | 142,657 | 0.8300" in (tmp_path / "mine.md").read_text()

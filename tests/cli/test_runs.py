@@ -12,6 +12,7 @@ from scipy import stats
 from pairnet.models.variants import find_variant
 from pairnet.records.record import FailedRun
 from pairnet.records.store import RECORDS, append, locked, read_records, read_stored
+from pairnet.study.seeding import Seeding
 
 SHORT = replace(find_variant("fc_1"), recipe=replace(find_variant("fc_1").recipe, epochs=2))
 
@@ -347,3 +348,41 @@ def test_a_damaged_network_is_deleted_by_its_name_and_once(pairnet, tmp_path):
     status, out, err = pairnet("runs", "delete", "fc_3-1", folder, "--yes")
     assert (status, out, "saved network: runs/fc_3-1" in err) == (0, "deleted 1 saved network\n", True)
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("seeding", "own"),
+    [
+        (Seeding(vary=(("pairs", 3), ("weights", 3))), "0"),
+        (Seeding(vary=(("pairs", 2), ("test", 2), ("weights", 2), ("order", 2))), "0, 1"),
+        (Seeding(vary=(("weights", 2), ("masks", 2))), "0"),
+        (Seeding(hold=("weights",), first=3), "3"),
+    ],
+)
+def test_combinations_of_held_seeds_that_are_a_draw_count_with_the_others(command_line, tmp_path, seeding, own):
+    (runs := tmp_path / "runs").mkdir()
+    repetitions = seeding.repetitions(4)
+    for number, seeds in repetitions:
+        append(runs, record(number, label="mine", own_seeds=seeds))
+    append(runs, record(0, label="other"))
+    append(runs, record(1, label="other"))
+    status, out, err = command_line("runs")
+    assert status == 0
+    lines = [words(line) for line in out.splitlines() if "mine" in line]
+    assert len(lines) == 1
+    assert "seeds held apart" in words(out)
+    assert f" {len(repetitions)} 0.7000 ± 0.0000" in words(out)
+    assert f"{'is' if own == '0' or own == '3' else 'are'} draw {own}\n" in err
+    assert err.count("combination") == 1
+
+
+def test_draws_of_their_own_are_not_put_to_held_seeds(command_line, tmp_path):
+    (runs := tmp_path / "runs").mkdir()
+    for number, seeds in Seeding(vary=(("pairs", 3), ("weights", 3))).repetitions(0):
+        append(runs, record(number, own_seeds=seeds))
+    for number in range(1, 4):
+        append(runs, record(number))
+    _, out, err = command_line("runs")
+    assert " 8 0.7000" in words(out)
+    assert " 4 0.7000" in words(out)
+    assert "combination" not in err

@@ -49,3 +49,15 @@ def test_bad_input_is_refused_in_one_line(command_line, tmp_path, arguments, lin
     assert err.count("\n") == 1
     assert line is None or err == f"pairnet: {line}\n"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "command", [("train", "mine"), ("variants", "--draw", "mine"), ("variants", "--tensors", "mine")], ids=str
+)
+def test_a_variant_with_placeholders_is_refused_with_their_names(command_line, tmp_path, command):
+    (tmp_path / "own.toml").write_text('[variants.mine]\nnet = "fc(392,{channels}) fc({channels},1)"\n')
+    status, out, err = command_line(*command, "--file", "own.toml")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "with {channels}: give it a number in the rows of a study, with" in err
+    status, _, err = command_line("variants", "--draw", "other", "--file", "own.toml")
+    assert (status, 'expected a variant without placeholders, got "other"' in err) == (2, True)

@@ -192,3 +192,25 @@ def test_missing_files_and_folders_are_reported(tmp_path):
 )
 def test_layers_that_do_not_fit_are_reported_with_variant_and_file(write, text, part):
     assert f"mine.toml: {part}" in error_of(write(f"[variants.a]\n{text}"), NotationError)
+
+
+def test_a_variant_with_placeholders_says_so_when_it_is_asked_for(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text(
+        FILE + '[variants.mine]\ntower = "conv(1,{channels},3) P(2) conv({channels},{2*width},3) P(2)"\n'
+        'head = "fc({18*width},1)"\n[variants.one]\nnet = "fc(392,{features}) fc({features},1)"\n'
+    )
+    found = read_variants(path)
+    assert list(found) == ["tiny", "flat-1.0"]
+    assert ("mine" in found, found.get("mine")) == (False, None)
+    with pytest.raises(
+        ArgumentError, match=r"mine. with \{channels\}, \{width\}: give them numbers in the rows"
+    ) as wrong:
+        _ = found["mine"]
+    assert "\n" not in str(wrong.value)
+    with pytest.raises(
+        ArgumentError, match=r"one. with \{features\}: give it a number in the rows of a study, with `set`"
+    ):
+        _ = found["one"]
+    with pytest.raises(KeyError):
+        _ = found["other"]

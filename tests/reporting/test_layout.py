@@ -350,7 +350,13 @@ def test_name_and_pictures_at_the_head_of_the_page(variant):
     total = next(words for words in drawn.words if words.text == f"{count_parameters(variant):,} parameters in total")
     assert (total.x, total.bold, total.align, total.size) == (MARGIN, False, "left", 8)
     assert near(total.middle, y + LINE / 2)
-    y += LINE + 6
+    y += LINE
+    said = [words for words in drawn.words if words.text == "activation: none"]
+    assert len(said) == (variant.activation == "none")
+    for words in said:
+        assert (words.x, words.size, near(words.middle, y + LINE / 2)) == (MARGIN, 8, True)
+        y += LINE
+    y += 6
     assert len(drawn.images) == len(drawn.pictures) == 2
     captions = ("first digit", "second digit")
     for box, picture, caption, colour in zip(drawn.images, drawn.pictures, captions, (FIRST, SECOND), strict=True):

@@ -492,7 +492,7 @@ def test_where_the_results_come_from_is_counted(report, folder):
     assert (found["data"], found["checksum"], found["pairs"], found["test_pairs"]) == (
         MNIST.name,
         MNIST.checksum,
-        1000,
+        [1000],
         [1000],
     )
     page = html.unescape((folder / "report.html").read_text())

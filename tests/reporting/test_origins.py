@@ -13,7 +13,10 @@ from pairnet.models.recipes import Recipe, Warp
 from pairnet.models.variants import find_variant
 from pairnet.records.record import Gpu
 from pairnet.reporting.origins import origins_of
+from pairnet.reporting.page import report_page
+from pairnet.reporting.report import gather
 from pairnet.reporting.selection import choose
+from pairnet.study.files import read_study
 from pairnet.study.tables import studies
 
 
@@ -51,7 +54,7 @@ def test_the_command_has_the_options_that_are_not_usual(changes, folder, more):
     (command,) = found.commands
     assert parsed(command) == {**USUAL, **more}
     assert found.test_pairs == (changes.get("test_pairs", 1000),)
-    assert found.pairs == changes.get("pairs", 1000)
+    assert found.pairs == (changes.get("pairs", 1000),)
 
 
 def test_a_number_of_epochs_for_all_rows_is_an_option():
@@ -119,3 +122,48 @@ def test_recipes_say_what_they_change_in_the_papers():
         "two": "warp (rotation 10, scale 0.12, shift 1)",
         "three": "batch 50, learning_rate 0.02, optimiser sgd, recalibrate yes",
     }
+
+
+def test_all_numbers_of_pairs_and_the_steps_that_rows_state_are_said(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        '[[rows]]\nvariant = "fc_1"\ngrid = { pairs = [100, 300] }\nset = { steps = 1200 }\n'
+        '[[rows]]\nvariant = "conv_1"\nlabel = "own"\n'
+    )
+    study = read_study(path)
+    records = [
+        record(seed, label=row.label, variant=row.variant, images=MNIST, pairs=row.pairs or 1000)
+        for row in study.rows
+        for seed in (0, 1)
+    ]
+    report = gather(choose(records, own=[study], pairs=1000))
+    assert (report.origins.pairs, report.origins.test_pairs) == ((100, 300, 1000), (1000,))
+    recipes = dict(report.origins.recipes)
+    assert recipes.pop("own") == "the paper's recipe"
+    assert {label for labels in recipes for label in labels.split("; ")} == {row.label for row in study.rows[:2]}
+    assert all(text.startswith("steps 1,200, epochs ") for text in recipes.values())
+    page = report_page(report, (), {})
+    assert "100, 300 or 1,000 to train on, 1,000 to test on" in " ".join(page.split())
+
+
+def test_labels_with_commas_are_separated_by_semicolons(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('[[rows]]\nvariant = "fc_1"\nlabel = "a, b"\n[[rows]]\nvariant = "conv_1"\nlabel = "c"\n')
+    study = read_study(path)
+    records = [record(0, label=row.label, variant=row.variant, images=MNIST) for row in study.rows]
+    assert origins_of(choose(records, own=[study])).recipes == (("a, b; c", "the paper's recipe"),)
+
+
+@pytest.mark.parametrize("more", [0, 2])
+def test_the_combination_of_a_crossed_study_that_is_a_draw_counts_with_the_others(tmp_path, more):
+    path = tmp_path / "mine.toml"
+    path.write_text('vary = { pairs = 3, weights = 3 }\n[[rows]]\nvariant = "fc_1"\n')
+    study = read_study(path)
+    crossed = [record(number, images=MNIST, own_seeds=seeds) for number, seeds in study.seeding.repetitions(0)]
+    mine = replace(find_variant("fc_1"), name="mine", net="fc(392,7) fc(7,1)", parameters=None)
+    others = [record(number, label="own", variant=mine, images=MNIST) for number in range(more)]
+    report = gather(choose([*crossed, *others], own=[study]))
+    found = report.origins
+    assert (found.runs, found.apart, found.apart_draws, found.draws) == (9 + more, 9, (0,), tuple(range(more)))
+    page = " ".join(report_page(report, (), {}).split())
+    assert "9 runs with seeds held apart (one combination for each of draw 0 is that draw), each with its own" in page

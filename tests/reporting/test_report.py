@@ -308,7 +308,7 @@ def test_of_rows_with_the_same_cost_the_best_and_those_of_the_paper_are_named():
         Point(label="alone", cost=1000, mean=0.6, std=None, paper=None),
     ]
     figure = accuracy_against(points, cost="parameters")
-    assert {text.get_text() for text in figure.axes[0].texts} == {"printed", "+ a change with a v…", "alone"}
+    assert {text.get_text() for text in figure.axes[0].texts} == {"printed", "+ a ch…ery long name", "alone"}
 
 
 def test_a_single_draw_is_said_to_have_no_verdict():

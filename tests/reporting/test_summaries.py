@@ -10,6 +10,7 @@ from rich.console import Console
 from pairnet.models.paper import Printed
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import find_variant
+from pairnet.reporting.generality import general_of
 from pairnet.reporting.markdown import markdown_table
 from pairnet.reporting.summaries import by_row, measured_on, summarise, unlike_the_paper
 from pairnet.reporting.terminal import study_table
@@ -67,6 +68,15 @@ def test_means_deviations_and_differences():
     names = [each.verdict and each.verdict.name for each in (fc_1, fc_2, fc_3, conv_1)]
     assert names == ["undecided", "differs", "differs", None]
     assert (conv_1.std, conv_1.low, conv_1.deviations) == (None, None, None)
+
+
+@pytest.mark.parametrize("accuracies", [(0.55, 0.97), (0.02, 0.3), (0.7, 0.71, 0.72)])
+def test_both_intervals_of_a_mean_are_cut_off_at_0_and_1(accuracies):
+    records = [record(number, accuracy=accuracy) for number, accuracy in enumerate(accuracies)]
+    (summary,) = summarise(STUDY, {"fc_1": records})
+    whole = general_of([[(1.0, records)]])
+    assert summary.general == replace(whole, low=max(whole.low, 0), high=min(whole.high, 1))
+    assert 0 <= summary.general.low < summary.general.high <= 1
 
 
 def test_a_cross_validated_draw_counts_once_with_the_mean_of_its_folds():

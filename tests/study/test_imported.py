@@ -28,7 +28,7 @@ from pairnet.records.seeds import seeds_of_draw
 from pairnet.records.settings import by_setting, describe, select
 from pairnet.reporting.selection import choose
 from pairnet.serving.predictor import Predictor
-from pairnet.study.imported import import_and_save, import_weights
+from pairnet.study.imported import import_and_save, import_weights, save_weights
 from pairnet.study.repetition import verify_runs
 from pairnet.study.running import run_study
 from pairnet.study.saved import evaluate, load_run, train, train_and_save, weights_digest
@@ -197,12 +197,32 @@ def test_other_things_than_weights_are_refused(glyph_set, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with (tmp_path / "large").open("wb") as file:
         file.truncate(3 << 30)
-    refusals = {"state.pt": "safetensors", "empty": "safetensors", "pipe": "a pipe", "large": "3,221,225,472 bytes"}
+    refusals = {
+        "state.pt": r"pairnet\.save_weights\(network, PATH\)",
+        "empty": "safetensors",
+        "pipe": "a pipe",
+        "large": "3,221,225,472 bytes",
+    }
     for name, words in {**refusals, "none": "no such file"}.items():
         with pytest.raises(ArgumentError, match=words):
             import_weights(tmp_path / name, run_of(glyph_set), glyph_set)
     with pytest.raises(ArgumentError, match=r"expected a dense tensor, got list"):
         import_weights({**state_of(), "layers.conv1.bias": [0.0] * 10}, run_of(glyph_set), glyph_set)
+
+
+@pytest.mark.parametrize("name", ["conv_3", "order_net_xs", "fc_1"])
+@pytest.mark.parametrize("given", ["network", "state"])
+def test_saved_weights_are_those_of_the_network_whatever_its_layout_in_memory(tmp_path, name, given):
+    network, path = build(find_variant(name), seed=3), tmp_path / "mine.safetensors"
+    kernels = [each for each in network.state_dict().values() if each.dim() == 4]
+    assert not all(each.is_contiguous() for each in kernels) or not kernels  # else there is nothing to show
+    save_weights(network if given == "network" else network.state_dict(), path)
+    assert weights_digest(load_file(path)) == weights_digest(network.state_dict())
+    with pytest.raises(ArgumentError, match=r"expected a new file, got .*mine\.safetensors, which exists"):
+        save_weights(network, path)
+    other = build(find_variant(name), seed=4)
+    save_weights(other, path, force=True)
+    assert weights_digest(load_file(path)) == weights_digest(other.state_dict())
 
 
 def test_a_damaged_file_is_read_or_refused_in_one_line(glyph_set, tmp_path):
@@ -297,7 +317,7 @@ def test_runs_of_pairnet_and_others_are_never_put_together(glyph_set, both):
         verify_runs(records)
     found = newest(runs, CONV)
     assert found.newest == (trained.folder, trained.record)
-    assert (found.fitting, found.elsewhere) == (1, 1)
+    assert (found.fitting, len(found.elsewhere)) == (1, 1)
 
 
 def test_it_cannot_be_trained_or_studied(glyph_set, both, tmp_path):

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from pairnet.reporting.figures.drawing import FAINT, INK, SERIES, cross_out, legend, panel, style
+from pairnet.reporting.figures.labels import shortened
 
 WIDE = 0.7
 """Decades that a label takes, about."""
@@ -16,7 +17,7 @@ FEW_DECADES = 1.5
 """An axis of fewer decades has numbers between the powers of ten, too."""
 
 LONGEST = 20
-"""Characters of a label; longer ones are cut off, so that they end inside the figure."""
+"""Characters of a label; longer ones are shortened, so that they end inside the figure."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +95,8 @@ def names(points: Sequence[Point]) -> list[tuple[str, int, float]]:
     """
     best = {point.cost: point for point in sorted(points, key=lambda point: point.mean)}
     named = [point for point in points if point is best[point.cost] or point.paper is not None]
+    labels = [point.label for point in named]
+    texts = dict(zip(labels, shortened(labels, LONGEST), strict=True))
     found: list[tuple[str, int, float]] = []
     low, high = min(point.mean for point in points), max(point.mean for point in points)
     line = max(high - low, 0.02) / 20  # height of a label
@@ -101,6 +104,5 @@ def names(points: Sequence[Point]) -> list[tuple[str, int, float]]:
         y = point.mean
         while any(abs(math.log10(point.cost / cost)) < WIDE and abs(y - height) < line for _, cost, height in found):
             y -= line / 4
-        text = point.label if len(point.label) <= LONGEST else f"{point.label[: LONGEST - 1].rstrip()}…"
-        found.append((text, point.cost, y))
+        found.append((texts[point.label], point.cost, y))
     return found

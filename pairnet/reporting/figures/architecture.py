@@ -121,7 +121,8 @@ def diagram(variant: Variant) -> Diagram:
     with style():  # texts are as wide as its font makes them
         name, total = _fold(variant.name, WIDTH - 2 * MARGIN, size=TITLE, bold=True), count_parameters(variant)
         y = _write(marks, name, MARGIN, MARGIN, size=TITLE, bold=True, align="left")
-        y = _write(marks, [f"{_count(total)} in total"], MARGIN, y, align="left") + 6
+        facts = [f"{_count(total)} in total", *(["activation: none"] if variant.activation == "none" else [])]
+        y = _write(marks, facts, MARGIN, y, align="left") + 6
         y = (_joint if variant.net else _twin)(marks, variant, y)
         if any(isinstance(layer, Conv) and not layer.padded for layer in (*variant.net_layers, *variant.tower_layers)):
             y = _write(marks, ["conv*: without padding"], MARGIN, y + 6, size=SMALL, align="left")

@@ -9,6 +9,11 @@ from matplotlib.ticker import LogFormatterSciNotation
 
 from pairnet.records.calibration import Bin, expected_calibration_error
 from pairnet.reporting.figures.drawing import FAINT, SERIES, style
+from pairnet.reporting.figures.labels import shortened
+from pairnet.reporting.figures.marks import width_of
+
+TITLE, LONGEST = 10.0, 60
+"""Size of a title, and characters of a label in it, where there is room for them."""
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -19,7 +24,10 @@ def reliability_diagram(bins: Mapping[str, Sequence[Bin]], *, width: float = 4.2
     width: of one variant's diagram, in inches.
     """
     side, left, below, between, above = 0.8 * (width - 0.45), 0.72, 0.48, 0.12, 0.25  # inches; side: of the square
-    whole, height = width * len(bins), width + 0.4
+    with style():
+        titles = _titles(bins, room=72 * (width - left))
+    above += 0.16 * any("\n" in title for title in titles)
+    whole, height = width * len(bins), width + 0.15 + above
     margins = {
         "height_ratios": (4, 1),
         "left": left / whole,
@@ -32,14 +40,26 @@ def reliability_diagram(bins: Mapping[str, Sequence[Bin]], *, width: float = 4.2
     with style():
         figure = Figure(figsize=(whole, height))
         axes = figure.subplots(2, len(bins), squeeze=False, sharex=True, sharey="row", gridspec_kw=margins)
-        for column, (name, found) in enumerate(bins.items()):
+        for column, (title, found) in enumerate(zip(titles, bins.values(), strict=True)):
             _draw(axes[0, column], axes[1, column], found)
-            axes[0, column].set_title(
-                f"{name}, pooled ECE {100 * expected_calibration_error(found):.2f} %", parse_math=False
-            )
+            axes[0, column].set_title(title, parse_math=False)
         axes[0, 0].set_ylabel("fraction in order")
         axes[1, 0].set_ylabel("pairs")
     return figure
+
+
+def _titles(bins: Mapping[str, Sequence[Bin]], *, room: float) -> list[str]:
+    """Label and error of each diagram, no wider than `room` in points: on two lines, and shortened, if they must be."""
+    errors = [f"pooled ECE {100 * expected_calibration_error(found):.2f} %" for found in bins.values()]
+    titles = [f"{label}, {error}" for label, error in zip(bins, errors, strict=True)]
+    longest = LONGEST
+    while max(width_of(line, size=TITLE, bold=False) for title in titles for line in title.split("\n")) > room:
+        labels = shortened(list(bins), longest)
+        titles = [f"{label}\n{error}" for label, error in zip(labels, errors, strict=True)]
+        longest -= 1
+        if longest < 8:
+            break
+    return titles
 
 
 def _draw(above: Axes, below: Axes, bins: Sequence[Bin]) -> None:

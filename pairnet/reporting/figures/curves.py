@@ -9,6 +9,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from pairnet.records.failures import MARK
 from pairnet.reporting.figures.drawing import INK, SERIES, band, legend, panel, style
+from pairnet.reporting.figures.labels import IN_LEGEND, shortened
 from pairnet.reporting.summaries import Summary
 
 MOST_TICKS = 6
@@ -47,7 +48,8 @@ def curves(
     """
     with style():
         figure, axes = panel()
-        for number, ((name, unsorted), colour) in enumerate(zip(lines.items(), SERIES, strict=False)):
+        names = shortened(list(lines), IN_LEGEND)
+        for number, (name, unsorted, colour) in enumerate(zip(names, lines.values(), SERIES, strict=False)):
             line = sorted(unsorted, key=lambda value: value[0])
             points = [(value, _joined(row), row.std or 0) for value, row in line if row.mean is not None or row.failed]
             label = name if len(lines) > 1 else "measured, mean ± std over draws"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from pairnet.reporting.figures.drawing import SERIES, legend, panel, style
+from pairnet.reporting.figures.labels import IN_LEGEND, shortened
 from pairnet.reporting.summaries import Summary
 
 
@@ -16,7 +17,8 @@ def interaction(lines: Sequence[tuple[str, Sequence[Summary]]], *, columns: Sequ
     with style():
         figure, axes = panel()
         shift = 0.03  # so that bars do not hide each other
-        for at, (colour, (name, rows)) in enumerate(zip(SERIES, lines, strict=False)):
+        names = shortened([name for name, _ in lines], IN_LEGEND)
+        for at, (colour, name, (_, rows)) in enumerate(zip(SERIES, names, lines, strict=False)):
             places = [column + shift * (2 * at - len(lines) + 1) / 2 for column in range(len(columns))]
             means = [row.mean or 0.0 for row in rows]
             below = [0.0 if row.low is None else mean - row.low for mean, row in zip(means, rows, strict=True)]
