@@ -15,14 +15,17 @@ from scipy import stats
 
 from pairnet.errors import RecordError
 from pairnet.records.record import FailedRun
-from pairnet.reporting.comparison import compare_draws, compare_sides, holm
+from pairnet.records.seeds import Seeds
+from pairnet.reporting.comparison import compare_draws, compare_sides, groups_of, holm
+from pairnet.reporting.documents import blocks_in, blocks_of
 from pairnet.reporting.drawings import drawings
-from pairnet.reporting.effects import corrected, counts_text, effect_of, families_of
-from pairnet.reporting.files import write_report
+from pairnet.reporting.effects import corrected, counts_text, effect_of, families_of, missing_text, with_goals
+from pairnet.reporting.files import summary_of, write_report
 from pairnet.reporting.generality import general_of
 from pairnet.reporting.markdown import markdown_effects
 from pairnet.reporting.report import gather
 from pairnet.reporting.selection import choose
+from pairnet.reporting.summaries import summarise
 from pairnet.reporting.terminal import effects_table
 from pairnet.study.contrasts import Contrast
 from pairnet.study.files import read_study
@@ -302,6 +305,157 @@ def test_a_contrast_that_cannot_be_computed_is_named_with_the_reason(asked):
     )
     assert "\nNot computed: a − d: expected finished draws of d, got none.\n" in markdown_effects(family)
     assert "not computed: a − d" in str(effects_table(family).caption)
+
+
+def failure_of(run, **changes):
+    return FailedRun(
+        fingerprint="f", run=replace(run, **changes), label=run.label, error="nan", environment=record().environment
+    )
+
+
+def test_a_contrast_without_a_margin_is_not_called_equivalent_by_one_of_its_name(asked):
+    values = {**VALUES, "b": VALUES["a"] + OWN / 10}
+    made = asked(['name = "b"\nfirst = "a"\nsecond = "b"\nmargin = 1'], values, head='compare = "row above"\n')
+    names = [each.name for each in only(made).effects]
+    assert names == ["b", "c", "d"], "the stated one takes the place of the other"
+    stated = only(made).effects[0]
+    plain = replace(stated, margin=None, p_equivalence=None, verdict="undecided")
+    first, second = corrected([stated, plain])
+    assert (first.verdict, second.verdict, second.p_equivalence_holm) == ("equivalent", "undecided", None)
+
+
+def test_contrasts_that_are_not_computed_count_and_stand_in_the_files(asked, tmp_path):
+    """The failures of row d make no verdict on a and b less strict."""
+    contrasts = [
+        'first = "a"\nsecond = "b"\nmargin = 6',
+        'first = "a"\nsecond = "d"\nmargin = 1',
+        'first = "b"\nsecond = "d"',
+    ]
+    made = asked(contrasts, VALUES)
+    rows = {label: made.rows[label] for label in "ab"}
+    failed = {"d": [failure_of(each.run) for each in made.rows["d"]]}
+    (family,) = families_of(made.study, rows, failed)
+    (effect,) = family.effects
+    assert effect.p_holm == pytest.approx(3 * effect.comparison.p_value)
+    assert effect.p_equivalence_holm == pytest.approx(2 * effect.p_equivalence)
+    report = gather(choose([*rows["a"], *rows["b"]], failures=failed["d"], own=[made.study]))
+    write_report(report, tmp_path / "report" / "report.html")
+    with (tmp_path / "report" / "contrasts.csv").open(newline="") as file:
+        lines = [(each["contrast"], each["verdict"], each["p"] != "", each["reason"]) for each in csv.DictReader(file)]
+    reason = "expected finished draws of d, got none"
+    assert lines == [
+        ("a − b", "equivalent", True, ""),
+        ("a − d", "not computed", False, reason),
+        ("b − d", "not computed", False, reason),
+    ]
+    (written,) = json.loads((tmp_path / "report" / "summary.json").read_text())["families"].values()
+    assert [(each["name"], each["verdict"], each["reason"]) for each in written["not_computed"]] == [
+        ("a − d", "not computed", reason),
+        ("b − d", "not computed", reason),
+    ]
+
+
+def test_compared_rows_all_of_whose_draws_failed_count(asked):
+    made = asked([], VALUES)
+    study = replace(made.study, compare="a")
+    rows = {label: made.rows[label] for label in "abc"}
+    (family,) = families_of(study, rows, {"d": [failure_of(each.run) for each in made.rows["d"]]})
+    assert [each.name for each in family.not_computed] == ["d against a"]
+    assert family.effects[0].p_holm == pytest.approx(3 * family.effects[0].comparison.p_value)
+    (family,) = families_of(study, rows)
+    assert family.not_computed == (), "it has not run yet"
+
+
+def test_the_verdict_of_a_goal_is_that_of_its_own_test(asked):
+    """Another contrast that begins with the row, whatever its family is called, says nothing about the goal."""
+    made = asked(['first = "a"\nsecond = "b"\nfamily = "goals!"', 'first = "a"\ngoal = 0.5\nfamily = "Goals"'], VALUES)
+    study = replace(made.study, rows=tuple(replace(row, goal="≥ 0.95") for row in made.study.rows[:1]))
+    found = families_of(study, {"a": made.rows["a"], "b": made.rows["b"]})
+    assert [each.name for each in found] == ["mine-goals", "mine-Goals", "mine-goals-2"]
+    (summary,) = with_goals(summarise(study, {"a": made.rows["a"]}), found)
+    assert summary.goal == "≥ 0.95: missed"
+
+
+def test_families_of_one_name_in_files_are_all_there(asked):
+    pairs = (("a", "b"), ("c", "d"), ("a", "c"), ("b", "d"))
+    names = ("on glyphs", "on-glyphs", "глифы", "буквы")
+    contrasts = [
+        f'first = "{one}"\nsecond = "{other}"\nfamily = "{name}"'
+        for (one, other), name in zip(pairs, names, strict=True)
+    ]
+    made = asked(contrasts, VALUES)
+    report = gather(choose(made.records, own=[made.study]))
+    assert [each.name for each in report.families] == ["mine-on-glyphs", "mine-on-glyphs-2", "mine-глифы", "mine-буквы"]
+    assert len(summary_of(report)["families"]) == 4
+    blocks = [name for name in blocks_of(report) if name.startswith("effects")]
+    assert len(blocks) == 4
+    assert blocks_in("".join(f"<!-- pairnet report: {name} -->\n<!-- end -->\n" for name in blocks)) == blocks
+
+
+def test_families_of_two_studies_are_all_there(tmp_path):
+    studies, records = [], []
+    for at, (name, family) in enumerate((("a", "b-c"), ("a-b", "c"))):
+        text = "".join(
+            f'[[rows]]\nvariant = "conv_1"\nlabel = "{name} {row}"\nset = {{ batch = {at + row} }}\n' for row in (1, 5)
+        )
+        path = tmp_path / f"{name}.toml"
+        path.write_text(f'{text}[[contrasts]]\nfirst = "{name} 1"\nsecond = "{name} 5"\nfamily = "{family}"\n')
+        studies.append(read_study(path))
+        records += [
+            record(draw, variant=row.variant, label=row.label, images=MNIST, accuracy=0.8 + at / 50 + draw / 70)
+            for row in studies[-1].rows
+            for draw in range(3)
+        ]
+    report = gather(choose(records, own=studies))
+    assert [each.name for each in report.families] == ["a-b-c", "a-b-c-2"]
+
+
+def test_missing_draws_of_held_streams_have_all_of_their_seeds(asked):
+    made = asked(['first = "a"\nsecond = "b"'], VALUES)
+    seeds = [Seeds(train_draw=2 * at, test_draw=1, weights=at, order=at) for at in range(4)]
+    held = {
+        label: [
+            replace(each, run=replace(each.run, own_seeds=own))
+            for each, own in zip(made.rows[label], seeds, strict=False)
+        ]
+        for label in "ab"
+    }
+    lost = held["b"].pop(3)
+    (family,) = families_of(made.study, held, {"b": [failure_of(lost.run)]})
+    name = "(pairs 3, test 0, weights 3, order 3)"
+    assert lost.run.repetition == name[1:-1]
+    assert missing_text(family.effects[0]) == f"b without draw {name} (failed: {name})"
+
+
+def test_rows_whose_weights_cancel_do_not_count(asked):
+    """(a - b) - (a - c) is c - b, on the draws of these, whatever happened to a."""
+    contrasts = ['first = "a"\nsecond = "b"\nminus = { first = "a", second = "c" }', 'first = "c"\nsecond = "b"']
+    made = asked(contrasts, VALUES)
+    rows = {**made.rows, "a": made.rows["a"][:3]}
+    (family,) = families_of(made.study, rows, {"a": [failure_of(made.rows["a"][5].run)]})
+    cancelled, plain = family.effects
+    assert replace(cancelled, name=plain.name, weights=plain.weights) == plain
+    assert dict(cancelled.weights) == dict(plain.weights)
+    assert cancelled.verdict != "withheld"
+    (family,) = families_of(made.study, {label: rows[label] for label in "bc"})
+    assert len(family.effects) == 2
+
+
+def test_a_row_that_lacks_two_draws_of_another_is_told_from_one_that_shares_a_single_draw():
+    """Two common draws make a pair, so what the other has is missing; with one in common, the rows are unpaired."""
+    draws = {"a": {(at,): 0.5 + at / 100 for at in range(4)}, "b": {(at,): 0.6 + at**2 / 100 for at in (0, 1)}}
+    contrast = Contrast(name="x", first=(("a", 1.0),), second=(("b", 1.0),))
+    assert effect_of(contrast, draws, SHARED, {}).missing == (("b", ((2,), (3,))),)
+    draws["b"] = {(at,): 0.6 + at / 90 for at in (3, 4, 5)}
+    assert effect_of(contrast, draws, SHARED, {}).missing == ()
+
+
+def test_a_row_joins_the_groups_of_others_and_leaves_the_rest_as_they_are():
+    shares = {"a": (0, 1), "b": (5, 6), "c": (8, 9), "d": (1, 0, 5, 6)}
+    draws = {label: {(at,): 0.5 for at in own} for label, own in shares.items()}
+    found = groups_of(list(shares), draws, SHARED)
+    assert sorted(map(sorted, found)) == [["a", "b", "d"], ["c"]]
+    assert groups_of(["c"], draws, SHARED) == [["c"]]
 
 
 def test_runs_of_a_crossed_design_are_no_draws(asked):
