@@ -10,11 +10,8 @@ from pairnet.reporting.results import write_lines
 
 def write_contrasts(path: Path, families: Sequence[Family]) -> None:
     """A CSV file with one line for each contrast, as fractions of 1; nothing if there is none."""
-    found: list[tuple[Family, Effect | NotComputed]] = [
-        (family, each) for family in families for each in (*family.effects, *family.not_computed)
-    ]
-    if found:
-        write_lines(path, [_line(family, each) for family, each in found])
+    if lines := [_line(family, each) for family in families for each in family.contrasts]:
+        write_lines(path, lines)
 
 
 def _line(family: Family, contrast: Effect | NotComputed) -> dict[str, Any]:

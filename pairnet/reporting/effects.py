@@ -88,6 +88,11 @@ class Family:
     not_computed: tuple[NotComputed, ...]  # stated ones, and others of a row that has failed draws
 
     @property
+    def contrasts(self) -> tuple[Effect | NotComputed, ...]:
+        """All of them: those that are not computed come last."""
+        return (*self.effects, *self.not_computed)
+
+    @property
     def left_out(self) -> tuple[str, ...]:
         """The contrasts that are not computed, each with the reason."""
         return tuple(f"{each.name}: {each.reason}" for each in self.not_computed)

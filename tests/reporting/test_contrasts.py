@@ -618,4 +618,12 @@ def test_a_contrast_has_the_interval_for_images_in_general_of_its_rows(tmp_path)
     mean = general_of([[(1.0, found["a"])]])
     assert (goal.low, goal.high) == pytest.approx((mean.low - 0.5, mean.high - 0.5))
     assert "standard errors are" in markdown_effects(family)
+    apart = {
+        "a": found["a"],
+        "b": [replace(each, run=replace(each.run, seed=each.run.seed + 10)) for each in found["b"]],
+    }
+    (family,) = families_of(read_study(path), apart)
+    unpaired = family.effects[0].general
+    assert unpaired == general_of([[(1.0, apart["a"])], [(-1.0, apart["b"])]])
+    assert unpaired.error != pytest.approx(difference.error)
     assert "standard errors are" in effects_table(family).caption
