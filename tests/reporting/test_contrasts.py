@@ -1,7 +1,9 @@
 """Contrasts computed: against SciPy and a linear model, for rows that share their draws or not; verdicts and files."""
 
 import csv
+import html
 import json
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -17,13 +19,14 @@ from pairnet.errors import RecordError
 from pairnet.records.record import FailedRun
 from pairnet.records.seeds import Seeds
 from pairnet.reporting.comparison import compare_draws, compare_sides, groups_of, holm
-from pairnet.reporting.documents import blocks_in, blocks_of
+from pairnet.reporting.documents import blocks_in, blocks_of, fill_blocks
 from pairnet.reporting.drawings import drawings
 from pairnet.reporting.effects import corrected, counts_text, effect_of, families_of, missing_text, with_goals
 from pairnet.reporting.files import summary_of, write_report
 from pairnet.reporting.generality import general_of
 from pairnet.reporting.markdown import markdown_effects
 from pairnet.reporting.report import gather
+from pairnet.reporting.results import write_lines
 from pairnet.reporting.selection import choose
 from pairnet.reporting.summaries import summarise
 from pairnet.reporting.terminal import effects_table
@@ -456,6 +459,75 @@ def test_a_row_joins_the_groups_of_others_and_leaves_the_rest_as_they_are():
     found = groups_of(list(shares), draws, SHARED)
     assert sorted(map(sorted, found)) == [["a", "b", "d"], ["c"]]
     assert groups_of(["c"], draws, SHARED) == [["c"]]
+
+
+def test_labels_are_written_as_they_are_in_documents_spreadsheets_and_sentences(tmp_path):
+    """A label may look like the end of a block, HTML, code, a border or a formula: it is none of these."""
+    labels = ("a <!-- end --> `<b>` | &amp;", "=1+1")
+    text = "".join(
+        f"[[rows]]\nvariant = 'conv_1'\nlabel = '{label}'\nset = {{ batch = {at} }}\n"
+        for at, label in enumerate(labels, 1)
+    )
+    path = tmp_path / "mine.toml"
+    path.write_text(f"{text}[[contrasts]]\nname = 'a − b'\nfirst = '{labels[0]}'\nsecond = '{labels[1]}'\n")
+    study = read_study(path)
+    records = [
+        record(draw, variant=row.variant, label=row.label, images=MNIST, accuracy=float(each))
+        for row, values in zip(study.rows, (VALUES["a"], VALUES["b"]), strict=True)
+        for draw, each in enumerate(values)
+    ]
+    lost = failure_of(records[0].run, seed=50)
+    report = gather(choose(records, failures=[lost], own=[study]))
+    document = tmp_path / "paper.md"
+    blocks = "".join(f"<!-- pairnet report: {name} mine -->\n<!-- end -->\n" for name in ("table", "effects"))
+    document.write_text(blocks)
+    fill_blocks(document, report)
+    once = document.read_text()
+    fill_blocks(document, report)
+    assert document.read_text() == once
+    assert once.count("<!-- end -->") == 2
+    assert not set("`<") & set(re.sub(r"<!-- .*? -->", "", once))
+    for line in once.splitlines():
+        assert html.unescape(line).count(labels[0]) == line.count("a &lt;!-- end")
+    assert once.count("a &lt;!-- end") >= 3
+    for table in re.findall(r"(?:^\|.*\n)+", once, re.MULTILINE):
+        assert len({line.count("|") for line in table.splitlines()}) == 1
+    write_report(report, tmp_path / "report" / "report.html")
+    for name, column in (("results.csv", "row"), ("rows.csv", "row"), ("contrasts.csv", "second")):
+        with (tmp_path / "report" / name).open(newline="") as file:
+            cells = [cell for line in csv.DictReader(file) for key, cell in line.items() if key == column]
+        assert f"'{labels[1]}" in cells
+        assert labels[1] not in cells
+
+
+@pytest.mark.parametrize("value", ["=1", "+1", "-1", "@x", "\tx", "a", "", "'=1", -0.5, 3, None])
+def test_text_that_a_spreadsheet_would_compute_has_an_apostrophe(tmp_path, value):
+    write_lines(tmp_path / "x.csv", [{"key": value, "other": "b"}])
+    with (tmp_path / "x.csv").open(newline="") as file:
+        (line,) = csv.DictReader(file)
+    text = "" if value is None else str(value)
+    formula = isinstance(value, str) and text[:1] in {"=", "+", "-", "@", "\t"}
+    assert line == {"key": f"'{text}" if formula else text, "other": "b"}
+
+
+def test_the_best_network_is_the_best_of_those_on_the_same_images(asked):
+    values = {"a": VALUES["b"], "b": VALUES["b"] + 0.01, "c": VALUES["a"] + 0.05, "d": VALUES["a"]}
+    made = asked([], values)
+    report = gather(choose(made.records, own=[made.study]))
+    assert re.findall(r"[Tt]he best network on (\S+) pairs of (\w+) is (\w) with", report.sentences[1]) == [
+        ("1,000", "mnist", "b"),
+        ("1,000", "glyphs", "c"),
+    ]
+    assert "the best is" not in " ".join(each.description for each in drawings(report))
+    report = gather(choose([*made.rows["a"], *made.rows["b"]], own=[made.study]))
+    assert "he best network is b with" in report.sentences[1]
+    assert "the best is b" in " ".join(each.description for each in drawings(report))
+
+
+def test_a_sentence_that_begins_with_a_label_has_its_first_letter(asked):
+    for contrast, begin in (('name = "fewer"\n', "Fewer: "), ("", "a − b: "), ('headline = "sharing"\n', "Sharing: ")):
+        made = asked([f'{contrast}first = "a"\nsecond = "b"'], VALUES)
+        assert gather(choose(made.records, own=[made.study])).sentences[1].startswith(begin)
 
 
 def test_runs_of_a_crossed_design_are_no_draws(asked):
