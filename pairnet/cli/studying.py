@@ -249,14 +249,14 @@ def _print(
 ) -> None:
     """One table, with what its figures were measured on."""
     from pairnet.reporting.component_tables import component_note, held_note
-    from pairnet.reporting.markdown import markdown_table
+    from pairnet.reporting.markdown import markdown_table, plain
     from pairnet.reporting.summaries import measured_on
     from pairnet.reporting.terminal import components_table, study_table
 
     if markdown:
         print_text(markdown_table(summaries))
         for line in filter(None, (remark, held_note(study))):
-            print_text(f"\n{capitalised(line)}.")
+            print_text(f"\n{plain(capitalised(line))}.")
         return
     printed = console()
     printed.print(study_table(study, summaries))

@@ -52,6 +52,14 @@ Draw = tuple[int, ...]
 """The number of a draw; or all seeds of a run whose seeds do not follow from one."""
 
 
+def seeds_text(draw: Draw) -> str:
+    """All seeds of a run in words; see `Run.repetition`."""
+    train_draw, test_draw, weights, order, *masks = draw
+    pairs = f"train_draw {train_draw}" if train_draw % 2 else f"pairs {train_draw // 2}"
+    test = f"test {test_draw // 2}" if test_draw % 2 else f"test_draw {test_draw}"
+    return ", ".join([pairs, test, f"weights {weights}", f"order {order}", *(f"masks {each}" for each in masks)])
+
+
 @dataclass(frozen=True, kw_only=True)
 class Images:
     """The images that a run draws its pairs from. Equal if the checksum is, whatever they are called and wherever."""
@@ -203,13 +211,7 @@ class Run:
         The numbers are those of the draws that have these seeds, as in a study file; a seed that no draw has there is
         named as it is in `Seeds`.
         """
-        if self.own_seeds is None:
-            return f"draw {self.seed}"
-        own = self.own_seeds
-        pairs = f"train_draw {own.train_draw}" if own.train_draw % 2 else f"pairs {own.train_draw // 2}"
-        test = f"test {own.test_draw // 2}" if own.test_draw % 2 else f"test_draw {own.test_draw}"
-        masks = "" if own.masks is None else f", masks {own.masks}"
-        return f"{pairs}, {test}, weights {own.weights}, order {own.order}{masks}"
+        return f"draw {self.seed}" if self.own_seeds is None else seeds_text(self.draw)
 
     @property
     def tested(self) -> int:

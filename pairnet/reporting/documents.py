@@ -7,7 +7,7 @@ from pathlib import Path
 from pairnet.errors import RecordError
 from pairnet.opening import read_file
 from pairnet.reporting.component_tables import held_note
-from pairnet.reporting.markdown import markdown_effects, markdown_table
+from pairnet.reporting.markdown import markdown_effects, markdown_table, plain
 from pairnet.reporting.report import Report, Table
 from pairnet.wording import capitalised
 from pairnet.writing import one_file
@@ -24,7 +24,7 @@ LARGEST_DOCUMENT = 1 << 24
 
 def _table(table: Table) -> str:
     """A table, and below it why it has no verdicts if it has none, and what its draws share."""
-    notes = [f"\n\n{capitalised(each)}." for each in (table.remark, held_note(table.study)) if each]
+    notes = [f"\n\n{plain(capitalised(each))}." for each in (table.remark, held_note(table.study)) if each]
     return f"{markdown_table(table.summaries)}{''.join(notes)}"
 
 

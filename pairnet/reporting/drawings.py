@@ -18,7 +18,7 @@ from pairnet.reporting.figures.errors import errors_by_difference
 from pairnet.reporting.figures.history import history
 from pairnet.reporting.figures.interaction import interaction
 from pairnet.reporting.formats import interval_text
-from pairnet.reporting.report import Report
+from pairnet.reporting.report import Report, comparable_rows
 from pairnet.reporting.summaries import Summary, best_of
 from pairnet.reporting.sweeps import sweeps_of
 from pairnet.wording import capitalised
@@ -82,7 +82,7 @@ def _interactions(report: Report) -> Iterator[Drawing]:
 def _accuracies(report: Report) -> Iterator[Drawing]:
     if len(report.tested) < 2:
         return
-    best = best_of(report.tested)
+    best = best_of(comparable_rows(report).get("", []))
     named = f"; the best is {best.label}, {best.mean:.4f}" if best else ""
     for name, cost, costs in (
         ("parameters", "parameters", [each.parameters for each in report.tested]),

@@ -1,5 +1,6 @@
 """The contrasts of studies, computed: estimates, intervals, tests and verdicts; each family is corrected as a whole."""
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +9,7 @@ from typing import Literal
 from pairnet.errors import RecordError
 from pairnet.records.failures import failed_draws, lost_text
 from pairnet.records.record import FailedRun, RunRecord
-from pairnet.records.run import Draw
+from pairnet.records.run import Draw, seeds_text
 from pairnet.reporting.comparison import Comparison, Draws, compare_draws, compare_sides, groups_of, holm
 from pairnet.reporting.equivalence import LEVEL
 from pairnet.reporting.formats import interval_text
@@ -16,7 +17,7 @@ from pairnet.reporting.generality import General, general_of
 from pairnet.reporting.shown import Selection
 from pairnet.reporting.student import quantile
 from pairnet.reporting.summaries import Summary, finished_draws, goal_of_row
-from pairnet.study.contrasts import GOALS, Contrast, Weights, compare_text, contrasts_of, side_text
+from pairnet.study.contrasts import GOALS, Contrast, Weights, compare_text, contrasts_of, goal_of, side_text
 from pairnet.study.plan import Row, Study
 
 Word = Literal["better", "worse", "equivalent", "undecided", "reached", "missed", "withheld"]
@@ -63,15 +64,39 @@ class Effect:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NotComputed:
+    """A contrast that the runs do not allow. It counts in the correction of its family: the study asks it, too."""
+
+    name: str
+    first: str  # the sides in words
+    second: str
+    margin: float | None
+    goal: float | None
+    reason: str
+    verdict: Literal["not computed"] = "not computed"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Family:
     """Contrasts that are read together, so their p-values are corrected together."""
 
-    name: str  # that of their study, with that of the family where a study has several
+    name: str  # that of their study, with that of the family where a study has several; no other family has it
     study: str  # name of the study
     title: str
     note: str
+    goals: bool  # whether they are the goals that rows state
     effects: tuple[Effect, ...]
-    left_out: tuple[str, ...]  # contrasts that the study states and the runs do not allow, each with the reason
+    not_computed: tuple[NotComputed, ...]  # stated ones, and others of a row that has failed draws
+
+    @property
+    def contrasts(self) -> tuple[Effect | NotComputed, ...]:
+        """All of them: those that are not computed come last."""
+        return (*self.effects, *self.not_computed)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The contrasts that are not computed, each with the reason."""
+        return tuple(f"{each.name}: {each.reason}" for each in self.not_computed)
 
 
 def families(selection: Selection) -> tuple[Family, ...]:
@@ -82,7 +107,10 @@ def families(selection: Selection) -> tuple[Family, ...]:
     found = list(_networks_of_no_table(selection))
     for table in selection.tables:
         found += families_of(table.study, table.rows, table.failed)
-    return tuple(found)
+    names: list[str] = []  # a study "a" with a family "b" and a study "a-b" must not be one entry of a file
+    for family in found:
+        names.append(_unlike(family.name, names))
+    return tuple(replace(family, name=name) for family, name in zip(found, names, strict=True))
 
 
 def families_of(
@@ -95,35 +123,55 @@ def families_of(
     there = [row.label for row in study.rows if rows.get(row.label)]
     grouped: dict[str, list[Contrast]] = {}
     for contrast in contrasts_of(study, there):
-        if contrast.stated or _stands(contrast, study, rows):
+        if contrast.stated or _stands(contrast, study, rows, failed or {}):
             grouped.setdefault(contrast.family, []).append(contrast)
-    found = []
+    found: list[Family] = []
     for name, contrasts in grouped.items():
         compared = compare_text(study, there) if not name else ""
         family = Family(
-            name=study.name if not name else f"{study.name}-{re.sub(r'[^A-Za-z0-9_]+', '-', name).strip('-')}",
+            name=_unlike(_family_name(study, name), [each.name for each in found]),
             study=study.name,
             title=study.title if not name else f"{study.title}: {name}",
             note=" ".join(dict.fromkeys(text for text in (compared, *(each.note for each in contrasts)) if text)),
+            goals=name == GOALS,
             effects=(),
-            left_out=(),
+            not_computed=(),
         )
         if study.seeding.vary:
             what = "of a crossed design share" if len(study.seeding.vary) > 1 else "that vary in one stream share their"
             reason = f"runs {what} seeds and are no draws: ask in a study without `vary`"
-            found.append(replace(family, left_out=tuple(f"{each.name}: {reason}" for each in contrasts)))
+            found.append(replace(family, not_computed=tuple(_not_computed(each, reason) for each in contrasts)))
             continue
         found.append(_computed(family, contrasts, rows, failed or {}))
-    return [family for family in found if family.effects or (family.left_out and study.file is not None)]
+    return [family for family in found if family.effects or (family.not_computed and study.file is not None)]
 
 
-def _stands(contrast: Contrast, study: Study, rows: Mapping[str, Sequence[RunRecord]]) -> bool:
-    """Whether the runs are such that a contrast which nobody wrote down is computed.
+def _family_name(study: Study, family: str) -> str:
+    """What a family is called in files: letters, digits and dashes after the name of its study."""
+    plain = re.sub(r"\W+", "-", family).strip("-")
+    return f"{study.name}-{plain or 'family'}" if family else study.name
+
+
+def _unlike(name: str, taken: Sequence[str]) -> str:
+    """The name, with the first number that makes it unlike those that are taken."""
+    numbered = (f"{name}-{number}" for number in itertools.count(2))
+    return next(each for each in itertools.chain([name], numbered) if each not in taken)
+
+
+def _stands(
+    contrast: Contrast,
+    study: Study,
+    rows: Mapping[str, Sequence[RunRecord]],
+    failed: Mapping[str, Sequence[FailedRun]],
+) -> bool:
+    """Whether the runs are such that a contrast which nobody wrote down is computed, or named as one that cannot be.
 
     Not that of a goal which is for another setting, nor that of a row with the first one where their pairs differ.
     """
-    if study.seeding.vary or not all(rows.get(label) for label in contrast.rows):
+    if study.seeding.vary or not all(rows.get(label) or failed.get(label) for label in contrast.rows):
         return False
+    if not all(rows.get(label) for label in contrast.rows):
+        return study.file is not None and (bool(study.compare) or contrast.family == GOALS)
     if contrast.family == GOALS:
         (row,) = (row for row in study.rows if row.label == contrast.first[0][0])
         return bool(goal_of_row(study, row, rows[row.label]))
@@ -133,14 +181,11 @@ def _stands(contrast: Contrast, study: Study, rows: Mapping[str, Sequence[RunRec
 def with_goals(summaries: Sequence[Summary], found: Sequence[Family]) -> tuple[Summary, ...]:
     """The rows of a table with the verdicts on their goals: "≥ 0.991: reached"."""
     words = {
-        effect.first: effect.verdict
-        for family in found
-        if family.name == f"{family.study}-{GOALS}"
-        for effect in family.effects
+        (effect.weights, effect.goal): effect.verdict for family in found if family.goals for effect in family.effects
     }
+    said = [words.get((((each.label, 1.0),), goal_of(each.goal))) for each in summaries]
     return tuple(
-        replace(each, goal=f"{each.goal}: {words[each.label]}") if each.goal and each.label in words else each
-        for each in summaries
+        replace(each, goal=f"{each.goal}: {word}") if word else each for each, word in zip(summaries, said, strict=True)
     )
 
 
@@ -169,15 +214,38 @@ def _computed(
     """The family with its contrasts computed, and the reasons of those that cannot be."""
     draws = {label: finished_draws(records) for label, records in rows.items()}
     images = {label: records[0].run.images.checksum for label, records in rows.items() if records}
-    effects, left_out = [], []
+    effects, left_out, reasons = [], [], []
     for contrast in contrasts:
         try:
             effect = effect_of(contrast, draws, images, failed)
             effects.append(replace(effect, general=_in_general(contrast, draws, images, rows)))
         except RecordError as error:
-            if contrast.stated:
-                left_out.append(f"{contrast.name}: {error}")
-    return replace(family, effects=corrected(effects), left_out=tuple(left_out))
+            if contrast.stated or any(failed.get(label) for label in contrast.rows):
+                left_out.append(contrast)
+                reasons.append(str(error))
+    return replace(
+        family,
+        effects=corrected(effects, left_out),
+        not_computed=tuple(map(_not_computed, left_out, reasons)),
+    )
+
+
+def _not_computed(contrast: Contrast, reason: str) -> NotComputed:
+    first, second = _sides_text(contrast)
+    return NotComputed(
+        name=contrast.name,
+        first=first,
+        second=second,
+        margin=contrast.margin,
+        goal=contrast.goal,
+        reason=reason,
+    )
+
+
+def _sides_text(contrast: Contrast) -> tuple[str, str]:
+    """The sides that are compared, in words; the second of a goal is the number."""
+    first, second = contrast.sides
+    return side_text(first), side_text(second) if contrast.goal is None else f"{contrast.goal:g}"
 
 
 def effect_of(
@@ -191,7 +259,7 @@ def effect_of(
     draws, images: the accuracy of each draw of each row, and the checksum of its images. RecordError for fewer than two
     draws, or two common ones where rows share their draws; it says which draws failed.
     """
-    labels = list(dict.fromkeys(label for label, _ in (*contrast.first, *contrast.second)))
+    labels = list(contrast.rows)
     lost = {label: tuple(sorted({each.run.draw for each in failed.get(label, ()) if each.run})) for label in labels}
     try:
         found = _compared(contrast, labels, draws, images)
@@ -206,10 +274,11 @@ def effect_of(
     if margin is not None and found.error is not None:
         half = float(quantile(0.95, found.freedom)) * found.error
         low90, high90 = found.difference - half, found.difference + half
+    first, second = _sides_text(contrast)
     return Effect(
         name=contrast.name,
-        first=side_text(contrast.first),
-        second=side_text(contrast.second) if contrast.goal is None else f"{contrast.goal:g}",
+        first=first,
+        second=second,
         comparison=found,
         p_holm=None,
         margin=margin,
@@ -234,7 +303,7 @@ def _compared(
         if not draws.get(label):
             raise RecordError(f"expected finished draws of {label}, got none")
     if contrast.goal is None:
-        return compare_sides(contrast.first, contrast.second, draws, images)
+        return compare_sides(*contrast.sides, draws, images)
     return _against_goal(contrast.first, contrast.goal, draws)
 
 
@@ -276,21 +345,27 @@ def _missing(labels: Sequence[str], draws: Mapping[str, Draws], failed: Mapping[
     return found
 
 
-def corrected(effects: Sequence[Effect]) -> tuple[Effect, ...]:
+def corrected(effects: Sequence[Effect], left_out: Sequence[Contrast] = ()) -> tuple[Effect, ...]:
     """A family of effects with corrected p-values (Holm), of differences and of equivalence each, and with verdicts.
 
     The chance of a false "better" or "worse" anywhere in the family is at most 5 %, and so is that of a false
-    "equivalent".
+    "equivalent". Those that are left out, since runs do not allow them, count as well: otherwise the failures of
+    one row would make the verdicts on the others less strict.
     """
-    equivalence = [each for each in effects if each.margin is not None]
-    within = dict(
-        zip((each.name for each in equivalence), holm([each.p_equivalence for each in equivalence]), strict=True)
-    )
+    differences = _holm([each.comparison.p_value for each in effects], len(left_out))
+    tested = [at for at, each in enumerate(effects) if each.margin is not None]
+    others = sum(each.margin is not None for each in left_out)
+    within = dict(zip(tested, _holm([effects[at].p_equivalence for at in tested], others), strict=True))
     found = []
-    for each, p_holm in zip(effects, holm([each.comparison.p_value for each in effects]), strict=True):
-        made = replace(each, p_holm=p_holm, p_equivalence_holm=within.get(each.name))
+    for at, (each, p_holm) in enumerate(zip(effects, differences, strict=True)):
+        made = replace(each, p_holm=p_holm, p_equivalence_holm=within.get(at))
         found.append(replace(made, verdict=_verdict(made)))
     return tuple(found)
+
+
+def _holm(p_values: Sequence[float | None], more: int) -> list[float | None]:
+    """p-values corrected for their family, of which `more` are not known."""
+    return holm([*p_values, *[None] * more])[: len(p_values)]
 
 
 def _verdict(effect: Effect) -> Word:
@@ -343,15 +418,16 @@ def counts_text(effect: Effect) -> str:
 
 def missing_text(effect: Effect) -> str:
     """Which draws the rows lack: "w_net without draws 3, 7 (failed: 7)"; empty if they lack none."""
-    failed = {label: f" (failed: {_numbers(draws)})" for label, draws in effect.failed}
+    failed = {label: f" (failed: {draws_text(draws)})" for label, draws in effect.failed}
     return "; ".join(
-        f"{label} without draw{'s' * (len(draws) > 1)} {_numbers(draws)}{failed.get(label, '')}"
+        f"{label} without draw{'s' * (len(draws) > 1)} {draws_text(draws)}{failed.get(label, '')}"
         for label, draws in effect.missing
     )
 
 
-def _numbers(draws: Sequence[Draw]) -> str:
-    return ", ".join(str(draw[0]) for draw in draws)
+def draws_text(draws: Sequence[Draw]) -> str:
+    """The numbers of draws: "2, 5"; where seeds do not follow from one number, all of them in brackets."""
+    return ", ".join(str(draw[0]) if len(draw) == 1 else f"({seeds_text(draw)})" for draw in draws)
 
 
 def p_text(value: float | None) -> str:

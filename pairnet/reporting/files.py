@@ -128,6 +128,7 @@ def summary_of(report: Report) -> dict[str, Any]:
                 "title": family.title,
                 "effects": [{**asdict(effect), "method": effect.method} for effect in family.effects],
                 "left_out": family.left_out,
+                "not_computed": [asdict(each) for each in family.not_computed],
             }
             for family in report.families
         },

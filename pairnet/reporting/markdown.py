@@ -1,5 +1,6 @@
 """Tables as Markdown, for documents."""
 
+import html
 from collections.abc import Sequence
 
 from pairnet.reporting.cells import NOT_NUMBERS, READINGS_NOTE, cells, failure_notes, intervals_note, reasons
@@ -20,8 +21,8 @@ def markdown_table(summaries: Sequence[Summary]) -> str:
         intervals_note([each.general for each in summaries]),
     ]
     notes = [
-        *("\\" * reason.startswith("*") + f"{reason}." for reason in reasons(summaries)),
-        *(f"{each}." for each in failure_notes(summaries)),
+        *("\\" * reason.startswith("*") + f"{plain(reason)}." for reason in reasons(summaries)),
+        *(f"{plain(each)}." for each in failure_notes(summaries)),
         " ".join(f"{capitalised(each)}." for each in said if each),
     ]
     notes = [each for each in notes if each]
@@ -31,7 +32,7 @@ def markdown_table(summaries: Sequence[Summary]) -> str:
 
 def _components(summary: Summary) -> str:
     """The variance components of a row, below what they are about."""
-    lines = [f"{component_note(summary)}."]
+    lines = [f"{plain(component_note(summary))}."]
     if summary.components and summary.components.sources:
         lines += ["", _line(HEADINGS), f"|---{'|--:' * (len(HEADINGS) - 1)}|"]
         lines += map(_line, component_cells(summary.components))
@@ -64,10 +65,18 @@ def markdown_effects(family: Family) -> str:
         )
         lines.append(_line(words))
     said = intervals_note([each.general for each in family.effects])
-    notes = [*([f"{capitalised(said)}."] if said else []), *(f"Not computed: {line}." for line in family.left_out)]
+    notes = [
+        *([f"{capitalised(said)}."] if said else []),
+        *(f"Not computed: {plain(line)}." for line in family.left_out),
+    ]
     return "\n".join([*lines, *([""] if notes else []), *notes])
+
+
+def plain(text: str) -> str:
+    """Text that Markdown shows as it is: what a label has of comments, of HTML and of code is none in a document."""
+    return html.escape(text, quote=False).replace("`", "&#96;")
 
 
 def _line(row: Sequence[str]) -> str:
     """One row; a | in a label is no border."""
-    return f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |"
+    return f"| {' | '.join(plain(cell).replace('|', '&#124;') for cell in row)} |"

@@ -29,6 +29,9 @@ from pairnet.wording import capitalised, counted
 MOST_HEADLINES = 5
 """Contrasts of a study of one's own that the first sentences state, where the study does not choose."""
 
+MOST_SETTINGS = 3
+"""Images and numbers of pairs whose best network the first sentences name."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
@@ -283,13 +286,41 @@ def _came_out(report: Report) -> str:
         counts = {word: sum(each == name for each in judged.values()) for name, word in words.items()}
         named = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
         parts.append(f"of {counted(len(judged), 'row')} with a figure of the paper: {named}")
-    parts += [effect_text(effect, effect.headline or effect.name) for effect in _headlines(report)]
+    first = _headlines(report)
+    begins = bool(first) and not parts and _begins_with_label(first[0])
+    parts += [effect_text(effect, effect.headline or effect.name) for effect in first]
     complete = " of those whose draws all finished" if any(each.failed for each in report.summaries) else ""
-    if best := best_of(report.tested):
-        parts.append(f"the best network{complete} is {best.label} with {accuracy_text(best.mean, None)}")
-    elif report.tested:
+    for setting, rows in comparable_rows(report).items():
+        if best := best_of(rows):
+            where = f" on {setting}" if setting else ""
+            parts.append(f"the best network{where}{complete} is {best.label} with {accuracy_text(best.mean, None)}")
+    if report.tested and not any(best_of([each]) for each in report.tested):
         parts.append("no network finished all of its draws, so none is called the best")
-    return f"{capitalised('; '.join(parts) or 'no draw is complete yet')}."
+    text = "; ".join(parts) or "no draw is complete yet"
+    return f"{text if begins else capitalised(text)}."
+
+
+def _begins_with_label(effect: Effect) -> bool:
+    """Whether its name begins with the label of a row, whose first letter is as it is written."""
+    return not effect.headline and any(effect.name.startswith(f"{label} ") for label, _ in effect.weights)
+
+
+def comparable_rows(report: Report) -> dict[str, list[Summary]]:
+    """The tested rows by what they were trained on, "300 pairs of mnist", where several were; one has no name.
+
+    Rows on other images, or on more of them, are no rivals: none of them is the best network of all.
+    """
+    runs = report.selection.runs
+    found: dict[tuple[int, str], list[Summary]] = {}
+    for each in report.tested:
+        run = runs[each.label]
+        found.setdefault((run.pairs, run.images.checksum), []).append(each)
+    if len(found) == 1:
+        return {"": [*report.tested]}
+    several = [rows for rows in found.values() if len(rows) > 1][:MOST_SETTINGS]
+    names = names_of([run.images for run in runs.values()])
+    called = dict(zip(runs, names, strict=True))
+    return {f"{counted(runs[rows[0].label].pairs, 'pair')} of {called[rows[0].label]}": rows for rows in several}
 
 
 def _headlines(report: Report) -> list[Effect]:

@@ -12,6 +12,9 @@ from pairnet.records.failures import FINISHED
 from pairnet.records.record import FailedRun, RunRecord
 from pairnet.records.run import Run
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""With these a cell begins that a spreadsheet computes."""
+
 
 def write_results(path: Path, records: Sequence[RunRecord], failures: Sequence[FailedRun] = ()) -> None:
     """A CSV file with one line for each run, those that failed after those that finished.
@@ -25,11 +28,21 @@ def write_results(path: Path, records: Sequence[RunRecord], failures: Sequence[F
 
 
 def write_lines(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
-    """A CSV file whose columns are the keys of the first line."""
+    """A CSV file whose columns are the keys of the first line; empty without lines.
+
+    A spreadsheet computes a cell that begins like a formula, so such text, of a label for instance, has an apostrophe
+    in front of it.
+    """
     with path.open("w", newline="", encoding="utf-8") as file:
+        if not lines:
+            return
         writer = csv.DictWriter(file, fieldnames=list(lines[0]))
         writer.writeheader()
-        writer.writerows(lines)
+        writer.writerows({key: _as_text(value) for key, value in line.items()} for line in lines)
+
+
+def _as_text(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def _line(record: RunRecord | FailedRun, run: Run) -> dict[str, Any]:

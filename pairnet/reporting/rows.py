@@ -1,10 +1,10 @@
 """rows.csv: one line for each row of each table of a report, with its intervals and verdicts."""
 
-import csv
 from pathlib import Path
 from typing import Any
 
 from pairnet.reporting.report import Report
+from pairnet.reporting.results import write_lines
 from pairnet.reporting.sensitivity import READINGS
 from pairnet.reporting.summaries import Summary
 
@@ -13,10 +13,7 @@ def write_rows(path: Path, report: Report) -> None:
     """A CSV file with the rows of all tables; accuracies are fractions of 1, and what a row does not have is empty."""
     lines = [_line(table.study.name, each) for table in report.tables for each in table.summaries]
     lines += [_line("", each) for each in report.others]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow([*_line("", report.summaries[0])] if report.summaries else [])
-        writer.writerows(line.values() for line in lines)
+    write_lines(path, lines)
 
 
 def _line(table: str, row: Summary) -> dict[str, Any]:

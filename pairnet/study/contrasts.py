@@ -32,12 +32,18 @@ OTHERS = "others"
 """Stands for every other row of the study on a side of a contrast."""
 
 GOALS = "goals"
-"""The family of the goals that rows state."""
+"""The family of the goals that rows state; no contrast of a file can be in it."""
 
 MOST_CONTRASTS = 1_000
 
 SMALL = 0.0005
 """Margins below 0.05 points are as small as fractions of 1, which they may have been meant to be."""
+
+SMALLEST_WEIGHT, LARGEST_WEIGHT = 1e-6, 1e6
+"""In size, of a row in a contrast; a weight of 0 leaves the row out."""
+
+CANCELLED = 1e-12
+"""Weights of a row that add up to less, in size, cancel: means of rows are rounded."""
 
 Weights = tuple[tuple[str, float], ...]
 """Labels of rows, each with its weight."""
@@ -77,7 +83,14 @@ class Contrast:
         for sign, side in ((1, self.first), (-1, self.second)):
             for label, weight in side:
                 found[label] = found.get(label, 0.0) + sign * weight
-        return {label: weight for label, weight in found.items() if weight}
+        return {label: weight for label, weight in found.items() if abs(weight) > CANCELLED}
+
+    @property
+    def sides(self) -> tuple[Weights, Weights]:
+        """The sides that are compared: as stated, or without a row whose weights cancel, those above 0 and below."""
+        if {label for label, _ in (*self.first, *self.second)} == set(self.rows):
+            return self.first, self.second
+        return _split(self.rows)
 
     @property
     def corners(self) -> tuple[str, str, str, str] | None:
@@ -105,6 +118,14 @@ def _names(one: tuple[str, str], other: tuple[str, str]) -> tuple[str, str]:
     return (first, second) if first and second and first != second else (" / ".join(one), " / ".join(other))
 
 
+def _split(weights: Mapping[str, float]) -> tuple[Weights, Weights]:
+    """The rows with a weight above 0, and those below, with its size."""
+    first, second = (
+        tuple((label, sign * weight) for label, weight in weights.items() if sign * weight > 0) for sign in (1, -1)
+    )
+    return first, second
+
+
 def side_text(side: Weights) -> str:
     """A side in words: "w_net", "mean of a, b and c", "(a − b)", "2 a + 0.5 b"."""
     parts = [_sum_text([(label, sign * weight) for label, weight in side if sign * weight > 0]) for sign in (1, -1)]
@@ -121,10 +142,13 @@ def _sum_text(part: Weights | Sequence[tuple[str, float]]) -> str:
 def contrasts_of(study: "Study", there: Sequence[str]) -> tuple[Contrast, ...]:
     """Every contrast of a study: those that it states, those that `compare` stands for, and the goals of rows.
 
+    A stated contrast takes the place of one of `compare` that has its name.
+
     there: labels of rows with finished draws, in the order of the study; without `compare` and [[contrasts]], the first
     of them is the one that the others are compared with. The row above a row is the one in the file, finished or not.
     """
-    found = [*study.contrasts, *_compared(study, there)]
+    stated = {each.name for each in study.contrasts}
+    found = [*study.contrasts, *(each for each in _compared(study, there) if each.name not in stated)]
     for row in study.rows:
         if (goal := goal_of(row.goal)) is not None:
             name = f"{row.label} against its goal"
@@ -219,6 +243,10 @@ def _contrast(table: Any, known: Mapping[str, str], place: str) -> Contrast:
     for key, value in text.items():
         if not value.isprintable() or not value:
             raise ArgumentError(f"{place}.{key}: expected one line of text, got {shown(value)}: change it")
+    if text.get("family") == GOALS:
+        raise ArgumentError(
+            f'{place}.family: expected another name than "{GOALS}", the family of the goals of rows, got it: change it'
+        )
     goal = _number(table, "goal", place, most=1.0)
     margin = _number(table, "margin", place, most=100.0)
     if goal is not None and margin is not None:
@@ -305,10 +333,13 @@ def _weights(table: Any, known: Mapping[str, str], place: str) -> tuple[Weights,
     }
     if not all(map(math.isfinite, found.values())) or not math.isclose(sum(found.values()), 0, abs_tol=1e-9):
         raise ArgumentError(f"{place}: expected weights that add up to 0, got others: change one")
-    first, second = (
-        tuple((label, sign * weight) for label, weight in found.items() if sign * weight > 0) for sign in (1, -1)
-    )
-    return first, second
+    for label, weight in found.items():
+        if weight and not SMALLEST_WEIGHT <= abs(weight) <= LARGEST_WEIGHT:
+            raise ArgumentError(
+                f"{place}.{shown(label)}: expected a weight of {SMALLEST_WEIGHT:g} to {LARGEST_WEIGHT:g} in size, or "
+                f"0, got {weight:g}: multiply all weights by one number"
+            )
+    return _split(found)
 
 
 def _levels(table: Any, place: str) -> Levels | None:

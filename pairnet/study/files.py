@@ -19,7 +19,7 @@ a variant (structures.py).
 """
 
 import itertools
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from pairnet.models.toml_files import typed as _typed
 from pairnet.models.variant_files import parse_variants
 from pairnet.models.variants import VARIANTS, Variant, count_parameters, with_dropout, with_epochs
 from pairnet.records.run import PAPER_FOLDS
-from pairnet.study.contrasts import ABOVE, NOTHING, PAPERS_SQUARE, papers_contrasts, read_contrasts
+from pairnet.study.contrasts import ABOVE, NOTHING, PAPERS_SQUARE, Contrast, papers_contrasts, read_contrasts
 from pairnet.study.plan import Chosen, Reason, Row, Study
 from pairnet.study.seeding import KEYS, MOST_DRAWS, parse_seeding
 from pairnet.study.structures import Template, parse_templates
@@ -91,7 +91,7 @@ def read_study(path: Path) -> Study:
     labels = [row.label for row in rows]
     head["contrasts"] = read_contrasts(document.get("contrasts", []), labels, f"{path}: contrast")
     if head.get("compare") == PAPERS_SQUARE:
-        head |= {"compare": NOTHING, "contrasts": (*head["contrasts"], *papers_contrasts(labels))}
+        head |= {"compare": NOTHING, "contrasts": _with_square(head["contrasts"], labels)}
     chosen = _typed(document.get("as_run", []), tuple[Chosen, ...], f"{path}: as_run")
     study = Study(name=path.stem, rows=tuple(rows), chosen=chosen, file=path, **head)
     if chosen and sorted(map(str, study.sources)) != sorted(str(each.rows) for each in chosen):
@@ -100,6 +100,12 @@ def read_study(path: Path) -> Study:
         )
     name = path.stem.removesuffix(f"-{study.digest}")  # of a file that was kept next to another one of its name
     return replace(study, name=name, title=document.get("title", name))
+
+
+def _with_square(stated: Sequence[Contrast], labels: Sequence[str]) -> tuple[Contrast, ...]:
+    """The stated contrasts, and those of the paper's Table III under a name that none of them has."""
+    names = {each.name for each in stated}
+    return (*stated, *(each for each in papers_contrasts(labels) if each.name not in names))
 
 
 def _head(document: Mapping[str, Any], path: Path) -> dict[str, Any]:

@@ -337,6 +337,14 @@ def test_the_interval_of_a_crossed_row_is_not_that_of_as_many_draws():
     assert found.high - found.low > 2 * (high - low)
 
 
+def test_the_interval_of_the_mean_is_students_where_one_stream_makes_all_of_the_spread():
+    values = np.array([0.91, 0.88, 0.9, 0.93, 0.87, 0.9])
+    found = analyse(np.tile(values[:, None, None], (1, 4, 3)), ["pairs", "weights", "order"])
+    low, high = interval_of_mean(values.tolist())
+    assert found.high - found.low == pytest.approx(high - low, rel=0.05), "but for the number of samples"
+    assert (found.high + found.low) / 2 == pytest.approx(values.mean(), abs=0.05 * (high - low))
+
+
 def test_every_place_shows_the_same_components(tmp_path):
     study = study_of()
     records = records_of(study)

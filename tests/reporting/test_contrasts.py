@@ -1,8 +1,10 @@
 """Contrasts computed: against SciPy and a linear model, for rows that share their draws or not; verdicts and files."""
 
 import csv
+import html
 import io
 import json
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -18,14 +20,27 @@ from scipy import stats
 
 from pairnet.errors import RecordError
 from pairnet.records.record import FailedRun
-from pairnet.reporting.comparison import compare_draws, compare_sides, holm
+from pairnet.records.seeds import Seeds
+from pairnet.reporting.comparison import compare_draws, compare_sides, groups_of, holm
+from pairnet.reporting.documents import blocks_in, blocks_of, fill_blocks
 from pairnet.reporting.drawings import drawings
-from pairnet.reporting.effects import corrected, counts_text, effect_of, families_of, p_text, verdict_text
-from pairnet.reporting.files import write_report
+from pairnet.reporting.effects import (
+    corrected,
+    counts_text,
+    effect_of,
+    families_of,
+    missing_text,
+    p_text,
+    verdict_text,
+    with_goals,
+)
+from pairnet.reporting.files import summary_of, write_report
 from pairnet.reporting.generality import general_of
 from pairnet.reporting.markdown import markdown_effects
 from pairnet.reporting.report import gather
+from pairnet.reporting.results import write_lines
 from pairnet.reporting.selection import choose
+from pairnet.reporting.summaries import summarise
 from pairnet.reporting.terminal import effects_table
 from pairnet.study.contrasts import Contrast, Levels, levels_of, margin_note
 from pairnet.study.files import read_study
@@ -316,6 +331,226 @@ def test_a_contrast_without_enough_draws_says_which_of_them_failed(asked):
     assert none.endswith("got none; c: all 8 draws failed (0, 1, 2, 3, 4, 5, 6, 7): 8 diverged in epoch 2")
 
 
+def failure_of(run, **changes):
+    return FailedRun(
+        fingerprint="f", run=replace(run, **changes), label=run.label, error="nan", environment=record().environment
+    )
+
+
+def test_a_contrast_without_a_margin_is_not_called_equivalent_by_one_of_its_name(asked):
+    values = {**VALUES, "b": VALUES["a"] + OWN / 10}
+    made = asked(['name = "b"\nfirst = "a"\nsecond = "b"\nmargin = 1'], values, head='compare = "row above"\n')
+    names = [each.name for each in only(made).effects]
+    assert names == ["b", "c", "d"], "the stated one takes the place of the other"
+    stated = only(made).effects[0]
+    plain = replace(stated, margin=None, p_equivalence=None, verdict="undecided")
+    first, second = corrected([stated, plain])
+    assert (first.verdict, second.verdict, second.p_equivalence_holm) == ("equivalent", "undecided", None)
+
+
+def test_contrasts_that_are_not_computed_count_and_stand_in_the_files(asked, tmp_path):
+    """The failures of row d make no verdict on a and b less strict."""
+    contrasts = [
+        'first = "a"\nsecond = "b"\nmargin = 6',
+        'first = "a"\nsecond = "d"\nmargin = 1',
+        'first = "b"\nsecond = "d"',
+    ]
+    made = asked(contrasts, VALUES)
+    rows = {label: made.rows[label] for label in "ab"}
+    failed = {"d": [failure_of(each.run) for each in made.rows["d"]]}
+    (family,) = families_of(made.study, rows, failed)
+    (effect,) = family.effects
+    assert effect.p_holm == pytest.approx(3 * effect.comparison.p_value)
+    assert effect.p_equivalence_holm == pytest.approx(2 * effect.p_equivalence)
+    report = gather(choose([*rows["a"], *rows["b"]], failures=failed["d"], own=[made.study]))
+    write_report(report, tmp_path / "report" / "report.html")
+    with (tmp_path / "report" / "contrasts.csv").open(newline="") as file:
+        lines = [(each["contrast"], each["verdict"], each["p"] != "", each["reason"]) for each in csv.DictReader(file)]
+    reason = "expected finished draws of d, got none"
+    assert lines == [
+        ("a − b", "equivalent", True, ""),
+        ("a − d", "not computed", False, reason),
+        ("b − d", "not computed", False, reason),
+    ]
+    (written,) = json.loads((tmp_path / "report" / "summary.json").read_text())["families"].values()
+    assert [(each["name"], each["verdict"], each["reason"]) for each in written["not_computed"]] == [
+        ("a − d", "not computed", reason),
+        ("b − d", "not computed", reason),
+    ]
+
+
+def test_compared_rows_all_of_whose_draws_failed_count(asked):
+    made = asked([], VALUES)
+    study = replace(made.study, compare="a")
+    rows = {label: made.rows[label] for label in "abc"}
+    (family,) = families_of(study, rows, {"d": [failure_of(each.run) for each in made.rows["d"]]})
+    assert [each.name for each in family.not_computed] == ["d against a"]
+    assert family.effects[0].p_holm == pytest.approx(3 * family.effects[0].comparison.p_value)
+    (family,) = families_of(study, rows)
+    assert family.not_computed == (), "it has not run yet"
+
+
+def test_the_verdict_of_a_goal_is_that_of_its_own_test(asked):
+    """Another contrast that begins with the row, whatever its family is called, says nothing about the goal."""
+    made = asked(['first = "a"\nsecond = "b"\nfamily = "goals!"', 'first = "a"\ngoal = 0.5\nfamily = "Goals"'], VALUES)
+    study = replace(made.study, rows=tuple(replace(row, goal="≥ 0.95") for row in made.study.rows[:1]))
+    found = families_of(study, {"a": made.rows["a"], "b": made.rows["b"]})
+    assert [each.name for each in found] == ["mine-goals", "mine-Goals", "mine-goals-2"]
+    (summary,) = with_goals(summarise(study, {"a": made.rows["a"]}), found)
+    assert summary.goal == "≥ 0.95: missed"
+
+
+def test_families_of_one_name_in_files_are_all_there(asked):
+    pairs = (("a", "b"), ("c", "d"), ("a", "c"), ("b", "d"))
+    names = ("on glyphs", "on-glyphs", "глифы", "буквы")
+    contrasts = [
+        f'first = "{one}"\nsecond = "{other}"\nfamily = "{name}"'
+        for (one, other), name in zip(pairs, names, strict=True)
+    ]
+    made = asked(contrasts, VALUES)
+    report = gather(choose(made.records, own=[made.study]))
+    assert [each.name for each in report.families] == ["mine-on-glyphs", "mine-on-glyphs-2", "mine-глифы", "mine-буквы"]
+    assert len(summary_of(report)["families"]) == 4
+    blocks = [name for name in blocks_of(report) if name.startswith("effects")]
+    assert len(blocks) == 4
+    assert blocks_in("".join(f"<!-- pairnet report: {name} -->\n<!-- end -->\n" for name in blocks)) == blocks
+
+
+def test_families_of_two_studies_are_all_there(tmp_path):
+    studies, records = [], []
+    for at, (name, family) in enumerate((("a", "b-c"), ("a-b", "c"))):
+        text = "".join(
+            f'[[rows]]\nvariant = "conv_1"\nlabel = "{name} {row}"\nset = {{ batch = {at + row} }}\n' for row in (1, 5)
+        )
+        path = tmp_path / f"{name}.toml"
+        path.write_text(f'{text}[[contrasts]]\nfirst = "{name} 1"\nsecond = "{name} 5"\nfamily = "{family}"\n')
+        studies.append(read_study(path))
+        records += [
+            record(draw, variant=row.variant, label=row.label, images=MNIST, accuracy=0.8 + at / 50 + draw / 70)
+            for row in studies[-1].rows
+            for draw in range(3)
+        ]
+    report = gather(choose(records, own=studies))
+    assert [each.name for each in report.families] == ["a-b-c", "a-b-c-2"]
+
+
+def test_missing_draws_of_held_streams_have_all_of_their_seeds(asked):
+    made = asked(['first = "a"\nsecond = "b"'], VALUES)
+    seeds = [Seeds(train_draw=2 * at, test_draw=1, weights=at, order=at) for at in range(4)]
+    held = {
+        label: [
+            replace(each, run=replace(each.run, own_seeds=own))
+            for each, own in zip(made.rows[label], seeds, strict=False)
+        ]
+        for label in "ab"
+    }
+    lost = held["b"].pop(3)
+    (family,) = families_of(made.study, held, {"b": [failure_of(lost.run)]})
+    name = "(pairs 3, test 0, weights 3, order 3)"
+    assert lost.run.repetition == name[1:-1]
+    assert missing_text(family.effects[0]) == f"b without draw {name} (failed: {name})"
+
+
+def test_rows_whose_weights_cancel_do_not_count(asked):
+    """(a - b) - (a - c) is c - b, on the draws of these, whatever happened to a."""
+    contrasts = ['first = "a"\nsecond = "b"\nminus = { first = "a", second = "c" }', 'first = "c"\nsecond = "b"']
+    made = asked(contrasts, VALUES)
+    rows = {**made.rows, "a": made.rows["a"][:3]}
+    (family,) = families_of(made.study, rows, {"a": [failure_of(made.rows["a"][5].run)]})
+    cancelled, plain = family.effects
+    assert replace(cancelled, name=plain.name, weights=plain.weights) == plain
+    assert dict(cancelled.weights) == dict(plain.weights)
+    assert cancelled.verdict != "withheld"
+    (family,) = families_of(made.study, {label: rows[label] for label in "bc"})
+    assert len(family.effects) == 2
+
+
+def test_a_row_that_lacks_two_draws_of_another_is_told_from_one_that_shares_a_single_draw():
+    """Two common draws make a pair, so what the other has is missing; with one in common, the rows are unpaired."""
+    draws = {"a": {(at,): 0.5 + at / 100 for at in range(4)}, "b": {(at,): 0.6 + at**2 / 100 for at in (0, 1)}}
+    contrast = Contrast(name="x", first=(("a", 1.0),), second=(("b", 1.0),))
+    assert effect_of(contrast, draws, SHARED, {}).missing == (("b", ((2,), (3,))),)
+    draws["b"] = {(at,): 0.6 + at / 90 for at in (3, 4, 5)}
+    assert effect_of(contrast, draws, SHARED, {}).missing == ()
+
+
+def test_a_row_joins_the_groups_of_others_and_leaves_the_rest_as_they_are():
+    shares = {"a": (0, 1), "b": (5, 6), "c": (8, 9), "d": (1, 0, 5, 6)}
+    draws = {label: {(at,): 0.5 for at in own} for label, own in shares.items()}
+    found = groups_of(list(shares), draws, SHARED)
+    assert sorted(map(sorted, found)) == [["a", "b", "d"], ["c"]]
+    assert groups_of(["c"], draws, SHARED) == [["c"]]
+
+
+def test_labels_are_written_as_they_are_in_documents_spreadsheets_and_sentences(tmp_path):
+    """A label may look like the end of a block, HTML, code, a border or a formula: it is none of these."""
+    labels = ("a <!-- end --> `<b>` | &amp;", "=1+1")
+    text = "".join(
+        f"[[rows]]\nvariant = 'conv_1'\nlabel = '{label}'\nset = {{ batch = {at} }}\n"
+        for at, label in enumerate(labels, 1)
+    )
+    path = tmp_path / "mine.toml"
+    path.write_text(f"{text}[[contrasts]]\nname = 'a − b'\nfirst = '{labels[0]}'\nsecond = '{labels[1]}'\n")
+    study = read_study(path)
+    records = [
+        record(draw, variant=row.variant, label=row.label, images=MNIST, accuracy=float(each))
+        for row, values in zip(study.rows, (VALUES["a"], VALUES["b"]), strict=True)
+        for draw, each in enumerate(values)
+    ]
+    lost = failure_of(records[0].run, seed=50)
+    report = gather(choose(records, failures=[lost], own=[study]))
+    document = tmp_path / "paper.md"
+    blocks = "".join(f"<!-- pairnet report: {name} mine -->\n<!-- end -->\n" for name in ("table", "effects"))
+    document.write_text(blocks)
+    fill_blocks(document, report)
+    once = document.read_text()
+    fill_blocks(document, report)
+    assert document.read_text() == once
+    assert once.count("<!-- end -->") == 2
+    assert not set("`<") & set(re.sub(r"<!-- .*? -->", "", once))
+    for line in once.splitlines():
+        assert html.unescape(line).count(labels[0]) == line.count("a &lt;!-- end")
+    assert once.count("a &lt;!-- end") >= 3
+    for table in re.findall(r"(?:^\|.*\n)+", once, re.MULTILINE):
+        assert len({line.count("|") for line in table.splitlines()}) == 1
+    write_report(report, tmp_path / "report" / "report.html")
+    for name, column in (("results.csv", "row"), ("rows.csv", "row"), ("contrasts.csv", "second")):
+        with (tmp_path / "report" / name).open(newline="") as file:
+            cells = [cell for line in csv.DictReader(file) for key, cell in line.items() if key == column]
+        assert f"'{labels[1]}" in cells
+        assert labels[1] not in cells
+
+
+@pytest.mark.parametrize("value", ["=1", "+1", "-1", "@x", "\tx", "a", "", "'=1", -0.5, 3, None])
+def test_text_that_a_spreadsheet_would_compute_has_an_apostrophe(tmp_path, value):
+    write_lines(tmp_path / "x.csv", [{"key": value, "other": "b"}])
+    with (tmp_path / "x.csv").open(newline="") as file:
+        (line,) = csv.DictReader(file)
+    text = "" if value is None else str(value)
+    formula = isinstance(value, str) and text[:1] in {"=", "+", "-", "@", "\t"}
+    assert line == {"key": f"'{text}" if formula else text, "other": "b"}
+
+
+def test_the_best_network_is_the_best_of_those_on_the_same_images(asked):
+    values = {"a": VALUES["b"], "b": VALUES["b"] + 0.01, "c": VALUES["a"] + 0.05, "d": VALUES["a"]}
+    made = asked([], values)
+    report = gather(choose(made.records, own=[made.study]))
+    assert re.findall(r"[Tt]he best network on (\S+) pairs of (\w+) is (\w) with", report.sentences[1]) == [
+        ("1,000", "mnist", "b"),
+        ("1,000", "glyphs", "c"),
+    ]
+    assert "the best is" not in " ".join(each.description for each in drawings(report))
+    report = gather(choose([*made.rows["a"], *made.rows["b"]], own=[made.study]))
+    assert "he best network is b with" in report.sentences[1]
+    assert "the best is b" in " ".join(each.description for each in drawings(report))
+
+
+def test_a_sentence_that_begins_with_a_label_has_its_first_letter(asked):
+    for contrast, begin in (('name = "fewer"\n', "Fewer: "), ("", "a − b: "), ('headline = "sharing"\n', "Sharing: ")):
+        made = asked([f'{contrast}first = "a"\nsecond = "b"'], VALUES)
+        assert gather(choose(made.records, own=[made.study])).sentences[1].startswith(begin)
+
+
 def test_runs_of_a_crossed_design_are_no_draws(asked):
     made = asked(['first = "a"\nsecond = "b"'], VALUES, head="vary = { pairs = 4, weights = 2 }\n")
     family = only(made)
@@ -539,4 +774,12 @@ def test_a_contrast_has_the_interval_for_images_in_general_of_its_rows(tmp_path)
     mean = general_of([[(1.0, found["a"])]])
     assert (goal.low, goal.high) == pytest.approx((mean.low - 0.5, mean.high - 0.5))
     assert "standard errors are" in markdown_effects(family)
+    apart = {
+        "a": found["a"],
+        "b": [replace(each, run=replace(each.run, seed=each.run.seed + 10)) for each in found["b"]],
+    }
+    (family,) = families_of(read_study(path), apart)
+    unpaired = family.effects[0].general
+    assert unpaired == general_of([[(1.0, apart["a"])], [(-1.0, apart["b"])]])
+    assert unpaired.error != pytest.approx(difference.error)
     assert "standard errors are" in effects_table(family).caption

@@ -54,7 +54,9 @@ def brute_force(parts):
 
 
 @pytest.mark.parametrize("seed", range(8))
-@pytest.mark.parametrize("kind", ["one row", "paired", "unpaired", "difference of differences", "other images"])
+@pytest.mark.parametrize(
+    "kind", ["one row", "paired", "unpaired", "other draws", "difference of differences", "other images"]
+)
 def test_it_is_the_sum_over_all_pairs_of_answers_that_share_an_image(kind, seed):
     rng = np.random.default_rng(seed)
     hard = (rng.uniform(size=30) < 0.3).astype(float)
@@ -64,6 +66,10 @@ def test_it_is_the_sum_over_all_pairs_of_answers_that_share_an_image(kind, seed)
         "one row": [[Term(coefficient=1, draws=a)]],
         "paired": [[Term(coefficient=1, draws=a), Term(coefficient=-1, draws=c)]],
         "unpaired": [[Term(coefficient=1, draws=a)], [Term(coefficient=-1, draws=d)]],
+        "other draws": [  # draws 0 to 3 and 2 to 6: neither has all of the other
+            [Term(coefficient=1, draws=a)],
+            [Term(coefficient=-1, draws={(draw + 2,): each for (draw,), each in c.items()})],
+        ],
         "difference of differences": [
             [Term(coefficient=1, draws=a), Term(coefficient=-1, draws=b)],
             [Term(coefficient=-1, draws=c), Term(coefficient=1, draws=d)],

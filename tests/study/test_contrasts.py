@@ -78,6 +78,13 @@ def test_a_goal(read):
             "contrast 1: expected different rows on the two sides, got the same: change one",
         ),
         ("weights = { a = 1, b = 1 }", "contrast 1.weights: expected weights that add up to 0, got others"),
+        (
+            "weights = { a = 1e308, b = -1e308 }",
+            "contrast 1.weights.'a': expected a weight of 1e-06 to 1e+06 in size, or 0, got 1e+308: multiply",
+        ),
+        ("weights = { a = 1e-9, b = -1e-9 }", "contrast 1.weights.'a': expected a weight of 1e-06 to 1e+06 in size"),
+        ("weights = { a = inf, b = -inf }", "contrast 1.weights: expected weights that add up to 0, got others"),
+        ('first = "a"\nsecond = "b"\nfamily = "goals"', 'contrast 1.family: expected another name than "goals"'),
         ("weights = { a = nan, b = 1 }", "contrast 1.weights: expected weights that add up to 0, got others"),
         ('frist = "a"', "contrast 1.frist: expected a known key: did you mean first?"),
         ('first = "a"\nsecond = "b"\nmargin = 0', "contrast 1.margin: expected a number above 0, up to 100, got 0"),
@@ -123,6 +130,18 @@ def test_compare_is_short_for_contrasts(read):
     )
     both = read('first = "a"\nsecond = "d"', head='compare = "row above"\n')
     assert pairs_of(both) == [("a", "d"), ("b", "a"), ("c", "b"), ("d", "c")]
+
+
+def test_a_stated_contrast_takes_the_place_of_one_of_its_name(read):
+    found = read('name = "b against a"\nfirst = "b"\nsecond = ["a", "c"]', head='compare = "a"\n')
+    assert pairs_of(found) == [("b", "mean of a and c"), ("c", "a"), ("d", "a")]
+    labels = ("no_w_net", "w_net", "a_net", "a_w_net_bn")
+    rows = "".join(f'[[rows]]\nvariant = "{name}"\n' for name in labels)
+    (name, *_) = [each.name for each in read(head='compare = "square"\n', rows=rows).contrasts]
+    stated = f'name = "{name}"\nfirst = "w_net"\nsecond = "a_net"'
+    names = [each.name for each in read(stated, head='compare = "square"\n', rows=rows).contrasts]
+    assert names[0] == name
+    assert len(set(names)) == len(names) == 5
 
 
 def test_square_is_short_for_those_contrasts_of_table_iii_whose_rows_are_there(read):

@@ -56,6 +56,14 @@ def test_without_a_word_about_seeds_a_study_is_what_it_was(read):
     assert all(run.own_seeds is None for run in plan(usual, IMAGES))
 
 
+def test_held_streams_of_listed_seeds_are_those_of_the_first_of_them(read):
+    runs = plan(read('seeds = [5, 6]\nhold = ["weights", "test"]'), IMAGES)
+    assert [(run.seeds.train_draw, run.seeds.test_draw, run.seeds.weights, run.seeds.order) for run in runs] == [
+        (10, 11, 5, 5),
+        (12, 11, 5, 6),
+    ]
+
+
 def test_draws_begin_at_a_number_or_are_listed(read):
     assert [run.draw for run in plan(read("draws = 2\nfirst_seed = 100"), IMAGES)] == [(100,), (101,)]
     listed = read("seeds = [8, 3, 21]")
