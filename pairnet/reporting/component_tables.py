@@ -1,12 +1,14 @@
 """The variance components of a row as text: headings, cells and a note, for terminal, Markdown and page alike."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from typing import Any
 
 from pairnet.reporting.components import TOGETHER, Component, Components
 from pairnet.reporting.formats import interval_text
 from pairnet.reporting.summaries import Summary
 from pairnet.study.plan import Study
+from pairnet.study.seeding import Seeding
 from pairnet.wording import counted
 
 NAMES = {
@@ -63,16 +65,36 @@ def component_note(summary: Summary) -> str:
 
 def held_note(study: Study) -> str:
     """What all draws of a study share, and what that means; empty for draws with everything of their own."""
-    hold = study.seeding.hold
-    if not hold:
+    seeding = study.seeding
+    if not seeding.held or len(seeding.vary) > 1:  # the note on its components says what runs of a crossed design share
         return ""
-    same = ", ".join(NAMES[each] for each in hold)
-    return f"all draws have the same {same}: spread and intervals are for these, and say nothing of others"
+    same = ", ".join(NAMES[each] for each in seeding.held)
+    what = "runs" if seeding.vary else "draws"
+    return f"all {what} have the same {same}: spread and intervals are for these, and say nothing of others"
+
+
+def drawn_text(seeding: Seeding) -> tuple[str, str]:
+    """What a repetition is called, and what differs between them: "draw", "of pairs and initial weights"."""
+    if len(seeding.vary) > 1:
+        return "combination", "of seeds"
+    if not seeding.held:
+        return "draw", "of pairs and initial weights"
+    varied, same = (", ".join(NAMES[each] for each in names) for names in (seeding.varied, seeding.held))
+    return "run" if seeding.vary else "draw", f"that differ in {varied}, not in {same}"
 
 
 def component_records(tables: Sequence[tuple[str, Sequence[Summary]]]) -> Iterator[dict[str, Any]]:
-    """One line of components.csv for each source of each row of some studies; figures as fractions of 1."""
+    """One line of components.csv for each source of each row of some studies; figures as fractions of 1.
+
+    A row that lacks combinations has one line without a source, which says how many.
+    """
     for study, summaries in tables:
         for summary in summaries:
-            for each in summary.components.sources if summary.components else ():
-                yield {"study": study, "row": summary.label, **vars(each)}
+            found = summary.components
+            if found is None:
+                continue
+            row = {"study": study, "row": summary.label}
+            for each in found.sources:
+                yield {**row, **vars(each), "missing": found.missing}
+            if found.missing:
+                yield {**row, **dict.fromkeys(each.name for each in fields(Component)), "missing": found.missing}

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -52,7 +52,7 @@ class Components:
     """
 
     runs: int  # combinations that are there
-    missing: int  # combinations of the seeds there are that are not
+    missing: int  # combinations that are not: planned, failed, or of the seeds there are
     held: tuple[str, ...]  # streams that all runs share: what is said holds for these seeds of them
     mean: float | None
     std: float | None
@@ -62,16 +62,21 @@ class Components:
     binomial: float | None  # standard deviation that drawing so many test pairs brings by itself; None: no test pairs
 
 
-def components_of(records: Sequence[RunRecord], accuracies: Mapping[Draw, float]) -> Components | None:
+def components_of(
+    records: Sequence[RunRecord], accuracies: Mapping[Draw, float], *, wanted: Set[Seeds] = frozenset()
+) -> Components | None:
     """The analysis of a row; None where its seeds change together, as those of draws do.
 
     accuracies: of the finished draws of `records`.
+    wanted: the seeds of runs that belong to the row, finished or not. Survivors of a design that lost a whole level to
+    failures are complete by themselves, and no random sample of it.
     """
     seeds = {record.run.draw: record.run.seeds for record in records if record.run.draw in accuracies}
-    factors, held = _factors(list(seeds.values()))
+    every = {*seeds.values(), *wanted}
+    factors, held = _factors(every)
     if len(factors) < 2:
         return None
-    levels = [sorted({_numbers(each)[names[0]] for each in seeds.values()}) for names in factors]
+    levels = [sorted({_numbers(each)[names[0]] for each in every}) for names in factors]
     sizes = [len(each) for each in levels]
     run = records[0].run
     tested = None if run.fold is not None else run.tested

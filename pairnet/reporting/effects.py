@@ -109,7 +109,8 @@ def families_of(
             left_out=(),
         )
         if study.seeding.vary:
-            reason = "runs of a crossed design share seeds and are no draws: ask in a study without `vary`"
+            what = "of a crossed design share" if len(study.seeding.vary) > 1 else "that vary in one stream share their"
+            reason = f"runs {what} seeds and are no draws: ask in a study without `vary`"
             found.append(replace(family, left_out=tuple(f"{each.name}: {reason}" for each in contrasts)))
             continue
         found.append(_computed(family, contrasts, rows, lost))
@@ -145,7 +146,11 @@ def with_goals(summaries: Sequence[Summary], found: Sequence[Family]) -> tuple[S
 
 def _networks_of_no_table(selection: Selection) -> list[Family]:
     """Every network of no table against a known one."""
-    tested = selection.tested
+    tested = {  # runs whose seeds are held apart are no draws
+        label: records
+        for label, records in selection.tested.items()
+        if all(record.run.own_seeds is None for record in records)
+    }
     own = [label for label in tested if label in selection.others]
     if not own or len(tested) < 2:
         return []

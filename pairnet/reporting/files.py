@@ -54,8 +54,7 @@ def write_report(report: Report, path: Path) -> None:
             (folder / FIGURES / f"{name}.png").write_bytes(png)
         failures = {each.fingerprint: each for found in report.selection.failures.values() for each in found}
         write_results(folder / RESULTS, report.selection.records, list(failures.values()))
-        crossed = [(each.study.name, each.summaries) for each in report.tables]
-        if lines := list(component_records([*crossed, ("others", report.others)])):
+        if lines := list(component_records([(each.study.name, each.summaries) for each in report.tables])):
             write_lines(folder / COMPONENTS, lines)
         write_rows(folder / ROWS, report)
         write_contrasts(folder / CONTRASTS, report.families)

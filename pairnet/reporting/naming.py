@@ -2,11 +2,13 @@
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
+from pathlib import Path
 
 from pairnet.records.record import FailedRun, RunRecord
 from pairnet.records.run import Images, Run, names_of
 from pairnet.records.settings import SEEDS_APART, by_setting, describe, facts_of
 from pairnet.reporting.summaries import finished_draws
+from pairnet.study.kept import KEPT
 from pairnet.study.plan import Study
 from pairnet.study.tables import NAMES
 from pairnet.wording import counted
@@ -62,9 +64,22 @@ def lines(records: Sequence[RunRecord], shown: Sequence[RunRecord], among: Seque
         difference = _difference(record.run.setting, list(like.get((record.run.name, words), ())))
         groups.setdefault((words, difference), []).append(record)
     for (words, difference), found in groups.items():
-        labels = list(dict.fromkeys(record.run.name for record in found))
-        named = ", ".join(labels[:3]) + (f" and {len(labels) - 3} more rows" if len(labels) > 3 else "")
-        yield f"{counted(len(found), 'run')} of {named}: {words}{difference}"
+        yield f"{counted(len(found), 'run')} of {_named(found)}: {words}{difference}"
+
+
+def apart_lines(records: Sequence[RunRecord], folder: Path) -> Iterator[str]:
+    """One line for all runs that share seeds and belong to no study of the page: they are no draws of a network."""
+    if records:
+        yield (
+            f"{counted(len(records), 'run')} of {_named(records)}: {SEEDS_APART}, of no study on this page; "
+            f"`pairnet report {folder}` shows those whose study file is in {folder / KEPT}"
+        )
+
+
+def _named(records: Sequence[RunRecord]) -> str:
+    """The rows of some runs, three at most."""
+    labels = list(dict.fromkeys(record.run.name for record in records))
+    return ", ".join(labels[:3]) + (f" and {len(labels) - 3} more rows" if len(labels) > 3 else "")
 
 
 def failed_lines(failures: Sequence[FailedRun]) -> Iterator[str]:

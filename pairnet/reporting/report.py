@@ -12,6 +12,7 @@ from pairnet.records.calibration import Bin, expected_calibration_error, pooled
 from pairnet.records.failures import failures_text
 from pairnet.records.record import RunRecord
 from pairnet.records.run import nameless, names_of
+from pairnet.reporting.component_tables import drawn_text
 from pairnet.reporting.effects import Effect, Family, effect_text, families, with_goals
 from pairnet.reporting.equivalence import MARGIN
 from pairnet.reporting.figures.history import ENOUGH
@@ -22,6 +23,7 @@ from pairnet.reporting.shown import Selection, StudyRuns
 from pairnet.reporting.summaries import Summary, best_of, interval_of_accuracy, summarise, unlike_the_paper
 from pairnet.study.contrasts import Levels
 from pairnet.study.plan import Row, Study
+from pairnet.study.seeding import Seeding
 from pairnet.wording import capitalised, counted
 
 MOST_HEADLINES = 5
@@ -237,16 +239,26 @@ def _calibrations(selection: Selection, labels: Sequence[str]) -> list[Calibrati
 def _asked(report: Report) -> str:
     rows = {each.label: each.draws + len(each.failed) for each in report.summaries}
     draws = sorted(set(rows.values()))
-    crossed = any(each.components for each in report.summaries)
-    what = "combination" if crossed else "draw"
+    drawn: dict[tuple[str, str], list[str]] = {}
+    for title, seeding in _titles(report):
+        drawn.setdefault(drawn_text(seeding), []).append(title)
+    (what, how), *others = drawn
+    if others:
+        kinds = (f"{noun}s {differ} ({_listed(titles)})" for (noun, differ), titles in drawn.items())
+        what, how = "repetition", f"each: {'; '.join(kinds)}"
     times = counted(draws[0], what) if len(draws) == 1 else f"{draws[0]} to {draws[-1]} {what}s"
-    names = [table.study.title.partition(":")[0] for table in report.tables]
-    names += ["networks of your own"] if report.others else []
+    names = [title for title, _ in _titles(report)]
     return (
         "From two handwritten digits, is the first equal to or less than the second? "
         f"{capitalised(_listed(names))}: {counted(len(rows), 'row')}, {_trained_on(report.selection)}, "
-        f"with {times} of {'seeds' if crossed else 'pairs and initial weights'}."
+        f"with {times} {how}."
     )
+
+
+def _titles(report: Report) -> list[tuple[str, Seeding]]:
+    """What the page is about, and how it is repeated: its studies, and networks of no table."""
+    titles = [(table.study.title.partition(":")[0], table.study.seeding) for table in report.tables]
+    return [*titles, *([("networks of your own", Seeding())] if report.others else [])]
 
 
 def _trained_on(selection: Selection) -> str:

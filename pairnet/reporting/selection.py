@@ -9,13 +9,14 @@ from typing import Literal
 from pairnet.errors import ArgumentError, RecordError
 from pairnet.models.variants import with_epochs
 from pairnet.records.record import FailedRun, RunRecord
-from pairnet.records.run import Images, Run, nameless
+from pairnet.records.run import Draw, Images, Run, nameless
 from pairnet.records.seeds import APART
 from pairnet.records.settings import Recorded, by_setting
-from pairnet.reporting.naming import distinct, failed_lines, labelled, lines
+from pairnet.reporting.naming import apart_lines, distinct, failed_lines, labelled, lines
 from pairnet.reporting.shown import Selection, StudyRuns
 from pairnet.reporting.summaries import finished_draws
 from pairnet.study.contrasts import relabelled
+from pairnet.study.kept import KEPT
 from pairnet.study.plan import Row, Study, first_run
 from pairnet.study.tables import studies
 
@@ -85,17 +86,15 @@ def choose(
     filled = [_filled(each, by_setting(in_tables), failing, context, epochs=length) for each in tables]
     shown_tables = _unmixed([table for table in mine if table.setting], list(_fullest(mine, filled)))
     in_mine = {fingerprint for table in mine for fingerprint in table.fingerprints}
-    foreign = [  # runs of held seeds belong to no table of the paper
-        each
-        for each in kept
-        if each.fingerprint not in in_mine and (each.fingerprint not in lengths or each.run.own_seeds is not None)
-    ]
+    apart = _held_apart(every)  # they belong to their study or nowhere
+    foreign = [each for each in kept if each.fingerprint not in {*in_mine, *lengths, *apart}]
     foreign_failures = [
         each
         for each in failures
         if each.run is not None
         and each.fingerprint not in in_mine
-        and (not _in_tables(each.run, tables) or each.run.own_seeds is not None)
+        and not _in_tables(each.run, tables)
+        and each.run.own_seeds is None
         and _belongs(each.run, first, context)
     ]
     others, others_failed = labelled(
@@ -114,10 +113,17 @@ def choose(
         folder=folder,
     )
     shown = selection.records
+    if not shown and apart:
+        raise RecordError(
+            f"expected draws, or the study file of runs whose seeds are held apart in {folder / KEPT}, got such runs "
+            "without their study: run it again"
+        )
     if not shown:
         raise RecordError("expected finished draws of one setting, got none: run `pairnet reproduce` to its first draw")
     fingerprints = {record.fingerprint for record in shown}
     left = [record for record in every if record.fingerprint not in fingerprints]
+    left_apart = [record for record in left if record.fingerprint in apart]
+    left = [record for record in left if record.fingerprint not in apart]
     among = list(dict.fromkeys(record.run.images for record in [*shown, *left]))
     seen = {failure.fingerprint for found in selection.failures.values() for failure in found}
     failed = failures if every_failure is None else every_failure
@@ -125,8 +131,22 @@ def choose(
     return replace(
         selection,
         taken=tuple(lines(shown, (), among)),
-        left_out=(*lines(left, shown, among), *failed_lines(not_shown)),
+        left_out=(*lines(left, shown, among), *apart_lines(left_apart, folder), *failed_lines(not_shown)),
     )
+
+
+def _held_apart(records: Sequence[RunRecord]) -> set[str]:
+    """Fingerprints of the runs that are no draws of their network, since they share seeds.
+
+    A single draw of the same network next to them is the first of them, and no row by itself either.
+    """
+    apart = {replace(each.run.setting, own_seeds=None) for each in records if each.run.own_seeds is not None}
+    draws: dict[Run, set[Draw]] = {}
+    for each in records:
+        if each.run.own_seeds is None:
+            draws.setdefault(each.run.setting, set()).add(each.run.draw)
+    alone = {setting for setting, found in draws.items() if len(found) == 1} & apart
+    return {each.fingerprint for each in records if each.run.own_seeds is not None or each.run.setting in alone}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from pairnet.models import paper
@@ -11,6 +11,8 @@ from pairnet.models.variants import count_multiply_adds, count_parameters
 from pairnet.records.failures import FailedDraw, failed_draws
 from pairnet.records.record import FailedRun, RunRecord
 from pairnet.records.run import PAPER_FOLDS, PAPER_PAIRS, Draw
+from pairnet.records.seeds import Seeds
+from pairnet.records.settings import SEEDS_APART
 from pairnet.reporting.components import Components, components_of
 from pairnet.reporting.equivalence import MARGIN, Verdict, judge
 from pairnet.reporting.formats import accuracy_text, difference_text
@@ -88,11 +90,12 @@ def summarise(
         records, failures = rows.get(row.label, ()), failed_draws((failed or {}).get(row.label, ()))
         if finished_draws(records) or failures:
             goal = goal_of_row(study, row, records)
-            own = _summary(row, records, failures, margin if not _unlike(row, records) else None, goal)
+            unlike = _unlike(study, row, records)
+            own = _summary(row, records, failures, None if unlike else margin, goal, _wanted(study, row, failed or {}))
             run = records[0].run if records else None
             folds = study.folds_of(row) if run is None else None if run.fold is None else run.folds
             found[row.label] = row, replace(own, folds=folds)
-    like = {label: each for label, (row, each) in found.items() if not _unlike(row, rows.get(label, ()))}
+    like = {label: each for label, (row, each) in found.items() if not _unlike(study, row, rows.get(label, ()))}
     return [replace(each, explained=_explained(row, each, like)) for row, each in found.values()]
 
 
@@ -103,7 +106,7 @@ def best_of(summaries: Sequence[Summary]) -> Summary | None:
 
 def goal_of_row(study: Study, row: Row, records: Sequence[RunRecord]) -> str:
     """The goal of a row; empty without one, and for a row of our own tables in another setting than the paper's."""
-    return row.goal if study.file is not None or not _unlike(row, records) else ""
+    return row.goal if study.file is not None or not _unlike(study, row, records) else ""
 
 
 def finished_draws(records: Sequence[RunRecord]) -> dict[Draw, float]:
@@ -138,16 +141,26 @@ def interval_of_accuracy(accuracies: Sequence[float]) -> tuple[float | None, flo
     return (None, None) if low is None or high is None else (max(low, 0.0), min(high, 1.0))
 
 
+def _wanted(study: Study, row: Row, failed: Mapping[str, Sequence[FailedRun]]) -> set[Seeds]:
+    """The seeds of the runs that a row should have: those of its design, and those of runs that failed."""
+    return {*study.seeding.combinations, *(each.run.seeds for each in failed.get(row.label, ()) if each.run)}
+
+
 def _summary(
-    row: Row, records: Sequence[RunRecord], failed: tuple[FailedDraw, ...], margin: float | None, goal: str
+    row: Row,
+    records: Sequence[RunRecord],
+    failed: tuple[FailedDraw, ...],
+    margin: float | None,
+    goal: str,
+    wanted: Set[Seeds],
 ) -> Summary:
-    """One line of a table; `margin` is None in another setting than the paper's."""
+    """One line of a table; `margin` is None in another setting than the paper's; `wanted`: see `components_of`."""
     finished = finished_draws(records)
     accuracies = list(finished.values())
     mean, std = mean_and_std(accuracies) if accuracies else (None, None)
     low, high = interval_of_accuracy(accuracies)
     if (
-        components := components_of(records, finished) if finished else None
+        components := components_of(records, finished, wanted=wanted) if finished else None
     ) is not None:  # its runs are no draws: they share seeds
         std, low, high, margin = components.std, components.low, components.high, None
     deviations = verdict = None
@@ -225,12 +238,12 @@ def unlike_the_paper(study: Study, rows: Mapping[str, Sequence[RunRecord]]) -> s
     """
     if not any(row.paper for row in study.rows):
         return ""  # nothing to have a verdict on
-    found = [_unlike(row, rows[row.label]) for row in study.rows if row.label in rows]
+    found = [_unlike(study, row, rows[row.label]) for row in study.rows if row.label in rows]
     merged = {text: None for each in found for text in each}
     return f"not the paper's setting, so no verdicts: {'; '.join(merged)}" if merged else ""
 
 
-def _unlike(row: Row, records: Sequence[RunRecord]) -> list[str]:
+def _unlike(study: Study, row: Row, records: Sequence[RunRecord]) -> list[str]:
     """What the records of one row have in place of the paper's setting."""
     found, runs = [], [record.run for record in records]
     if other := {r.recipe.epochs for r in runs} - {row.variant.recipe.epochs}:
@@ -243,6 +256,8 @@ def _unlike(row: Row, records: Sequence[RunRecord]) -> list[str]:
         found.append(f"{_counted(other, 'fold')} instead of {PAPER_FOLDS}")
     if names := {r.images.name for r in runs} - {"mnist"}:
         found.append(f"images of {'/'.join(sorted(names))} instead of full MNIST")
+    if study.seeding.held or any(r.own_seeds is not None for r in runs):
+        found.append(f"{SEEDS_APART} instead of draws of their own")
     return found
 
 

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pairnet.reporting.cells import NOT_NUMBERS, READINGS_NOTE, cells, failure_notes, intervals_note, reasons
-from pairnet.reporting.component_tables import HEADINGS, component_cells, held_note
+from pairnet.reporting.component_tables import HEADINGS, component_cells, drawn_text, held_note
 from pairnet.reporting.components import Components
 from pairnet.reporting.effects import Effect, Family, counts_text, p_text, verdict_text
 from pairnet.reporting.formats import interval_text
@@ -89,8 +89,8 @@ def _caption(study: Study, summaries: Sequence[Summary]) -> str:
     draws = max((summary.draws for summary in summaries), default=0)
     folded = _heading(study, summaries) == "validation"
     how = "cross-validation on the training pairs of" if folded else "from" if draws == 1 else "mean and std over"
-    crossed = any(summary.components for summary in summaries)
-    lines = [f"{how} {counted(draws, 'combination' if crossed else 'draw')}{' of seeds' if crossed else ''}"]
+    what, _ = drawn_text(study.seeding)
+    lines = [f"{how} {counted(draws, what)}{' of seeds' if what == 'combination' else ''}"]
     if verdicts := [summary.verdict for summary in summaries if summary.verdict is not None]:
         lines[0] += f"; difference in points with its 95 % interval; replicated: within ±{100 * verdicts[0].margin:g}"
         lines.append(READINGS_NOTE)

@@ -64,13 +64,25 @@ class Seeding:
     def includes(self, run: Run) -> bool:
         """Whether a run is one of these repetitions; of draws, of any number of them."""
         if self.vary:
-            return run.seeds in self._crossed
+            return run.seeds in self.combinations
         if not self.hold:
             return run.own_seeds is None and self._has(run.seed)
         seeds = run.seeds
         numbers = {"pairs": seeds.train_draw // 2, "test": seeds.test_draw // 2}
         number = next(numbers.get(name, getattr(seeds, name, 0)) for name in STREAMS if name not in self.hold)
         return self._has(number) and seeds == self._of_draw(number)
+
+    @property
+    def varied(self) -> tuple[Stream, ...]:
+        """The streams that differ between repetitions; masks that follow the weights are not named."""
+        if self.vary:
+            return tuple(name for name in STREAMS if name in dict(self.vary))
+        return tuple(name for name in STREAMS[:-1] if name not in self.hold)
+
+    @property
+    def held(self) -> tuple[Stream, ...]:
+        """The streams that all repetitions share; masks that follow the weights are not named."""
+        return tuple(name for name in STREAMS[:-1] if name not in self.varied) if self.vary else self.hold
 
     @property
     def count(self) -> int | None:
@@ -88,7 +100,8 @@ class Seeding:
         return {name: value for name, value in chosen.items() if value}
 
     @cached_property
-    def _crossed(self) -> frozenset[Seeds]:
+    def combinations(self) -> frozenset[Seeds]:
+        """The seeds of each run of a crossed design; none of draws."""
         return frozenset(seeds for _, seeds in self.repetitions(0) if seeds is not None)
 
     def _has(self, number: int) -> bool:

@@ -8,11 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from failed_examples import failed
 from record_examples import IMAGES, record
+from reporting.studies import MNIST
 
 from pairnet.models.variants import find_variant
 from pairnet.reporting import components
-from pairnet.reporting.component_tables import HEADINGS, component_cells, component_note
+from pairnet.reporting.component_tables import HEADINGS, component_cells, component_note, held_note
 from pairnet.reporting.components import TOGETHER, analyse, coefficients, components_of, mean_squares
 from pairnet.reporting.documents import fill_blocks
 from pairnet.reporting.effects import families
@@ -20,7 +22,9 @@ from pairnet.reporting.files import COMPONENTS, RESULTS, SUMMARY, write_report
 from pairnet.reporting.markdown import markdown_table
 from pairnet.reporting.report import gather
 from pairnet.reporting.selection import choose
-from pairnet.reporting.summaries import finished_draws, interval_of_mean, summarise
+from pairnet.reporting.summaries import finished_draws, interval_of_mean, summarise, unlike_the_paper
+from pairnet.reporting.terminal import study_table
+from pairnet.study.files import read_study
 from pairnet.study.plan import Row, Study, plan
 from pairnet.study.seeding import Seeding
 
@@ -53,14 +57,15 @@ def study_of(seeding=DESIGN, **changes):
     return Study(name="crossed", title="Crossed", rows=rows, seeding=seeding, **changes)
 
 
-def records_of(study, rng=RNG):
+def records_of(study, rng=RNG, images=IMAGES):
     """Records of a study whose accuracies are random."""
-    runs = plan(study, IMAGES, draws=study.seeding.count or 3)
+    runs = plan(study, images, draws=study.seeding.count or 3)
     return [
         record(
             run.seed,
             label=run.label,
             variant=run.variant,
+            images=images,
             own_seeds=run.own_seeds,
             fold=run.fold,
             accuracy=round(float(rng.uniform(0.7, 0.9)), 3),
@@ -239,6 +244,89 @@ def test_missing_combinations_are_counted_and_nothing_is_estimated():
     assert component_note(part).startswith(
         "conv_1: no components, since 3 of 24 combinations of seeds are missing: run"
     )
+
+
+def test_a_design_that_lost_a_whole_seed_to_failures_is_not_estimated_from_the_rest(tmp_path):
+    study = study_of(Seeding(vary=(("pairs", 2), ("weights", 3))))
+    rows = by_label(records_of(study))
+    whole = dict.fromkeys(("fc_1", "conv_1"), 6)
+    for lost, left in ((("weights", 2), 4), (("weights", 0), 4), (("train_draw", 0), 3)):
+        name, seed = lost
+        failures = [failed(each) for each in rows["conv_1"] if getattr(each.run.seeds, name) == seed]
+        kept = rows | {"conv_1": [each for each in rows["conv_1"] if getattr(each.run.seeds, name) != seed]}
+        for seeding in (study.seeding, Seeding()):  # the design says what is missing, and so do the failed runs
+            found = summarise(replace(study, seeding=seeding), kept, {"conv_1": failures})
+            (part,) = [each for each in found if each.label == "conv_1"]
+            assert (part.components.runs, part.components.missing) == (left, whole["conv_1"] - left)
+            assert (part.std, part.low, part.components.sources) == (None, None, ())
+    records = [each for found in kept.values() for each in found]
+    report = gather(choose(records, failures=failures, own=[study]))
+    write_report(report, tmp_path / "out" / "report.html")
+    lines = list(csv.DictReader((tmp_path / "out" / COMPONENTS).read_text().splitlines()))
+    assert [(each["row"], each["source"], each["missing"]) for each in lines] == [
+        ("conv_1", "", "3"),
+        *(("fc_1", source, "0") for source in ("pairs", "weights", TOGETHER)),
+    ]
+
+
+SHARED = {
+    'hold = ["pairs", "test"]\ndraws = 3': (
+        "draws that differ in initial weights, order of batches, not in training",
+        "test pairs",
+    ),
+    "vary = { weights = 3 }": ("runs that differ in initial weights, not in training", "order of batches"),
+}
+
+
+@pytest.mark.parametrize("head", SHARED)
+def test_runs_that_share_their_pairs_have_no_verdict_on_the_paper(tmp_path, head):
+    path = tmp_path / "shared.toml"
+    rows = "".join(f'[[rows]]\nvariant = "{name}"\npaper = "I"\ngoal = 0.7\n' for name in ("conv_1", "fc_1"))
+    path.write_text(f'{head}\n{rows}[[contrasts]]\nfirst = "conv_1"\nsecond = "fc_1"\n')
+    study, plain = read_study(path), tmp_path / "plain.toml"
+    plain.write_text(f"draws = 3\n{rows}")
+    records = records_of(study, images=MNIST)
+    remark = "not the paper's setting, so no verdicts: seeds held apart instead of draws of their own"
+    assert unlike_the_paper(study, by_label(records)) == remark
+    assert [each.verdict for each in summarise(study, by_label(records))] == [None, None]
+    draws = by_label(records_of(read_study(plain), images=MNIST))
+    assert all(each.verdict for each in summarise(read_study(plain), draws))
+    report = gather(choose(records, own=[study]))
+    differ, same = SHARED[head]
+    assert f"with 3 {differ} pairs, " in report.sentences[0]
+    assert same in report.sentences[0]
+    assert remark in report.sentences[2].replace("Not", "not")
+    note = held_note(study)
+    assert note.startswith("all ")
+    assert note in str(study_table(study, summarise(study, by_label(records))).caption)
+    write_report(report, tmp_path / "out" / "report.html")
+    assert f"{note[1:]}." in (tmp_path / "out" / "report.html").read_text()
+    if study.seeding.vary:  # one stream: its runs are no draws of rows to compare
+        (family,) = report.families
+        assert family.effects == ()
+        assert "runs that vary in one stream share their seeds and are no draws" in family.left_out[0]
+        assert {each.goal for each in report.summaries} == {"≥ 0.7"}
+
+
+def test_runs_held_apart_of_another_study_are_no_row_and_win_nothing(tmp_path):
+    for seeding in (Seeding(hold=("weights",)), DESIGN, Seeding(vary=(("order", 3),))):
+        plain = study_of(seeding)
+        variants = [replace(row.variant, recipe=replace(row.variant.recipe, batch=7)) for row in plain.rows]
+        held = replace(plain, rows=tuple(Row(label=f"own {each.name}", variant=each) for each in variants))
+        foreign = [replace(each, accuracy=0.99) for each in records_of(held)]
+        mine = Study(name="mine", title="Mine", rows=(Row(label="fc_2", variant=find_variant("fc_2")),))
+        own = records_of(mine)
+        for studies in ([mine], []):
+            selection = choose([*foreign, *own], own=studies, folder=tmp_path)
+            report = gather(selection)
+            assert {each.fingerprint for each in selection.records} == {each.fingerprint for each in own}
+            assert report.families == ()
+            (line,) = selection.left_out
+            assert line.startswith(f"{len(foreign)} runs of own conv_1, own fc_1: seeds held apart")
+            assert f"`pairnet report {tmp_path}`" in line
+            assert report.sentences[1].startswith("The best network is fc_2 with")
+        both = choose([*foreign, *own], own=[mine, held])
+        assert (both.others, both.left_out) == ({}, ())
 
 
 def test_the_interval_of_a_crossed_row_is_not_that_of_as_many_draws():
