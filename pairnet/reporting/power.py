@@ -37,12 +37,12 @@ class Spread:
 
 KNOWN = {
     True: (
-        Spread(std=0.0169, low=0.0094, high=0.0233, source="eight effects of Table III, 1,000 pairs"),
+        Spread(std=0.0140, low=0.0108, high=0.0197, source="eight effects of Table III, 1,000 pairs"),
         Spread(std=0.0091, low=0.0057, high=0.0127, source="five dropout rates of a network, 1,000 pairs"),
         Spread(std=0.0038, low=0.0014, high=0.0091, source="ten steps to order_net, 1,000 pairs"),
     ),
     False: (
-        Spread(std=0.0117, low=0.0069, high=0.0176, source="eight rows of Table III, 1,000 pairs"),
+        Spread(std=0.0103, low=0.0071, high=0.0135, source="eight rows of Table III, 1,000 pairs"),
         Spread(std=0.0037, low=0.0024, high=0.0069, source="eleven rows to order_net, 1,000 pairs"),
     ),
 }
