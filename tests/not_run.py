@@ -8,6 +8,7 @@ NOT_RUN = {
         "pairnet reproduce --measurements every",
         "pairnet reproduce --table all",
         "pairnet reproduce --table order",
+        "pairnet reproduce --table 2-folds",
         "pairnet reproduce --table 1 --draws 3",
     ),
     "minutes to hours of training; run for results.md and performance.md, whose figures were committed by 2026-11-26": (
