@@ -243,7 +243,6 @@ ELSEWHERE = {
     ("reporting/files.py", "write_changes", "write_text"): HIDDEN,
     ("reporting/files.py", "_write_summary", "write_text"): HIDDEN,
     ("reporting/results.py", "write_lines", "open"): HIDDEN,
-    ("reporting/rows.py", "write_rows", "open"): HIDDEN,
     ("study/packing.py", "pack", "write_bytes"): HIDDEN,
     ("study/packing.py", "pack", "write_text"): HIDDEN,
     ("serving/repository.py", "write_repository", "write_bytes"): HIDDEN,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pairnet.records.record import FailedRun, RunRecord
     from pairnet.records.run import Run
     from pairnet.records.settings import Recorded
-    from pairnet.reporting.effects import Effect
+    from pairnet.reporting.family import Effect
 
     Settings = Mapping[Run, Sequence[RunRecord]]
 
@@ -158,7 +158,7 @@ def _effect(
 
 
 def _print(effect: "Effect", first: str, second: str) -> None:
-    from pairnet.reporting.effects import draws_text, p_text, verdict_text
+    from pairnet.reporting.effect_text import draws_text, p_text, verdict_text
 
     found = effect.comparison
     over = f"over {found.draws} common draws"

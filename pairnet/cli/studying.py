@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pairnet.records.record import FailedRun, RunRecord
     from pairnet.records.run import Run
     from pairnet.records.store import Stored
-    from pairnet.reporting.effects import Family
+    from pairnet.reporting.family import Family
     from pairnet.reporting.summaries import Summary
     from pairnet.study.events import Engine
     from pairnet.study.plan import Chosen, Study

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pairnet.reporting.effects import Effect, Family, NotComputed, missing_text
+from pairnet.reporting.effect_text import missing_text
+from pairnet.reporting.family import Effect, Family, NotComputed
 from pairnet.reporting.results import write_lines
 
 

@@ -3,100 +3,21 @@
 import itertools
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 from pairnet.errors import RecordError
 from pairnet.records.failures import failed_draws, lost_text
 from pairnet.records.record import FailedRun, RunRecord
-from pairnet.records.run import Draw, seeds_text
+from pairnet.records.run import Draw
 from pairnet.reporting.comparison import Comparison, Draws, compare_draws, compare_sides, groups_of, holm
 from pairnet.reporting.equivalence import LEVEL
-from pairnet.reporting.formats import interval_text
+from pairnet.reporting.family import Effect, Family, Missing, NotComputed, Word
 from pairnet.reporting.generality import General, general_of
 from pairnet.reporting.shown import Selection
 from pairnet.reporting.student import quantile
 from pairnet.reporting.summaries import Summary, finished_draws, goal_of_row
 from pairnet.study.contrasts import GOALS, Contrast, Weights, compare_text, contrasts_of, goal_of, side_text
 from pairnet.study.plan import Row, Study
-
-Word = Literal["better", "worse", "equivalent", "undecided", "reached", "missed", "withheld"]
-
-Missing = tuple[str, tuple[Draw, ...]]
-"""A row, and draws of it that are not there."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Effect:
-    """One contrast and what the draws say about it; differences are first minus second, as fractions of 1.
-
-    "equivalent": the difference is shown to lie within ±`margin`, so `p_equivalence_holm` is below 5 %. "better" and
-    "worse": it is not, and the difference is shown not to be 0, so `p_holm` is below 5 %; which one, its sign says.
-    "undecided": neither. Against a goal, the test is one-sided: "reached" if the mean is shown to be above the goal,
-    "missed" if the 95 % interval lies below it. "withheld": draws of a row failed, and those that survive are no random
-    sample of all.
-    """
-
-    name: str
-    first: str  # the sides in words
-    second: str
-    comparison: Comparison  # against a goal, `second` is the goal, and the p-value is that of the one-sided test
-    p_holm: float | None  # p-value of the t-test, corrected for its family; None if there is no variation
-    margin: float | None
-    low90: float | None  # 90 % interval of the difference: within ±margin exactly if p_equivalence is below 5 %
-    high90: float | None
-    p_equivalence: float | None
-    p_equivalence_holm: float | None
-    goal: float | None
-    verdict: Word
-    missing: tuple[Missing, ...]  # draws that failed, or that other rows of the contrast have
-    failed: tuple[Missing, ...]  # those of them that failed
-    general: General | None  # for images in general; None where records do not say which pairs are wrong
-    weights: Weights  # of each row in the difference
-    headline: str  # what the first sentences call it; empty: they leave it out
-
-    @property
-    def method(self) -> str:
-        """The test, in a few words."""
-        if self.goal is not None:
-            return "one-sided t"
-        return "paired t" if self.comparison.paired else "Welch's t, unpaired"
-
-
-@dataclass(frozen=True, kw_only=True)
-class NotComputed:
-    """A contrast that the runs do not allow. It counts in the correction of its family: the study asks it, too."""
-
-    name: str
-    first: str  # the sides in words
-    second: str
-    margin: float | None
-    goal: float | None
-    reason: str
-    verdict: Literal["not computed"] = "not computed"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Family:
-    """Contrasts that are read together, so their p-values are corrected together."""
-
-    name: str  # that of their study, with that of the family where a study has several; no other family has it
-    study: str  # name of the study
-    title: str
-    note: str
-    goals: bool  # whether they are the goals that rows state
-    effects: tuple[Effect, ...]
-    not_computed: tuple[NotComputed, ...]  # stated ones, and others of a row that has failed draws
-
-    @property
-    def contrasts(self) -> tuple[Effect | NotComputed, ...]:
-        """All of them: those that are not computed come last."""
-        return (*self.effects, *self.not_computed)
-
-    @property
-    def left_out(self) -> tuple[str, ...]:
-        """The contrasts that are not computed, each with the reason."""
-        return tuple(f"{each.name}: {each.reason}" for each in self.not_computed)
 
 
 def families(selection: Selection) -> tuple[Family, ...]:
@@ -382,56 +303,3 @@ def _verdict(effect: Effect) -> Word:
     if shown:
         return "better" if found.difference > 0 else "worse"
     return "undecided"
-
-
-# Text
-
-
-def effect_text(effect: Effect, name: str) -> str:
-    """An effect in a sentence: "dropout: +3.9 points (+3.2 to +4.6), better"."""
-    found = effect.comparison
-    interval = "" if found.low is None else f" ({interval_text(found.low, found.high, '+.1f')})"
-    missing = f", {text}" if (text := missing_text(effect)) else ""
-    return f"{name}: {100 * found.difference:+.1f} points{interval}, {verdict_text(effect)}{missing}"
-
-
-def verdict_parts(effect: Effect) -> tuple[str, ...]:
-    """The verdict, and the contrast's margin in points if it has one: "equivalent", "within ±0.5"."""
-    if effect.margin is None:
-        return (effect.verdict,)
-    tested = effect.verdict in ("equivalent", "undecided")
-    return effect.verdict, f"{'within' if tested else 'margin'} ±{100 * effect.margin:g}"
-
-
-def verdict_text(effect: Effect) -> str:
-    """The verdict with its margin: "equivalent within ±0.5", "better, margin ±0.5"."""
-    verdict, *margin = verdict_parts(effect)
-    return f"{verdict}{'' if margin and margin[0].startswith('within') else ','} {margin[0]}" if margin else verdict
-
-
-def counts_text(effect: Effect) -> str:
-    """Numbers of draws, and what is missing: "10", "10 and 8, unpaired", "9, w_net without draw 3"."""
-    groups = effect.comparison.groups
-    counts = str(groups[0]) if len(groups) == 1 else f"{', '.join(map(str, groups[:-1]))} and {groups[-1]}, unpaired"
-    return f"{counts}; {text}" if (text := missing_text(effect)) else counts
-
-
-def missing_text(effect: Effect) -> str:
-    """Which draws the rows lack: "w_net without draws 3, 7 (failed: 7)"; empty if they lack none."""
-    failed = {label: f" (failed: {draws_text(draws)})" for label, draws in effect.failed}
-    return "; ".join(
-        f"{label} without draw{'s' * (len(draws) > 1)} {draws_text(draws)}{failed.get(label, '')}"
-        for label, draws in effect.missing
-    )
-
-
-def draws_text(draws: Sequence[Draw]) -> str:
-    """The numbers of draws: "2, 5"; where seeds do not follow from one number, all of them in brackets."""
-    return ", ".join(str(draw[0]) if len(draw) == 1 else f"({seeds_text(draw)})" for draw in draws)
-
-
-def p_text(value: float | None) -> str:
-    """A p-value: two digits, or "< 0.0001"; empty if there is none."""
-    if value is None:
-        return ""
-    return "< 0.0001" if value < 1e-4 else f"{value:.2g}"

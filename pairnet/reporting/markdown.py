@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from pairnet.reporting.cells import NOT_NUMBERS, READINGS_NOTE, cells, failure_notes, intervals_note, reasons
 from pairnet.reporting.component_tables import HEADINGS, component_cells, component_note
-from pairnet.reporting.effects import Family, counts_text, p_text, verdict_text
+from pairnet.reporting.effect_text import counts_text, p_text, verdict_text
+from pairnet.reporting.family import Family
 from pairnet.reporting.formats import interval_text
 from pairnet.reporting.summaries import Summary
 from pairnet.wording import capitalised

@@ -11,7 +11,8 @@ from pairnet.reporting.changes import Changes
 from pairnet.reporting.comparison import Comparison
 from pairnet.reporting.component_tables import HEADINGS, component_cells, component_note, held_note
 from pairnet.reporting.drawings import COURSES, Drawing
-from pairnet.reporting.effects import Effect, counts_text, p_text
+from pairnet.reporting.effect_text import counts_text, p_text
+from pairnet.reporting.family import Effect
 from pairnet.reporting.figures.drawing import inline_svg
 from pairnet.reporting.formats import accuracy_text, difference_text, duration, interval_text
 from pairnet.reporting.report import Report

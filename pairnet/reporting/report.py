@@ -1,27 +1,28 @@
 """The report on the runs of a folder, as values: everything that its page, its files and its Markdown say."""
 
 import re
-import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pairnet.data.sources import Dataset
 from pairnet.models.variants import Variant
-from pairnet.records.calibration import Bin, expected_calibration_error, pooled
 from pairnet.records.failures import failures_text
 from pairnet.records.record import RunRecord
 from pairnet.records.run import nameless, names_of
+from pairnet.reporting.calibrations import Calibration, calibrations
 from pairnet.reporting.component_tables import drawn_text
-from pairnet.reporting.effects import Effect, Family, effect_text, families, with_goals
+from pairnet.reporting.effect_text import effect_text
+from pairnet.reporting.effects import families, with_goals
 from pairnet.reporting.equivalence import MARGIN
+from pairnet.reporting.family import Effect, Family
 from pairnet.reporting.figures.history import ENOUGH
 from pairnet.reporting.formats import accuracy_text
 from pairnet.reporting.mistakes import Mistakes, find_mistakes
 from pairnet.reporting.origins import Origins, origins_of
 from pairnet.reporting.shown import Selection, StudyRuns
-from pairnet.reporting.summaries import Summary, best_of, interval_of_accuracy, summarise, unlike_the_paper
-from pairnet.study.contrasts import levels_of
+from pairnet.reporting.summaries import Summary, best_of, summarise, unlike_the_paper
+from pairnet.study.levels import levels_of
 from pairnet.study.plan import Row, Study
 from pairnet.study.seeding import Seeding
 from pairnet.wording import capitalised, counted
@@ -40,22 +41,6 @@ class Table:
     study: Study
     summaries: tuple[Summary, ...]
     remark: str  # settings that are not the paper's, so that there are no verdicts; empty if there are none
-
-
-@dataclass(frozen=True, kw_only=True)
-class Calibration:
-    """Calibration of one row: the mean over draws of each network's error, with its 95 % interval.
-
-    `pooled` is the error over the pairs of all draws together. It is that of a mixture of the networks, in which errors
-    of opposite sign cancel, so it is never larger than the mean.
-    """
-
-    label: str
-    bins: tuple[Bin, ...]  # of the pairs of all draws together
-    error: float
-    low: float | None
-    high: float | None
-    pooled: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +130,7 @@ def gather(selection: Selection, *, margin: float = MARGIN, images: Sequence[Dat
         tested=tested,
         courses=tuple(_course(label, records, rows) for label, records in selection.tested.items()),
         networks=tuple(_networks(selection)),
-        calibrations=tuple(_calibrations(selection, chosen)),
+        calibrations=tuple(calibrations(selection, chosen)),
         mistakes=find_mistakes(selection, {each.checksum: each for each in images}, rows=chosen)
         if images and tested
         else None,
@@ -215,25 +200,6 @@ def _networks(selection: Selection) -> list[Variant]:
         variant = records[0].run.variant
         found.setdefault(re.sub(r"D\([^)]*\)", "D", nameless(variant).structure), variant)
     return list(found.values())
-
-
-def _calibrations(selection: Selection, labels: Sequence[str]) -> list[Calibration]:
-    found, tested = [], selection.tested
-    for label in labels:
-        if runs := [record.calibration for record in tested[label] if record.calibration]:
-            bins, errors = pooled(runs), [expected_calibration_error(each) for each in runs]
-            low, high = interval_of_accuracy(errors)
-            found.append(
-                Calibration(
-                    label=label,
-                    bins=bins,
-                    error=statistics.fmean(errors),
-                    low=low,
-                    high=high,
-                    pooled=expected_calibration_error(bins),
-                )
-            )
-    return found
 
 
 # Sentences

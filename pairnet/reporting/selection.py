@@ -16,7 +16,6 @@ from pairnet.reporting.naming import apart_lines, distinct, failed_lines, labell
 from pairnet.reporting.shown import Selection, StudyRuns
 from pairnet.reporting.summaries import finished_draws
 from pairnet.study.contrasts import relabelled
-from pairnet.study.kept import KEPT
 from pairnet.study.plan import Row, Study, first_run
 from pairnet.study.tables import studies
 
@@ -86,7 +85,9 @@ def choose(
     filled = [_filled(each, by_setting(in_tables), failing, context, epochs=length) for each in tables]
     shown_tables = _unmixed([table for table in mine if table.setting], list(_fullest(mine, filled)))
     in_mine = {fingerprint for table in mine for fingerprint in table.fingerprints}
-    apart = _held_apart(every)  # they belong to their study or nowhere
+    apart = _held_apart(every)  # they belong to their study, or to a page of nothing else
+    if not any(table.setting for table in shown_tables) and {each.fingerprint for each in kept} <= {*apart}:
+        apart = type(apart)()
     foreign = [each for each in kept if each.fingerprint not in {*in_mine, *lengths, *apart}]
     foreign_failures = [
         each
@@ -113,11 +114,6 @@ def choose(
         folder=folder,
     )
     shown = selection.records
-    if not shown and apart:
-        raise RecordError(
-            f"expected draws, or the study file of runs whose seeds are held apart in {folder / KEPT}, got such runs "
-            "without their study: run it again"
-        )
     if not shown:
         raise RecordError("expected finished draws of one setting, got none: run `pairnet reproduce` to its first draw")
     fingerprints = {record.fingerprint for record in shown}

@@ -9,7 +9,8 @@ from rich.text import Text
 from pairnet.reporting.cells import NOT_NUMBERS, READINGS_NOTE, cells, failure_notes, intervals_note, reasons
 from pairnet.reporting.component_tables import HEADINGS, component_cells, drawn_text, held_note
 from pairnet.reporting.components import Components
-from pairnet.reporting.effects import Effect, Family, counts_text, p_text, verdict_parts
+from pairnet.reporting.effect_text import counts_text, p_text, verdict_parts
+from pairnet.reporting.family import Effect, Family
 from pairnet.reporting.formats import interval_text
 from pairnet.reporting.summaries import Summary
 from pairnet.reporting.tables import FittingTable

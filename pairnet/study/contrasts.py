@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from pairnet.errors import ArgumentError
 from pairnet.models.toml_files import check_keys, choose, read_document, typed
+from pairnet.study.levels import Levels
 from pairnet.wording import shown
 
 if TYPE_CHECKING:
@@ -47,14 +48,6 @@ CANCELLED = 1e-12
 
 Weights = tuple[tuple[str, float], ...]
 """Labels of rows, each with its weight."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Levels:
-    """What the sides of a difference of differences are called in its table of two by two, and in its figure."""
-
-    rows: tuple[str, str]  # of `first` and of `second`
-    columns: tuple[str, str]  # of the difference, and of the one that is subtracted from it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,22 +93,6 @@ class Contrast:
             return None
         a, b, c, d = (label for label, _ in (*self.first, *self.second))
         return (a, b, c, d) if len({a, b, c, d}) == 4 else None
-
-
-def levels_of(corners: tuple[str, str, str, str]) -> Levels:
-    """What the sides of a difference of differences are called by the labels of its rows; see `Contrast.corners`.
-
-    By the parts, between commas, that the two labels of a side share, "w_net" of "w_net, pairs 300" and "w_net, pairs
-    1000"; both labels where they share none, or where two sides would have one name.
-    """
-    a, b, c, d = corners
-    return Levels(rows=_names((a, c), (b, d)), columns=_names((a, b), (c, d)))
-
-
-def _names(one: tuple[str, str], other: tuple[str, str]) -> tuple[str, str]:
-    first, second = (", ".join(part for part in left.split(", ") if part in right.split(", "))
-                     for left, right in (one, other))  # fmt: skip
-    return (first, second) if first and second and first != second else (" / ".join(one), " / ".join(other))
 
 
 def _split(weights: Mapping[str, float]) -> tuple[Weights, Weights]:

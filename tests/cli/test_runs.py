@@ -370,7 +370,7 @@ def test_combinations_of_held_seeds_that_are_a_draw_count_with_the_others(comman
     assert status == 0
     lines = [words(line) for line in out.splitlines() if "mine" in line]
     assert len(lines) == 1
-    assert "seeds held apart" in words(out)
+    assert "seeds held" in words(out)
     assert f" {len(repetitions)} 0.7000 ± 0.0000" in words(out)
     assert f"{'is' if own == '0' or own == '3' else 'are'} draw {own}\n" in err
     assert err.count("combination") == 1

@@ -24,16 +24,8 @@ from pairnet.records.seeds import Seeds
 from pairnet.reporting.comparison import compare_draws, compare_sides, groups_of, holm
 from pairnet.reporting.documents import blocks_in, blocks_of, fill_blocks
 from pairnet.reporting.drawings import drawings
-from pairnet.reporting.effects import (
-    corrected,
-    counts_text,
-    effect_of,
-    families_of,
-    missing_text,
-    p_text,
-    verdict_text,
-    with_goals,
-)
+from pairnet.reporting.effect_text import counts_text, missing_text, p_text, verdict_text
+from pairnet.reporting.effects import corrected, effect_of, families_of, with_goals
 from pairnet.reporting.files import summary_of, write_report
 from pairnet.reporting.generality import general_of
 from pairnet.reporting.markdown import markdown_effects
@@ -42,8 +34,9 @@ from pairnet.reporting.results import write_lines
 from pairnet.reporting.selection import choose
 from pairnet.reporting.summaries import summarise
 from pairnet.reporting.terminal import effects_table
-from pairnet.study.contrasts import Contrast, Levels, levels_of, margin_note
+from pairnet.study.contrasts import Contrast, margin_note
 from pairnet.study.files import read_study
+from pairnet.study.levels import Levels, levels_of
 
 OTHER = replace(MNIST, name="glyphs", source="glyphs", origin="glyphs", checksum="e" * 64)
 PLACES = {"a": MNIST, "b": MNIST, "c": OTHER, "d": OTHER}
@@ -671,7 +664,7 @@ def test_wherever_a_verdict_stands_its_margin_stands(asked):
     assert [verdict_text(each) for each in family.effects] == words
     text = markdown_effects(family)
     for each, line, word in zip(family.effects, text.splitlines()[2:], words, strict=False):
-        tested = "" if each.margin is None else f"{p_text(each.p_equivalence_holm)}"
+        tested = "" if each.margin is None else html.escape(p_text(each.p_equivalence_holm))
         assert f" | {tested} | {word} | " in line
     assert "| p of equivalence (Holm) | verdict |" in text
     assert "equivalence" not in markdown_effects(only(asked(WITH_MARGINS[3:], VALUES)))

@@ -13,7 +13,7 @@ from reporting.studies import MNIST, epochs, rows
 from pairnet.models.variants import find_variant
 from pairnet.reporting.comparison import compare_draws
 from pairnet.reporting.drawings import LONGEST_NAME, _file_name, drawings
-from pairnet.reporting.effects import p_text
+from pairnet.reporting.effect_text import p_text
 from pairnet.reporting.formats import accuracy_text, difference_text, duration, interval_text
 from pairnet.reporting.page import _better, _seeds
 from pairnet.reporting.report import gather
@@ -131,7 +131,7 @@ def test_figures_of_one_name_are_numbered():
 def test_each_drawing_has_words_for_those_who_cannot_see_it():
     for each in drawings(made(w_net=NEAR, a_net=NEAR, final_model=NEAR)):
         assert len(each.description) > 20
-        assert (each.caption == "") == (each.section in ("courses", "networks"))
+        assert (each.caption == "") == (each.section == "courses")
         assert (each.group == "") == (each.section not in ("courses", "networks"))
         assert each.draw().get_size_inches()[0] == pytest.approx(
             3.6 if each.name.startswith("calibration") else 4.4, abs=0.01
