@@ -158,7 +158,7 @@ def _effect(
 
 
 def _print(effect: "Effect", first: str, second: str) -> None:
-    from pairnet.reporting.effect_text import draws_text, p_text, verdict_text
+    from pairnet.reporting.effect_text import named_draws, p_text, verdict_text
 
     found = effect.comparison
     over = f"over {found.draws} common draws"
@@ -166,7 +166,7 @@ def _print(effect: "Effect", first: str, second: str) -> None:
         over = f"over {found.groups[0]} and {counted(found.groups[-1], 'draw')}, unpaired"
     print_line(f"{first} {found.first:.4f}, {second} {found.second:.4f}, {over}")
     for label, draws in effect.missing:
-        note(f"{label} lacks {counted(len(draws), 'draw')} of these: {draws_text(draws)}")
+        note(f"{label} lacks {counted(len(draws), 'draw')} of these: {named_draws(draws)}")
     difference = f"difference {100 * found.difference:+.2f} points"
     if found.p_value is None or found.low is None or found.high is None:
         print_line(f"{difference} on each draw")

@@ -25,6 +25,17 @@ class Seeds:
         """The seeds that distinguish runs: a field that was added later counts where it is given."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
+    def by_stream(self) -> dict[str, int]:
+        """The seed of each stream, as studies name them; masks follow the weights if they have none of their own."""
+        masks = self.weights if self.masks is None else self.masks
+        return {
+            "pairs": self.train_draw,
+            "test": self.test_draw,
+            "weights": self.weights,
+            "order": self.order,
+            "masks": masks,
+        }
+
 
 def seeds_of_draw(number: int) -> Seeds:
     """The seeds that follow from the number of a draw: those of every row of a table, so rows compare draw by draw."""

@@ -32,16 +32,12 @@ def counts_apart(draws: Sequence[Run], apart: Sequence[Run]) -> bool:
     apart: its other runs. Held seeds are those of the first draw, so that a single draw shares a seed with one of them;
     of several, as where all streams vary, each seed is one of theirs.
     """
-    others = [{*values} for values in zip(*map(_streams, apart), strict=True)]
-    shared = [[seed in values for seed, values in zip(_streams(each), others, strict=False)] for each in draws]
+    others = [{*values} for values in zip(*(run.seeds.by_stream().values() for run in apart), strict=True)]
+    shared = [
+        [seed in values for seed, values in zip(run.seeds.by_stream().values(), others, strict=False)] for run in draws
+    ]
     single = len({run.draw for run in draws}) == 1
     return bool(shared) and bool(others) and (all(map(all, shared)) or (single and any(map(any, shared))))
-
-
-def _streams(run: Run) -> tuple[int, ...]:
-    """The seed of each stream of a run; masks follow the weights if they have none of their own."""
-    own = run.seeds
-    return own.train_draw, own.test_draw, own.weights, own.order, own.weights if own.masks is None else own.masks
 
 
 def select(

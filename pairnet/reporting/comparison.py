@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from pairnet.errors import RecordError
 from pairnet.records.record import RunRecord
 from pairnet.records.run import Draw
-from pairnet.reporting.student import combined_test, paired_test, upper_tail, wilson
+from pairnet.reporting.student import CONFIDENCE, combined_test, paired_test, upper_tail, wilson
 from pairnet.reporting.summaries import finished_draws
-
-CONFIDENCE = 0.95
 
 ROUNDING = 1e-9
 """Differences of accuracies that are closer are equal: an accuracy is a number of pairs divided by another."""

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 from pairnet.records.record import RunRecord
 from pairnet.records.run import Draw
 from pairnet.records.seeds import Seeds
+from pairnet.reporting.student import CONFIDENCE
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-CONFIDENCE = 0.95
 
 SAMPLES = 20_000
 """Values of the generalised pivots behind an interval."""
@@ -76,7 +75,7 @@ def components_of(
     factors, held = _factors(every)
     if len(factors) < 2:
         return None
-    levels = [sorted({_numbers(each)[names[0]] for each in every}) for names in factors]
+    levels = [sorted({each.by_stream()[names[0]] for each in every}) for names in factors]
     sizes = [len(each) for each in levels]
     run = records[0].run
     tested = None if run.fold is not None else run.tested
@@ -96,26 +95,14 @@ def components_of(
 
     table = np.empty(sizes)
     for draw, each in seeds.items():
-        at = [one.index(_numbers(each)[names[0]]) for one, names in zip(levels, factors, strict=True)]
+        at = [one.index(each.by_stream()[names[0]]) for one, names in zip(levels, factors, strict=True)]
         table[tuple(at)] = accuracies[draw]
     return analyse(table, [", ".join(names) for names in factors], held=held, tested=tested)
 
 
-def _numbers(seeds: Seeds) -> dict[str, int]:
-    """The seed of each stream."""
-    masks = seeds.weights if seeds.masks is None else seeds.masks
-    return {
-        "pairs": seeds.train_draw,
-        "test": seeds.test_draw,
-        "weights": seeds.weights,
-        "order": seeds.order,
-        "masks": masks,
-    }
-
-
 def _factors(seeds: Collection[Seeds]) -> tuple[list[list[str]], tuple[str, ...]]:
     """Streams that vary, those that change together as one; and those that all runs share."""
-    rows = [_numbers(each) for each in seeds]
+    rows = [each.by_stream() for each in seeds]
     varied: list[list[str]] = []
     held = []
     for name in rows[0] if rows else ():

@@ -38,14 +38,14 @@ def counts_text(effect: Effect) -> str:
 
 def missing_text(effect: Effect) -> str:
     """Which draws the rows lack: "w_net without draws 3, 7 (failed: 7)"; empty if they lack none."""
-    failed = {label: f" (failed: {draws_text(draws)})" for label, draws in effect.failed}
+    failed = {label: f" (failed: {named_draws(draws)})" for label, draws in effect.failed}
     return "; ".join(
-        f"{label} without draw{'s' * (len(draws) > 1)} {draws_text(draws)}{failed.get(label, '')}"
+        f"{label} without draw{'s' * (len(draws) > 1)} {named_draws(draws)}{failed.get(label, '')}"
         for label, draws in effect.missing
     )
 
 
-def draws_text(draws: Sequence[Draw]) -> str:
+def named_draws(draws: Sequence[Draw]) -> str:
     """The numbers of draws: "2, 5"; where seeds do not follow from one number, all of them in brackets."""
     return ", ".join(str(draw[0]) if len(draw) == 1 else f"({seeds_text(draw)})" for draw in draws)
 

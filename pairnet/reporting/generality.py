@@ -26,9 +26,7 @@ from pairnet.data.drawing import held_out_indices
 from pairnet.errors import MissingExtraError
 from pairnet.records.record import RunRecord
 from pairnet.records.run import Draw
-from pairnet.reporting.student import quantile, satterthwaite
-
-CONFIDENCE = 0.95
+from pairnet.reporting.student import CONFIDENCE, quantile, satterthwaite
 
 ROUNDING = 1e-9
 """Accuracies that are closer are equal."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from pairnet.records.record import RunRecord
 from pairnet.records.run import Run
-from pairnet.reporting.power import LEAST, LEVEL, recorded_draws, row_of, smallest_difference, smallest_margin
+from pairnet.reporting.equivalence import LEVEL
+from pairnet.reporting.power import LEAST, recorded_draws, row_of, smallest_difference, smallest_margin
 from pairnet.study.contrasts import GOALS, Contrast, contrasts_of
 from pairnet.study.plan import Study
 from pairnet.wording import counted

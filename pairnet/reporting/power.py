@@ -9,12 +9,10 @@ from dataclasses import dataclass, replace
 from pairnet.extras import needed_by
 from pairnet.records.record import RunRecord
 from pairnet.records.run import Draw, Run
+from pairnet.reporting.equivalence import LEVEL
 from pairnet.reporting.summaries import finished_draws
 from pairnet.study.seeding import Seeding
 from pairnet.wording import counted
-
-LEVEL = 0.05
-"""Of the two-sided test, and of each of the two one-sided ones of an equivalence."""
 
 POWER = 0.80
 

@@ -9,6 +9,9 @@ from typing import Any
 
 from pairnet.extras import needed_by
 
+CONFIDENCE = 0.95
+"""Of every interval that a report shows, unless it says another one."""
+
 
 def quantile(probability: float, freedom: Any) -> Any:
     """The quantile of Student's t with so many degrees of freedom, a number or an array: scipy.stats.t.ppf."""

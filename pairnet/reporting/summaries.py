@@ -17,7 +17,7 @@ from pairnet.reporting.components import Components, components_of
 from pairnet.reporting.equivalence import MARGIN, Verdict, judge
 from pairnet.reporting.formats import accuracy_text, difference_text
 from pairnet.reporting.generality import General, general_of
-from pairnet.reporting.student import quantile
+from pairnet.reporting.student import CONFIDENCE, quantile
 from pairnet.study.plan import Row, Study
 
 
@@ -31,9 +31,9 @@ class Summary:
 
     `std` is over draws and None for a single one; a cross-validated draw counts once, with the mean of its folds. `low`
     and `high` bound the 95 % interval of the mean over draws from these images, `general` that for images in general.
-    `deviations` is (measured - paper) / sqrt(std^2 + paper std^2), a
-    measure that a wide spread always satisfies; the verdict is from a test of equivalence. Both are None if there is
-    nothing to compare: no figure of the paper, a single draw, or another setting than the paper's.
+    `deviations` is (measured - paper) / sqrt(std^2 + paper std^2), a measure that a wide spread always satisfies; the
+    verdict is from a test of equivalence. Both are None if there is nothing to compare: no figure of the paper, a
+    single draw, or another setting than the paper's.
     """
 
     label: str
@@ -126,7 +126,7 @@ def mean_and_std(accuracies: Sequence[float]) -> tuple[float, float | None]:
     return statistics.fmean(accuracies), statistics.stdev(accuracies) if len(accuracies) > 1 else None
 
 
-def interval_of_mean(accuracies: Sequence[float], confidence: float = 0.95) -> tuple[float | None, float | None]:
+def interval_of_mean(accuracies: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float | None, float | None]:
     """Student's interval of the mean over draws, which a single draw has not."""
     if len(accuracies) < 2:
         return None, None
