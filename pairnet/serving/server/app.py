@@ -1,15 +1,13 @@
 """Everything over HTTP except inference: health, metadata, statistics, metrics, documentation, and the page to draw on.
 
-Inference is in rest.py; here are only its routes and its documentation.
+Inference is in rest.py, pictures are in decode.py; here are only their routes and the documentation of inference.
 """
 
-import asyncio
 import re
 from collections.abc import Callable
 from functools import cache, partial
 from importlib.resources import files
-from io import BytesIO
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import FastAPI, Path, Request, Response
@@ -21,15 +19,12 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from pairnet.data.pairs import pool_and_normalise
-from pairnet.errors import DataError, PictureCode, RequestError
+from pairnet.errors import RequestError
 from pairnet.serving.joint import VERSION
-from pairnet.serving.pictures import reading
-from pairnet.serving.pictures.decoding import FORMATS
-from pairnet.serving.pictures.raster import MAX_PIXELS
 from pairnet.serving.server import description
+from pairnet.serving.server.decode import add_decode
 from pairnet.serving.server.metrics import Metrics
-from pairnet.serving.server.protocol import LARGEST_PICTURE, STATUSES
+from pairnet.serving.server.protocol import STATUSES
 from pairnet.serving.server.rest import Inference, Receive, Scope, Send
 from pairnet.serving.server.rest_format import Body
 from pairnet.serving.server.served import ServedModel, find
@@ -104,7 +99,7 @@ def make_app(service: Service, infer: Inference) -> FastAPI:
     _add_health(app, service)
     _add_models(app, service)
     _add_metrics(app, service)
-    _add_decode(app, service)
+    add_decode(app, service)
     for path in INFER:
         app.router.routes.append(Route(path, infer, methods=["POST"]))
     for kind in (HTTPException, RequestValidationError, RequestError):
@@ -186,60 +181,6 @@ def _add_metrics(app: FastAPI, service: Service) -> None:
     @app.get("/metrics", tags=["metrics"], summary="Metrics for Prometheus", response_class=PlainTextResponse)
     async def metrics() -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
-
-
-def _add_decode(app: FastAPI, service: Service) -> None:
-    one = asyncio.Semaphore(1)  # pictures are decoded one after the other: they take a core and much memory
-
-    @app.post(
-        "/decode",
-        tags=["pictures"],
-        summary="A picture as a model takes it",
-        description=f"The body is a picture of one digit, of at most {LARGEST_PICTURE:,} bytes and {MAX_PIXELS:,} "
-        f"pixels ({', '.join(FORMATS)}). It is cropped, scaled and centred as `pairnet predict` does it. `pixels`: "
-        "28x28 grey levels; `pooled`: 14x14, what the network sees; `input`: the values for the input of the model. A "
-        "refusal has a `code` for programs besides its `error`: " + ", ".join(get_args(PictureCode)) + ".",
-        responses={
-            400: {"description": "No usable picture"},
-            413: {"description": "Too large"},
-            503: {"description": "Too many large requests"},
-        },
-        openapi_extra={
-            "requestBody": {
-                "required": True,
-                "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
-            }
-        },
-    )
-    async def decode(request: Request, model: str) -> dict[str, Any]:
-        chosen = find(service.models, model)
-        content, held = BytesIO(), 0
-        try:
-            async for part in request.stream():
-                held += len(part)
-                service.hold(len(part))
-                content.write(part)
-                if held > LARGEST_PICTURE:
-                    raise RequestError(
-                        f"expected a picture of at most {LARGEST_PICTURE:,} bytes, got more", "large", "too-large"
-                    )
-            async with one:
-                picture = await asyncio.to_thread(reading.decode, content.getvalue(), "picture")
-        except DataError as error:
-            raise RequestError(str(error), "large" if error.code == "too-large" else "invalid", error.code) from None
-        finally:
-            service.held -= held
-        predictor = chosen.predictor
-        picture = reading.suited(picture, predictor.metadata.polarity)
-        pixels = picture.pixels[0]
-        pooled = pixels.reshape(14, 2, 14, 2).mean((1, 3))
-        given = pixels if predictor.input_kind == "images" else pool_and_normalise(pixels, predictor.metadata.moments)
-        return {
-            "pixels": pixels.ravel().tolist(),
-            "pooled": pooled.ravel().tolist(),
-            "input": given.ravel().tolist(),
-            "notes": picture.notes,
-        }
 
 
 async def _explained(service: Service, request: Request, error: Exception) -> Response:

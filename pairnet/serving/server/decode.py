@@ -1,0 +1,71 @@
+"""The route /decode: a picture in a request -> the values that a model takes."""
+
+import asyncio
+from io import BytesIO
+from typing import Any, get_args
+
+from fastapi import FastAPI, Request
+
+from pairnet.data.pairs import pool_and_normalise
+from pairnet.errors import DataError, PictureCode, RequestError
+from pairnet.serving.pictures import reading
+from pairnet.serving.pictures.decoding import FORMATS
+from pairnet.serving.pictures.raster import MAX_PIXELS
+from pairnet.serving.server.protocol import LARGEST_PICTURE
+from pairnet.serving.server.served import find
+from pairnet.serving.server.service import Service
+
+
+def add_decode(app: FastAPI, service: Service) -> None:
+    """Adds the route, and what its documentation says."""
+    one = asyncio.Semaphore(1)  # pictures are decoded one after the other: they take a core and much memory
+
+    @app.post(
+        "/decode",
+        tags=["pictures"],
+        summary="A picture as a model takes it",
+        description=f"The body is a picture of one digit, of at most {LARGEST_PICTURE:,} bytes and {MAX_PIXELS:,} "
+        f"pixels ({', '.join(FORMATS)}). It is cropped, scaled and centred as `pairnet predict` does it. `pixels`: "
+        "28x28 grey levels; `pooled`: 14x14, what the network sees; `input`: the values for the input of the model. A "
+        "refusal has a `code` for programs besides its `error`: " + ", ".join(get_args(PictureCode)) + ".",
+        responses={
+            400: {"description": "No usable picture"},
+            413: {"description": "Too large"},
+            503: {"description": "Too many large requests"},
+        },
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
+            }
+        },
+    )
+    async def decode(request: Request, model: str) -> dict[str, Any]:
+        chosen = find(service.models, model)
+        content, held = BytesIO(), 0
+        try:
+            async for part in request.stream():
+                held += len(part)
+                service.hold(len(part))
+                content.write(part)
+                if held > LARGEST_PICTURE:
+                    raise RequestError(
+                        f"expected a picture of at most {LARGEST_PICTURE:,} bytes, got more", "large", "too-large"
+                    )
+            async with one:
+                picture = await asyncio.to_thread(reading.decode, content.getvalue(), "picture")
+        except DataError as error:
+            raise RequestError(str(error), "large" if error.code == "too-large" else "invalid", error.code) from None
+        finally:
+            service.held -= held
+        predictor = chosen.predictor
+        picture = reading.suited(picture, predictor.metadata.polarity)
+        pixels = picture.pixels[0]
+        pooled = pixels.reshape(14, 2, 14, 2).mean((1, 3))
+        given = pixels if predictor.input_kind == "images" else pool_and_normalise(pixels, predictor.metadata.moments)
+        return {
+            "pixels": pixels.ravel().tolist(),
+            "pooled": pooled.ravel().tolist(),
+            "input": given.ravel().tolist(),
+            "notes": picture.notes,
+        }
