@@ -23,7 +23,7 @@ from pairnet.reporting.markdown import markdown_table
 from pairnet.reporting.report import gather
 from pairnet.reporting.selection import choose
 from pairnet.reporting.summaries import finished_draws, interval_of_mean, summarise, unlike_the_paper
-from pairnet.reporting.terminal import study_table
+from pairnet.reporting.terminal import components_table, study_table
 from pairnet.study.files import read_study
 from pairnet.study.plan import Row, Study, plan
 from pairnet.study.seeding import Seeding
@@ -361,10 +361,13 @@ def test_every_place_shows_the_same_components(tmp_path):
     assert len(lines) == 2 * 4
     for summary, row in zip(summaries, stored, strict=True):
         assert f"{component_note(summary)}." in text
+        columns = components_table(summary.components).columns
+        terminal = list(zip(*(map(str, column.cells) for column in columns), strict=True))
         for cells, each in zip(component_cells(summary.components), summary.components.sources, strict=True):
             assert len(cells) == len(HEADINGS)
             assert f"| {' | '.join(cells)} |" in text
             assert all(cell in page for cell in cells)
+            assert cells in terminal
             (line,) = [line for line in lines if (line["row"], line["source"]) == (summary.label, each.source)]
             assert float(line["share"]) == each.share
         assert row["components"]["sources"][0]["std"] == summary.components.sources[0].std

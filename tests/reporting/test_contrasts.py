@@ -683,6 +683,14 @@ def test_a_terminal_of_80_columns_has_the_p_of_equivalence_and_the_margins(asked
         assert f" {p_text(each.p_equivalence_holm)}  {margin}" in table
 
 
+def test_the_title_and_the_notes_of_a_table_begin_at_its_left_edge(asked):
+    console = Console(file=io.StringIO(), width=120)
+    console.print(effects_table(only(asked(WITH_MARGINS, VALUES))))
+    first, *others = console.file.getvalue().splitlines()
+    assert first.startswith("Contrasts of")
+    assert any(line.startswith("first minus second") for line in others)
+
+
 def test_a_margin_that_may_be_a_fraction_is_said_to_be_in_points():
     assert margin_note(0.005 / 100) == "the margin 0.005 is in points, as all margins are: 0.5 is half a point"
     assert [margin_note(each) for each in (0.05 / 100, 0.5 / 100, None)] == [""] * 3

@@ -10,6 +10,7 @@ from reporting.studies import MNIST, epochs, relabelled, rows
 
 from pairnet.errors import RecordError
 from pairnet.models.variants import find_variant, with_epochs
+from pairnet.records.elsewhere import Elsewhere
 from pairnet.reporting.selection import choose
 from pairnet.study.files import read_study
 
@@ -67,6 +68,12 @@ def test_other_data_and_settings_are_left_out_and_named(changes, line):
     assert len(selection.left_out) == 1
     assert selection.left_out[0].startswith("3 runs of w_net, a_net: ")
     assert selection.left_out[0].endswith(line)
+
+
+def test_a_network_trained_elsewhere_is_left_out_and_named_by_what_it_was_tested_on():
+    network = record(images=MNIST, label="theirs", elsewhere=Elsewhere(weights="f" * 64))
+    selection = choose([*rows("3", THREE), network])
+    assert selection.left_out == (f"1 run of {network.run.name}: tested on 1,000 pairs of mnist",)
 
 
 def test_other_numbers_of_epochs_are_left_out_or_shown_if_they_are_most():

@@ -44,8 +44,9 @@ def test_a_missing_driver_is_no_reason_to_refuse_cuda(monkeypatch):
 def test_a_gpu_that_computes_something_else_is_not_used(driver, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(verification, "failure", lambda name: "expected a loss of 5.2, got nan")
-    with pytest.warns(UserWarning, match="the GPU is not used, .*: expected a loss of 5.2, got nan"):
+    with pytest.warns(UserWarning, match="the GPU is not used, .*: expected a loss of 5.2, got nan") as warned:
         assert resolve_device("auto") == "cpu"
+    assert warned[0].filename == __file__  # the line that asked
     with pytest.raises(ProviderError, match=r"expected a CUDA device that computes .*got nan: check its driver"):
         resolve_device("cuda")
 

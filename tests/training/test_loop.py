@@ -127,6 +127,16 @@ def test_recalibration_uses_the_training_pairs(draws):
     assert tower.norm1.momentum == 0.1
 
 
+def test_masks_are_drawn_on_the_cpu_for_the_device_of_the_network():
+    network = build(with_dropout(find_variant("final_model"), 0.5), seed=0)
+    masks = {}
+    for device in ("cpu", "meta"):
+        loop.draw_masks(network.to(device), 25, mask_generator(3))
+        masks[device] = [layer.mask for layer in network.modules() if isinstance(layer, MaskedDropout)]
+    assert {mask.device.type for mask in masks["cpu"]} == {"cpu"}
+    assert [(mask.device.type, mask.shape) for mask in masks["meta"]] == [("meta", mask.shape) for mask in masks["cpu"]]
+
+
 def test_recalibration_does_without_dropout(draws):
     network = build(with_dropout(find_variant("final_model_bn"), 0.9), seed=0)
     batch = to_device(normalise(draws[0], moments(draws[0])), "cpu")
@@ -135,6 +145,7 @@ def test_recalibration_does_without_dropout(draws):
         torch.manual_seed(seed)
         network.train()
         recalibrate(network, batch)
+        assert not any(layer.training for layer in network.modules() if isinstance(layer, MaskedDropout))
         found.append([buffer.clone() for buffer in network.buffers()])
     for one, other in zip(*found, strict=True):
         assert torch.equal(one, other)

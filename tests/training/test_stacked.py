@@ -125,6 +125,10 @@ def out_of_memory():
     raise torch.OutOfMemoryError
 
 
+def out_of_memory_of_a_cpu():
+    torch.empty(1 << 50)
+
+
 def out_of_memory_in_a_capture():
     try:
         raise torch.OutOfMemoryError
@@ -141,7 +145,7 @@ def test_other_errors_are_raised(members, monkeypatch):
         train_stacked(find_variant("conv_1"), members, recipe=Recipe(epochs=1), device="cpu")
 
 
-@pytest.mark.parametrize("fail", [out_of_memory, out_of_memory_in_a_capture])
+@pytest.mark.parametrize("fail", [out_of_memory, out_of_memory_of_a_cpu, out_of_memory_in_a_capture])
 def test_members_are_halved_when_memory_runs_out(members, monkeypatch, fail):
     limit, sizes, positions = 1, [], []
 
