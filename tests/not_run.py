@@ -56,6 +56,9 @@ NOT_RUN = {
         "ATEN_CPU_CAPABILITY=default pairnet verify study-old --sample 3 --seed 1",
     ),
     "five minutes of training on full MNIST; last run 2026-11-29": ("pairnet study my.toml --runs streams --markdown",),
+    "twelve minutes of training on full MNIST; last run 2026-11-29": (
+        "pairnet study sharing.toml --data mnist --runs sharing",
+    ),
     "ten minutes of training on full MNIST; last run 2026-11-29": (
         "pairnet reproduce --table 1 --runs native --no-report",
         "ATEN_CPU_CAPABILITY=default pairnet reproduce --table 1 --runs portable --no-report",
@@ -67,7 +70,6 @@ NOT_RUN = {
     ),
     "half an hour of training; not run since it was written": (
         "pairnet export --all --output models",
-        "pairnet study my.toml --data mnist --runs sharing",
     ),
     "a server, and its clients; last run 2026-11-29": (
         "pairnet serve final_model.onnx",
