@@ -68,9 +68,7 @@ NOT_RUN = {
         "pairnet export --run runs/final_model-0123abcd --force",
         "pairnet predict final_model.onnx --test",
     ),
-    "half an hour of training; not run since it was written": (
-        "pairnet export --all --output models",
-    ),
+    "half an hour of training; not run since it was written": ("pairnet export --all --output models",),
     "a server, and its clients; last run 2026-11-29": (
         "pairnet serve final_model.onnx",
         "pairnet export --model final_model --with-digits",

@@ -368,6 +368,8 @@ def test_every_place_shows_the_same_components(tmp_path):
             assert f"| {' | '.join(cells)} |" in text
             assert all(cell in page for cell in cells)
             assert cells in terminal
+            ends = (each.share_low, each.share_high)
+            assert cells[3] == f"{100 * each.share:.0f} % ({' to '.join(f'{100 * end:.0f}' for end in ends)})"
             (line,) = [line for line in lines if (line["row"], line["source"]) == (summary.label, each.source)]
             assert float(line["share"]) == each.share
         assert row["components"]["sources"][0]["std"] == summary.components.sources[0].std

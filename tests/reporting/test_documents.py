@@ -96,6 +96,9 @@ def test_a_border_in_a_label_is_no_border():
     marks = [cell.strip() for cell in table[1].strip("|").split("|")]
     assert [word for word, mark in zip(words, marks, strict=True) if mark == "---"] == ["row", "verdict", "readings"]
     assert set(marks) == {"---", "--:"}
+    below = [line for line in table if not line.startswith("|")]
+    assert below[0] == "", "a paragraph in Markdown begins after an empty line"
+    assert len(below) > 1
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/results.md"])

@@ -38,6 +38,14 @@ def test_rows_can_be_told_apart(labels, longest):
     assert all(len(text) <= longest and is_shortened(text, label) for text, label in zip(texts, labels, strict=True))
 
 
+@pytest.mark.parametrize("longest", [8, 12, 20])
+def test_labels_that_differ_at_their_end_are_shown_to_their_end(longest):
+    labels = [f"{'a network of my own, ' * 3}pairs {number}" for number in (1, 2, 30)]
+    for text, label in zip(shortened(labels, longest), labels, strict=True):
+        assert text.startswith("…")
+        assert text.endswith(label.split()[-1])
+
+
 def test_short_labels_stay_and_different_labels_stay_different():
     chance = random.Random(3)
     for _ in range(500):
