@@ -21,8 +21,10 @@ _AVIF = (b"avif", b"avis")
 _HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
 
 
-def decoded(name: str, file: BinaryIO) -> Raster:
+def decoded(name: str, file: BinaryIO, *, apart: bool = True) -> Raster:
     """The grey levels of a picture.
+
+    apart: whether a picture of one of APART gets a process of its own; False in a process that has those limits itself.
 
     PictureError, in one line that opens with `name`, if it is damaged, too large, takes too much work, or is of another
     format. Nothing is printed.
@@ -33,16 +35,16 @@ def decoded(name: str, file: BinaryIO) -> Raster:
             f"{name}: expected a picture of at most {MAX_BYTES:,} bytes, got {size:,}: reduce the picture", "too-large"
         )
     file.seek(0)
-    apart = _format_apart(file.read(12))
+    limited = _format_apart(file.read(12))
     try:
-        if apart is not None:
-            if apart == "HEIF" and find_spec("pillow_heif") is None:
+        if limited is not None:
+            if limited == "HEIF" and find_spec("pillow_heif") is None:
                 raise PictureError(
                     f"{name}: expected a format that is installed, got HEIC: pip install 'pairnet[heic]', or save it "
                     "as JPEG",
                     "format",
                 )
-            return raster_apart(name, file, [apart])
+            return raster_apart(name, file, [limited]) if apart else raster(name, file, [limited])
         file.seek(0)
         check_work(name, file)
         counted = cast(BinaryIO, CountedFile(name, file))

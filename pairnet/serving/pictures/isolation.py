@@ -1,4 +1,4 @@
-"""Owns the decoding of a picture in a process of its own, which has a limit of time and memory and prints nothing.
+"""Owns the limits of a process that decodes pictures, and the decoding of one picture in a process of its own.
 
 For formats whose libraries print lines to stderr for a damaged file, as libtiff does, or whose work no header tells. A
 library that crashes ends that process only.
@@ -6,6 +6,7 @@ library that crashes ends that process only.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -17,16 +18,16 @@ import numpy as np
 from pairnet.errors import PictureError
 from pairnet.serving.pictures.raster import Raster, raster, refusal
 
-MAX_SECONDS = 10  # of CPU time, over all threads
+MAX_SECONDS = 10  # of CPU time for a picture, over all threads
 MAX_WAIT = 120  # seconds by the clock, on a machine with much else to do
 MAX_MEMORY = 1 << 30  # bytes
-EXCEEDED = -24  # how a process ends that takes more CPU time: by SIGXCPU
+EXCEEDED = -signal.SIGPROF  # how a process ends that takes more CPU time
 
 
 def raster_apart(name: str, file: BinaryIO, formats: Sequence[str]) -> Raster:
     """As `raster`, in another process.  PictureError also for damage, and for a picture that takes too long.
 
-    The limits of CPU time and memory are those of Linux; elsewhere the time by the clock is limited.
+    The limit of memory is Linux's.
     """
     content = file.getvalue() if isinstance(file, BytesIO) else None
     if content is None:
@@ -42,16 +43,10 @@ def raster_apart(name: str, file: BinaryIO, formats: Sequence[str]) -> Raster:
         )
         ended = done.returncode
     except subprocess.TimeoutExpired:
-        ended = EXCEEDED
-    if ended == EXCEEDED:
-        raise PictureError(
-            f"{name}: expected a picture that takes at most {MAX_SECONDS} seconds to decode, got one that takes more: "
-            "reduce it, or save it as PNG",
-            "too-much-work",
-        )
+        raise ended_early(name, EXCEEDED) from None
     head, _, levels = done.stdout.partition(b"\n")
     if ended or not head:
-        raise PictureError(f"{name}: expected a picture, got one that ends its decoder: save it again", "damaged")
+        raise ended_early(name, ended)
     answer = json.loads(head)
     if "code" in answer:
         raise PictureError(f"{name}{answer['error']}", answer["code"])
@@ -59,14 +54,37 @@ def raster_apart(name: str, file: BinaryIO, formats: Sequence[str]) -> Raster:
     return Raster(grey=grey, size=(answer["size"][0], answer["size"][1]))
 
 
-def main(formats: Sequence[str]) -> None:
-    """The program of the other process: a picture from stdin -> a line of JSON and the grey levels on stdout."""
+def ended_early(name: str, status: int) -> PictureError:
+    """What to raise for a picture whose decoder ended with this exit status in place of an answer."""
+    if status == EXCEEDED:
+        return PictureError(
+            f"{name}: expected a picture that takes at most {MAX_SECONDS} seconds to decode, got one that takes more: "
+            "reduce it, or save it as PNG",
+            "too-much-work",
+        )
+    if status == -signal.SIGKILL:  # as Linux does where memory is short
+        return refusal(name, MemoryError())
+    return PictureError(f"{name}: expected a picture, got one that ends its decoder: save it again", "damaged")
+
+
+def limit_memory() -> None:
+    """Limits what this process may allocate, on Linux."""
     if sys.platform == "linux":
         import resource
 
-        resource.setrlimit(resource.RLIMIT_CPU, (MAX_SECONDS, MAX_SECONDS + 1))
         resource.setrlimit(resource.RLIMIT_DATA, (MAX_MEMORY, MAX_MEMORY))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def limit_time(seconds: float) -> None:
+    """Ends this process once it takes this much more CPU time; 0 lifts the limit."""
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+
+
+def main(formats: Sequence[str]) -> None:
+    """The program of the other process: a picture from stdin -> a line of JSON and the grey levels on stdout."""
+    limit_memory()
+    limit_time(MAX_SECONDS)
     answer: dict[str, object]
     try:
         found = raster("", BytesIO(sys.stdin.buffer.read()), formats)

@@ -85,10 +85,10 @@ def suited(picture: Picture, wanted: Polarity) -> Picture:
     return replace(picture, pixels=255 - picture.pixels, notes=notes, inverted=not picture.inverted)
 
 
-def decode(content: bytes, name: str) -> Picture:
+def decode(content: bytes, name: str, *, apart: bool = True) -> Picture:
     """The image in the bytes of a picture, treated as `read` treats a file; `name` stands for it in messages.
 
-    Raises PictureError, in one line, if there is no usable image.
+    apart: see decoding.decoded. Raises PictureError, in one line, if there is no usable image.
     """
     got = _wrapped(content)
     if got:
@@ -97,7 +97,7 @@ def decode(content: bytes, name: str) -> Picture:
             "`curl --data-binary @FILE`",
             "format",
         )
-    return _picture(name, BytesIO(content))
+    return _picture(name, BytesIO(content), apart)
 
 
 def _wrapped(content: bytes) -> str | None:
@@ -136,9 +136,9 @@ def _array(path: Path, values: NDArray[np.uint8]) -> Picture:
     return Picture(pixels=values[None] if values.ndim == 2 else values, notes=(), is_array=True)
 
 
-def _picture(name: str, source: BinaryIO) -> Picture:
+def _picture(name: str, source: BinaryIO, apart: bool = True) -> Picture:
     """The first frame of a picture -> [1,28,28], light on dark."""
-    found = decoded(name, source)
+    found = decoded(name, source, apart=apart)
     pixels, notes = as_mnist(name, found.grey)
     if (factor := max(found.size) // max(found.grey.shape)) > 1:
         notes = (f"{found.size[0]}x{found.size[1]}: reduced by {factor}, a large picture", *notes)

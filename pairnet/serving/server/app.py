@@ -188,8 +188,9 @@ async def _explained(service: Service, request: Request, error: Exception) -> Re
     headers = Headers(error.headers) if isinstance(error, HTTPException) else Headers()
     refusal = error if isinstance(error, RequestError) else _refusal(service, request, error, headers)
     service.count_refusal(refusal, "rest")
+    later = {"retry-after": "1"} if refusal.kind == "busy" else {}
     code = {} if refusal.code is None else {"code": refusal.code}
-    return JSONResponse({"error": str(refusal), **code}, STATUSES[refusal.kind][0], headers=dict(headers))
+    return JSONResponse({"error": str(refusal), **code}, STATUSES[refusal.kind][0], headers={**headers, **later})
 
 
 def _refusal(service: Service, request: Request, error: Exception, headers: Headers) -> RequestError:

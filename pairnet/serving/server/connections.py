@@ -4,7 +4,7 @@ uvicorn has neither for httptools: it limits only the time between two requests,
 """
 
 from time import monotonic
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import httptools
 import msgspec
@@ -20,6 +20,8 @@ SLOWEST = 20.0
 LARGEST_HEAD = 64 * 1024
 """Bytes of a request's line and headers."""
 IN_BODY = -1
+ENDED: Final = "pairnet.ended"
+"""In the scope of a request: True once its client has closed its side. It may still read the answer, or have left."""
 LAST_REQUEST = 0.5
 """Seconds in which an idle connection may still bring a request when the server stops: it may be on its way."""
 
@@ -92,6 +94,8 @@ class Connection(HttpToolsProtocol):
         """The client sends nothing more. If it waits for an answer, the connection stays open for that."""
         if self._answers:
             self.cycle.keep_alive = False
+            self.cycle.scope[ENDED] = True  # type: ignore[typeddict-unknown-key]
+            self.cycle.message_event.set()  # for who waits for it
         return self._answers
 
     def shutdown(self) -> None:

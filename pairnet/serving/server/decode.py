@@ -1,16 +1,19 @@
 """The route /decode: a picture in a request -> the values that a model takes."""
 
 import asyncio
+from collections.abc import Coroutine
 from io import BytesIO
 from typing import Any, get_args
 
 from fastapi import FastAPI, Request
+from starlette.requests import ClientDisconnect
 
 from pairnet.data.pairs import pool_and_normalise
 from pairnet.errors import DataError, PictureCode, RequestError
 from pairnet.serving.pictures import reading
 from pairnet.serving.pictures.decoding import FORMATS
 from pairnet.serving.pictures.raster import MAX_PIXELS
+from pairnet.serving.server.connections import ENDED
 from pairnet.serving.server.protocol import LARGEST_PICTURE
 from pairnet.serving.server.served import find
 from pairnet.serving.server.service import Service
@@ -18,7 +21,6 @@ from pairnet.serving.server.service import Service
 
 def add_decode(app: FastAPI, service: Service) -> None:
     """Adds the route, and what its documentation says."""
-    one = asyncio.Semaphore(1)  # pictures are decoded one after the other: they take a core and much memory
 
     @app.post(
         "/decode",
@@ -31,7 +33,7 @@ def add_decode(app: FastAPI, service: Service) -> None:
         responses={
             400: {"description": "No usable picture"},
             413: {"description": "Too large"},
-            503: {"description": "Too many large requests"},
+            503: {"description": "Too many pictures or large requests"},
         },
         openapi_extra={
             "requestBody": {
@@ -52,8 +54,9 @@ def add_decode(app: FastAPI, service: Service) -> None:
                     raise RequestError(
                         f"expected a picture of at most {LARGEST_PICTURE:,} bytes, got more", "large", "too-large"
                     )
-            async with one:
-                picture = await asyncio.to_thread(reading.decode, content.getvalue(), "picture")
+            picture = await _unless_left(request, service.decoders.decode(content.getbuffer()))
+        except ClientDisconnect:
+            raise RequestError("expected a whole picture, the connection was closed", "gone") from None
         except DataError as error:
             raise RequestError(str(error), "large" if error.code == "too-large" else "invalid", error.code) from None
         finally:
@@ -69,3 +72,23 @@ def add_decode(app: FastAPI, service: Service) -> None:
             "input": given.ravel().tolist(),
             "notes": picture.notes,
         }
+
+
+async def _unless_left(request: Request, decoding: Coroutine[Any, Any, reading.Picture]) -> reading.Picture:
+    """What `decoding` returns.  Ends it, and raises RequestError, if the client leaves before."""
+    task, leaving = asyncio.create_task(decoding), asyncio.create_task(_left(request))
+    try:
+        await asyncio.wait((task, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise RequestError("expected a client that waits for its answer, the connection was closed", "gone")
+        return task.result()
+    finally:
+        task.cancel()
+        leaving.cancel()
+        await asyncio.wait((task, leaving))
+
+
+async def _left(request: Request) -> None:
+    """Returns once the client has closed its connection, or its side of it."""
+    while not request.scope.get(ENDED) and (await request.receive())["type"] != "http.disconnect":
+        pass

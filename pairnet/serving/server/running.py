@@ -160,6 +160,7 @@ async def _serve(
         announce(number)
         await server.serve(sockets=[listener])
     await rpc.stop(None)  # if a signal came before the server had begun
+    service.decoders.close()
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ import msgspec
 from pairnet.errors import InputError, PairnetError, Refusal, RequestError
 from pairnet.serving.server.access_log import AccessLog
 from pairnet.serving.server.batching import NamedOutputs, never
+from pairnet.serving.server.decoders import Decoders
 from pairnet.serving.server.protocol import MOST_HELD, STATUSES, CheckedRequest
 from pairnet.serving.server.served import ServedModel, find
 from pairnet.serving.server.statistics import Statistics
@@ -26,6 +27,7 @@ class Service:
     access_log: AccessLog | None = None
     ready: bool = True  # False once the server stops
     elsewhere: Statistics = field(default_factory=Statistics)  # requests that named no model, or could not be read
+    decoders: Decoders = field(default_factory=Decoders)
     held: int = 0  # bytes of requests that are received, wait or are computed
 
     def hold(self, count: int) -> None:

@@ -33,8 +33,10 @@ def respond(path, method="GET", body=b"", fault=None, file=None, **more):
     """Status, body and service after one request.  `fault`: changes the service first; `more` goes into the scope."""
     sent = []
 
+    parts = [{"type": "http.request", "body": body, "more_body": False}]
+
     async def receive():
-        return {"type": "http.request", "body": body, "more_body": False}
+        return parts.pop() if parts else await asyncio.Event().wait()  # the client waits for its answer
 
     async def send(message):
         sent.append(message)
@@ -48,6 +50,7 @@ def respond(path, method="GET", body=b"", fault=None, file=None, **more):
             headers = [(b"content-type", b"application/json"), (b"host", b"x")]
             with suppress(ZeroDivisionError):  # Starlette raises an error again once it is answered
                 await Application(service)({**scope, "headers": headers, **more}, receive, send)
+            service.decoders.close()
             return service
 
     service = asyncio.run(run())

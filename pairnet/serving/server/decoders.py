@@ -1,0 +1,198 @@
+"""Processes that decode pictures for the server: a few, started when needed, each with one picture at a time.
+
+A picture can so be ended, by its limits, by the server, or because its client has left: then its process is killed, and
+the next picture gets another. All methods are called from the event loop's thread.
+"""
+
+import asyncio
+import os
+import socket
+import subprocess
+from time import monotonic
+
+from pairnet.errors import PictureError, RequestError
+from pairnet.serving.pictures.decoder import LARGEST_ANSWER, LENGTH, NAME, READY, command, picture
+from pairnet.serving.pictures.isolation import ended_early
+from pairnet.serving.pictures.reading import Picture
+
+MOST = 2
+"""Processes: a small picture does not wait for a large one."""
+MOST_WAITING = 32
+"""Pictures in the queue; further ones are refused."""
+PATIENCE = 2.0
+"""Seconds that a picture waits for a process; then it is refused."""
+TURN = 1.0
+"""Seconds that a picture may take while others wait as long; the one that has run longest may go on."""
+LONGEST = 20.0
+"""Seconds by the clock for a picture, whatever takes the processors; its CPU time has the limit of isolation.py."""
+MOST_PICTURES = 1000
+"""Pictures of one process, which is then replaced: what a decoder forgets to free goes back."""
+IDLE = 60.0
+"""Seconds after which a process without a picture is ended: its 50 MB go back."""
+
+_LOOK = 0.1  # seconds between two looks at whether a picture has to give way
+
+
+class Decoders:
+    """The processes, and the queue for them."""
+
+    def __init__(self) -> None:
+        self._free = asyncio.Semaphore(MOST)
+        self._waiting: list[float] = []  # since when each picture in the queue waits
+        self._running: list[_Decoder] = []  # the one that began first comes first
+        self._idle: dict[_Decoder, asyncio.TimerHandle] = {}
+        self._killed: list[_Decoder] = []  # their memory may take a moment to go back
+
+    async def decode(self, content: bytes | memoryview) -> Picture:
+        """The picture in `content`, as `reading.decode` makes it; ended if the call is cancelled.
+
+        PictureError for no usable picture, RequestError if there is too much to do, RuntimeError for a bug.
+        """
+        if len(self._waiting) >= MOST_WAITING:
+            raise _busy(f"a free decoder, got {MOST_WAITING} pictures that wait")
+        since = monotonic()
+        self._waiting.append(since)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._free.acquire()
+        except TimeoutError:
+            raise _busy(f"a free decoder within {PATIENCE:.0f} seconds, got none") from None
+        finally:
+            self._waiting.remove(since)
+        try:
+            return await self._run(content)
+        finally:
+            self._free.release()
+
+    async def _run(self, content: bytes | memoryview) -> Picture:
+        decoder = self._take()
+        self._running.append(decoder)
+        decoding = asyncio.create_task(decoder.decode(content))
+        try:
+            while not (await asyncio.wait((decoding,), timeout=_LOOK))[0]:
+                self._check_time(decoder)
+            return decoding.result()
+        finally:
+            self._running.remove(decoder)
+            decoding.cancel()
+            try:
+                await asyncio.wait((decoding,))  # it lets go of the socket
+            finally:
+                if decoder.is_usable and decoder.answered < MOST_PICTURES:
+                    self._idle[decoder] = asyncio.get_running_loop().call_later(IDLE, self._end_idle, decoder)
+                else:
+                    self._end(decoder)
+
+    def _take(self) -> "_Decoder":
+        while self._idle:
+            decoder, timer = self._idle.popitem()
+            timer.cancel()
+            if not decoder.has_ended:
+                return decoder
+            self._end(decoder)
+        try:
+            return _Decoder()
+        except OSError as error:
+            raise _busy(f"a process for a decoder, the system gives none ({error.strerror})") from None
+
+    def _check_time(self, decoder: "_Decoder") -> None:
+        """RequestError for a picture that takes too long by the clock, or that has to give way to others."""
+        took = monotonic() - decoder.began
+        if took > LONGEST:
+            raise _busy(f"a picture decoded within {LONGEST:.0f} seconds, got a processor with too much else to do")
+        waits = monotonic() - self._waiting[0] if self._waiting else 0
+        if min(took, waits) > TURN and decoder is not self._running[0]:
+            raise _busy("a small picture while others wait, got one that takes long")
+
+    def _end_idle(self, decoder: "_Decoder") -> None:
+        del self._idle[decoder]
+        self._end(decoder)
+
+    def _end(self, decoder: "_Decoder") -> None:
+        decoder.kill()
+        self._killed.append(decoder)
+        self._forget_killed()
+
+    def _forget_killed(self) -> None:
+        self._killed = [decoder for decoder in self._killed if not decoder.has_ended]
+        if self._killed:
+            asyncio.get_running_loop().call_later(_LOOK, self._forget_killed)
+
+    def close(self) -> None:
+        """Ends all processes, and with them what they decode; waits for their end."""
+        for timer in self._idle.values():
+            timer.cancel()
+        for decoder in (*self._idle, *self._running, *self._killed):
+            decoder.kill(wait=True)
+        self._idle.clear()
+
+
+def _busy(expected_and_got: str) -> RequestError:
+    return RequestError(f"expected {expected_and_got}: try again later", "busy")
+
+
+class _Decoder:
+    """One process, and the socket to it."""
+
+    def __init__(self) -> None:
+        """Starts the process.  OSError if the system has none."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        self._socket = ours
+        self.is_usable = False  # whether it waits for a picture
+        self.answered = 0
+        self.began = monotonic()  # its start, or its current picture
+        try:
+            with theirs:
+                self._process = subprocess.Popen(
+                    command(),
+                    stdin=theirs.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # each thread has memory of its own
+                )
+        except OSError:
+            ours.close()
+            raise
+
+    @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
+    async def decode(self, content: bytes | memoryview) -> Picture:
+        """The picture in `content`; raises as Decoders.decode does."""
+        loop, self.began = asyncio.get_running_loop(), monotonic()
+        if not self.answered and await self._receive(len(READY)) != READY:
+            raise RuntimeError("the process of a decoder did not start: see the lines above")
+        self.is_usable, self.began = False, monotonic()
+        try:
+            await loop.sock_sendall(self._socket, len(content).to_bytes(LENGTH))
+            await loop.sock_sendall(self._socket, content)
+            size = int.from_bytes(await self._receive(LENGTH))
+            answer = await self._receive(min(size, LARGEST_ANSWER))
+        except ConnectionError:
+            size, answer = 0, b""
+        if not size or len(answer) < size:
+            raise await self._ended()
+        self.is_usable, self.answered = True, self.answered + 1
+        return picture(answer)
+
+    async def _receive(self, size: int) -> bytes:
+        """The next bytes; fewer at the end."""
+        loop, parts = asyncio.get_running_loop(), b""
+        while len(parts) < size and (part := await loop.sock_recv(self._socket, size - len(parts))):
+            parts += part
+        return parts
+
+    async def _ended(self) -> PictureError:
+        self._process.kill()  # if it has only closed its socket
+        while (status := self._process.poll()) is None:
+            await asyncio.sleep(0.01)
+        return ended_early(NAME, status)
+
+    def kill(self, *, wait: bool = False) -> None:
+        """Ends the process and what waits for it; wait: until the system has taken everything back."""
+        self.is_usable = False
+        self._process.kill()
+        self._socket.close()
+        if wait:
+            self._process.wait()
