@@ -21,8 +21,8 @@ MOST_WAITING = 32
 """Pictures in the queue; further ones are refused."""
 PATIENCE = 2.0
 """Seconds that a picture waits for a process; then it is refused."""
-TURN = 1.0
-"""Seconds that a picture may take while others wait as long; the one that has run longest may go on."""
+TURN = 0.5
+"""Seconds that a picture may take once others have waited for half of PATIENCE; the longest-running one may go on."""
 LONGEST = 20.0
 """Seconds by the clock for a picture, whatever takes the processors; its CPU time has the limit of isolation.py."""
 MOST_PICTURES = 1000
@@ -73,11 +73,11 @@ class Decoders:
                 self._check_time(decoder)
             return decoding.result()
         finally:
-            self._running.remove(decoder)
             decoding.cancel()
             try:
                 await asyncio.wait((decoding,))  # it lets go of the socket
             finally:
+                self._running.remove(decoder)
                 if decoder.is_usable and decoder.answered < MOST_PICTURES:
                     self._idle[decoder] = asyncio.get_running_loop().call_later(IDLE, self._end_idle, decoder)
                 else:
@@ -97,11 +97,11 @@ class Decoders:
 
     def _check_time(self, decoder: "_Decoder") -> None:
         """RequestError for a picture that takes too long by the clock, or that has to give way to others."""
-        took = monotonic() - decoder.began
+        now = monotonic()
+        took, waits = now - decoder.began, now - self._waiting[0] if self._waiting else 0
         if took > LONGEST:
             raise _busy(f"a picture decoded within {LONGEST:.0f} seconds, got a processor with too much else to do")
-        waits = monotonic() - self._waiting[0] if self._waiting else 0
-        if min(took, waits) > TURN and decoder is not self._running[0]:
+        if took > TURN and waits > PATIENCE / 2 and decoder is not self._running[0]:
             raise _busy("a small picture while others wait, got one that takes long")
 
     def _end_idle(self, decoder: "_Decoder") -> None:
