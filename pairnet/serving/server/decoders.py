@@ -5,6 +5,7 @@ the next picture gets another. All methods are called from the event loop's thre
 """
 
 import asyncio
+import math
 import os
 import socket
 import subprocess
@@ -141,7 +142,7 @@ class _Decoder:
         self._socket = ours
         self.is_usable = False  # whether it waits for a picture
         self.answered = 0
-        self.began = monotonic()  # its start, or its current picture
+        self.began = math.inf  # with its current picture; the time in which it starts is no picture's
         try:
             with theirs:
                 self._process = subprocess.Popen(
@@ -160,9 +161,11 @@ class _Decoder:
 
     async def decode(self, content: bytes | memoryview) -> Picture:
         """The picture in `content`; raises as Decoders.decode does."""
-        loop, self.began = asyncio.get_running_loop(), monotonic()
-        if not self.answered and await self._receive(len(READY)) != READY:
-            raise RuntimeError("the process of a decoder did not start: see the lines above")
+        loop = asyncio.get_running_loop()
+        if not self.answered:
+            async with asyncio.timeout(LONGEST):
+                if await self._receive(len(READY)) != READY:
+                    raise RuntimeError("the process of a decoder did not start: see the lines above")
         self.is_usable, self.began = False, monotonic()
         try:
             await loop.sock_sendall(self._socket, len(content).to_bytes(LENGTH))
