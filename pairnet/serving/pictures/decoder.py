@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import traceback
+from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
@@ -99,7 +100,6 @@ def _belong_to(server: int) -> None:
         import ctypes
 
         ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
-        with open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123
-            file.write("1000")
+        Path("/proc/self/oom_score_adj").write_text("1000")
     if os.getppid() != server:
         raise SystemExit

@@ -10,6 +10,7 @@ import os
 import socket
 import subprocess
 from time import monotonic
+from typing import NamedTuple
 
 from pairnet.errors import PictureError, RequestError
 from pairnet.serving.pictures.decoder import LARGEST_ANSWER, LENGTH, NAME, READY, command, picture
@@ -17,13 +18,13 @@ from pairnet.serving.pictures.isolation import ended_early
 from pairnet.serving.pictures.reading import Picture
 
 MOST = 2
-"""Processes: a small picture does not wait for a large one."""
+"""Processes: one large picture does not hold the others up."""
 MOST_WAITING = 32
 """Pictures in the queue; further ones are refused."""
-PATIENCE = 2.0
-"""Seconds that a picture waits for a process; then it is refused."""
+PATIENCE = 1.5
+"""Seconds that a picture waits for a process; then it is refused. None waits two seconds behind others."""
 TURN = 0.5
-"""Seconds that a picture may take once others have waited for half of PATIENCE; the longest-running one may go on."""
+"""Seconds that a picture may take when another has waited for as long; the one that began first may go on."""
 LONGEST = 20.0
 """Seconds by the clock for a picture, whatever takes the processors; its CPU time has the limit of isolation.py."""
 MOST_PICTURES = 1000
@@ -38,8 +39,8 @@ class Decoders:
     """The processes, and the queue for them."""
 
     def __init__(self) -> None:
-        self._free = asyncio.Semaphore(MOST)
-        self._waiting: list[float] = []  # since when each picture in the queue waits
+        self._free = MOST
+        self._waiting: list[_Waiting] = []  # in the order of their arrival
         self._running: list[_Decoder] = []  # the one that began first comes first
         self._idle: dict[_Decoder, asyncio.TimerHandle] = {}
         self._killed: list[_Decoder] = []  # their memory may take a moment to go back
@@ -49,21 +50,41 @@ class Decoders:
 
         PictureError for no usable picture, RequestError if there is too much to do, RuntimeError for a bug.
         """
-        if len(self._waiting) >= MOST_WAITING:
-            raise _busy(f"a free decoder, got {MOST_WAITING} pictures that wait")
-        since = monotonic()
-        self._waiting.append(since)
-        try:
-            async with asyncio.timeout(PATIENCE):
-                await self._free.acquire()
-        except TimeoutError:
-            raise _busy(f"a free decoder within {PATIENCE:.0f} seconds, got none") from None
-        finally:
-            self._waiting.remove(since)
+        await self._wait_for_turn(len(content))
         try:
             return await self._run(content)
         finally:
-            self._free.release()
+            self._give_back()
+
+    async def _wait_for_turn(self, size: int) -> None:
+        """Returns when a process is free for a picture of `size` bytes; the smallest of those that wait is the next."""
+        if self._free:
+            self._free -= 1
+            return
+        if len(self._waiting) >= MOST_WAITING:
+            raise _busy(f"a free decoder, got {MOST_WAITING} pictures that wait")
+        waiting = _Waiting(size, monotonic(), asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await waiting.turn
+        except BaseException as error:
+            if waiting in self._waiting:
+                self._waiting.remove(waiting)
+            else:  # its turn came at the same moment
+                self._give_back()
+            if isinstance(error, TimeoutError):
+                raise _busy(f"a free decoder within {PATIENCE} seconds, got none") from None
+            raise
+
+    def _give_back(self) -> None:
+        waiting = [each for each in self._waiting if not each.turn.done()]  # others are about to leave
+        if not waiting:
+            self._free += 1
+            return
+        smallest = min(waiting, key=lambda each: each.size)
+        self._waiting.remove(smallest)
+        smallest.turn.set_result(None)
 
     async def _run(self, content: bytes | memoryview) -> Picture:
         decoder = self._take()
@@ -99,10 +120,10 @@ class Decoders:
     def _check_time(self, decoder: "_Decoder") -> None:
         """RequestError for a picture that takes too long by the clock, or that has to give way to others."""
         now = monotonic()
-        took, waits = now - decoder.began, now - self._waiting[0] if self._waiting else 0
+        took, waits = now - decoder.began, now - self._waiting[0].since if self._waiting else 0
         if took > LONGEST:
             raise _busy(f"a picture decoded within {LONGEST:.0f} seconds, got a processor with too much else to do")
-        if took > TURN and waits > PATIENCE / 2 and decoder is not self._running[0]:
+        if min(took, waits) > TURN and decoder is not self._running[0]:
             raise _busy("a small picture while others wait, got one that takes long")
 
     def _end_idle(self, decoder: "_Decoder") -> None:
@@ -126,6 +147,14 @@ class Decoders:
         for decoder in (*self._idle, *self._running, *self._killed):
             decoder.kill(wait=True)
         self._idle.clear()
+
+
+class _Waiting(NamedTuple):
+    """A picture in the queue."""
+
+    size: int  # bytes
+    since: float  # of monotonic()
+    turn: "asyncio.Future[None]"
 
 
 def _busy(expected_and_got: str) -> RequestError:

@@ -186,19 +186,46 @@ def test_pictures_wait_in_a_bounded_queue_for_a_bounded_time(monkeypatch):
     assert after == (1, 28, 28)
     assert not pool._waiting
     assert not pool._running
+    assert pool._free == MOST
+
+
+def test_small_pictures_do_not_wait_for_large_ones(monkeypatch):
+    monkeypatch.setattr(decoders, "PATIENCE", 60)
+    monkeypatch.setattr(decoders, "TURN", 60)
+
+    async def run():
+        with misbehaving_pool(monkeypatch) as pool:
+            running = [asyncio.create_task(pool.decode(b"sleep")) for _ in range(MOST)]
+            await asyncio.sleep(0.1)
+            order = []
+
+            async def decode(side):
+                await pool.decode(drawn(side=side))
+                order.append(side)
+
+            tasks = [asyncio.create_task(decode(side)) for side in (2000, 500, 100, 1000)]
+            await asyncio.sleep(0.1)
+            running[0].cancel()
+            await asyncio.wait(tasks)
+            running[1].cancel()
+            await asyncio.wait(running)
+            return order
+
+    assert asyncio.run(run()) == [100, 500, 1000, 2000]
 
 
 def test_a_cancelled_picture_ends_its_process_or_leaves_the_queue(monkeypatch):
     async def run():
         with misbehaving_pool(monkeypatch) as pool:
-            tasks = [asyncio.create_task(pool.decode(b"sleep")) for _ in range(MOST + 2)]
+            tasks = [asyncio.create_task(pool.decode(b"sleep")) for _ in range(MOST + 5)]
             await asyncio.sleep(0.5)
             before = children(os.getpid())
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
-            ended = await all_ended()
-            return len(before), ended, pool._waiting
+            assert all(task.cancelled() for task in tasks)
+            assert pool._free == MOST
+            return len(before), await all_ended(), pool._waiting
 
     assert asyncio.run(run()) == (MOST, True, [])
 
