@@ -3,6 +3,7 @@
 The process ends with the server and gives way to it; the system ends it if a picture takes too much time or memory.
 """
 
+import contextlib
 import os
 import signal
 import socket
@@ -45,7 +46,7 @@ class _Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
 
 
 def command() -> list[str]:
-    """Starts the program; its stdin is a socket, on which it answers."""
+    """Starts the program. Its stdin must be a socket, on which it answers, and its stdout go nowhere."""
     program = f"from pairnet.serving.pictures.decoder import main; main({os.getpid()})"
     return [sys.executable, "-P", "-c", program]
 
@@ -72,7 +73,7 @@ def main(server: int) -> None:
     received = channel.makefile("rb")
     os.nice(NICER)
     channel.sendall(READY)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libtiff prints; until here, errors are the server's
+    os.dup2(1, 2)  # libtiff prints, and stdout goes nowhere; until here, errors are the server's
     while head := received.read(LENGTH):
         answer = msgspec.msgpack.encode(_answer(received, int.from_bytes(head)))
         channel.sendall(len(answer).to_bytes(LENGTH) + answer)
@@ -100,6 +101,7 @@ def _belong_to(server: int) -> None:
         import ctypes
 
         ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
-        Path("/proc/self/oom_score_adj").write_text("1000")
+        with contextlib.suppress(OSError):  # where /proc may only be read
+            Path("/proc/self/oom_score_adj").write_text("1000")
     if os.getppid() != server:
         raise SystemExit

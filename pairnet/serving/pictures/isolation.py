@@ -72,7 +72,9 @@ def limit_memory() -> None:
     if sys.platform == "linux":
         import resource
 
-        resource.setrlimit(resource.RLIMIT_DATA, (MAX_MEMORY, MAX_MEMORY))
+        _, given = resource.getrlimit(resource.RLIMIT_DATA)
+        most = MAX_MEMORY if given == resource.RLIM_INFINITY else min(given, MAX_MEMORY)
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
