@@ -30,7 +30,7 @@ LONGEST = 20.0
 MOST_PICTURES = 1000
 """Pictures of one process, which is then replaced: what a decoder forgets to free goes back."""
 IDLE = 60.0
-"""Seconds after which a process without a picture is ended: its 45 MB go back."""
+"""Seconds after which a process without a picture is ended: its memory goes back."""
 
 _LOOK = 0.1  # seconds between two looks at whether a picture has to give way
 
