@@ -7,10 +7,10 @@ that is also a RuntimeError is about something that failed. Anything else that e
 
 from typing import Literal
 
-Refusal = Literal["invalid", "unknown", "method", "gone", "large", "media", "failed", "busy", "expired"]
-"""Why a request is refused: it does not fit, it names no model or path, its path has other methods, its client has
-left, it is too large, it has another content type; or the server failed, has too much to do, or did not begin in
-time."""
+Refusal = Literal["invalid", "forbidden", "unknown", "method", "gone", "large", "media", "failed", "busy", "expired"]
+"""Why a request is refused: it does not fit, its client may not ask for that, it names no model or path, its path has
+other methods, its client has left, it is too large, it has another content type; or the server failed, has too much to
+do, or did not begin in time."""
 
 
 PictureCode = Literal[

@@ -122,7 +122,7 @@ def test_who_counts_cores_asks_here(monkeypatch):
     """Predictor, loader, engine and server take their numbers of threads from the quota."""
     from pairnet.serving import predictor
     from pairnet.serving.built_in import built_in_model
-    from pairnet.serving.server.served import open_models
+    from pairnet.serving.server.registry import open_models
 
     monkeypatch.setattr(predictor, "cores", lambda: 3)
     with predictor.Predictor(built_in_model(), provider="cpu") as opened:

@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pairnet.cli.output import note
+from pairnet.cli.output import note, printable
 
 if TYPE_CHECKING:
+    from pairnet.serving.server.registry import Registry
     from pairnet.serving.server.running import Addresses
-    from pairnet.serving.server.served import ServedModel
 
 
 def serve(
@@ -26,6 +26,17 @@ def serve(
             show_default="the built-in model",
         ),
     ] = None,
+    models: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of further models, as of `export-repository`: DIR/NAME/1/model.onnx."),
+    ] = None,
+    control: Annotated[
+        bool, typer.Option("--control", help="Let clients on this machine load and unload models.")
+    ] = False,
+    control_anywhere: Annotated[
+        bool, typer.Option("--control-anywhere", help="Let all clients load and unload models.")
+    ] = False,
+    memory: Annotated[int, typer.Option(min=1, help="MiB that all models together may need.")] = 1024,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine's.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port for REST and the page; 0 for any.")] = 8080,
     grpc_port: Annotated[int, typer.Option(help="Port for gRPC; 0 for any.")] = 8081,
@@ -56,7 +67,10 @@ def serve(
 
     with suppress(KeyboardInterrupt), _sigterm_interrupts():
         run(
-            files or [built_in_model()],
+            files or ([] if models else [built_in_model()]),
+            folder=models,
+            control="anywhere" if control_anywhere else "loopback" if control else "",
+            memory=memory,
             host=host,
             port=port,
             grpc_port=grpc_port,
@@ -65,7 +79,7 @@ def serve(
             max_wait=max_wait / 1000,
             threads=threads,
             access_log=sys.stderr if access_log else None,
-            on_ready=partial(_announce, built_in=not files),
+            on_ready=partial(_announce, built_in=not files and models is None),
         )
     note("stopped")
 
@@ -80,16 +94,21 @@ def _sigterm_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _announce(models: "Mapping[str, ServedModel]", addresses: "Addresses", *, built_in: bool) -> None:
+def _announce(models: "Registry", addresses: "Addresses", *, built_in: bool) -> None:
     if built_in:
         note("no file is named: serving the built-in model")
     from pairnet.artifact.metadata import TRAINED_HERE
+    from pairnet.serving.joint import VERSION
 
-    for name, model in models.items():
+    for model in models.all_versions():
+        name = model.name if models.versions(model.name) == [VERSION] else f"{model.name}, version {model.version}"
         about = model.predictor.metadata
-        variant = "" if about.variant == name else f"{about.variant}, "
+        variant = "" if about.variant == model.name else f"{about.variant}, "
         trained = f"trained on {about.pairs:,} pairs of {about.data}" if about.origin == TRAINED_HERE else about.origin
         note(f"{name}: {variant}{trained}, test accuracy {about.test_accuracy:.4f}, {model.predictor.provider}")
+    for entry in models.index():
+        if entry["state"] != "READY":
+            note(f"{printable(entry['name'])}: not served: {entry['reason']}")
     note(f"draw at   http://{addresses.rest}/")
     note(f"REST      http://{addresses.rest}/v2   (documentation: http://{addresses.rest}/docs)")
     note(f"gRPC      {addresses.grpc}")

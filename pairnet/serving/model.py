@@ -20,7 +20,7 @@ Outputs = list[NDArray[Any]]
 
 
 class Model:
-    """An exported file with its metadata and the session that runs it.
+    """An exported file with its metadata and the session that runs it; `name` stands for bytes in messages.
 
     The file is read once, and checked before ONNX Runtime sees it: see artifact.inspection.inspect, also for the cost.
     Raises ModelError for a file that `pairnet export` did not write, and ProviderError if the provider cannot run.
@@ -31,11 +31,12 @@ class Model:
         source: str | Path | bytes,
         provider: str = "auto",
         *,
+        name: str = "the given bytes",
         provider_options: Mapping[str, str] | None = None,
         graph_batches: Sequence[int] = (),
         threads_per_run: int = 1,
     ) -> None:
-        self.name = "the given bytes" if isinstance(source, bytes) else str(source)
+        self.name = name if isinstance(source, bytes) else str(source)
         content = source if isinstance(source, bytes) else read_file(Path(source))
         self.metadata: FileMetadata = inspect(content, self.name)
         session = open_session(

@@ -59,6 +59,7 @@ class Predictor:
     answered sooner, and each pair costs more CPU time.
     graph_batches: batch sizes for which the CUDA provider keeps a CUDA graph.
     warm_up: whether two runs allocate memory, and on a GPU choose kernels, before the constructor returns.
+    name: what messages call a model that is given as bytes.
 
     Raises ModelError for a file that `pairnet export` did not write, ProviderError if the provider cannot run, and
     ArgumentError for an option that is out of bounds.
@@ -75,10 +76,11 @@ class Predictor:
         threads_per_run: int = 1,
         graph_batches: Sequence[int] = (),
         warm_up: bool = True,
+        name: str = "the given bytes",
     ) -> None:
-        for name, value in (("threads", threads), ("batch", batch), ("threads_per_run", threads_per_run)):
+        for option, value in (("threads", threads), ("batch", batch), ("threads_per_run", threads_per_run)):
             if value is not None:
-                _check_whole(name, value, LARGEST[name])
+                _check_whole(option, value, LARGEST[option])
         for size in graph_batches:
             _check_whole("graph_batches", size, LARGEST["batch"])
         threads = threads or cores()
@@ -94,7 +96,7 @@ class Predictor:
             threads_per_run=threads_per_run,
         )
         self._path = None if isinstance(model, bytes) else Path(model)
-        self._model = self._open(model)
+        self._model = self._open(model, name=name)
         if self._model.part == "head":
             raise ModelError(
                 f"{self._model.name}: expected a joint file or an encoder, got a head, which takes the features of two "

@@ -8,6 +8,7 @@ from typing import Literal
 from pairnet.artifact.inspection import read_file
 from pairnet.errors import ArgumentError
 from pairnet.extras import needed_by
+from pairnet.serving import layout
 from pairnet.serving.joint import MOST_PAIRS, VERSION, JointModel, configuration, open_joint
 from pairnet.writing import check_folder, folder_of_files, marked_files
 
@@ -76,11 +77,11 @@ def write_repository(
         folder_of_files(output, content=CONTENT) as folder,
     ):
         for path, (name, model) in zip(files, models.items(), strict=True):
-            target = folder / "models" / name / VERSION / "model.onnx"
+            target = layout.file_of(folder / "models", name, VERSION)
             target.parent.mkdir(parents=True)
             target.write_bytes(read_file(path))
             text = configuration_text(model, max_batch, max_wait=max_wait, instances=instances, kind=kind)
-            (folder / "models" / name / "config.pbtxt").write_text(text)
+            (folder / "models" / name / layout.CONFIG).write_text(text)
         gpu = ', nvidia.com/gpu: "1"' if kind == "gpu" else ""
         (folder / "kserve.yaml").write_text(MANIFEST.format(instances=instances, gpu=gpu))
         (folder / "Containerfile").write_text(_container(list(models)))
@@ -103,7 +104,9 @@ def configuration_text(model: JointModel, max_batch: int, *, max_wait: float, in
 
 def _container(names: Sequence[str]) -> str:
     """A Containerfile that serves these models."""
-    copies = "\n".join(f'COPY ["models/{name}/{VERSION}/model.onnx", "/models/{name}.onnx"]' for name in names)
+    copies = "\n".join(
+        f'COPY ["{layout.file_of(Path("models"), name, VERSION)}", "/models/{name}.onnx"]' for name in names
+    )
     major, minor, *_ = sys.version_info  # the wheel is probably built by the Python that runs this
     served = ", ".join(f'"/models/{name}.onnx"' for name in names)
     return CONTAINER.format(python=f"{major}.{minor}", tag=f"{major}{minor}", copies=copies, files=served)

@@ -5,7 +5,7 @@ Inference is in rest.py, pictures are in decode.py; here are only their routes a
 
 import re
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from importlib.resources import files
 from typing import Annotated, Any
 
@@ -20,11 +20,11 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from pairnet.errors import RequestError
-from pairnet.serving.joint import VERSION
-from pairnet.serving.server import description
+from pairnet.serving.server import control, description
 from pairnet.serving.server.decode import add_decode
 from pairnet.serving.server.metrics import Metrics
 from pairnet.serving.server.protocol import STATUSES
+from pairnet.serving.server.registry import Registry
 from pairnet.serving.server.rest import Inference, Receive, Scope, Send
 from pairnet.serving.server.rest_format import Body
 from pairnet.serving.server.served import ServedModel, find
@@ -32,7 +32,7 @@ from pairnet.serving.server.service import Service
 from pairnet.version import __version__
 
 Name = Annotated[str, Path(description="Name of a model")]
-Version = Annotated[str, Path(description="Version of the model, 1")]
+Version = Annotated[str, Path(description="Version of the model")]
 
 PAGE = {
     "/": ("index.html", "text/html"),
@@ -98,6 +98,7 @@ def make_app(service: Service, infer: Inference) -> FastAPI:
     _add_page(app)
     _add_health(app, service)
     _add_models(app, service)
+    control.add_routes(app, service)
     _add_metrics(app, service)
     add_decode(app, service)
     for path in INFER:
@@ -107,7 +108,7 @@ def make_app(service: Service, infer: Inference) -> FastAPI:
     app.add_exception_handler(Exception, partial(_failed, service))
     app.router.redirect_slashes = False  # its redirections lead to http, also behind a proxy that speaks https
     documented = app.openapi
-    app.openapi = cache(lambda: _completed(documented(), list(service.models)))  # type: ignore[method-assign]
+    app.openapi = lambda: _completed(documented(), service.models)  # type: ignore[method-assign]
     return app
 
 
@@ -144,7 +145,7 @@ def _add_models(app: FastAPI, service: Service) -> None:
     """The routes of one model, with and without its version, and those of all models."""
     models = service.models
     answers: dict[str, tuple[str, str, Callable[[ServedModel], Any]]] = {
-        "": ("metadata", "Versions, inputs and outputs of a model", description.model_metadata),
+        "": ("metadata", "Versions, inputs and outputs of a model", partial(description.described, models=models)),
         "/ready": ("health", "Whether a model takes requests", lambda _: _readiness(service)),
         "/config": ("metadata", "Configuration of a model", description.served_configuration),
         "/stats": ("metrics", "Statistics of a model", lambda model: description.model_statistics([model])),
@@ -152,11 +153,7 @@ def _add_models(app: FastAPI, service: Service) -> None:
 
     @app.get("/v2/models/stats", tags=["metrics"], summary="Statistics of all models")
     async def statistics() -> dict[str, Any]:
-        return description.model_statistics(models.values())
-
-    @app.post("/v2/repository/index", tags=["metadata"], summary="Names and states of all models")
-    async def index() -> list[dict[str, str]]:
-        return description.repository_index(models.values())
+        return description.model_statistics(models.all_versions())
 
     def add(ending: str, tag: str, summary: str, answer: Callable[[ServedModel], Any]) -> None:
         async def unversioned(name: Name) -> Any:
@@ -210,7 +207,7 @@ async def _failed(service: Service, request: Request, error: Exception) -> Respo
     return JSONResponse({"error": str(service.count_refusal(error, "rest"))}, 500)
 
 
-def _completed(document: dict[str, Any], models: list[str]) -> dict[str, Any]:
+def _completed(document: dict[str, Any], models: Registry) -> dict[str, Any]:
     """FastAPI's OpenAPI document with the routes of inference, and with `models` as the values of their parameters.
 
     The schema of inference is that of the type which reads requests.
@@ -239,7 +236,8 @@ def _completed(document: dict[str, Any], models: list[str]) -> dict[str, Any]:
                 },
             }
         }
-    values = {"name": models, "model": models, "version": [VERSION]}
+    names, versions = list(models), {model.version for model in models.all_versions()}
+    values = {"name": names, "model": names, "version": sorted(versions, key=int)}
     for operation in (each for operations in document["paths"].values() for each in operations.values()):
         operation["responses"].pop("422", None)  # what FastAPI answers unless it is told otherwise; here it is 400
         for parameter in operation.get("parameters", ()):

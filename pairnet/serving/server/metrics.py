@@ -31,8 +31,7 @@ class Metrics:
         waiting = GaugeMetricFamily("pairnet_queue_pairs", "Pairs that wait", labels=("model",))
         for kind, count in self._service.elsewhere.refused.items():
             errors.add_metric(("", kind), count)
-        for model in self._service.models.values():
-            name, counted = model.name, model.statistics
+        for name, counted, pairs_waiting in self._service.models.counted():
             for protocol in ("rest", "grpc"):
                 requests.add_metric((name, protocol), counted.answered[protocol])
             for kind, count in counted.refused.items():
@@ -43,7 +42,7 @@ class Metrics:
             for size, count in counted.batch_counts.items():
                 counts[bisect_left(SIZES, size)] += count
             sizes.add_metric((name,), _buckets(SIZES, counts), counted.batch_pairs)
-            waiting.add_metric((name,), model.batcher.waiting)
+            waiting.add_metric((name,), pairs_waiting)
         yield from (requests, errors, pairs, latency, sizes, waiting)
 
 

@@ -1,7 +1,7 @@
 """The Open Inference Protocol, version 2, as REST and gRPC share it: names, limits, refusals, checked requests.
 
 https://github.com/kserve/open-inference-protocol, and Triton's extensions binary_tensor_data, model_configuration,
-statistics and model_repository (only its index).
+statistics and model_repository.
 """
 
 import math
@@ -32,6 +32,7 @@ LARGEST_PICTURE = 32 * 2**20
 
 STATUSES: Mapping[Refusal, tuple[int, str]] = {
     "invalid": (400, "INVALID_ARGUMENT"),
+    "forbidden": (403, "PERMISSION_DENIED"),
     "unknown": (404, "NOT_FOUND"),
     "method": (405, "UNIMPLEMENTED"),
     "gone": (408, "CANCELLED"),

@@ -37,13 +37,13 @@ class Inference:
         try:
             try:
                 await self._receive(headers, receive, parts)
-                request, outputs = await self._service.infer(
+                model, request, outputs = await self._service.infer(
                     "rest", name, version, lambda model: parse(model, b"".join(parts), headers), is_gone
                 )
             finally:  # held until the outputs are there, and not while the client reads them
                 self._service.held -= sum(map(len, parts))
                 parts.clear()
-            found, content = compressed(headers, *encode(name, request, outputs))
+            found, content = compressed(headers, *encode(model, request, outputs))
         except Exception as error:
             refusal = error if isinstance(error, RequestError) else self._service.count_refusal(error, "rest")
             await refuse(send, refusal)

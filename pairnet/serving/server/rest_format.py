@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from pairnet.artifact.design import Port
 from pairnet.errors import RequestError
-from pairnet.serving.joint import VERSION
 from pairnet.serving.server import protocol
 from pairnet.serving.server.batching import NamedOutputs
 from pairnet.serving.server.protocol import LARGEST_JSON, LARGEST_REQUEST, CheckedRequest
@@ -156,7 +155,9 @@ def _decoded(dtype: str, text: bytes) -> Any:
 _known_json = lru_cache(maxsize=1024)(_checked_json)  # by ports, not by model: a closed model must not be kept
 
 
-def encode(model: str, request: CheckedRequest, outputs: NamedOutputs) -> tuple[list[tuple[bytes, bytes]], bytes]:
+def encode(
+    model: ServedModel, request: CheckedRequest, outputs: NamedOutputs
+) -> tuple[list[tuple[bytes, bytes]], bytes]:
     """Headers and body of an answer: JSON, followed by binary tensors as raw little-endian bytes."""
     described, tensors = [], []
     for name in request.outputs:
@@ -169,7 +170,12 @@ def encode(model: str, request: CheckedRequest, outputs: NamedOutputs) -> tuple[
         else:
             tensor["data"] = values.ravel().tolist()
         described.append(tensor)
-    answer: dict[str, Any] = {"model_name": model, "model_version": VERSION, "outputs": described}
+    answer: dict[str, Any] = {
+        "model_name": model.name,
+        "model_version": model.version,
+        "parameters": model.parameters,
+        "outputs": described,
+    }
     if request.id:
         answer["id"] = request.id
     text = msgspec.json.encode(answer)

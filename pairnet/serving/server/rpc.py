@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, get_args
 
 import grpc
 import numpy as np
@@ -14,8 +14,7 @@ from tritonclient.grpc import service_pb2
 
 from pairnet.artifact.design import Port
 from pairnet.errors import RequestError
-from pairnet.serving.joint import VERSION
-from pairnet.serving.server import description, protocol
+from pairnet.serving.server import control, description, protocol
 from pairnet.serving.server.batching import NamedOutputs
 from pairnet.serving.server.protocol import LARGEST_CALL, STATUSES, CheckedRequest
 from pairnet.serving.server.served import ServedModel, find
@@ -48,19 +47,23 @@ class Calls:
             "ServerReady": lambda _: service_pb2.ServerReadyResponse(ready=self._service.ready),
             "ServerMetadata": lambda _: _message("ServerMetadata", description.server_metadata()),
             "ModelReady": self._model_ready,
-            "ModelMetadata": lambda asked: _message("ModelMetadata", description.model_metadata(self._find(asked))),
+            "ModelMetadata": lambda asked: _message(
+                "ModelMetadata", description.model_metadata(self._find(asked), self._service.models)
+            ),
             "ModelConfig": lambda asked: _message(
                 "ModelConfig", {"config": description.served_configuration(self._find(asked))}
             ),
             "ModelStatistics": lambda asked: _message(
                 "ModelStatistics", description.model_statistics(self._chosen(asked))
             ),
-            "RepositoryIndex": lambda _: _message(
-                "RepositoryIndex", {"models": description.repository_index(self._service.models.values())}
+            "RepositoryIndex": lambda asked: _message(
+                "RepositoryIndex", {"models": self._service.models.index(ready=asked.ready)}
             ),
         }
         calls = {name: grpc.unary_unary_rpc_method_handler(self._simple(name, call)) for name, call in simple.items()}
         calls["ModelInfer"] = grpc.unary_unary_rpc_method_handler(self._infer)
+        for verb in get_args(control.Verb):
+            calls[f"RepositoryModel{verb.title()}"] = grpc.unary_unary_rpc_method_handler(self._change(verb))
         calls["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(self._stream)
         return grpc.method_handlers_generic_handler(SERVICE, calls)
 
@@ -71,6 +74,28 @@ class Calls:
             except Exception as error:
                 return await _abort(context, self._service.count_refusal(error, "grpc"))
             return bytes(answer.SerializeToString())
+
+        return handle
+
+    def _change(self, verb: control.Verb) -> Any:
+        """Loads or unloads a model."""
+
+        async def handle(content: bytes, context: grpc.aio.ServicerContext) -> bytes:
+            try:
+                asked = _parsed(getattr(service_pb2, f"RepositoryModel{verb.title()}Request"), content)
+                client = control.peer_address(context.peer())
+                headers = [name for name, _ in context.invocation_metadata() or ()]
+                await control.change(
+                    self._service,
+                    verb,
+                    asked.model_name,
+                    client=client,
+                    headers=headers,
+                    parameters=[*asked.parameters],
+                )
+            except Exception as error:
+                return await _abort(context, self._service.count_refusal(error, "grpc"))
+            return b""
 
         return handle
 
@@ -118,12 +143,12 @@ class Calls:
                 sent = _parsed(service_pb2.ModelInferRequest, content)
             except RequestError as error:
                 raise self._service.count_refusal(error, "grpc") from None
-            request, outputs = await self._service.infer(
+            model, request, outputs = await self._service.infer(
                 "grpc", sent.model_name, sent.model_version, lambda model: parse(model, sent)
             )
         finally:
             self._service.held -= len(content)
-        return encode(sent.model_name, request, outputs)
+        return encode(model, request, outputs)
 
     def _model_ready(self, asked: Message) -> Message:
         try:
@@ -136,7 +161,7 @@ class Calls:
         return find(self._service.models, asked.name, asked.version)
 
     def _chosen(self, asked: Message) -> list[ServedModel]:
-        return [self._find(asked)] if asked.name else list(self._service.models.values())
+        return [self._find(asked)] if asked.name else self._service.models.all_versions()
 
 
 def parse(model: ServedModel, sent: Message) -> CheckedRequest:
@@ -154,9 +179,10 @@ def parse(model: ServedModel, sent: Message) -> CheckedRequest:
     return CheckedRequest(pairs, sent.id, outputs, perf_counter_ns() + timeout if timeout else 0)
 
 
-def encode(model: str, request: CheckedRequest, outputs: NamedOutputs) -> Message:
+def encode(model: ServedModel, request: CheckedRequest, outputs: NamedOutputs) -> Message:
     """A ModelInferResponse with raw contents."""
-    answer = service_pb2.ModelInferResponse(model_name=model, model_version=VERSION, id=request.id)
+    answer = service_pb2.ModelInferResponse(model_name=model.name, model_version=model.version, id=request.id)
+    answer.parameters["digest"].string_param = model.digest
     for name in request.outputs:
         values = outputs[name]
         answer.outputs.add(name=name, datatype="FP32", shape=values.shape)

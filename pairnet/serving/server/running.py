@@ -8,7 +8,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple, TextIO
@@ -20,9 +20,9 @@ from pairnet.errors import ArgumentError, PortError
 from pairnet.serving.server.access_log import AccessLog
 from pairnet.serving.server.app import Application
 from pairnet.serving.server.connections import LAST_REQUEST, Connection
+from pairnet.serving.server.registry import MEMORY, Registry, open_models
 from pairnet.serving.server.rpc import MOST_CALLS, OPTIONS, Calls
-from pairnet.serving.server.served import ServedModel, open_models
-from pairnet.serving.server.service import Service
+from pairnet.serving.server.service import Control, Service
 
 LONGEST_STOP = 30.0
 """Seconds after which a server that stops gives up what is still unanswered."""
@@ -38,6 +38,9 @@ class Addresses(NamedTuple):
 def serve(
     files: Sequence[Path],
     *,
+    folder: Path | None = None,
+    control: Control = "",
+    memory: float = MEMORY,
     host: str = "127.0.0.1",
     port: int = 8080,
     grpc_port: int = 8081,
@@ -46,14 +49,15 @@ def serve(
     max_wait: float = 0.0,
     threads: int | None = None,
     access_log: TextIO | None = None,
-    on_ready: Callable[[Mapping[str, ServedModel], Addresses], None] = lambda models, addresses: None,
+    on_ready: Callable[[Registry, Addresses], None] = lambda models, addresses: None,
 ) -> None:
-    """Serves exported files until SIGINT or SIGTERM; a second signal does not wait for what is unanswered.
+    """Serves exported files and a folder of models until SIGINT or SIGTERM; a second signal drops what is unanswered.
 
-    host: address to listen on. port, grpc_port: 0 takes any free port. max_wait: seconds, see batching.Batcher.
+    folder: of models, see registry.Registry, as `memory`. control: who may load and unload them; without, there must be
+    one. host: address to listen on. port, grpc_port: 0 takes any free port. max_wait: seconds, see batching.Batcher.
     threads: that compute the requests of one model on a CPU (default: the cores that this process may use).
     on_ready: called once both ports are open.
-    Raises PortError for a port that cannot be taken, and what joint.open_joint raises.
+    Raises PortError for a port that cannot be taken, and what registry.open_models raises.
     """
     for name, number in (("port", port), ("grpc_port", grpc_port)):
         if not 0 <= number <= 65535:
@@ -61,10 +65,19 @@ def serve(
     if port == grpc_port != 0:
         raise ArgumentError(f"`grpc_port`: expected another port than `port`, got {port} for both")
     with (
-        open_models(files, provider=provider, max_batch=max_batch, max_wait=max_wait, threads=threads) as models,
+        open_models(
+            files,
+            folder=folder,
+            provider=provider,
+            max_batch=max_batch,
+            max_wait=max_wait,
+            threads=threads,
+            memory=memory,
+            may_be_none=bool(control and folder),
+        ) as models,
         _listening(host, port) as listener,
     ):
-        service = Service(models=models, access_log=AccessLog(access_log) if access_log else None)
+        service = Service(models=models, control=control, access_log=AccessLog(access_log) if access_log else None)
         config = uvicorn.Config(
             Application(service),
             http=Connection,

@@ -1,77 +1,65 @@
-"""A model as the server offers it: a joint file with its queue and its statistics."""
+"""A version of a model as the server offers it: a joint file with its queue and its statistics."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 from numpy.typing import NDArray
 
-from pairnet.errors import RequestError
-from pairnet.serving.joint import VERSION, JointModel, open_joint
+from pairnet.serving.joint import JointModel
 from pairnet.serving.predictor import Predictor
 from pairnet.serving.server.batching import Batcher, NamedOutputs
 from pairnet.serving.server.statistics import Statistics
 
+if TYPE_CHECKING:
+    from pairnet.serving.server.registry import Registry
+
 MOST_WAITING = 8192
 """Pairs in the queue of a model beyond which requests are refused: a third of a second of work for final_model."""
+
+
+class Uses:
+    """How many requests have found a model and are not answered yet; changed from the event loop only."""
+
+    def __init__(self) -> None:
+        self.count = 0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ServedModel(JointModel):
     """A joint file that is ready to answer requests."""
 
+    version: str
+    file_sha256: str  # of the whole file, to recognise it
+    unchecked: str  # why its accuracy was not measured again; empty if it was
+    memory: int  # bytes that it needs, as estimated
     max_batch: int
     batcher: Batcher
     statistics: Statistics
+    uses: Uses
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the weights, which the file records, and which was checked when it was opened."""
+        return self.predictor.metadata.weights_sha256
+
+    @cached_property
+    def parameters(self) -> msgspec.Raw:
+        """The parameters of each answer over REST, as JSON."""
+        return msgspec.Raw(msgspec.json.encode({"digest": self.digest}))
+
+    def close(self) -> None:
+        """Ends its threads, after what they compute.  Further requests to it fail."""
+        self.batcher.close()
+        self.predictor.close()
 
 
-@contextmanager
-def open_models(
-    files: Sequence[Path],
-    *,
-    provider: str = "auto",
-    max_batch: int = 64,
-    max_wait: float = 0.0,
-    threads: int | None = None,
-) -> Iterator[dict[str, ServedModel]]:
-    """Opens each file -> the models by name; ends their threads afterwards.
-
-    max_wait: seconds that a request may wait for others. threads: of each model, as for Predictor.
-    Raises what joint.open_joint raises.
-    """
-    models: dict[str, ServedModel] = {}
-    with (
-        open_joint(files, provider=provider, max_batch=max_batch, max_wait=max_wait, threads=threads) as opened,
-        ExitStack() as batchers,
-    ):
-        for name, model in opened.items():
-            statistics = Statistics()
-            batcher = Batcher(
-                partial(_compute, model.predictor),
-                max_batch=max_batch,
-                max_wait=max_wait,
-                most_waiting=MOST_WAITING,
-                on_batch=statistics.add_batch,
-            )
-            batchers.callback(batcher.close)
-            models[name] = ServedModel(
-                name=name, predictor=model.predictor, max_batch=max_batch, batcher=batcher, statistics=statistics
-            )
-        yield models
+def find(models: "Registry", name: str, version: str = "") -> ServedModel:
+    """The model of that name, its highest version if `version` is empty.  RequestError if there is none."""
+    return models.find(name, version)
 
 
-def find(models: Mapping[str, ServedModel], name: str, version: str = "") -> ServedModel:
-    """The model of that name; `version` may be empty.  RequestError if there is none."""
-    model = models.get(name)
-    if model is None:
-        raise RequestError(f"expected a model among {', '.join(models)}, got {name[:80]!a}", "unknown")
-    if version not in ("", VERSION):
-        raise RequestError(f"{name}: expected version {VERSION}, got {version[:80]!a}", "unknown")
-    return model
-
-
-def _compute(predictor: Predictor, pairs: NDArray[Any], with_threads: bool) -> NamedOutputs:
+def compute(predictor: Predictor, pairs: NDArray[Any], with_threads: bool) -> NamedOutputs:
+    """What a batcher runs."""
     return predictor.outputs(pairs, split=with_threads)

@@ -3,7 +3,7 @@
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter_ns
 from typing import Literal
@@ -15,15 +15,20 @@ from pairnet.serving.server.access_log import AccessLog
 from pairnet.serving.server.batching import NamedOutputs, never
 from pairnet.serving.server.decoders import Decoders
 from pairnet.serving.server.protocol import MOST_HELD, STATUSES, CheckedRequest
+from pairnet.serving.server.registry import Registry
 from pairnet.serving.server.served import ServedModel, find
 from pairnet.serving.server.statistics import Statistics
+
+Control = Literal["", "loopback", "anywhere"]
+"""Who may load and unload models: nobody, clients on this machine, all clients."""
 
 
 @dataclass(kw_only=True, eq=False)
 class Service:
     """The models and what is known about requests to none of them."""
 
-    models: Mapping[str, ServedModel]
+    models: Registry
+    control: Control = ""
     access_log: AccessLog | None = None
     ready: bool = True  # False once the server stops
     elsewhere: Statistics = field(default_factory=Statistics)  # requests that named no model, or could not be read
@@ -43,8 +48,8 @@ class Service:
         version: str,
         read: Callable[[ServedModel], CheckedRequest],
         is_gone: Callable[[], bool] = never,
-    ) -> tuple[CheckedRequest, NamedOutputs]:
-        """Answers one request.
+    ) -> tuple[ServedModel, CheckedRequest, NamedOutputs]:
+        """Answers one request, and says which model answered.
 
         read: turns what the client sent into a request to the model. is_gone: whether the client closed its connection.
         Raises RequestError for everything that goes wrong, after counting it.
@@ -52,11 +57,15 @@ class Service:
         began, model, pairs = perf_counter_ns(), None, 0
         try:
             model = find(self.models, name, version)
+            model.uses.count += 1  # it is closed when nobody uses it any more
             request = read(model)
             pairs, decoded = len(request.pairs), perf_counter_ns()
             answer = await model.batcher.submit(request.pairs, expires_ns=request.expires_ns, is_gone=is_gone)
         except Exception as error:
             raise self.count_refusal(error, protocol, model, pairs, perf_counter_ns() - began) from None
+        finally:
+            if model is not None:
+                model.uses.count -= 1
         took = perf_counter_ns() - began
         model.statistics.add_answer(
             protocol,
@@ -67,7 +76,7 @@ class Service:
             decode_ns=decoded - began,
         )
         self._log(protocol, name, pairs, took, "ok")
-        return request, answer.outputs
+        return model, request, answer.outputs
 
     def count_refusal(
         self, error: Exception, protocol: str, model: ServedModel | None = None, pairs: int = 0, took_ns: int = 0

@@ -1,5 +1,6 @@
 """What a served model has done, counted once; as_json shows it as the protocol does, metrics.py as Prometheus does."""
 
+import operator
 from bisect import bisect_left
 from collections import Counter
 from time import time_ns
@@ -49,6 +50,19 @@ class Statistics:
         """Counts one request that was refused or failed."""
         self.refused[kind] += 1
         self.failed_ns += total_ns
+
+    def add(self, other: "Statistics") -> None:
+        """Adds the counters of another one."""
+        last = max(self.last_ms, other.last_ms)
+        for name, value in vars(other).items():
+            mine = getattr(self, name)
+            if isinstance(mine, Counter):
+                mine.update(value)
+            elif isinstance(mine, list):
+                mine[:] = map(operator.add, mine, value)
+            else:
+                setattr(self, name, mine + value)
+        self.last_ms = last
 
     def as_json(self, name: str, version: str) -> dict[str, Any]:
         """One entry of the protocol's statistics extension; times in ns."""

@@ -21,7 +21,7 @@ from pairnet.serving.built_in import NAME, built_in_model
 from pairnet.serving.server import rest_format
 from pairnet.serving.server.app import Application
 from pairnet.serving.server.protocol import STATUSES
-from pairnet.serving.server.served import open_models
+from pairnet.serving.server.registry import open_models
 from pairnet.serving.server.service import Service
 
 pytest_plugins = ("trained_runs",)

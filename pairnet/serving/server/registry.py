@@ -1,0 +1,388 @@
+"""The models of a server by name and version: which are loaded, and how they are loaded, swapped and unloaded.
+
+A load opens the new versions in a thread, while the old ones answer; then one assignment swaps them, and the old ones
+are closed when the requests that had found them are answered. All methods are called from the event loop's thread.
+"""
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from math import inf
+from pathlib import Path
+from typing import Any, Literal
+
+from pairnet.errors import ArgumentError, ModelError, PairnetError, RequestError, one_line
+from pairnet.serving import layout
+from pairnet.serving.joint import NAMES, VERSION, check_batches, is_name, named
+from pairnet.serving.server.accuracy import Check
+from pairnet.serving.server.loading import Options, Place, open_file
+from pairnet.serving.server.served import ServedModel
+from pairnet.serving.server.statistics import Statistics
+
+State = Literal["READY", "LOADING", "UNAVAILABLE"]
+Opened = dict[str, ServedModel]
+"""Models by version, highest first."""
+Reasons = Mapping[str, str]
+"""Why versions are not loaded; "" stands for the whole model."""
+
+MEMORY = 1024
+"""MiB that all models together may need, unless another number is given."""
+MOST_MODELS = 1000
+"""Names of models that a server remembers."""
+MOST_LOADS = 16
+"""Loads and unloads that wait for their turn, or run."""
+DRAINING = 0.01
+"""Seconds between two looks whether the last request to an old model is answered."""
+NICENESS = 10
+"""Of the thread that loads: requests go first."""
+
+
+@dataclass(kw_only=True, eq=False)
+class Slot:
+    """One name."""
+
+    loaded: Opened = field(default_factory=dict)
+    refused: Reasons = field(default_factory=dict)
+    loading: bool = False
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # of whoever loads or unloads this name
+    draining: list[ServedModel] = field(default_factory=list)  # no longer found, and not closed yet
+    earlier: Statistics = field(default_factory=Statistics)  # of versions that are closed
+
+    @property
+    def open_models(self) -> list[ServedModel]:
+        """Those that take memory."""
+        return [*self.loaded.values(), *self.draining]
+
+
+class Registry(Mapping[str, ServedModel]):
+    """The models by name: of each the highest version that is loaded.
+
+    files: models of one version, by name. folder: of further models, see `layout`. memory: MiB that all models may
+    need; those in `files` count, and are not refused.
+    """
+
+    def __init__(
+        self, files: Mapping[str, Path], *, folder: Path | None = None, options: Options, memory: float = MEMORY
+    ) -> None:
+        self._files = files
+        self._folder = folder
+        self._options = options
+        self._memory = memory * 2**20
+        self._slots: dict[str, Slot] = {}
+        self._watchers: list[Callable[[str, State], None]] = []
+        self._stops = threading.Event()
+        self._thread = ThreadPoolExecutor(1, "pairnet-load", initializer=_lower_priority)
+        self._worker = asyncio.Lock()  # of the load that uses the thread and knows how much memory is free
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __getitem__(self, name: str) -> ServedModel:
+        return next(iter(self._slots[name].loaded.values()))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([name for name, slot in self._slots.items() if slot.loaded])
+
+    def __len__(self) -> int:
+        return sum(bool(slot.loaded) for slot in self._slots.values())
+
+    def find(self, name: str, version: str = "") -> ServedModel:
+        """The version of a model, the highest that is loaded if none is given.  RequestError if there is none."""
+        slot = self._slots.get(name)
+        if slot is not None:
+            model = slot.loaded.get(version) if version else next(iter(slot.loaded.values()), None)
+            if model is not None:
+                return model
+        raise self._not_found(name, version)
+
+    def versions(self, name: str) -> list[str]:
+        """The versions of a model that are loaded, lowest first."""
+        return list(reversed(self._slots[name].loaded)) if name in self._slots else []
+
+    def all_versions(self) -> list[ServedModel]:
+        """Each version of each model that is loaded."""
+        return [model for slot in self._slots.values() for model in reversed(slot.loaded.values())]
+
+    def state(self, name: str) -> State:
+        """Whether a model answers: also READY while another version is opened, UNAVAILABLE for a name that is none."""
+        slot = self._slots.get(name)
+        if slot is None:
+            return "UNAVAILABLE"
+        return "READY" if slot.loaded else "LOADING" if slot.loading else "UNAVAILABLE"
+
+    def states(self) -> dict[str, State]:
+        """The state of each model that was ever loaded or refused."""
+        return {name: self.state(name) for name in self._slots}
+
+    def watch(self, callback: Callable[[str, State], None]) -> None:
+        """Calls `callback` with name and state after each load, unload and refusal, in the event loop."""
+        self._watchers.append(callback)
+
+    def index(self, *, ready: bool = False) -> list[dict[str, str]]:
+        """Name, version, state and reason of each version, as the protocol's index has them; ready: only of those."""
+        entries = []
+        for name, slot in self._slots.items():
+            for model in reversed(slot.loaded.values()):
+                reasons = [f"accuracy not checked: {model.unchecked}"] if model.unchecked else []
+                reasons += [f"not loaded again: {slot.refused[model.version]}"] if model.version in slot.refused else []
+                entries.append((name, model.version, "READY", "; ".join(reasons)))
+            others = {version: why for version, why in slot.refused.items() if version not in slot.loaded}
+            if slot.loading and not slot.loaded:
+                entries.append((name, "", "LOADING", ""))
+            elif not ready:
+                entries += [(name, version, "UNAVAILABLE", why) for version, why in others.items()]
+        return [dict(zip(("name", "version", "state", "reason"), entry, strict=True)) for entry in entries]
+
+    def counted(self) -> Iterator[tuple[str, Statistics, int]]:
+        """Of each name the statistics of all its versions together, also of unloaded ones, and the pairs that wait."""
+        for name, slot in self._slots.items():
+            total, models = Statistics(), slot.open_models
+            for each in {slot.earlier, *(model.statistics for model in models)}:
+                total.add(each)
+            yield name, total, sum(model.batcher.waiting for model in models)
+
+    def open_first(self) -> None:
+        """Opens all models, in the calling thread.
+
+        Raises what `open_file` raises for one of `files`, and ArgumentError for a name that occurs in both places or a
+        folder that cannot be read. Models of the folder are refused one by one: see `index`.
+        """
+        for name, path in self._files.items():
+            place = Place(name=name, version=VERSION, path=path)
+            model = open_file(place, self._options, kept=None, room=inf, check=None)
+            self._slots[name] = Slot(loaded={VERSION: model})
+        check = Check()
+        for name in self._names():
+            if name in self._files:
+                raise ArgumentError(f"{self._files[name]}: expected a name that `models` has not, got {name} in both")
+            slot = self._slots[name] = Slot()
+            slot.loaded, refused = self._open(name, {}, self._room(), check)
+            slot.refused = _reasons(refused)
+
+    async def load(self, name: str) -> None:
+        """Reads a model again: all its versions, of which those that have gone are unloaded; all or none.
+
+        Returns when requests get the new versions and the old ones are closed. Continues if the caller is cancelled.
+        RequestError if there is no such model, or a version is refused: then everything stays as it was.
+        """
+        await self._in_turn(self._load, name)
+
+    async def unload(self, name: str) -> None:
+        """Ends a model, when the requests that have found it are answered.  RequestError if there is none."""
+        if name not in self._slots:
+            raise self._not_found(name, "")
+        await self._in_turn(self._unload, name)
+
+    def close(self) -> None:
+        """Closes all models, after what they compute; ends a load that is running."""
+        self._stops.set()
+        self._thread.shutdown(cancel_futures=True)
+        for slot in self._slots.values():
+            for model in slot.open_models:
+                model.close()
+
+    async def _in_turn(self, change: Callable[[str, Slot], Coroutine[Any, Any, None]], name: str) -> None:
+        if len(self._tasks) >= MOST_LOADS:
+            raise RequestError(f"expected at most {MOST_LOADS} loads at a time, got more: try again later", "busy")
+        if name not in self._slots:
+            self._check_new(name)
+        slot = self._slots.setdefault(name, Slot())
+
+        async def run() -> None:
+            async with slot.turn:
+                await change(name, slot)
+
+        task = asyncio.create_task(run())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # the caller may have gone
+        await asyncio.shield(task)
+
+    def _check_new(self, name: str) -> None:
+        """RequestError unless the folder has a model of that name."""
+        if self._folder is None:
+            known = ", ".join(self._files)
+            raise RequestError(
+                f"expected a model among {known}, got {name[:80]!a}: `--models` names a folder of others", "unknown"
+            )
+        if not is_name(name) or not (self._folder / name).is_dir():
+            raise RequestError(f"expected a model in the folder that is served, got {name[:80]!a}", "unknown")
+        if len(self._slots) >= MOST_MODELS:
+            raise RequestError(f"expected at most {MOST_MODELS} models, got another one", "large")
+
+    async def _load(self, name: str, slot: Slot) -> None:
+        slot.loading = True
+        self._tell(name)
+        try:
+            async with self._worker:
+                loop, check = asyncio.get_running_loop(), Check(self._stops.is_set)
+                opened, refused = await loop.run_in_executor(
+                    self._thread, self._open, name, slot.loaded, self._room(), check
+                )
+                if refused:
+                    new = [model for model in opened.values() if model not in slot.loaded.values()]
+                    await loop.run_in_executor(self._thread, _close, new)
+                    slot.refused = _reasons(refused)
+                    raise _refusal(refused)
+                gone = self._swap(slot, opened, {})
+        finally:
+            slot.loading = False
+            self._tell(name)
+        await self._drain(slot, gone)
+
+    async def _unload(self, name: str, slot: Slot) -> None:
+        gone = self._swap(slot, {}, {"": "unloaded"})
+        self._tell(name)
+        await self._drain(slot, gone)
+
+    def _swap(self, slot: Slot, opened: Opened, refused: Reasons) -> list[ServedModel]:
+        """Lets requests find other versions from now on -> those that they do not find any more."""
+        kept = list(opened.values())
+        gone = [model for model in slot.loaded.values() if model not in kept]
+        slot.loaded, slot.refused = opened, refused
+        slot.draining += gone
+        return gone
+
+    async def _drain(self, slot: Slot, gone: list[ServedModel]) -> None:
+        """Closes models when the requests that have found them are answered."""
+        while gone:
+            model = gone.pop()
+            while model.uses.count:
+                await asyncio.sleep(DRAINING)
+            await asyncio.get_running_loop().run_in_executor(self._thread, model.close)
+            slot.draining.remove(model)
+            if model.statistics not in [each.statistics for each in slot.open_models]:
+                slot.earlier.add(model.statistics)
+
+    def _open(
+        self, name: str, loaded: Opened, room: float, check: Check
+    ) -> tuple[dict[str, ServedModel], dict[str, PairnetError]]:
+        """The versions of a model, and why others are not among them; `loaded`, where a file is the same.
+
+        Changes nothing here, so that a thread may call it.
+        """
+        opened: dict[str, ServedModel] = {}
+        refused: dict[str, PairnetError] = {}
+        try:
+            places = self._places(name)
+        except ModelError as error:
+            return {}, {"": error}
+        for place in places:
+            kept = loaded.get(place.version)
+            try:
+                model = open_file(place, self._options, kept=kept, room=room, check=check)
+            except PairnetError as error:
+                refused[place.version] = error
+                continue
+            opened[place.version] = model
+            if model is not kept:
+                room -= model.memory
+        return opened, refused
+
+    def _places(self, name: str) -> list[Place]:
+        """The files of a model, highest version first.  ModelError if there are none."""
+        if name in self._files:
+            return [Place(name=name, version=VERSION, path=self._files[name])]
+        assert self._folder is not None
+        if not is_name(name):
+            raise ModelError(f"{self._folder / name}: expected a name of {NAMES}: rename it")
+        try:
+            versions = layout.versions(self._folder, name)
+        except OSError as error:
+            raise ModelError(f"{self._folder / name}: cannot be read: {error.strerror or error}") from None
+        if not versions:
+            got = "no folder" if not (self._folder / name).is_dir() else "none"
+            raise ModelError(
+                f"{self._folder / name}: expected a folder with the number of a version, such as 1, and "
+                f"{layout.FILE} in it, got {got}"
+            )
+        return [
+            Place(name=name, version=version, path=layout.file_of(self._folder, name, version)) for version in versions
+        ]
+
+    def _names(self) -> list[str]:
+        if self._folder is None:
+            return []
+        try:
+            return layout.names(self._folder)
+        except OSError as error:
+            raise ArgumentError(
+                f"`models`: expected a folder of models, got {self._folder}: {error.strerror or error}"
+            ) from None
+
+    def _room(self) -> float:
+        """Bytes that further models may need."""
+        return self._memory - sum(model.memory for slot in self._slots.values() for model in slot.open_models)
+
+    def _tell(self, name: str) -> None:
+        for callback in self._watchers:
+            callback(name, self.state(name))
+
+    def _not_found(self, name: str, version: str) -> RequestError:
+        slot = self._slots.get(name)
+        if slot is None:
+            return RequestError(f"expected a model among {', '.join(self) or 'none'}, got {name[:80]!a}", "unknown")
+        if slot.loaded:
+            known = " or ".join(self.versions(name))
+            return RequestError(f"{name}: expected version {known}, got {version[:80]!a}", "unknown")
+        if slot.loading:
+            return RequestError(f"{name}: expected a loaded model, this one is being loaded: try again later", "busy")
+        why = "unloaded" if "" in slot.refused else "refused: POST v2/repository/index says why"
+        return RequestError(f"{name}: expected a loaded model, this one was {why}", "unknown")
+
+
+@contextmanager
+def open_models(
+    files: Sequence[Path],
+    *,
+    folder: Path | None = None,
+    provider: str = "auto",
+    max_batch: int = 64,
+    max_wait: float = 0.0,
+    threads: int | None = None,
+    memory: float = MEMORY,
+    may_be_none: bool = False,
+) -> Iterator[Registry]:
+    """Opens files, each a model named after it, and the models of a folder; closes them afterwards.
+
+    max_wait: seconds that a request may wait for others. threads: of each model, as for Predictor. memory: MiB that all
+    models may need. may_be_none: whether there may be no model at all.
+    Raises what `Registry.open_first` raises, and ModelError if each model of the folder is refused and there is no
+    other.
+    """
+    check_batches(max_batch=max_batch, max_wait=max_wait)
+    options = Options(provider=provider, max_batch=max_batch, max_wait=max_wait, threads=threads)
+    registry = Registry(named(files), folder=folder, options=options, memory=memory)
+    try:
+        registry.open_first()
+        if not registry and not may_be_none:
+            reasons = "; ".join(entry["reason"] for entry in registry.index()) or "no folder"
+            raise ModelError(f"`models`: expected a model that can be served in {folder}, got none: {reasons}")
+        yield registry
+    finally:
+        registry.close()
+
+
+def _reasons(refused: Mapping[str, PairnetError]) -> dict[str, str]:
+    return {version: one_line(error) for version, error in refused.items()}
+
+
+def _refusal(refused: Mapping[str, PairnetError]) -> RequestError:
+    """What the client of a load is told."""
+    kinds = {error.kind if isinstance(error, RequestError) else "invalid" for error in refused.values()}
+    return RequestError("; ".join(map(one_line, refused.values())), kinds.pop() if len(kinds) == 1 else "invalid")
+
+
+def _close(models: Sequence[ServedModel]) -> None:
+    for model in models:
+        model.close()
+
+
+def _lower_priority() -> None:
+    """Lets other threads go first: on Linux, a thread has a priority of its own."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
