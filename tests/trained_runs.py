@@ -85,3 +85,23 @@ def models(digits5k: Dataset, trained: Callable[[str], Path], common_folder: Pat
         return made(name, kind, precision)
 
     return model
+
+
+@pytest.fixture(scope="session")
+def seeds(digits5k: Dataset, common_folder: Path) -> Callable[[int], Path]:
+    """An exported file of order_net_fast, trained for one epoch with a seed."""
+
+    def file(seed: int) -> Path:
+        path = common_folder / "models" / f"seed-{seed}.onnx"
+        variant = replace(find_variant("order_net_fast"), recipe=Recipe(epochs=1, batch=20))
+        run = Run(variant=variant, images=digits5k.images, pairs=200, seed=seed)
+        with made_once(common_folder, path.name) as to_make:
+            if to_make:
+                path.parent.mkdir(exist_ok=True)
+                saved = train_and_save(run, digits5k, common_folder / "runs")
+                with pytest.MonkeyPatch.context() as patch:
+                    patch.setattr(decisions, "FURTHER_PAIRS", 100)
+                    export(saved.folder, path, dataset=digits5k, max_drop=10, max_changed=10)
+        return path
+
+    return file

@@ -58,7 +58,7 @@ def open_file(
     if memory > room:
         raise RequestError(
             f"{path}: expected a model of at most {max(room, 0) / 2**20:.0f} MiB next to the loaded ones, got one that "
-            f"needs {memory / 2**20:.0f} MiB: unload another one, or start the server with more `memory`",
+            f"needs {memory / 2**20:.0f} MiB: unload another one, or start the server with a larger `--memory`",
             "large",
         )
     predictor = Predictor(content, provider=options.provider, threads=options.threads, name=str(path))

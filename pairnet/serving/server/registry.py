@@ -30,6 +30,8 @@ Opened = dict[str, ServedModel]
 Reasons = Mapping[str, str]
 """Why versions are not loaded; "" stands for the whole model."""
 
+UNLOADED: Reasons = {"": "unloaded"}
+
 MEMORY = 1024
 """MiB that all models together may need, unless another number is given."""
 MOST_MODELS = 1000
@@ -234,7 +236,7 @@ class Registry(Mapping[str, ServedModel]):
         await self._drain(slot, gone)
 
     async def _unload(self, name: str, slot: Slot) -> None:
-        gone = self._swap(slot, {}, {"": "unloaded"})
+        gone = self._swap(slot, {}, UNLOADED)
         self._tell(name)
         await self._drain(slot, gone)
 
@@ -330,7 +332,7 @@ class Registry(Mapping[str, ServedModel]):
             return RequestError(f"{name}: expected version {known}, got {version[:80]!a}", "unknown")
         if slot.loading:
             return RequestError(f"{name}: expected a loaded model, this one is being loaded: try again later", "busy")
-        why = "unloaded" if "" in slot.refused else "refused: POST v2/repository/index says why"
+        why = "unloaded" if slot.refused == UNLOADED else "refused: POST v2/repository/index says why"
         return RequestError(f"{name}: expected a loaded model, this one was {why}", "unknown")
 
 

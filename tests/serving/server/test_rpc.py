@@ -72,11 +72,13 @@ REFUSED = [
 
 
 METHODS = ["ServerLive", "ServerMetadata", "ModelMetadata", "ModelConfig", "ModelStatistics", "RepositoryIndex"]
-OTHERS = ["RepositoryModelLoad", "SystemSharedMemoryStatus", "Nothing"]
+OTHERS = ["SystemSharedMemoryStatus", "Nothing"]
+CONTROL = ["RepositoryModelLoad", "RepositoryModelUnload"]
 CASES = [
     *(("ModelInfer", *each) for each in REFUSED),
     *((method, b"\xff\xff\xff", INVALID, "in protobuf") for method in METHODS),
     *((method, b"", grpc.StatusCode.UNIMPLEMENTED, "") for method in OTHERS),  # of extensions that are not offered
+    *((method, b"", grpc.StatusCode.PERMISSION_DENIED, "`--control`") for method in CONTROL),
 ]
 
 
