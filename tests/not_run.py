@@ -71,6 +71,11 @@ NOT_RUN = {
     "half an hour of training; not run since it was written": ("pairnet export --all --output models",),
     "a server, and its clients; last run 2026-11-29": (
         "pairnet serve final_model.onnx",
+        "pairnet serve --models repository/models --control",
+        "mkdir repository/models/final_model/2",
+        "cp better.onnx repository/models/final_model/2/model.onnx",
+        "curl -X POST 127.0.0.1:8080/v2/repository/models/final_model/load",
+        "rm -r repository/models/final_model/2",
         "pairnet export --model final_model --with-digits",
         "curl 127.0.0.1:8080/v2/models/final_model",
         "import tritonclient.http as client",

@@ -162,4 +162,3 @@ def test_no_request_fails_and_none_is_mixed_while_models_are_swapped(seeds, tmp_
             text = connection.getresponse().read().decode()
         counted = [line.split()[-1] for line in text.splitlines() if line.startswith("pairnet_requests_total{")]
         assert (len(counted), sum(map(float, counted))) == (2, clients.answered)
-        print(f"{clients.answered} answers, {len(clients.named)} files named, MB: {[*map(round, resident)]}")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pairnet.artifact.recorded import measure, recorded_draw, recorded_source
 from pairnet.data.sources import Dataset, load_dataset
-from pairnet.errors import ArgumentError, ClosedError, DataError, MissingExtraError, ModelError, one_line
+from pairnet.errors import ArgumentError, DataError, MissingExtraError, ModelError, RequestError, one_line
 from pairnet.serving.predictor import CHUNK, Predictor
 
 MOST_PAIRS = 50_000
@@ -35,7 +35,7 @@ class Check:
 
         One thread measures, the calling one: a thread that the predictor started here would have its priority for
         ever. Up to one pair in 1,000, and two in any case, may be decided otherwise: another ONNX Runtime or kind of
-        CPU rounds otherwise. Raises ModelError for another accuracy, and ClosedError if the server stops.
+        CPU rounds otherwise. Raises ModelError for another accuracy, and RequestError if the server stops.
         """
         about, recorded = predictor.metadata, predictor.metadata.test_accuracy
         if about.test_pairs > MOST_PAIRS:
@@ -50,7 +50,7 @@ class Check:
             parts = []
             for start in range(0, len(pairs), CHUNK):
                 if self._stops():
-                    raise ClosedError("expected a running server, this one stops")
+                    raise RequestError("expected a running server, this one stops: try another", "busy")
                 if monotonic() - began > LONGEST:
                     raise _TooLong
                 parts.append(predictor.outputs(pairs[start : start + CHUNK], split=False)["probability"])

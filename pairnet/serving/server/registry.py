@@ -178,9 +178,13 @@ class Registry(Mapping[str, ServedModel]):
             raise self._not_found(name, "")
         await self._in_turn(self._unload, name)
 
-    def close(self) -> None:
-        """Closes all models, after what they compute; ends a load that is running."""
+    def stop(self) -> None:
+        """Ends a load that is running, as soon as it can be ended."""
         self._stops.set()
+
+    def close(self) -> None:
+        """Closes all models, after what they compute."""
+        self.stop()
         self._thread.shutdown(cancel_futures=True)
         for slot in self._slots.values():
             for model in slot.open_models:

@@ -139,6 +139,7 @@ class HttpServer(uvicorn.Server):
         """
         self._service.ready = False
         self._calls.stop()
+        self._service.models.stop()
 
         async def stop_rpc() -> None:
             await asyncio.sleep(0 if self.force_exit else LAST_REQUEST)

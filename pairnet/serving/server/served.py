@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from numpy.typing import NDArray
 
 from pairnet.serving.joint import JointModel
@@ -39,15 +38,15 @@ class ServedModel(JointModel):
     statistics: Statistics
     uses: Uses
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of the weights, which the file records, and which was checked when it was opened."""
         return self.predictor.metadata.weights_sha256
 
     @cached_property
-    def parameters(self) -> msgspec.Raw:
-        """The parameters of each answer over REST, as JSON."""
-        return msgspec.Raw(msgspec.json.encode({"digest": self.digest}))
+    def parameters(self) -> dict[str, str]:
+        """The parameters of each answer."""
+        return {"digest": self.digest}
 
     def close(self) -> None:
         """Ends its threads, after what they compute.  Further requests to it fail."""

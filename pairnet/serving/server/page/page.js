@@ -284,7 +284,7 @@ async function jsonOf(response) {
 
 async function listModels() {
   const index = await jsonOf(await call("v2/repository/index", { method: "POST" }));
-  return index.filter(({ state }) => state === "READY").map(({ name }) => name);
+  return [...new Set(index.filter(({ state }) => state === "READY").map(({ name }) => name))]; // each once, of all versions
 }
 
 async function describe(name) {
