@@ -16,17 +16,15 @@ from math import inf
 from pathlib import Path
 from typing import Any, Literal
 
-from pairnet.errors import ArgumentError, ModelError, PairnetError, RequestError, one_line
-from pairnet.serving import layout
-from pairnet.serving.joint import NAMES, VERSION, check_batches, is_name, named
+from pairnet.errors import ModelError, PairnetError, RequestError, one_line
+from pairnet.serving.joint import VERSION, check_batches, named
 from pairnet.serving.server.accuracy import Check
 from pairnet.serving.server.loading import Options, Place, open_file
 from pairnet.serving.server.served import ServedModel
+from pairnet.serving.server.sources import Opened, Sources
 from pairnet.serving.server.statistics import Statistics
 
 State = Literal["READY", "LOADING", "UNAVAILABLE"]
-Opened = dict[str, ServedModel]
-"""Models by version, highest first."""
 Reasons = Mapping[str, str]
 """Why versions are not loaded; "" stands for the whole model."""
 
@@ -64,16 +62,11 @@ class Slot:
 class Registry(Mapping[str, ServedModel]):
     """The models by name: of each the highest version that is loaded.
 
-    files: models of one version, by name. folder: of further models, see `layout`. memory: MiB that all models may
-    need; those in `files` count, and are not refused.
+    memory: MiB that all models may need; those in files of the command line count, and are not refused.
     """
 
-    def __init__(
-        self, files: Mapping[str, Path], *, folder: Path | None = None, options: Options, memory: float = MEMORY
-    ) -> None:
-        self._files = files
-        self._folder = folder
-        self._options = options
+    def __init__(self, sources: Sources, *, memory: float = MEMORY) -> None:
+        self._sources = sources
         self._memory = memory * 2**20
         self._slots: dict[str, Slot] = {}
         self._watchers: list[Callable[[str, State], None]] = []
@@ -152,16 +145,14 @@ class Registry(Mapping[str, ServedModel]):
         Raises what `open_file` raises for one of `files`, and ArgumentError for a name that occurs in both places or a
         folder that cannot be read. Models of the folder are refused one by one: see `index`.
         """
-        for name, path in self._files.items():
+        sources, check = self._sources, Check()
+        for name, path in sources.files.items():
             place = Place(name=name, version=VERSION, path=path)
-            model = open_file(place, self._options, kept=None, room=inf, check=None)
+            model = open_file(place, sources.options, kept=None, room=inf, check=None)
             self._slots[name] = Slot(loaded={VERSION: model})
-        check = Check()
-        for name in self._names():
-            if name in self._files:
-                raise ArgumentError(f"{self._files[name]}: expected a name that `models` has not, got {name} in both")
+        for name in sources.names():
             slot = self._slots[name] = Slot()
-            slot.loaded, refused = self._open(name, {}, self._room(), check)
+            slot.loaded, refused = sources.open_versions(name, {}, self._room(), check)
             slot.refused = _reasons(refused)
 
     async def load(self, name: str) -> None:
@@ -194,7 +185,9 @@ class Registry(Mapping[str, ServedModel]):
         if len(self._tasks) >= MOST_LOADS:
             raise RequestError(f"expected at most {MOST_LOADS} loads at a time, got more: try again later", "busy")
         if name not in self._slots:
-            self._check_new(name)
+            self._sources.check_new(name)
+            if len(self._slots) >= MOST_MODELS:
+                raise RequestError(f"expected at most {MOST_MODELS} models, got another one", "large")
         slot = self._slots.setdefault(name, Slot())
 
         async def run() -> None:
@@ -207,18 +200,6 @@ class Registry(Mapping[str, ServedModel]):
         task.add_done_callback(lambda done: done.cancelled() or done.exception())  # the caller may have gone
         await asyncio.shield(task)
 
-    def _check_new(self, name: str) -> None:
-        """RequestError unless the folder has a model of that name."""
-        if self._folder is None:
-            known = ", ".join(self._files)
-            raise RequestError(
-                f"expected a model among {known}, got {name[:80]!a}: `--models` names a folder of others", "unknown"
-            )
-        if not is_name(name) or not (self._folder / name).is_dir():
-            raise RequestError(f"expected a model in the folder that is served, got {name[:80]!a}", "unknown")
-        if len(self._slots) >= MOST_MODELS:
-            raise RequestError(f"expected at most {MOST_MODELS} models, got another one", "large")
-
     async def _load(self, name: str, slot: Slot) -> None:
         slot.loading = True
         self._tell(name)
@@ -226,7 +207,7 @@ class Registry(Mapping[str, ServedModel]):
             async with self._worker:
                 loop, check = asyncio.get_running_loop(), Check(self._stops.is_set)
                 opened, refused = await loop.run_in_executor(
-                    self._thread, self._open, name, slot.loaded, self._room(), check
+                    self._thread, self._sources.open_versions, name, slot.loaded, self._room(), check
                 )
                 if refused:
                     new = [model for model in opened.values() if model not in slot.loaded.values()]
@@ -262,62 +243,6 @@ class Registry(Mapping[str, ServedModel]):
             slot.draining.remove(model)
             if model.statistics not in [each.statistics for each in slot.open_models]:
                 slot.earlier.add(model.statistics)
-
-    def _open(
-        self, name: str, loaded: Opened, room: float, check: Check
-    ) -> tuple[dict[str, ServedModel], dict[str, PairnetError]]:
-        """The versions of a model, and why others are not among them; `loaded`, where a file is the same.
-
-        Changes nothing here, so that a thread may call it.
-        """
-        opened: dict[str, ServedModel] = {}
-        refused: dict[str, PairnetError] = {}
-        try:
-            places = self._places(name)
-        except ModelError as error:
-            return {}, {"": error}
-        for place in places:
-            kept = loaded.get(place.version)
-            try:
-                model = open_file(place, self._options, kept=kept, room=room, check=check)
-            except PairnetError as error:
-                refused[place.version] = error
-                continue
-            opened[place.version] = model
-            if model is not kept:
-                room -= model.memory
-        return opened, refused
-
-    def _places(self, name: str) -> list[Place]:
-        """The files of a model, highest version first.  ModelError if there are none."""
-        if name in self._files:
-            return [Place(name=name, version=VERSION, path=self._files[name])]
-        assert self._folder is not None
-        if not is_name(name):
-            raise ModelError(f"{self._folder / name}: expected a name of {NAMES}: rename it")
-        try:
-            versions = layout.versions(self._folder, name)
-        except OSError as error:
-            raise ModelError(f"{self._folder / name}: cannot be read: {error.strerror or error}") from None
-        if not versions:
-            got = "no folder" if not (self._folder / name).is_dir() else "none"
-            raise ModelError(
-                f"{self._folder / name}: expected a folder with the number of a version, such as 1, and "
-                f"{layout.FILE} in it, got {got}"
-            )
-        return [
-            Place(name=name, version=version, path=layout.file_of(self._folder, name, version)) for version in versions
-        ]
-
-    def _names(self) -> list[str]:
-        if self._folder is None:
-            return []
-        try:
-            return layout.names(self._folder)
-        except OSError as error:
-            raise ArgumentError(
-                f"`models`: expected a folder of models, got {self._folder}: {error.strerror or error}"
-            ) from None
 
     def _room(self) -> float:
         """Bytes that further models may need."""
@@ -361,7 +286,7 @@ def open_models(
     """
     check_batches(max_batch=max_batch, max_wait=max_wait)
     options = Options(provider=provider, max_batch=max_batch, max_wait=max_wait, threads=threads)
-    registry = Registry(named(files), folder=folder, options=options, memory=memory)
+    registry = Registry(Sources(files=named(files), folder=folder, options=options), memory=memory)
     try:
         registry.open_first()
         if not registry and not may_be_none:
