@@ -21,7 +21,7 @@ Verb = Literal["load", "unload"]
 
 LARGEST = 64 * 1024
 """Bytes of a request: it names a model, and brings none."""
-FOR_OTHERS = ("forwarded", "x-forwarded-for", "x-real-ip", "via", "origin")
+FOR_OTHERS = ("forwarded", "x-forwarded-for", "x-real-ip", "via", "origin", "sec-fetch-site")
 """Headers of requests that a client on this machine passes on for somebody else."""
 TAKEN = ("unload_dependents",)
 """Parameters that mean nothing here, and which clients send always."""

@@ -11,6 +11,7 @@ import time
 import urllib.request
 import weakref
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import grpc
@@ -23,11 +24,13 @@ from model_folders import digest_of, drop, put, with_metadata
 from running_server import running_server
 from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException
+from typer.testing import CliRunner
 
-from pairnet.errors import ArgumentError, ModelError, RequestError
+from pairnet.cli import app
+from pairnet.errors import ArgumentError, ClosedError, ModelError, RequestError
 from pairnet.serving.built_in import NAME, built_in_model
 from pairnet.serving.predictor import Predictor
-from pairnet.serving.server import accuracy, control, loading
+from pairnet.serving.server import accuracy, control, loading, running
 from pairnet.serving.server.metrics import Metrics
 from pairnet.serving.server.registry import open_models
 from pairnet.serving.server.service import Service
@@ -139,7 +142,7 @@ def post(server, path, body="", **headers):
 
 def test_a_proxy_and_a_web_page_do_not_control_the_server(controlled):
     server, _ = controlled
-    for header in ("Origin", "X-Forwarded-For", "Forwarded"):
+    for header in ("Origin", "X-Forwarded-For", "Forwarded", "Sec-Fetch-Site"):
         status, answer = post(server, "/v2/repository/models/a/unload", **{header: "x"})
         assert (status, header.lower() in answer["error"]) == (403, True)
     with grpc.insecure_channel(server.grpc) as channel:
@@ -427,6 +430,46 @@ def test_a_request_that_found_the_old_model_is_answered_by_it(seeds, tmp_path):
         asyncio.run(check())
     finally:
         gc.enable()
+
+
+def test_unloading_answers_what_was_taken(seeds, tmp_path):
+    put(tmp_path, "a", 1, seeds(1))
+
+    async def check():
+        with opened(tmp_path) as registry:
+            service, model = Service(models=registry), registry["a"]
+            request = SimpleNamespace(pairs=np.repeat(PAIRS, 300, axis=0), expires_ns=0)
+            running = [asyncio.create_task(service.infer("rest", "a", "", lambda _: request)) for _ in range(3)]
+            await asyncio.sleep(0)
+            unload = asyncio.create_task(registry.unload("a"))
+            while registry.state("a") == "READY":
+                await asyncio.sleep(0)
+            with pytest.raises(RequestError, match="this one was unloaded") as caught:
+                registry.find("a")
+            assert caught.value.kind == "unknown"
+            assert [(await each)[0] for each in running] == [model] * 3
+            await unload
+            with pytest.raises(ClosedError):
+                model.predictor.probability(PAIRS)
+
+    asyncio.run(check())
+
+
+@pytest.mark.parametrize(
+    ("options", "given"),
+    [
+        ([], ("", 1, None, 1024)),
+        (["--models", "x"], ("", 0, Path("x"), 1024)),
+        (["a.onnx", "--models", "x", "--control", "--memory", "9"], ("loopback", 1, Path("x"), 9)),
+        (["--control", "--control-anywhere"], ("anywhere", 1, None, 1024)),
+    ],
+)
+def test_the_options_of_the_command(options, given, monkeypatch):
+    calls = []
+    monkeypatch.setattr(running, "serve", lambda files, **options: calls.append((files, options)))
+    assert CliRunner().invoke(app, ["serve", *options]).exit_code == 0
+    ((files, got),) = calls
+    assert (got["control"], len(files), got["folder"], got["memory"]) == given
 
 
 def test_changes_of_one_name_take_turns(seeds, tmp_path):
