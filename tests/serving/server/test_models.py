@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -563,6 +564,20 @@ def test_a_server_starts_with_what_can_be_served(seeds, tmp_path):
         put(tmp_path, "b", 1, seeds(2))
         assert post(server, "/v2/repository/models/b/load") == (200, None)
         assert urllib.request.urlopen(f"http://{server.rest}/v2/models/b/ready").status == 200
+
+
+def test_a_server_listens_when_its_models_are_loaded(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+    def load(*files, **options):
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))
+        raise ModelError("asked")
+
+    monkeypatch.setattr(running, "open_models", load)
+    with pytest.raises(ModelError, match="asked"):
+        running.serve([], port=port)
 
 
 SLOW = """
