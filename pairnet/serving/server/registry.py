@@ -239,7 +239,7 @@ class Registry(Mapping[str, ServedModel]):
             model = gone.pop()
             while model.uses.count:
                 await asyncio.sleep(DRAINING)
-            await asyncio.get_running_loop().run_in_executor(self._thread, model.close)
+            await asyncio.to_thread(model.close)  # not in the thread of loads: it may be busy
             slot.draining.remove(model)
             if model.statistics not in [each.statistics for each in slot.open_models]:
                 slot.earlier.add(model.statistics)

@@ -343,6 +343,22 @@ def test_a_small_difference_is_rounding(seeds, tmp_path):
                 pass
 
 
+def test_a_file_that_is_loaded_and_was_checked_is_kept(seeds, tmp_path):
+    put(tmp_path, "a", 1, seeds(1))
+    put(tmp_path, "b", 1, with_metadata(seeds(1), data_source="idx:FOLDER"))
+
+    async def check():
+        with opened(tmp_path) as registry:
+            checked, unchecked = registry["a"], registry["b"]
+            put(tmp_path, "a", 2, seeds(2))
+            await asyncio.gather(registry.load("a"), registry.load("b"))
+            assert registry.find("a", "1") is checked
+            assert registry["a"] is not checked
+            assert registry["b"] is not unchecked
+
+    asyncio.run(check())
+
+
 def test_all_models_stay_within_the_memory(seeds, tmp_path):
     put(tmp_path, "a", 1, seeds(1))
     put(tmp_path, "b", 1, seeds(2))
