@@ -124,6 +124,7 @@ class Predictor:
         threads_per_run: int = 1,
         graph_batches: Sequence[int] = (),
         warm_up: bool = True,
+        name: str = "the given bytes",
     ) -> Self:
         """A predictor without the joint file: encodes each image once, then compares features.  Options as above."""
         predictor = cls(
@@ -135,8 +136,9 @@ class Predictor:
             threads_per_run=threads_per_run,
             graph_batches=graph_batches,
             warm_up=False,
+            name=name,
         )
-        predictor._split = matching(predictor._model, predictor._open(head))
+        predictor._split = matching(predictor._model, predictor._open(head, name=name))
         if warm_up:
             predictor._warm_up()
         return predictor

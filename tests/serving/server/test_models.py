@@ -413,24 +413,24 @@ def test_a_request_that_found_the_old_model_is_answered_by_it(seeds, tmp_path):
             service, model = Service(models=registry), registry["a"]
             statistics = model.statistics
             gone = [weakref.ref(each) for each in (model, model.predictor, model.predictor._model._session)]
-            many = np.repeat(PAIRS, 300, axis=0)
-            request = SimpleNamespace(pairs=many, expires_ns=0)
-            running = [asyncio.create_task(service.infer("rest", "a", "", lambda _: request)) for _ in range(3)]
-            await asyncio.sleep(0)
+            request = SimpleNamespace(pairs=np.repeat(PAIRS, 10, axis=0), expires_ns=0)
             put(tmp_path, "a", 1, seeds(2))
             swap = asyncio.create_task(registry.load("a"))
+            running = []
             while registry["a"] is model:
-                await asyncio.sleep(0.001)
+                running.append(asyncio.create_task(service.infer("rest", "a", "", lambda _: request)))
+                await asyncio.sleep(0.003)
+            asked = len(running)
             del model
             assert await answer(registry) == expected(1, seeds(2))
             for each in running:
-                found, _, outputs = await each
-                assert (found.version, found.digest, outputs["probability"][::300].tolist()) == old
+                found, _, outputs = await asyncio.wait_for(each, 30)
+                assert (found.version, found.digest, outputs["probability"][::10].tolist()) == old
             del found, each, running
             await swap
             del swap
             assert registry["a"].statistics is statistics  # of a version, whatever file it has
-            assert statistics.answered["rest"] == 4
+            assert statistics.answered["rest"] == asked + 1
             await registry.unload("a")
             gone.append(weakref.ref(statistics))
             del statistics
@@ -439,7 +439,7 @@ def test_a_request_that_found_the_old_model_is_answered_by_it(seeds, tmp_path):
                 await asyncio.sleep(0.01)
             assert [reference() for reference in gone] == [None] * 4
             (counted,) = registry.counted()
-            assert (counted[0], counted[1].answered["rest"], counted[2]) == ("a", 4, 0)
+            assert (counted[0], counted[1].answered["rest"], counted[2]) == ("a", asked + 1, 0)
 
     gc.collect()
     gc.disable()  # the server freezes what is loaded first: the collector does not look at that, counts must free it
@@ -464,7 +464,7 @@ def test_unloading_answers_what_was_taken(seeds, tmp_path):
             with pytest.raises(RequestError, match="this one was unloaded") as caught:
                 registry.find("a")
             assert caught.value.kind == "unknown"
-            assert [(await each)[0] for each in running] == [model] * 3
+            assert [(await asyncio.wait_for(each, 30))[0] for each in running] == [model] * 3
             await unload
             with pytest.raises(ClosedError):
                 model.predictor.probability(PAIRS)
