@@ -236,7 +236,7 @@ def files_to_serve(folder: Path) -> list[Path]:
 
 
 def loads(
-    folder: Path, server: Server, unbatched: Server, waiting: Server, floor: str, peers: dict[str, str]
+    folder: Path, server: Server, unbatched: Server, greedy: Server, waiting: Server, floor: str, peers: dict[str, str]
 ) -> list[Load]:
     """Every load, the one that is repeated to show the noise included."""
     url = f"http://{server.rest}"
@@ -250,6 +250,7 @@ def loads(
         Load(name=f"{MODEL}, REST JSON", run=rest(folder, url, binary=False)),
         Load(name="null model, gRPC", run=grpc(folder, server, model=NULL)),
         Load(name=f"{MODEL}, gRPC", run=grpc(folder, server)),
+        Load(name=f"{MODEL}, gRPC, --max-wait 0", run=grpc(folder, greedy)),
         Load(name=f"{MODEL}, gRPC, --max-wait 1", run=grpc(folder, waiting)),
         Load(
             name=f"{MODEL}, REST binary, 4 clients, 1,000 pairs each",
@@ -321,10 +322,11 @@ def main() -> None:
         if chosen.soak:
             print_soak(server, folder, chosen.soak)
             return
+        greedy = stack.enter_context(serving(files[:1], "--max-wait", "0"))
         waiting = stack.enter_context(serving(files[:1], "--max-wait", "1"))
         unbatched = stack.enter_context(serving(files[:1], "--max-batch", "1"))
         floor = stack.enter_context(uvicorn_alone())
-        rows = measured(loads(folder, server, unbatched, waiting, floor, peers), chosen.rounds, chosen.seconds)
+        rows = measured(loads(folder, server, unbatched, greedy, waiting, floor, peers), chosen.rounds, chosen.seconds)
     headings = ("load", "requests/s", "pairs/s", "p99, ms")
     if chosen.json:
         chosen.json.write_text(json.dumps({"hardware": hardware(), "rows": [asdict(row) for row in rows]}, indent=1))

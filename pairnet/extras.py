@@ -8,7 +8,16 @@ from pairnet.errors import MissingExtraError
 EXTRAS = {
     "train": ("torch", "safetensors", "sklearn", "mlxtend", "requests"),
     "report": ("jinja2", "markupsafe", "matplotlib", "scipy"),
-    "serve": ("fastapi", "fastapi_offline", "grpc", "prometheus_client", "tritonclient", "uvicorn"),
+    "serve": (
+        "fastapi",
+        "fastapi_offline",
+        "grpc",
+        "grpc_health",
+        "grpc_reflection",
+        "prometheus_client",
+        "tritonclient",
+        "uvicorn",
+    ),
     "ray": ("ray",),
     "heic": ("pillow_heif",),
 }

@@ -79,6 +79,7 @@ NOT_RUN = {
         "pairnet export --model final_model --with-digits",
         "curl 127.0.0.1:8080/v2/models/final_model",
         "import tritonclient.http as client",
+        "import grpc",
         "pairnet data pictures glyphs:100",
         "for n in 3 7; do curl -s --data-binary @$(ls pictures/$n-*) -H 'Content-Type: image/png' "
         "'127.0.0.1:8080/decode?model=final_model' > $n.json; done",

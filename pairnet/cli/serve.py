@@ -44,7 +44,13 @@ def serve(
         str, typer.Option(help="auto, cpu, cuda, tensorrt or the full name of another provider.")
     ] = "auto",
     max_batch: Annotated[int, typer.Option(help="Pairs of several requests that are computed at once.")] = 64,
-    max_wait: Annotated[float, typer.Option(help="Milliseconds that a request may wait for others.")] = 0.0,
+    max_wait: Annotated[
+        float | None,
+        typer.Option(
+            help="Milliseconds that a request waits for others while its model is free.",
+            show_default="adapts: at most 1, if several clients are active",
+        ),
+    ] = None,
     threads: Annotated[
         int | None,
         typer.Option(
@@ -76,7 +82,7 @@ def serve(
             grpc_port=grpc_port,
             provider=provider,
             max_batch=max_batch,
-            max_wait=max_wait / 1000,
+            max_wait=None if max_wait is None else max_wait / 1000,
             threads=threads,
             access_log=sys.stderr if access_log else None,
             on_ready=partial(_announce, built_in=not files and models is None),

@@ -1,9 +1,9 @@
 """Requests that wait for a model at the same time are computed together: a queue with a bound, and what empties it.
 
 Greedy: a batch begins as soon as the model is free and takes whatever waits by then, so a single client never waits for
-company, and under load the batches grow by themselves. Small batches run in the event loop, which is sooner than a
-change of threads; larger ones run in a thread, while the loop reads further requests. All methods are called from the
-event loop's thread.
+company, and under load the batches grow by themselves; where they do not, patience.py decides on short waits. Small
+batches run in the event loop, which is sooner than a change of threads; larger ones run in a thread, while the loop
+reads further requests. All methods are called from the event loop's thread.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairnet.errors import RequestError
+from pairnet.serving.server.patience import WAIT, Patience
 
 NamedOutputs = Mapping[str, NDArray[Any]]
 """What a model answers, by the names of its outputs; a row for each pair."""
@@ -57,7 +58,7 @@ class Batcher:
 
     run: computes the outputs of pairs [n,...], in the calling thread alone or with others; called by one at a time.
     max_batch: pairs after which a batch takes no further request; a larger request is a batch of its own.
-    max_wait: seconds that a request may wait for others while the model is free.
+    max_wait: seconds that a request waits for others while the model is free; None for what patience.py learns.
     most_waiting: pairs in the queue from which further requests are refused.
     on_batch: called with the number of pairs and the nanoseconds of each batch.
     """
@@ -67,7 +68,7 @@ class Batcher:
         run: Callable[[NDArray[Any], bool], NamedOutputs],
         *,
         max_batch: int,
-        max_wait: float = 0.0,
+        max_wait: float | None = None,
         most_waiting: int,
         on_batch: Callable[[int, int], None],
     ) -> None:
@@ -76,10 +77,12 @@ class Batcher:
         self._max_wait = max_wait
         self._most_waiting = most_waiting
         self._on_batch = on_batch
+        self._patience = Patience() if max_wait is None else None
         self._queue: deque[Waiting] = deque()
         self._pairs = 0
         self._computing = False  # in the thread
         self._timer: asyncio.Handle | None = None  # the planned beginning of the next batch
+        self._sleeps = False  # whether that is later, not at once
         self._thread = ThreadPoolExecutor(1, "pairnet-batch")
 
     @property
@@ -113,17 +116,35 @@ class Batcher:
             return
         full = self._pairs >= self._max_batch
         loop = asyncio.get_running_loop()
-        if self._timer is not None and full and isinstance(self._timer, asyncio.TimerHandle):
+        if self._timer is not None and full and self._sleeps:
             self._timer.cancel()
             self._timer = None
         if self._timer is None:
             waited = (perf_counter_ns() - self._queue[0].arrived_ns) / 1e9
-            left = 0.0 if full else self._max_wait - waited
-            self._timer = loop.call_later(left, self._begin) if left > 0 else loop.call_soon(self._begin)
+            left = 0.0 if full or not self._max_wait else self._max_wait - waited
+            self._sleeps = left > 0
+            self._timer = loop.call_later(left, self._begin) if self._sleeps else loop.call_soon(self._begin)
 
     def _begin(self) -> None:
+        """Computes the next batch now, or after a wait that patience.py expects to be of use."""
         self._timer = None
+        is_small = self._pairs <= INLINE and self._pairs < self._max_batch
+        if is_small and self._patience is not None and self._patience.begin(len(self._queue)):
+            self._sleeps = True
+            self._timer = asyncio.get_running_loop().call_later(WAIT, self._end_wait)
+        else:
+            self._compute_next()
+
+    def _end_wait(self) -> None:
+        self._timer = None
+        if self._patience is not None:
+            self._patience.end(len(self._queue))
+        self._compute_next()
+
+    def _compute_next(self) -> None:
         batch = self._take()
+        if self._patience is not None:
+            self._patience.computed(len(batch))
         if not batch:
             self._plan()
             return

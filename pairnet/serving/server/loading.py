@@ -26,7 +26,7 @@ class Options:
 
     provider: str = "auto"
     max_batch: int = 64
-    max_wait: float = 0.0
+    max_wait: float | None = None
     threads: int | None = None
 
 

@@ -272,7 +272,7 @@ def open_models(
     folder: Path | None = None,
     provider: str = "auto",
     max_batch: int = 64,
-    max_wait: float = 0.0,
+    max_wait: float | None = None,
     threads: int | None = None,
     memory: float = MEMORY,
     may_be_none: bool = False,
@@ -284,7 +284,7 @@ def open_models(
     Raises what `Registry.open_first` raises, and ModelError if each model of the folder is refused and there is no
     other.
     """
-    check_batches(max_batch=max_batch, max_wait=max_wait)
+    check_batches(max_batch=max_batch, max_wait=max_wait or 0.0)
     options = Options(provider=provider, max_batch=max_batch, max_wait=max_wait, threads=threads)
     registry = Registry(Sources(files=named(files), folder=folder, options=options), memory=memory)
     try:

@@ -1,7 +1,9 @@
 """The protocol over gRPC, on the stubs that tritonclient brings: a second set in one process would clash with them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from functools import partial
 from time import perf_counter_ns
 from typing import Any, get_args
 
@@ -9,6 +11,8 @@ import grpc
 import numpy as np
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
@@ -16,32 +20,50 @@ from pairnet.artifact.design import Port
 from pairnet.errors import RequestError
 from pairnet.serving.server import control, description, protocol
 from pairnet.serving.server.batching import NamedOutputs
+from pairnet.serving.server.connections import SLOWEST
+from pairnet.serving.server.health import INFERENCE, Health
+from pairnet.serving.server.health import NAME as HEALTH
 from pairnet.serving.server.protocol import LARGEST_CALL, STATUSES, CheckedRequest
+from pairnet.serving.server.receiving import Receiver
 from pairnet.serving.server.served import ServedModel, find
 from pairnet.serving.server.service import Service
 
-SERVICE = "inference.GRPCInferenceService"
-MOST_CALLS = 256
-"""Calls at the same time; gRPC refuses further ones."""
-
 OPTIONS = (
     ("grpc.so_reuseport", 0),  # otherwise a second server takes a port that is in use
+    ("grpc.server_handshake_timeout_ms", round(1000 * SLOWEST)),  # of connections that do not begin with HTTP/2
+    ("grpc.http2.settings_timeout", round(1000 * SLOWEST)),  # of those whose client acknowledges nothing
+    ("grpc.max_connection_idle_ms", 300_000),  # without calls: a client that has one connects again
+    ("grpc.keepalive_time_ms", 60_000),  # otherwise calls of a machine that is gone stay
+    ("grpc.keepalive_timeout_ms", round(1000 * SLOWEST)),
+    ("grpc.max_concurrent_streams", 100),  # of a connection; a client keeps further calls back
+    ("grpc.http2.bdp_probe", 0),  # otherwise a client may send megabytes that nobody has asked for
     ("grpc.max_receive_message_length", LARGEST_CALL),
     ("grpc.max_send_message_length", -1),
 )
 
+CANCELS = 0.1
+"""Seconds within which gRPC tells that a call without a message was cancelled."""
+
 Message = Any  # a protobuf message; the package has no types
+Receive = Callable[[], Awaitable[list[bytes]]]
+"""Waits for the next message of a stream; empty at its end."""
 
 
 class Calls:
-    """The handlers of all calls. Requests arrive as bytes: gRPC would answer UNKNOWN for what it cannot read."""
+    """The handlers of all calls. Requests arrive as bytes: gRPC would answer UNKNOWN for what it cannot read.
+
+    Calls with one message are streams for gRPC, too: it hands them over when their headers are there, so that the time
+    of the message can be limited. On the wire they are the same.
+    """
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._stops = asyncio.Event()
+        self._stops = False
+        self._receiver = Receiver()
+        self.health = Health(service)
 
-    def handlers(self) -> grpc.GenericRpcHandler:
-        """What a gRPC server needs to serve the calls."""
+    def handlers(self) -> tuple[grpc.GenericRpcHandler, ...]:
+        """What a gRPC server needs to serve the calls: inference, health and reflection."""
         simple: Mapping[str, Callable[[Message], Message]] = {
             "ServerLive": lambda _: service_pb2.ServerLiveResponse(live=True),
             "ServerReady": lambda _: service_pb2.ServerReadyResponse(ready=self._service.ready),
@@ -60,29 +82,46 @@ class Calls:
                 "RepositoryIndex", {"models": self._service.models.index(ready=asked.ready)}
             ),
         }
-        calls = {name: grpc.unary_unary_rpc_method_handler(self._simple(name, call)) for name, call in simple.items()}
-        calls["ModelInfer"] = grpc.unary_unary_rpc_method_handler(self._infer)
+        inference = {name: self._simple(getattr(service_pb2, f"{name}Request"), call) for name, call in simple.items()}
+        inference["ModelInfer"] = grpc.stream_unary_rpc_method_handler(self._infer)
         for verb in get_args(control.Verb):
-            calls[f"RepositoryModel{verb.title()}"] = grpc.unary_unary_rpc_method_handler(self._change(verb))
-        calls["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(self._stream)
-        return grpc.method_handlers_generic_handler(SERVICE, calls)
+            inference[f"RepositoryModel{verb.title()}"] = self._change(verb)
+        inference["ModelStreamInfer"] = self._stream(self._inferred)
+        health = {
+            "Check": self._simple(health_pb2.HealthCheckRequest, self.health.check),
+            "Watch": self._stream(self._watched),
+        }
+        names = (INFERENCE, HEALTH, reflection.SERVICE_NAME)
+        reflected = {
+            "ServerReflectionInfo": self._stream(partial(_reflected, reflection.aio.ReflectionServicer(names)))
+        }
+        return tuple(map(grpc.method_handlers_generic_handler, names, (inference, health, reflected)))
 
-    def _simple(self, name: str, call: Callable[[Message], Message]) -> Any:
-        async def handle(content: bytes, context: grpc.aio.ServicerContext) -> bytes:
+    def stop(self) -> None:
+        """Refuses further calls and ends open streams after their current answer."""
+        self._stops = True
+        self._receiver.stop()
+        self.health.stop()
+
+    def _simple(self, kind: Any, call: Callable[[Message], Message]) -> grpc.RpcMethodHandler:
+        """A call that is answered at once."""
+
+        async def handle(_: object, context: grpc.aio.ServicerContext) -> bytes:
             try:
-                answer = call(_parsed(getattr(service_pb2, f"{name}Request"), content))
+                answer = call(_parsed(kind, await self._message(context)))
             except Exception as error:
                 return await _abort(context, self._service.count_refusal(error, "grpc"))
             return bytes(answer.SerializeToString())
 
-        return handle
+        return grpc.stream_unary_rpc_method_handler(handle)
 
-    def _change(self, verb: control.Verb) -> Any:
+    def _change(self, verb: control.Verb) -> grpc.RpcMethodHandler:
         """Loads or unloads a model."""
 
-        async def handle(content: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        async def handle(_: object, context: grpc.aio.ServicerContext) -> bytes:
             try:
-                asked = _parsed(getattr(service_pb2, f"RepositoryModel{verb.title()}Request"), content)
+                kind = getattr(service_pb2, f"RepositoryModel{verb.title()}Request")
+                asked = _parsed(kind, await self._message(context))
                 client = control.peer_address(context.peer())
                 headers = [name for name, _ in context.invocation_metadata() or ()]
                 await control.change(
@@ -97,58 +136,91 @@ class Calls:
                 return await _abort(context, self._service.count_refusal(error, "grpc"))
             return b""
 
-        return handle
+        return grpc.stream_unary_rpc_method_handler(handle)
 
-    async def _infer(self, content: bytes, context: grpc.aio.ServicerContext) -> bytes:
+    def _stream(self, answers: Callable[[Receive], AsyncGenerator[Message]]) -> grpc.RpcMethodHandler:
+        """A stream of requests, and of answers in the same order."""
+
+        async def handle(_: object, context: grpc.aio.ServicerContext) -> None:
+            async def receive() -> list[bytes]:
+                content = None if self._stops else await self._receiver.message(context, is_stream=True)
+                return [] if content is None else [content]
+
+            try:
+                async with aclosing(answers(receive)) as answered:
+                    async for answer in answered:
+                        await context.write(answer.SerializeToString())
+            except Exception as error:
+                if not self._stops:
+                    await _abort(context, self._service.count_refusal(error, "grpc"))
+
+        return grpc.stream_stream_rpc_method_handler(handle)
+
+    async def _message(self, context: grpc.aio.ServicerContext) -> bytes:
         try:
-            if self._stops.is_set():
-                stopping = RequestError("expected a running server, this one stops: try another", "busy")
-                raise self._service.count_refusal(stopping, "grpc")
-            return bytes((await self._answer(content)).SerializeToString())
+            content = await self._receiver.message(context)
+            if content is None:  # also if the client has gone or gRPC refuses the message; then the task is cancelled
+                await asyncio.sleep(CANCELS)
+        except asyncio.CancelledError:
+            self._service.count_refusal(RequestError("expected a whole message, got a call that ended", "gone"), "grpc")
+            raise
+        if content is None:
+            raise RequestError("expected one message, got none")
+        return content
+
+    async def _infer(self, _: object, context: grpc.aio.ServicerContext) -> bytes:
+        try:
+            contents = [await self._message(context)]
+            if self._stops:
+                raise RequestError("expected a running server, this one stops: try another", "busy")
+        except RequestError as error:
+            return await _abort(context, self._service.count_refusal(error, "grpc"))
+        try:
+            answer = service_pb2.ModelInferResponse()
+            await self._answer(contents, answer)
+            return bytes(answer.SerializeToString())
         except RequestError as error:
             return await _abort(context, error)
 
-    async def _stream(self, contents: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
-        """Answers the requests of a stream in their order; an error is a message of the stream and does not end it.
+    async def _inferred(self, receive: Receive) -> AsyncGenerator[Message]:
+        """An error is a message of the stream, with the id of its request, and does not end it."""
+        while contents := await receive():
+            answer = service_pb2.ModelStreamInferResponse()
+            try:
+                await self._answer(contents, answer.infer_response)
+            except RequestError as error:
+                answer.error_message = str(error)
+            yield answer
 
-        When the server stops, the stream ends after the current answer.
+    async def _watched(self, receive: Receive) -> AsyncGenerator[Message]:
+        for content in await receive():
+            async with aclosing(self.health.watch(_parsed(health_pb2.HealthCheckRequest, content))) as states:
+                async for state in states:
+                    yield state
+
+    async def _answer(self, contents: list[bytes], answer: Message) -> None:
+        """Fills in a ModelInferResponse; if RequestError is raised, only its id.
+
+        contents: the message, which is taken out: it would take as much memory as the pairs in it, while they wait.
         """
-        stops = asyncio.ensure_future(self._stops.wait())
+        size = len(contents[0])
         try:
-            while True:
-                received = asyncio.ensure_future(anext(contents))
-                await asyncio.wait((received, stops), return_when=asyncio.FIRST_COMPLETED)
-                if not received.done():
-                    received.cancel()
-                    return
-                answer = service_pb2.ModelStreamInferResponse()
-                try:
-                    answer.infer_response.CopyFrom(await self._answer(received.result()))
-                except StopAsyncIteration:
-                    return
-                except RequestError as error:
-                    answer.error_message = str(error)
-                yield answer.SerializeToString()
-        finally:
-            stops.cancel()
-
-    def stop(self) -> None:
-        """Refuses further calls and ends open streams."""
-        self._stops.set()
-
-    async def _answer(self, content: bytes) -> Message:
+            sent = [_parsed(service_pb2.ModelInferRequest, contents.pop())]
+        except RequestError as error:
+            raise self._service.count_refusal(error, "grpc") from None
+        answer.id = sent[0].id
         try:
             try:
-                self._service.hold(len(content))
-                sent = _parsed(service_pb2.ModelInferRequest, content)
+                self._service.hold(size)
             except RequestError as error:
                 raise self._service.count_refusal(error, "grpc") from None
+            name, version = sent[0].model_name, sent[0].model_version
             model, request, outputs = await self._service.infer(
-                "grpc", sent.model_name, sent.model_version, lambda model: parse(model, sent)
+                "grpc", name, version, lambda model: parse(model, sent.pop())
             )
         finally:
-            self._service.held -= len(content)
-        return encode(model, request, outputs)
+            self._service.held -= size
+        fill(answer, model, request, outputs)
 
     def _model_ready(self, asked: Message) -> Message:
         try:
@@ -179,15 +251,14 @@ def parse(model: ServedModel, sent: Message) -> CheckedRequest:
     return CheckedRequest(pairs, sent.id, outputs, perf_counter_ns() + timeout if timeout else 0)
 
 
-def encode(model: ServedModel, request: CheckedRequest, outputs: NamedOutputs) -> Message:
-    """A ModelInferResponse with raw contents."""
-    answer = service_pb2.ModelInferResponse(model_name=model.name, model_version=model.version, id=request.id)
+def fill(answer: Message, model: ServedModel, request: CheckedRequest, outputs: NamedOutputs) -> None:
+    """Puts the outputs into a ModelInferResponse, as raw contents."""
+    answer.model_name, answer.model_version, answer.id = model.name, model.version, request.id
     answer.parameters["digest"].string_param = model.digest
     for name in request.outputs:
         values = outputs[name]
         answer.outputs.add(name=name, datatype="FP32", shape=values.shape)
         answer.raw_output_contents.append(values.astype("<f4", copy=False).tobytes())
-    return answer
 
 
 def _values(port: Port, shape: tuple[int, ...], contents: Message, raw: Any) -> NDArray[Any]:
@@ -208,6 +279,15 @@ def _values(port: Port, shape: tuple[int, ...], contents: Message, raw: Any) -> 
             raise RequestError(f"input {port.name}: expected values from 0 to 255, got {values.max()}")
         values = values.astype(np.uint8)
     return protocol.from_bytes(port, shape, values.tobytes())
+
+
+async def _reflected(servicer: Any, receive: Receive) -> AsyncGenerator[Message]:
+    async def requests() -> AsyncGenerator[Message]:
+        while contents := await receive():
+            yield _parsed(reflection_pb2.ServerReflectionRequest, contents.pop())
+
+    async for answer in servicer.ServerReflectionInfo(requests(), None):
+        yield answer
 
 
 def _parsed(kind: Any, content: bytes) -> Message:

@@ -21,7 +21,7 @@ from pairnet.serving.server.access_log import AccessLog
 from pairnet.serving.server.app import Application
 from pairnet.serving.server.connections import LAST_REQUEST, Connection
 from pairnet.serving.server.registry import MEMORY, Registry, open_models
-from pairnet.serving.server.rpc import MOST_CALLS, OPTIONS, Calls
+from pairnet.serving.server.rpc import OPTIONS, Calls
 from pairnet.serving.server.service import Control, Service
 
 LONGEST_STOP = 30.0
@@ -46,7 +46,7 @@ def serve(
     grpc_port: int = 8081,
     provider: str = "auto",
     max_batch: int = 64,
-    max_wait: float = 0.0,
+    max_wait: float | None = None,
     threads: int | None = None,
     access_log: TextIO | None = None,
     on_ready: Callable[[Registry, Addresses], None] = lambda models, addresses: None,
@@ -161,9 +161,9 @@ async def _serve(
     grpc_port: int,
     announce: Callable[[int], None],
 ) -> None:
-    rpc = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=MOST_CALLS)
+    rpc = grpc.aio.server(options=OPTIONS)
     calls = Calls(service)
-    rpc.add_generic_rpc_handlers((calls.handlers(),))
+    rpc.add_generic_rpc_handlers(calls.handlers())
     number = _add_port(rpc, listener.getsockname()[0], grpc_port)
     await rpc.start()
     sys.setswitchinterval(0.0005)  # a batch that is computed asks for the interpreter; the default makes it wait 5 ms
