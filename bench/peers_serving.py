@@ -126,7 +126,7 @@ def rest(
     return run
 
 
-def grpc(folder: Path, server: "Server", *, model: str = MODEL) -> Callable[[float], Turn]:
+def grpc(folder: Path, server: "Server", *, model: str = MODEL, clients: int = CLIENTS) -> Callable[[float], Turn]:
     """A load over gRPC: h2load, each client with a connection of its own and one call at a time."""
     from tritonclient.grpc import service_pb2
 
@@ -134,18 +134,18 @@ def grpc(folder: Path, server: "Server", *, model: str = MODEL) -> Callable[[flo
     request = service_pb2.ModelInferRequest(model_name=model, raw_input_contents=[pixels.tobytes()])
     request.inputs.add(name="pair", datatype="UINT8", shape=pixels.shape)
     message = request.SerializeToString()
-    path, log = folder / f"{model}.grpc", folder / f"{model}.log"
+    path, log = folder / f"{model}.grpc", folder / f"{server.process}.log"
     path.write_bytes(b"\0" + len(message).to_bytes(4, "big") + message)
     address = f"http://{server.grpc}/inference.GRPCInferenceService/ModelInfer"
 
     def run(seconds: float) -> Turn:
         log.unlink(missing_ok=True)
         before = server.answered(model)
-        command = ["h2load", "-t1", f"-c{CLIENTS}", "-m1", f"-D{seconds:.0f}", "-d", str(path), "--log-file", str(log)]
+        command = ["h2load", "-t1", f"-c{clients}", "-m1", f"-D{seconds:.0f}", "-d", str(path), "--log-file", str(log)]
         command += ["-H", "content-type: application/grpc", "-H", "te: trailers", address]
         subprocess.run(command, capture_output=True, check=True)
         times = [int(line.split("\t")[2]) / 1e3 for line in log.read_text().splitlines()]
-        if server.answered(model) - before < len(times) - CLIENTS:  # some are on their way at the end
+        if server.answered(model) - before < len(times) - clients:  # some are on their way at the end
             raise RuntimeError(f"expected {len(times)} answers, the server counted {server.answered(model) - before}")
         return Turn(rate=len(times) / seconds, p99=float(np.percentile(times, 99)))
 
@@ -203,9 +203,9 @@ def uvicorn_alone() -> Iterator[str]:
 
 
 @contextmanager
-def serving(files: Sequence[Path], *options: str) -> Iterator[Server]:
-    """Starts `pairnet serve` on free ports, and stops it."""
-    command = [sys.executable, "-m", "pairnet", "serve", "--port", "0", "--grpc-port", "0", *options]
+def serving(files: Sequence[Path], *options: str, before: Sequence[str] = ()) -> Iterator[Server]:
+    """Starts `pairnet serve` on free ports, and stops it.  before: a command that starts it, such as taskset."""
+    command = [*before, sys.executable, "-m", "pairnet", "serve", "--port", "0", "--grpc-port", "0", *options]
     process = subprocess.Popen([*command, *map(str, files)], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     printed = ""

@@ -20,6 +20,7 @@ EXTRAS = {
     ),
     "ray": ("ray",),
     "heic": ("pillow_heif",),
+    "tracing": ("opentelemetry",),
 }
 """Top-level modules by the extra of `pyproject.toml` that installs them."""
 

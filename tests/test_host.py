@@ -136,6 +136,36 @@ def test_who_counts_cores_asks_here(monkeypatch):
     assert others == [package / "host.py"]
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_half_a_cpu_is_one_thread_of_the_server(tmp_path, monkeypatch, version):
+    """The control groups of a container, faked: `pairnet serve` on a machine with two cores gets half of one."""
+    from pairnet.serving.built_in import built_in_model
+    from pairnet.serving.server.registry import open_models
+
+    found = host.cpu_quota(tree(tmp_path, version, [None, 50_000]))
+    assert found == 0.5
+    assert cores_with(found, 2, monkeypatch) == 1
+    with open_models([built_in_model()], provider="cpu") as models:
+        assert models["order_net_xs"].predictor._threads == 1
+
+
+def test_half_a_cpu_in_a_control_group_that_is_made():
+    """The same with a real one, where the user may make it."""
+    from bench.placement import control_group
+
+    code = (
+        "from pairnet import host; from pairnet.serving.predictor import Predictor; "
+        "from pairnet.serving.built_in import built_in_model; "
+        "print(host.cpu_quota(), Predictor(built_in_model(), provider='cpu')._threads)"
+    )
+    try:
+        with control_group(0.5) as before:
+            done = subprocess.run([*before, sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    except OSError as error:
+        pytest.skip(str(error))
+    assert done.stdout == "0.5 1\n", done.stderr
+
+
 @pytest.mark.parametrize(("quota", "own", "expected"), [(1.0, None, "1"), (1.0, "5", "5"), (None, None, None)])
 def test_libraries_that_count_by_themselves_get_the_quota(monkeypatch, quota, own, expected):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)

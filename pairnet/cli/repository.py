@@ -1,4 +1,4 @@
-"""`pairnet export-repository`: exported files as a model repository for Triton and KServe, and a container for ours."""
+"""`pairnet export-repository`: exported files as a model repository, and files for containers and their platforms."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,17 +19,24 @@ def export_repository(
     max_batch: Annotated[int, typer.Option(help="Pairs that Triton computes at once.")] = 64,
     max_wait: Annotated[float, typer.Option(help="Milliseconds that a request may wait for others.")] = 0.0,
     instances: Annotated[int, typer.Option(help="Copies of each model that compute at the same time.")] = 1,
+    wheel: Annotated[
+        Path | None,
+        typer.Option(
+            help="Wheel of pairnet for the container, whose Python the Containerfile then names.",
+            show_default="one that lies in the folder",
+        ),
+    ] = None,
     kind: Annotated[Literal["auto", "cpu", "gpu"], typer.Option(help="Where Triton computes.")] = "auto",
 ) -> None:
     """Write a model repository for other servers.
 
-    A folder with a configuration for each file, for NVIDIA's Triton Inference Server; a manifest for KServe
-    (kserve.yaml); and a Containerfile for `pairnet serve`. They are checked against the formats, but have not been run
-    by these systems.
+    A folder with a configuration for each file, for NVIDIA's Triton Inference Server, and a manifest with which KServe
+    runs it (kserve.yaml). For `pairnet serve`: a Containerfile, manifests for Kubernetes and KServe, alerts for
+    Prometheus and a dashboard for Grafana. docs/serving.md says how each of them is checked.
     """
     from pairnet.serving.repository import write_repository
 
     for path in write_repository(
-        files, output, max_batch=max_batch, max_wait=max_wait / 1000, instances=instances, kind=kind
+        files, output, max_batch=max_batch, max_wait=max_wait / 1000, instances=instances, kind=kind, wheel=wheel
     ):
         print_line(str(path))

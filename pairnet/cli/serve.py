@@ -61,6 +61,10 @@ def serve(
     access_log: Annotated[
         bool, typer.Option("--access-log", help="Print a line of JSON for each request on standard error.")
     ] = False,
+    tracing: Annotated[
+        bool,
+        typer.Option("--tracing", help="Send spans by OpenTelemetry, as its environment variables OTEL_… say."),
+    ] = False,
 ) -> None:
     """Serve exported files over HTTP and gRPC.
 
@@ -85,6 +89,7 @@ def serve(
             max_wait=None if max_wait is None else max_wait / 1000,
             threads=threads,
             access_log=sys.stderr if access_log else None,
+            tracing=tracing,
             on_ready=partial(_announce, built_in=not files and models is None),
         )
     note("stopped")

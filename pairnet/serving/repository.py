@@ -1,13 +1,18 @@
-"""Exported files for other servers: a model repository for Triton, a manifest for KServe, a Containerfile."""
+"""Exported files for other machines: a model repository for Triton, and deploy/ for containers and their platforms."""
 
+import re
 import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
+from importlib.resources import files as files_of
 from pathlib import Path
+from string import Template
 from typing import Literal
 
-from pairnet.artifact.inspection import read_file
+from pairnet.artifact.inspection import read_file as read_model
 from pairnet.errors import ArgumentError
 from pairnet.extras import needed_by
+from pairnet.opening import read_file
 from pairnet.serving import layout
 from pairnet.serving.joint import MOST_PAIRS, VERSION, JointModel, configuration, open_joint
 from pairnet.writing import check_folder, folder_of_files, marked_files
@@ -17,39 +22,14 @@ Kind = Literal["auto", "cpu", "gpu"]
 CONTENT = "a model repository"
 """What the mark of the folder says."""
 
-MANIFEST = """\
-# KServe: serves this repository with Triton. Copy the folder `models` to the storage that storageUri names, then
-#   kubectl apply -f kserve.yaml
-apiVersion: serving.kserve.io/v1beta1
-kind: InferenceService
-metadata:
-  name: pairnet
-spec:
-  predictor:
-    model:
-      modelFormat:
-        name: triton
-      protocolVersion: v2
-      runtime: kserve-tritonserver
-      storageUri: pvc://models/pairnet
-      resources:
-        requests: {{cpu: "{instances}", memory: 1Gi}}
-        limits: {{cpu: "{instances}", memory: 2Gi{gpu}}}
-"""
-
-CONTAINER = """\
-# `pairnet serve` in a container. Put a wheel of pairnet next to this file (`pip wheel --no-deps .` in its repository):
-#   podman build -t pairnet . && podman run -p 8080:8080 -p 8081:8081 pairnet
-# A wheel is for one version of Python, which its name says: cp{tag} is Python {python}. Otherwise change this line.
-FROM python:{python}-slim
-COPY pairnet-*.whl /wheels/
-RUN pip install --no-cache-dir "$(ls /wheels/pairnet-*.whl)[serve]" && rm -r /wheels
-{copies}
-USER 65534
-EXPOSE 8080 8081
-# No shell: SIGTERM reaches the server, which then answers what is on its way.
-CMD ["pairnet", "serve", "--host", "0.0.0.0", {files}]
-"""
+COPIED = ("alerts.yaml", "dashboard.json", "podmonitor.yaml")
+"""The files of deploy/ that are written as they are."""
+LONGEST_END = 45
+"""Seconds that Kubernetes gives a pod to end: more than preStop and the 30 s in which the server answers the rest."""
+WHEEL = re.compile(r"pairnet-[^-]+(?:-\d[^-]*)?-cp3(\d+)-.+\.whl")
+"""The name of a wheel of pairnet; its tag says for which Python 3 it is."""
+LARGEST_WHEEL = 64 * 2**20
+"""Bytes of a wheel."""
 
 
 def write_repository(
@@ -60,11 +40,13 @@ def write_repository(
     max_wait: float = 0.0,
     instances: int = 1,
     kind: Kind = "auto",
+    wheel: Path | None = None,
 ) -> list[Path]:
-    """Writes models/NAME/config.pbtxt and models/NAME/1/model.onnx for each file, kserve.yaml and Containerfile.
+    """Writes models/NAME/config.pbtxt and models/NAME/1/model.onnx for each file, and the files of deploy/.
 
     max_batch: pairs that Triton computes at once. max_wait: seconds that it lets a request wait for others. instances:
-    copies of each model. kind: where they compute.
+    copies of each model. kind: where they compute. wheel: of pairnet, is copied. The Containerfile is for its Python;
+    without one, for that of a wheel which lies in `output` already, else for this Python.
     Returns the paths of what was written; all of it appears or nothing. Raises ArgumentError for options that are out
     of bounds or a folder of something else, and ModelError for a file that `pairnet export` did not write.
     """
@@ -72,6 +54,10 @@ def write_repository(
         if not 1 <= value <= largest:
             raise ArgumentError(f"`{name}`: expected 1 to {largest:,}, got {value}")
     check_folder(output, content=CONTENT)
+    if wheel is None:  # one that was copied before stays
+        wheel = next((output / name for name in marked_files(output, CONTENT) if name.endswith(".whl")), None)
+    python = _python(output, wheel)
+    content = None if wheel is None else read_file(wheel, what="a wheel", largest=LARGEST_WHEEL, error=ArgumentError)
     with (
         open_joint(files, provider="cpu", max_batch=max_batch, max_wait=max_wait) as models,
         folder_of_files(output, content=CONTENT) as folder,
@@ -79,12 +65,19 @@ def write_repository(
         for path, (name, model) in zip(files, models.items(), strict=True):
             target = layout.file_of(folder / "models", name, VERSION)
             target.parent.mkdir(parents=True)
-            target.write_bytes(read_file(path))
+            target.write_bytes(read_model(path))
             text = configuration_text(model, max_batch, max_wait=max_wait, instances=instances, kind=kind)
             (folder / "models" / name / layout.CONFIG).write_text(text)
-        gpu = ', nvidia.com/gpu: "1"' if kind == "gpu" else ""
-        (folder / "kserve.yaml").write_text(MANIFEST.format(instances=instances, gpu=gpu))
-        (folder / "Containerfile").write_text(_container(list(models)))
+        values = {"instances": instances, "gpu": ', nvidia.com/gpu: "1"' if kind == "gpu" else "", "grace": LONGEST_END}
+        _write(folder, "kserve.yaml", values)
+        container = _template("container.yaml").rstrip()
+        for name, indent in (("kserve-pairnet.yaml", 8), ("kubernetes.yaml", 10)):
+            _write(folder, name, values | {"container": textwrap.indent(container, indent * " ")})
+        _write(folder, "Containerfile", _container(list(models), python, wheel))
+        for name in COPIED:
+            (folder / name).write_text(_template(name))
+        if wheel is not None and content is not None:
+            (folder / wheel.name).write_bytes(content)
     return sorted(output / name for name in marked_files(output, CONTENT))
 
 
@@ -102,11 +95,43 @@ def configuration_text(model: JointModel, max_batch: int, *, max_wait: float, in
     return str(text_format.MessageToString(json_format.ParseDict(values, model_config_pb2.ModelConfig())))
 
 
-def _container(names: Sequence[str]) -> str:
-    """A Containerfile that serves these models."""
-    copies = "\n".join(
-        f'COPY ["{layout.file_of(Path("models"), name, VERSION)}", "/models/{name}.onnx"]' for name in names
-    )
-    major, minor, *_ = sys.version_info  # the wheel is probably built by the Python that runs this
-    served = ", ".join(f'"/models/{name}.onnx"' for name in names)
-    return CONTAINER.format(python=f"{major}.{minor}", tag=f"{major}{minor}", copies=copies, files=served)
+def _python(output: Path, wheel: Path | None) -> tuple[int, int]:
+    """The Python that the Containerfile is for."""
+    beside = [wheel] if wheel is not None else sorted(output.glob("pairnet-*.whl"))
+    found = {path.name: WHEEL.fullmatch(path.name) for path in beside}
+    for name, match in found.items():
+        if match is None:
+            raise ArgumentError(
+                f"`wheel`: expected pairnet-VERSION-cp313-cp313-PLATFORM.whl, or as Python names it, got {name}"
+            )
+    minors = {int(match[1]) for match in found.values() if match is not None}
+    if len(minors) > 1:
+        raise ArgumentError(
+            f"`wheel`: expected wheels of one version of Python in {output}, got {', '.join(found)}: name one"
+        )
+    return (3, minors.pop()) if minors else sys.version_info[:2]
+
+
+def _container(names: Sequence[str], python: tuple[int, int], wheel: Path | None) -> Mapping[str, object]:
+    """The values of a Containerfile that serves these models."""
+    beside = "The wheel of pairnet lies next to it."
+    missing = "Put a wheel of pairnet next to this file (`pip wheel --no-deps .` in its repository):"
+    return {
+        "wheel": missing if wheel is None else beside,
+        "python": "{}.{}".format(*python),
+        "tag": "{}{}".format(*python),
+        "copies": "\n".join(
+            f'COPY ["{layout.file_of(Path("models"), name, VERSION)}", "/models/{name}.onnx"]' for name in names
+        ),
+        "files": ", ".join(f'"/models/{name}.onnx"' for name in names),
+    }
+
+
+def _template(name: str) -> str:
+    """The text of a file of deploy/."""
+    return (files_of(__package__) / "deploy" / name).read_text()
+
+
+def _write(folder: Path, name: str, values: Mapping[str, object]) -> None:
+    """Writes a file of deploy/ with `values` in its places."""
+    (folder / name).write_text(Template(_template(name)).substitute(values))

@@ -106,9 +106,14 @@ def test_options_have_bounds(tmp_path, option, value):
 def test_the_command(command_line, tmp_path):
     assert command_line("export-repository", built_in_model())[1].splitlines() == [
         "repository/Containerfile",
+        "repository/alerts.yaml",
+        "repository/dashboard.json",
+        "repository/kserve-pairnet.yaml",
         "repository/kserve.yaml",
+        "repository/kubernetes.yaml",
         "repository/models/order_net_xs/1/model.onnx",
         "repository/models/order_net_xs/config.pbtxt",
+        "repository/podmonitor.yaml",
     ]
     assert command_line("export-repository", built_in_model(), "--instances", 2)[0] == 0
     assert "count: 2" in (tmp_path / "repository" / "models" / "order_net_xs" / "config.pbtxt").read_text()

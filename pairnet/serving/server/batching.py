@@ -36,6 +36,8 @@ class Answer(NamedTuple):
     outputs: NamedOutputs
     queued_ns: int  # from its arrival to the beginning of its batch
     computed_ns: int  # of its batch
+    inference_ns: int = 0  # of which the model's run took
+    together: int = 0  # pairs in its batch
 
 
 class Waiting(NamedTuple):
@@ -81,6 +83,7 @@ class Batcher:
         self._queue: deque[Waiting] = deque()
         self._pairs = 0
         self._computing = False  # in the thread
+        self._inference_ns = 0  # of the batch that was computed last
         self._timer: asyncio.Handle | None = None  # the planned beginning of the next batch
         self._sleeps = False  # whether that is later, not at once
         self._thread = ThreadPoolExecutor(1, "pairnet-batch")
@@ -194,7 +197,9 @@ class Batcher:
         """The outputs of each request.  If the batch fails, each request is computed by itself and fails by itself."""
         try:
             pairs = batch[0].pairs if len(batch) == 1 else np.concatenate([each.pairs for each in batch])
+            began = perf_counter_ns()
             outputs = self._run(pairs, len(pairs) > SEVERAL)
+            self._inference_ns = perf_counter_ns() - began
         except Exception as error:
             if len(batch) == 1:
                 return [error]
@@ -210,12 +215,12 @@ class Batcher:
         return results
 
     def _answer(self, batch: list[Waiting], began: int, results: list[NamedOutputs | Exception]) -> None:
-        took = perf_counter_ns() - began
+        took, pairs = perf_counter_ns() - began, sum(len(each.pairs) for each in batch)
         for each, result in zip(batch, results, strict=True):
             if each.answer.done():  # cancelled in the meantime
                 continue
             if isinstance(result, Exception):
                 each.answer.set_exception(result)
             else:
-                each.answer.set_result(Answer(result, began - each.arrived_ns, took))
-        self._on_batch(sum(len(each.pairs) for each in batch), took)
+                each.answer.set_result(Answer(result, began - each.arrived_ns, took, self._inference_ns, pairs))
+        self._on_batch(pairs, took)

@@ -25,7 +25,7 @@ class Metrics:
         errors = CounterMetricFamily("pairnet_errors", "Requests that were refused or failed", labels=("model", "kind"))
         pairs = CounterMetricFamily("pairnet_pairs", "Pairs in answered requests", labels=("model",))
         latency = HistogramMetricFamily(
-            "pairnet_latency_seconds", "Time from the last byte of a request to its outputs", labels=("model",)
+            "pairnet_latency_seconds", "Time from the last byte of a request to those of its answer", labels=("model",)
         )
         sizes = HistogramMetricFamily("pairnet_batch_pairs", "Pairs computed together", labels=("model",))
         waiting = GaugeMetricFamily("pairnet_queue_pairs", "Pairs that wait", labels=("model",))

@@ -27,6 +27,11 @@ MOST_HELD = 4 * LARGEST_REQUEST
 LARGEST_JSON = 16 * 2**20
 """Bytes of the JSON in a request: decoding takes many times its size. 2,500 pairs of grey levels have room."""
 
+LONG_TEXT, LONG_BINARY = 64 * 2**10, 4 * 2**20
+"""Bytes of numbers as text or as protobuf's integers, and of tensors, from which a thread reads them: 1 to 2 ms."""
+PIECE = 4096
+"""Values that are decoded or encoded at once: all other threads of Python, the event loop's too, wait meanwhile."""
+
 LARGEST_PICTURE = 32 * 2**20
 """Bytes of a picture that is decoded; phones write at most 25 million."""
 
@@ -52,7 +57,7 @@ class CheckedRequest(NamedTuple):
     id: str
     outputs: tuple[str, ...]  # their names, in the order in which they are returned
     expires_ns: int  # a time of perf_counter_ns; 0 for never
-    binary: frozenset[str] = frozenset()  # outputs that REST returns as binary tensors; gRPC has no others
+    binary: frozenset[str] = frozenset()  # outputs that are returned as binary tensors: over gRPC all
 
 
 REFUSED_IN_INPUTS = ("shared_memory_region", "shared_memory_byte_size", "shared_memory_offset")

@@ -4,7 +4,7 @@ It is written for ASGI itself, without a framework: routing and validation by a 
 computation of a pair.
 """
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 import msgspec
@@ -12,8 +12,18 @@ import msgspec
 from pairnet.errors import RequestError
 from pairnet.serving.server.batching import never
 from pairnet.serving.server.protocol import LARGEST_JSON, LARGEST_REQUEST, STATUSES
-from pairnet.serving.server.rest_format import BINARY, HEADER_LENGTH, JSON, Headers, compressed, encode, parse
+from pairnet.serving.server.rest_format import (
+    BINARY,
+    HEADER_LENGTH,
+    JSON,
+    Headers,
+    compressed,
+    encode,
+    parse,
+    takes_long,
+)
 from pairnet.serving.server.service import Service
+from pairnet.serving.server.tracing import Trace
 from pairnet.wording import shown
 
 Scope = MutableMapping[str, Any]
@@ -33,25 +43,39 @@ class Inference:
         name, version = scope["path_params"]["name"], scope["path_params"].get("version", "")
         connection = scope.get("pairnet.connection")
         is_gone = never if connection is None else connection.is_closing
+        trace = None
+        if self._service.tracer is not None or b"traceparent" in headers:
+            trace = self._service.trace(
+                *(_values(scope["headers"], field) for field in (b"traceparent", b"tracestate"))
+            )
+        if trace is not None:
+            send = _traced(send, trace.traceparent)
         parts: list[bytes] = []
         try:
             try:
-                await self._receive(headers, receive, parts)
-                model, request, outputs = await self._service.infer(
-                    "rest", name, version, lambda model: parse(model, b"".join(parts), headers), is_gone
+                size = await self._receive(headers, receive, parts, trace)
+                found, content = await self._service.infer(
+                    "rest",
+                    name,
+                    version,
+                    lambda model: parse(model, b"".join(parts), headers),
+                    lambda model, request, outputs: compressed(headers, *encode(model, request, outputs)),
+                    is_gone,
+                    is_large=takes_long(headers, size),
+                    compresses=b"accept-encoding" in headers,
+                    trace=trace,
                 )
-            finally:  # held until the outputs are there, and not while the client reads them
+            finally:  # held until the answer is there, and not while the client reads it
                 self._service.held -= sum(map(len, parts))
                 parts.clear()
-            found, content = compressed(headers, *encode(model, request, outputs))
         except Exception as error:
             refusal = error if isinstance(error, RequestError) else self._service.count_refusal(error, "rest")
             await refuse(send, refusal)
         else:
             await respond(send, 200, found, content)
 
-    async def _receive(self, headers: Headers, receive: Receive, parts: list[bytes]) -> None:
-        """Adds the body of a request to `parts`, as it was sent."""
+    async def _receive(self, headers: Headers, receive: Receive, parts: list[bytes], trace: Trace | None) -> int:
+        """Adds the body of a request to `parts`, as it was sent -> its length."""
         more, total = True, 0
         try:
             limit = _limit(headers)
@@ -63,10 +87,27 @@ class Inference:
                 if total > limit:
                     raise RequestError(f"expected at most {limit:,} bytes, got more", "large")
         except RequestError as error:
-            refusal = self._service.count_refusal(error, "rest")
+            refusal = self._service.count_refusal(error, "rest", trace=trace)
             if more and error.kind in ("large", "media", "busy") and b"expect" not in headers:
                 await _discard(receive)
             raise refusal from None
+        return total
+
+
+def _values(headers: Iterable[tuple[bytes, bytes]], field: bytes) -> list[str]:
+    """The values of all headers of this name."""
+    return [value.decode("latin-1") for name, value in headers if name == field]
+
+
+def _traced(send: Send, traceparent: str) -> Send:
+    """Sends as `send` does, and answers the trace of the request."""
+
+    async def send_with_trace(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"].append((b"traceparent", traceparent.encode()))
+        await send(message)
+
+    return send_with_trace
 
 
 async def _part(receive: Receive) -> tuple[bytes, bool]:

@@ -2,7 +2,7 @@
 
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from time import perf_counter_ns
 from typing import Annotated, Any, NamedTuple
@@ -15,7 +15,14 @@ from pairnet.artifact.design import Port
 from pairnet.errors import RequestError
 from pairnet.serving.server import protocol
 from pairnet.serving.server.batching import NamedOutputs
-from pairnet.serving.server.protocol import LARGEST_JSON, LARGEST_REQUEST, CheckedRequest
+from pairnet.serving.server.protocol import (
+    LARGEST_JSON,
+    LARGEST_REQUEST,
+    LONG_BINARY,
+    LONG_TEXT,
+    PIECE,
+    CheckedRequest,
+)
 from pairnet.serving.server.served import ServedModel
 from pairnet.wording import shown
 
@@ -70,7 +77,7 @@ def _flat(kind: type[int] | type[float]) -> msgspec.json.Decoder[Any]:
 
 _BODY = msgspec.json.Decoder(Body)
 _FLAT = {"uint8": _flat(int), "float32": _flat(float)}
-_DATA: dict[tuple[str, int], msgspec.json.Decoder[Any]] = {  # by type and number of axes; all inputs have four
+_DATA: dict[tuple[str, int], msgspec.json.Decoder[list[Any]]] = {  # by type and number of axes; all inputs have four
     ("uint8", 1): msgspec.json.Decoder(list[int]),
     ("uint8", 4): msgspec.json.Decoder(list[list[list[list[int]]]]),
     ("float32", 1): msgspec.json.Decoder(list[float]),
@@ -144,7 +151,7 @@ def _checked_json(port: Port, offered: tuple[Port, ...], text: bytes) -> Checked
 
 def _decoded(dtype: str, text: bytes) -> Any:
     reason = ""
-    for decoder in (_FLAT[dtype], _BODY):
+    for decoder in (_FLAT[dtype], _BODY) if len(text) <= LONG_TEXT else (_BODY,):
         try:
             return decoder.decode(text)
         except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
@@ -168,7 +175,7 @@ def encode(
             tensors.append(content)
             tensor["parameters"] = {"binary_data_size": len(content)}
         else:
-            tensor["data"] = values.ravel().tolist()
+            tensor["data"] = msgspec.Raw(_as_json(values.ravel()))
         described.append(tensor)
     answer: dict[str, Any] = {
         "model_name": model.name,
@@ -183,6 +190,12 @@ def encode(
         return [(b"content-type", JSON)], text
     headers = [(b"content-type", BINARY), (HEADER_LENGTH, b"%d" % len(text))]
     return headers, b"".join((text, *tensors))
+
+
+def _as_json(values: NDArray[Any]) -> bytes:
+    """A JSON array of flat values, encoded in pieces."""
+    pieces = (msgspec.json.encode(values[start : start + PIECE].tolist()) for start in range(0, len(values), PIECE))
+    return b"[%s]" % b",".join(piece[1:-1] for piece in pieces)
 
 
 def compressed(
@@ -240,21 +253,17 @@ def _header_length(headers: Headers, body: bytes) -> int:
 
 def _from_json(port: Port, shape: tuple[int, ...], data: list[Any] | bytes) -> NDArray[Any]:
     """The values of an input in a JSON array, flat or nested like `shape`."""
-    decoder = _array_decoder(port, shape, data) if isinstance(data, bytes) else _BODY
+    decoded: Iterable[list[Any]] = (data,) if isinstance(data, list) else _decoded_pieces(port, shape, data)
     try:
-        values: Any = decoder.decode(data) if isinstance(data, bytes) else data
-        flat = not values or not isinstance(values[0], list)
-        if flat and port.dtype == "uint8":
-            pairs = np.frombuffer(bytes(values), np.uint8)  # several times as fast as an array of the list
-        else:
-            with np.errstate(over="ignore"):
-                pairs = np.array(values, port.dtype)
+        pieces = [_array(port, values) for values in decoded]
+        pairs = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
     except (msgspec.MsgspecError, RecursionError, ValueError, OverflowError) as error:
         expected = "whole numbers from 0 to 255" if port.dtype == "uint8" else "numbers"
         reason = _reason(error) if isinstance(error, msgspec.MsgspecError | RecursionError) else "got others"
-        if "inhomogeneous" in str(error):
+        if "inhomogeneous" in str(error) or "concatenation" in str(error):
             reason = "got rows of different lengths"
         raise RequestError(f"input {port.name}: expected data of {expected} in the shape: {reason}") from None
+    flat = pairs.ndim == 1
     if pairs.shape != ((math.prod(shape),) if flat else shape):
         count = f"{pairs.size:,} values" if flat else f"arrays of shape {list(pairs.shape)}"
         raise RequestError(
@@ -263,13 +272,54 @@ def _from_json(port: Port, shape: tuple[int, ...], data: list[Any] | bytes) -> N
     return protocol.finite(port, pairs.reshape(shape))
 
 
-def _array_decoder(port: Port, shape: tuple[int, ...], text: bytes) -> msgspec.json.Decoder[Any]:
-    """The decoder of an array with as many levels as `text` opens."""
+def _array(port: Port, values: list[Any]) -> NDArray[Any]:
+    """Values as an array of the input's type.  ValueError for what does not fit it, or rows of different lengths."""
+    if port.dtype == "uint8" and (not values or not isinstance(values[0], list)):
+        return np.frombuffer(bytes(values), np.uint8)  # several times as fast as an array of the list
+    with np.errstate(over="ignore"):
+        return np.array(values, port.dtype)
+
+
+def _decoded_pieces(port: Port, shape: tuple[int, ...], text: bytes) -> Iterator[list[Any]]:
+    """The elements of a JSON array in pieces, decoded when they are asked for.  RequestError for another depth."""
+    decoder, between = _array_decoder(port, shape, text)
+    return (decoder.decode(piece) for piece in _pieces(text, between))
+
+
+def _pieces(text: bytes, between: bytes, length: int = LONG_TEXT) -> Iterator[bytes]:
+    """A JSON array as several that have its elements, of about `length` bytes each; one that is shorter as it is.
+
+    text: valid JSON. between: the end of an element and its comma, which occur together between elements only; inside
+    a string they would split it, and no piece with half a string can be decoded.
+    """
+    if len(text) <= length:
+        yield text
+        return
+    blocks = (text[start : start + length] for start in range(0, len(text), length))
+    text = b"".join(block.translate(None, b" \t\r\n") for block in blocks)
+    start, last = 1, len(text) - 1  # between the brackets
+    while (end := text.find(between, min(start + length, last), last)) >= 0:
+        end += len(between)
+        yield b"[%s]" % text[start : end - 1]
+        start = end
+    yield b"[%s]" % text[start:last]
+
+
+def _array_decoder(port: Port, shape: tuple[int, ...], text: bytes) -> tuple[msgspec.json.Decoder[list[Any]], bytes]:
+    """The decoder of an array with as many levels as `text` opens, and what separates its elements."""
     start = text[:64].translate(None, b" \t\r\n")
-    decoder = _DATA.get((port.dtype, len(start) - len(start.lstrip(b"["))))
+    levels = len(start) - len(start.lstrip(b"["))
+    decoder = _DATA.get((port.dtype, levels))
     if decoder is None:
         raise RequestError(f"input {port.name}: expected a JSON array, flat or of {len(shape)} levels, got another")
-    return decoder
+    return decoder, b"]" * (levels - 1) + b","
+
+
+def takes_long(headers: Headers, size: int) -> bool:
+    """Whether it takes more than 1 or 2 ms to read a body of so many bytes: it is long, or compressed."""
+    if b"content-encoding" in headers and size > SMALLEST_COMPRESSED:
+        return True
+    return size > (LONG_BINARY if HEADER_LENGTH in headers else LONG_TEXT)
 
 
 def _flag(parameters: Mapping[str, Parameter], name: str, default: bool) -> bool:

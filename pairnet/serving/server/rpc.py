@@ -23,10 +23,11 @@ from pairnet.serving.server.batching import NamedOutputs
 from pairnet.serving.server.connections import SLOWEST
 from pairnet.serving.server.health import INFERENCE, Health
 from pairnet.serving.server.health import NAME as HEALTH
-from pairnet.serving.server.protocol import LARGEST_CALL, STATUSES, CheckedRequest
+from pairnet.serving.server.protocol import LARGEST_CALL, LONG_BINARY, LONG_TEXT, PIECE, STATUSES, CheckedRequest
 from pairnet.serving.server.receiving import Receiver
 from pairnet.serving.server.served import ServedModel, find
 from pairnet.serving.server.service import Service
+from pairnet.serving.server.tracing import Trace
 
 OPTIONS = (
     ("grpc.so_reuseport", 0),  # otherwise a second server takes a port that is in use
@@ -138,7 +139,9 @@ class Calls:
 
         return grpc.stream_unary_rpc_method_handler(handle)
 
-    def _stream(self, answers: Callable[[Receive], AsyncGenerator[Message]]) -> grpc.RpcMethodHandler:
+    def _stream(
+        self, answers: Callable[[Receive, grpc.aio.ServicerContext], AsyncGenerator[bytes]]
+    ) -> grpc.RpcMethodHandler:
         """A stream of requests, and of answers in the same order."""
 
         async def handle(_: object, context: grpc.aio.ServicerContext) -> None:
@@ -147,9 +150,9 @@ class Calls:
                 return [] if content is None else [content]
 
             try:
-                async with aclosing(answers(receive)) as answered:
+                async with aclosing(answers(receive, context)) as answered:
                     async for answer in answered:
-                        await context.write(answer.SerializeToString())
+                        await context.write(answer)
             except Exception as error:
                 if not self._stops:
                     await _abort(context, self._service.count_refusal(error, "grpc"))
@@ -168,38 +171,50 @@ class Calls:
             raise RequestError("expected one message, got none")
         return content
 
+    def _trace(self, context: grpc.aio.ServicerContext) -> Trace | None:
+        """The trace of a call; its trailing metadata answer it."""
+        sent = context.invocation_metadata() or ()
+        trace = self._service.trace(
+            *([value for name, value in sent if name == field] for field in ("traceparent", "tracestate"))
+        )
+        if trace is not None:
+            context.set_trailing_metadata((("traceparent", trace.traceparent),))
+        return trace
+
     async def _infer(self, _: object, context: grpc.aio.ServicerContext) -> bytes:
         try:
             contents = [await self._message(context)]
-            if self._stops:
-                raise RequestError("expected a running server, this one stops: try another", "busy")
         except RequestError as error:
             return await _abort(context, self._service.count_refusal(error, "grpc"))
+        trace = self._trace(context)
         try:
+            if self._stops:
+                stopping = RequestError("expected a running server, this one stops: try another", "busy")
+                raise self._service.count_refusal(stopping, "grpc", trace=trace)
             answer = service_pb2.ModelInferResponse()
-            await self._answer(contents, answer)
-            return bytes(answer.SerializeToString())
+            return await self._answer(contents, answer, answer, trace)
         except RequestError as error:
             return await _abort(context, error)
 
-    async def _inferred(self, receive: Receive) -> AsyncGenerator[Message]:
+    async def _inferred(self, receive: Receive, context: grpc.aio.ServicerContext) -> AsyncGenerator[bytes]:
         """An error is a message of the stream, with the id of its request, and does not end it."""
         while contents := await receive():
             answer = service_pb2.ModelStreamInferResponse()
             try:
-                await self._answer(contents, answer.infer_response)
+                message = await self._answer(contents, answer.infer_response, answer, self._trace(context))
             except RequestError as error:
                 answer.error_message = str(error)
-            yield answer
+                message = bytes(answer.SerializeToString())
+            yield message
 
-    async def _watched(self, receive: Receive) -> AsyncGenerator[Message]:
+    async def _watched(self, receive: Receive, context: grpc.aio.ServicerContext) -> AsyncGenerator[bytes]:
         for content in await receive():
             async with aclosing(self.health.watch(_parsed(health_pb2.HealthCheckRequest, content))) as states:
                 async for state in states:
-                    yield state
+                    yield bytes(state.SerializeToString())
 
-    async def _answer(self, contents: list[bytes], answer: Message) -> None:
-        """Fills in a ModelInferResponse; if RequestError is raised, only its id.
+    async def _answer(self, contents: list[bytes], answer: Message, message: Message, trace: Trace | None) -> bytes:
+        """Fills in a ModelInferResponse -> the bytes of the message that contains it.  RequestError leaves only its id.
 
         contents: the message, which is taken out: it would take as much memory as the pairs in it, while they wait.
         """
@@ -207,20 +222,29 @@ class Calls:
         try:
             sent = [_parsed(service_pb2.ModelInferRequest, contents.pop())]
         except RequestError as error:
-            raise self._service.count_refusal(error, "grpc") from None
+            raise self._service.count_refusal(error, "grpc", trace=trace) from None
         answer.id = sent[0].id
+
+        def encode(model: ServedModel, request: CheckedRequest, outputs: NamedOutputs) -> bytes:
+            fill(answer, model, request, outputs)
+            return bytes(message.SerializeToString())
+
         try:
             try:
                 self._service.hold(size)
             except RequestError as error:
-                raise self._service.count_refusal(error, "grpc") from None
-            name, version = sent[0].model_name, sent[0].model_version
-            model, request, outputs = await self._service.infer(
-                "grpc", name, version, lambda model: parse(model, sent.pop())
+                raise self._service.count_refusal(error, "grpc", trace=trace) from None
+            return await self._service.infer(
+                "grpc",
+                sent[0].model_name,
+                sent[0].model_version,
+                lambda model: parse(model, sent.pop()),
+                encode,
+                is_large=size > (LONG_BINARY if sent[0].raw_input_contents else LONG_TEXT),
+                trace=trace,
             )
         finally:
             self._service.held -= size
-        fill(answer, model, request, outputs)
 
     def _model_ready(self, asked: Message) -> Message:
         try:
@@ -248,7 +272,8 @@ def parse(model: ServedModel, sent: Message) -> CheckedRequest:
         for name, each in sent.parameters.items()
     }
     timeout = protocol.timeout_ns(parameters)
-    return CheckedRequest(pairs, sent.id, outputs, perf_counter_ns() + timeout if timeout else 0)
+    expires = perf_counter_ns() + timeout if timeout else 0
+    return CheckedRequest(pairs, sent.id, outputs, expires, frozenset(outputs))
 
 
 def fill(answer: Message, model: ServedModel, request: CheckedRequest, outputs: NamedOutputs) -> None:
@@ -273,7 +298,10 @@ def _values(port: Port, shape: tuple[int, ...], contents: Message, raw: Any) -> 
     expected = "uint_contents" if port.dtype == "uint8" else "fp32_contents"
     if typed != [expected]:
         raise RequestError(f"input {port.name}: expected {expected}, got {', '.join(typed)}")
-    values = np.array(getattr(contents, expected), np.uint32 if port.dtype == "uint8" else np.float32)
+    given, dtype = getattr(contents, expected), np.uint32 if port.dtype == "uint8" else np.float32
+    # In pieces: other threads wait while NumPy reads one.
+    pieces = [np.array(given[start : start + PIECE], dtype) for start in range(0, len(given), PIECE)]
+    values = np.concatenate(pieces)
     if port.dtype == "uint8":
         if values.max(initial=0) > 255:
             raise RequestError(f"input {port.name}: expected values from 0 to 255, got {values.max()}")

@@ -23,6 +23,7 @@ from pairnet.serving.server.connections import LAST_REQUEST, Connection
 from pairnet.serving.server.registry import MEMORY, Registry, open_models
 from pairnet.serving.server.rpc import OPTIONS, Calls
 from pairnet.serving.server.service import Control, Service
+from pairnet.serving.server.tracing import open_tracer
 
 LONGEST_STOP = 30.0
 """Seconds after which a server that stops gives up what is still unanswered."""
@@ -49,6 +50,7 @@ def serve(
     max_wait: float | None = None,
     threads: int | None = None,
     access_log: TextIO | None = None,
+    tracing: bool = False,
     on_ready: Callable[[Registry, Addresses], None] = lambda models, addresses: None,
 ) -> None:
     """Serves exported files and a folder of models until SIGINT or SIGTERM; a second signal drops what is unanswered.
@@ -56,8 +58,9 @@ def serve(
     folder: of models, see registry.Registry, as `memory`. control: who may load and unload them; without, there must be
     one. host: address to listen on. port, grpc_port: 0 takes any free port. max_wait: seconds, see batching.Batcher.
     threads: that compute the requests of one model on a CPU (default: the cores that this process may use).
+    tracing: whether OpenTelemetry gets spans, see tracing.open_tracer.
     on_ready: called once both ports are open.
-    Raises PortError for a port that cannot be taken, and what registry.open_models raises.
+    Raises PortError for a port that cannot be taken, and what registry.open_models and tracing.open_tracer raise.
     """
     for name, number in (("port", port), ("grpc_port", grpc_port)):
         if not 0 <= number <= 65535:
@@ -76,8 +79,11 @@ def serve(
             may_be_none=bool(control and folder),
         ) as models,
         _listening(host, port) as listener,
+        open_tracer() if tracing else contextlib.nullcontext() as tracer,
     ):
-        service = Service(models=models, control=control, access_log=AccessLog(access_log) if access_log else None)
+        service = Service(
+            models=models, control=control, access_log=AccessLog(access_log) if access_log else None, tracer=tracer
+        )
         config = uvicorn.Config(
             Application(service),
             http=Connection,

@@ -1,12 +1,15 @@
-"""One request from its model to its answer, the same for REST and gRPC: find, read, queue, count, log."""
+"""One request from its model to its answer, the same for REST and gRPC: find, read, queue, encode, count, log."""
 
+import asyncio
 import sys
 import time
 import traceback
 from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter_ns
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -18,6 +21,15 @@ from pairnet.serving.server.protocol import MOST_HELD, STATUSES, CheckedRequest
 from pairnet.serving.server.registry import Registry
 from pairnet.serving.server.served import ServedModel, find
 from pairnet.serving.server.statistics import Statistics
+from pairnet.serving.server.tracing import NO_TIMES, Times, Trace, Tracer, pass_on, read_traceparent
+
+Sent = TypeVar("Sent")
+Result = TypeVar("Result")
+
+LARGE_ANSWER = 256
+"""Pairs from which a thread writes an answer in JSON, or compresses one: that takes 0.5 ms with digits."""
+LONGEST_ID = 128
+"""Characters of a request's identifier in the access log."""
 
 Control = Literal["", "loopback", "anywhere"]
 """Who may load and unload models: nobody, clients on this machine, all clients."""
@@ -30,10 +42,13 @@ class Service:
     models: Registry
     control: Control = ""
     access_log: AccessLog | None = None
+    tracer: Tracer | None = None
     ready: bool = True  # False once the server stops
     elsewhere: Statistics = field(default_factory=Statistics)  # requests that named no model, or could not be read
     decoders: Decoders = field(default_factory=Decoders)
     held: int = 0  # bytes of requests that are received, wait or are computed
+    # Large requests are read, and large answers encoded, one at a time: that takes many times their size in memory.
+    large: Executor = field(default_factory=partial(ThreadPoolExecutor, 1, "pairnet-large"))
 
     def hold(self, count: int) -> None:
         """Counts bytes of a request as held; the caller gives them back.  RequestError if too many are held."""
@@ -41,65 +56,115 @@ class Service:
         if self.held > MOST_HELD:
             raise RequestError("expected a free server, got too many large requests: try again later", "busy")
 
+    def trace(self, traceparents: list[str], states: list[str]) -> Trace | None:
+        """This server's part of the trace that the headers of a request name; None if it has none."""
+        parent = read_traceparent(traceparents)
+        if self.tracer is not None:
+            return self.tracer.begin(parent, states)
+        return None if parent is None else pass_on(parent)
+
     async def infer(
         self,
         protocol: str,
         name: str,
         version: str,
         read: Callable[[ServedModel], CheckedRequest],
+        encode: Callable[[ServedModel, CheckedRequest, NamedOutputs], Sent],
         is_gone: Callable[[], bool] = never,
-    ) -> tuple[ServedModel, CheckedRequest, NamedOutputs]:
-        """Answers one request, and says which model answered.
+        *,
+        is_large: bool = False,
+        compresses: bool = False,
+        trace: Trace | None = None,
+    ) -> Sent:
+        """Answers one request -> what is sent.
 
-        read: turns what the client sent into a request to the model. is_gone: whether the client closed its connection.
-        Raises RequestError for everything that goes wrong, after counting it.
+        read: turns what the client sent into a request to the model. encode: turns its outputs into what is sent.
+        is_gone: whether the client closed its connection. is_large: whether reading takes long, so that a thread does
+        it. compresses: whether `encode` compresses. Raises RequestError for everything that goes wrong, after counting
+        it.
         """
-        began, model, pairs = perf_counter_ns(), None, 0
+        began, model, request, decoded = perf_counter_ns(), None, None, 0
         try:
             model = find(self.models, name, version)
             model.uses.count += 1  # it is closed when nobody uses it any more
-            request = read(model)
+            request = await self._aside(read, model) if is_large else read(model)
             pairs, decoded = len(request.pairs), perf_counter_ns()
             answer = await model.batcher.submit(request.pairs, expires_ns=request.expires_ns, is_gone=is_gone)
+            if pairs > LARGE_ANSWER and (compresses or len(request.binary) < len(request.outputs)):
+                sent = await self._aside(encode, model, request, answer.outputs)
+            else:
+                sent = encode(model, request, answer.outputs)
         except Exception as error:
-            raise self.count_refusal(error, protocol, model, pairs, perf_counter_ns() - began) from None
+            raise self.count_refusal(
+                error, protocol, model, request, Times(began, decoded, ended=perf_counter_ns()), trace
+            ) from None
         finally:
             if model is not None:
                 model.uses.count -= 1
-        took = perf_counter_ns() - began
-        model.statistics.add_answer(
-            protocol,
-            pairs,
-            total_ns=took,
-            queue_ns=answer.queued_ns,
-            compute_ns=answer.computed_ns,
-            decode_ns=decoded - began,
-        )
-        self._log(protocol, name, pairs, took, "ok")
-        return model, request, answer.outputs
+        taken = decoded + answer.queued_ns
+        computed, ended = taken + answer.computed_ns, perf_counter_ns()
+        times = Times(began, decoded, taken, computed, ended, answer.inference_ns, answer.together)
+        model.statistics.add_answer(protocol, pairs, times)
+        if self.access_log is not None or trace is not None:
+            self._note(protocol, name, request, times, "ok", trace)
+        return sent
+
+    async def _aside(self, call: Callable[..., Result], *given: Any) -> Result:
+        """Calls in the thread for what is large."""
+        return await asyncio.get_running_loop().run_in_executor(self.large, partial(call, *given))
 
     def count_refusal(
-        self, error: Exception, protocol: str, model: ServedModel | None = None, pairs: int = 0, took_ns: int = 0
+        self,
+        error: Exception,
+        protocol: str,
+        model: ServedModel | None = None,
+        request: CheckedRequest | None = None,
+        times: Times = NO_TIMES,
+        trace: Trace | None = None,
     ) -> RequestError:
         """Counts and logs an error -> what the client is told."""
         refusal = _refusal(error)
-        (self.elsewhere if model is None else model.statistics).add_refusal(refusal.kind, took_ns)
-        self._log(protocol, model.name if model else "", pairs, took_ns, refusal.kind)
+        (self.elsewhere if model is None else model.statistics).add_refusal(refusal.kind, times.ended - times.began)
+        self._note(protocol, model.name if model else "", request, times, refusal.kind, trace)
         return refusal
 
-    def _log(self, protocol: str, model: str, pairs: int, took_ns: int, result: Refusal | Literal["ok"]) -> None:
-        if self.access_log is None:
+    def _note(
+        self,
+        protocol: str,
+        model: str,
+        request: CheckedRequest | None,
+        times: Times,
+        result: Refusal | Literal["ok"],
+        trace: Trace | None,
+    ) -> None:
+        """A line of the access log, and the spans."""
+        span = None if trace is None else trace.span
+        if self.access_log is None and span is None:
             return
-        line = {
-            "time": round(time.time(), 3),
-            "protocol": protocol,
-            "model": model,
-            "pairs": pairs,
-            "ms": round(took_ns / 1e6, 3),
-            "result": result,
-            "status": 200 if result == "ok" else STATUSES[result][0],
-        }
-        self.access_log.add(msgspec.json.encode(line).decode())
+        status = 200 if result == "ok" else STATUSES[result][0]
+        pairs, known = (0, "") if request is None else (len(request.pairs), request.id[:LONGEST_ID])
+        if self.access_log is not None:
+            line = {
+                "time": round(time.time(), 3),
+                "protocol": protocol,
+                "model": model,
+                "id": known,
+                "trace": trace.trace if trace else "",
+                "pairs": pairs,
+                "ms": round((times.ended - times.began) / 1e6, 3),
+                "result": result,
+                "status": status,
+            }
+            self.access_log.add(msgspec.json.encode(line).decode())
+        if self.tracer is not None and span is not None:
+            attributes = {
+                "pairnet.protocol": protocol,
+                "pairnet.model": model,
+                "pairnet.request.id": known,
+                "pairnet.pairs": pairs,
+                "pairnet.result": result,
+            }
+            self.tracer.end(span, times, attributes, failed=status >= 500)
 
 
 def _refusal(error: Exception) -> RequestError:

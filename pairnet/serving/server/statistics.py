@@ -6,6 +6,8 @@ from collections import Counter
 from time import time_ns
 from typing import Any
 
+from pairnet.serving.server.tracing import Times
+
 LATENCIES = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Upper bounds of the latency histogram's buckets, in seconds."""
 
@@ -32,19 +34,18 @@ class Statistics:
         self.batch_counts[pairs] += 1
         self.batch_ns[pairs] += took_ns
 
-    def add_answer(
-        self, protocol: str, pairs: int, *, total_ns: int, queue_ns: int, compute_ns: int, decode_ns: int
-    ) -> None:
+    def add_answer(self, protocol: str, pairs: int, times: Times) -> None:
         """Counts one request that was answered."""
+        total = times.ended - times.began
         self.answered[protocol] += 1
         self.pairs += pairs
         self.last_ms = time_ns() // 1_000_000
-        self.total_ns += total_ns
-        self.queue_ns += queue_ns
-        self.compute_ns += compute_ns
-        self.decode_ns += decode_ns
-        self.encode_ns += max(0, total_ns - queue_ns - compute_ns - decode_ns)
-        self.latencies[bisect_left(LATENCIES, total_ns / 1e9)] += 1
+        self.total_ns += total
+        self.decode_ns += times.decoded - times.began
+        self.queue_ns += times.taken - times.decoded
+        self.compute_ns += times.computed - times.taken
+        self.encode_ns += max(0, times.ended - times.computed)
+        self.latencies[bisect_left(LATENCIES, total / 1e9)] += 1
 
     def add_refusal(self, kind: str, total_ns: int) -> None:
         """Counts one request that was refused or failed."""

@@ -127,7 +127,8 @@ def test_an_error_of_ours_is_counted_and_has_its_traceback_in_the_log_only(path,
     method, body = ("POST", json.dumps({"inputs": [TENSOR]}).encode()) if path.endswith("infer") else ("GET", b"")
     status, content, service = respond(path, method, body)
     assert (status, json.loads(content)) == (500, {"error": "expected an answer, the server failed: see its log"})
-    assert service.elsewhere.refused["failed"] == 1
+    counted = service.models[NAME].statistics if path.endswith("infer") else service.elsewhere
+    assert counted.refused["failed"] == 1
     assert "ZeroDivisionError" in capsys.readouterr().err
 
 
