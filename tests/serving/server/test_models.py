@@ -196,11 +196,16 @@ def test_the_address_in_grpc_s_name_of_a_client():
     assert not control._is_loopback(control.peer_address("unix:/run/socket"))
 
 
+def whole(model, request, outputs):
+    """What a request gets, before it is encoded."""
+    return model, request, outputs
+
+
 async def answer(registry, name="a", version=""):
     """Version, digest and probabilities, as a request gets them."""
     service = Service(models=registry)
-    request = SimpleNamespace(pairs=PAIRS, expires_ns=0)
-    model, _, outputs = await service.infer("rest", name, version, lambda _: request)
+    request = SimpleNamespace(pairs=PAIRS, expires_ns=0, outputs=(), binary=())
+    model, _, outputs = await service.infer("rest", name, version, lambda _: request, whole)
     return model.version, model.digest, outputs["probability"].tolist()
 
 
@@ -413,12 +418,12 @@ def test_a_request_that_found_the_old_model_is_answered_by_it(seeds, tmp_path):
             service, model = Service(models=registry), registry["a"]
             statistics = model.statistics
             gone = [weakref.ref(each) for each in (model, model.predictor, model.predictor._model._session)]
-            request = SimpleNamespace(pairs=np.repeat(PAIRS, 10, axis=0), expires_ns=0)
+            request = SimpleNamespace(pairs=np.repeat(PAIRS, 10, axis=0), expires_ns=0, outputs=(), binary=())
             put(tmp_path, "a", 1, seeds(2))
             swap = asyncio.create_task(registry.load("a"))
             running = []
             while registry["a"] is model:
-                running.append(asyncio.create_task(service.infer("rest", "a", "", lambda _: request)))
+                running.append(asyncio.create_task(service.infer("rest", "a", "", lambda _: request, whole)))
                 await asyncio.sleep(0.003)
             asked = len(running)
             del model
@@ -455,8 +460,8 @@ def test_unloading_answers_what_was_taken(seeds, tmp_path):
     async def check():
         with opened(tmp_path) as registry:
             service, model = Service(models=registry), registry["a"]
-            request = SimpleNamespace(pairs=np.repeat(PAIRS, 300, axis=0), expires_ns=0)
-            running = [asyncio.create_task(service.infer("rest", "a", "", lambda _: request)) for _ in range(3)]
+            request = SimpleNamespace(pairs=np.repeat(PAIRS, 300, axis=0), expires_ns=0, outputs=(), binary=())
+            running = [asyncio.create_task(service.infer("rest", "a", "", lambda _: request, whole)) for _ in range(3)]
             await asyncio.sleep(0)
             unload = asyncio.create_task(registry.unload("a"))
             while registry.state("a") == "READY":
