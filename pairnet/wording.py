@@ -1,6 +1,6 @@
 """Text of messages: numbers with their nouns, and text from files that anybody may have written."""
 
-from typing import Any
+from typing import Any, Literal
 
 LONGEST_TEXT = 100_000
 """Characters of one text: far more than any export writes."""
@@ -15,6 +15,13 @@ def capitalised(text: str) -> str:
 def counted(number: int, noun: str) -> str:
     """ "1 epoch", "1,000 epochs"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def shown_number(number: int, separator: Literal["", ","] = "") -> str:
+    """A whole number for a message, short also if somebody wrote one of thousands of digits."""
+    if -(10**15) < number < 10**15:
+        return format(number, separator)
+    return f"a number of {len(str(abs(number)))} digits" if abs(number) < 10**1000 else "a number of over 1,000 digits"
 
 
 def is_plain(value: Any) -> bool:

@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from pairnet.cli.failures import FAILED, Invocation, explain
-from pairnet.cli.output import STANDARD_OUTPUT, NamedOutput, note, printable, writing
+from pairnet.cli.output import STANDARD_OUTPUT, NamedOutput, note, open_closed_streams, printable, writing
 from pairnet.errors import ArgumentError, RecordError
 from pairnet.wording import counted
 
@@ -134,6 +134,7 @@ def interrupted() -> bool:
 
 def run_app(app: typer.Typer, arguments: list[str]) -> int:
     """Runs one command line -> exit status: 0 done, 1 failed, 2 not understood, 130 interrupted."""
+    open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a character that the terminal's encoding lacks is no error

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO, cast
 
 if TYPE_CHECKING:  # rich is slow to import, and `pairnet --help` does without it
     from rich.console import Console
@@ -40,6 +40,54 @@ class NamedOutput:
         """Passes on what is buffered.  OSError with the stream's name."""
         with writing(self._path):
             self._stream.flush()
+
+
+class UnfailingOutput:
+    """A text stream whose errors disturb nobody, such as the log of a server; `failed` says whether one occurred."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self.failed = stream, False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Writes `text` if that can be done."""
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except (OSError, ValueError):
+            self.failed = True
+        return len(text)
+
+    def flush(self) -> None:
+        """Does nothing: `write` passes on all."""
+
+
+@contextmanager
+def unfailing_stderr() -> Iterator[None]:
+    """For a command that must not end because nobody reads its notes, or because they have no room."""
+    before = sys.stderr
+    sys.stderr = log = cast(TextIO, UnfailingOutput(before))
+    try:
+        yield
+    finally:  # what is left in a buffer that cannot be written would fail again at exit
+        sys.stderr = open_nowhere() if log.failed else before  # type: ignore[attr-defined]
+
+
+def open_nowhere(mode: Literal["r", "w"] = "w") -> TextIO:
+    """A stream that is empty, and keeps nothing."""
+    return Path(os.devnull).open(mode, encoding="utf-8")
+
+
+def open_closed_streams() -> None:
+    """Standard streams that are closed (`>&-`) lead nowhere."""
+    if sys.stdin is None:
+        sys.stdin = open_nowhere("r")  # which also takes the lowest free descriptor
+    if sys.stdout is None:
+        sys.stdout = open_nowhere()
+    if sys.stderr is None:
+        sys.stderr = open_nowhere()
 
 
 def console(*, stderr: bool = False) -> "Console":

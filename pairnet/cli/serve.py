@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pairnet.cli.output import note, printable
+from pairnet.cli.output import note, printable, unfailing_stderr
 
 if TYPE_CHECKING:
     from pairnet.serving.server.registry import Registry
@@ -58,6 +58,20 @@ def serve(
             show_default="the cores that this process may use",
         ),
     ] = None,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Name under which clients may ask, besides localhost; may be repeated.",
+            show_default="any, if --host is not this machine",
+        ),
+    ] = None,
+    cors_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Origin whose pages may read answers, such as https://example.org, or *; may be repeated.",
+            show_default="none",
+        ),
+    ] = None,
     access_log: Annotated[
         bool, typer.Option("--access-log", help="Print a line of JSON for each request on standard error.")
     ] = False,
@@ -69,40 +83,48 @@ def serve(
     """Serve exported files over HTTP and gRPC.
 
     Speaks the Open Inference Protocol, version 2, so any of its clients can be used; docs/serving.md shows some. Needs
-    no torch. Draw two digits at the printed address. Ctrl-C or SIGTERM stops it after the requests that are on their
-    way are answered. There is no encryption and no authentication: a proxy adds them.
+    no torch. Draw two digits at the printed address. Ctrl-C, SIGTERM or SIGHUP stops it after the requests that are on
+    their way are answered. There is no encryption and no authentication: a proxy adds them.
     """
     from pairnet.serving.built_in import built_in_model
     from pairnet.serving.server.running import serve as run
 
-    with suppress(KeyboardInterrupt), _sigterm_interrupts():
-        run(
-            files or ([] if models else [built_in_model()]),
-            folder=models,
-            control="anywhere" if control_anywhere else "loopback" if control else "",
-            memory=memory,
-            host=host,
-            port=port,
-            grpc_port=grpc_port,
-            provider=provider,
-            max_batch=max_batch,
-            max_wait=None if max_wait is None else max_wait / 1000,
-            threads=threads,
-            access_log=sys.stderr if access_log else None,
-            tracing=tracing,
-            on_ready=partial(_announce, built_in=not files and models is None),
-        )
-    note("stopped")
+    with unfailing_stderr():
+        with suppress(KeyboardInterrupt), _signals_interrupt():
+            run(
+                files or ([] if models else [built_in_model()]),
+                folder=models,
+                control="anywhere" if control_anywhere else "loopback" if control else "",
+                memory=memory,
+                host=host,
+                port=port,
+                grpc_port=grpc_port,
+                provider=provider,
+                max_batch=max_batch,
+                max_wait=None if max_wait is None else max_wait / 1000,
+                threads=threads,
+                allowed_hosts=allowed_host or (),
+                cors_origins=cors_origin or (),
+                access_log=sys.stderr if access_log else None,
+                tracing=tracing,
+                on_ready=partial(_announce, built_in=not files and models is None),
+            )
+        note("stopped")
 
 
 @contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """SIGTERM acts like Ctrl-C while the models are loaded; later the server handles both."""
-    before = signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+def _signals_interrupt() -> Iterator[None]:
+    """SIGTERM and SIGHUP act like Ctrl-C while the models are loaded; later the server handles them."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, signal.getsignal(signal.SIGINT))
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _announce(models: "Registry", addresses: "Addresses", *, built_in: bool) -> None:

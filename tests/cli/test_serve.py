@@ -1,9 +1,17 @@
 """`pairnet serve` as a command: what it prints, what it refuses, where it listens, and that it needs no torch."""
 
+import fcntl
 import json
+import os
+import signal
 import socket
+import subprocess
+import sys
+import time
 import urllib.error
 import urllib.request
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from running_server import running_server
@@ -143,6 +151,90 @@ def test_a_closed_log_disturbs_nobody():
     log = AccessLog(Closed())
     for _ in range(20_000):
         log.add("line")
+
+
+def test_the_log_resumes_after_an_error_and_says_what_was_lost():
+    """As on a disk that was full for a while: a pipe that nobody reads for a while takes a part of a line, too."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    with os.fdopen(writer, "w") as stream, os.fdopen(reader, "rb", buffering=0) as pipe:
+        log = AccessLog(stream)
+        for number in range(100):
+            log.add(json.dumps({"number": number, "more": "x" * 90}))
+        wait_until(lambda: not log._lines.qsize())
+        time.sleep(0.1)
+        text = pipe.read(2**16)
+        for number in (100, 101):
+            log.add(json.dumps({"number": number}))
+        wait_until(lambda: not log._lines.qsize())
+        time.sleep(0.1)
+        lines = (text + pipe.read(2**16)).decode().splitlines()
+    whole = [json.loads(line) for line in lines if line.endswith("}")]
+    assert len(lines) - len(whole) <= 1  # of which only a part could be written
+    assert [line["number"] for line in whole if "number" in line] == [*range(len(whole) - 3), 100, 101]
+    assert whole[-3]["lost"] == 100 - (len(whole) - 3)
+
+
+def wait_until(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("ends", "number"),
+    [
+        (">&-", signal.SIGTERM),
+        ("2>&-", signal.SIGTERM),
+        ("<&- >&- 2>&-", signal.SIGHUP),
+        ("2>/dev/full", signal.SIGTERM),
+        ("2>&1 | true", signal.SIGTERM),
+    ],
+)
+def test_it_serves_and_ends_with_status_0_whatever_its_standard_streams_are(ends, number, tmp_path):
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    command = f"{sys.executable} -m pairnet serve --access-log --port {port} --grpc-port 0"
+    command = f"({command} 2>&1; echo $? > status) | true" if "|" in ends else f"{command} {ends}; echo $? > status"
+    shell = subprocess.Popen(["bash", "-c", command], cwd=tmp_path, stderr=subprocess.PIPE, start_new_session=True)
+    try:
+        wait_until(lambda: answers(port))
+        time.sleep(0.1)
+        assert answers(port)
+        server = next(pid for pid in descendants(shell.pid) if "pairnet" in cmdline(pid) and "bash" not in cmdline(pid))
+        os.kill(server, number)
+        shell.communicate(timeout=40)
+    finally:
+        if shell.poll() is None:
+            os.killpg(shell.pid, signal.SIGKILL)
+    assert (tmp_path / "status").read_text() == "0\n"
+
+
+def test_an_ignored_sighup_stays_ignored():
+    with running_server(before="import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)") as server:
+        server.process.send_signal(signal.SIGHUP)
+        time.sleep(1)
+        assert answers(server.rest.rpartition(":")[2])
+
+
+def answers(port):
+    """Whether a server answers at a port."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready", timeout=5) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+def descendants(pid):
+    found = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return found + [each for child in found for each in descendants(child)]
+
+
+def cmdline(pid):
+    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
 
 
 def test_predict_uses_the_built_in_model_if_none_is_named(command_line, tmp_path):

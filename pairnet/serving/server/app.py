@@ -12,21 +12,25 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import FastAPI, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 
 from pairnet.errors import RequestError
 from pairnet.serving.server import control, description
+from pairnet.serving.server.admission import Admission
 from pairnet.serving.server.decode import add_decode
 from pairnet.serving.server.metrics import Metrics
 from pairnet.serving.server.protocol import STATUSES
 from pairnet.serving.server.registry import Registry
-from pairnet.serving.server.rest import Inference, Receive, Scope, Send
-from pairnet.serving.server.rest_format import Body
+from pairnet.serving.server.rest import Inference, Receive, Scope, Send, refuse
+from pairnet.serving.server.rest_format import HEADER_LENGTH, Body
 from pairnet.serving.server.served import ServedModel, find
 from pairnet.serving.server.service import Service
 from pairnet.version import __version__
@@ -54,6 +58,7 @@ EXAMPLE = {
 
 REFUSALS = {
     400: "The request does not fit the protocol or the model",
+    403: "A page of another site asks, or for another host",
     404: "No such model or version",
     413: "Too large",
     415: "Another type or encoding than the server reads",
@@ -72,13 +77,35 @@ SECURITY = {
 class Application:
     """The whole ASGI application: inference takes a short path, everything else goes through FastAPI."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, admission: Admission | None = None) -> None:
         self.service = service
+        self.admission = admission or Admission()
         self.infer = Inference(service)
         self.rest = make_app(service, self.infer)
+        self.answer: Any = self._answer
+        if self.admission.origins:
+            self.answer = CORSMiddleware(
+                self._answer,
+                allow_origins=[origin.decode() for origin in self.admission.origins],
+                allow_methods=["GET", "POST"],
+                allow_headers=["*"],
+                expose_headers=[HEADER_LENGTH.decode(), "retry-after"],
+            )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request."""
+        headers = scope["pairnet.headers"] = dict(scope.get("headers", ()))
+        try:
+            if (refusal := self.admission.refusal(scope.get("method", ""), headers)) is None:
+                await self.answer(scope, receive, send)
+            else:
+                error = self.service.count_refusal(refusal, "rest")
+                await refuse(send, error, closes=b"expect" in headers)
+        finally:
+            if (entry := scope.get("pairnet.entry")) is not None:
+                entry.close()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}  # uvicorn, which has the original, leaves out the body
         if scope["type"] == "http" and scope["method"] == "POST" and (found := INFER_PATH.fullmatch(scope["path"])):
@@ -93,9 +120,11 @@ def make_app(service: Service, infer: Inference) -> FastAPI:
         title="pairnet",
         version=__version__,
         description="Two handwritten digits: is the first equal to or less than the second? Open Inference Protocol 2.",
+        docs_url=None,
         redoc_url=None,
     )
     _add_page(app)
+    _add_documentation(app)
     _add_health(app, service)
     _add_models(app, service)
     control.add_routes(app, service)
@@ -103,7 +132,7 @@ def make_app(service: Service, infer: Inference) -> FastAPI:
     add_decode(app, service)
     for path in INFER:
         app.router.routes.append(Route(path, infer, methods=["POST"]))
-    for kind in (HTTPException, RequestValidationError, RequestError):
+    for kind in (HTTPException, RequestValidationError, RequestError, ClientDisconnect):
         app.add_exception_handler(kind, partial(_explained, service))
     app.add_exception_handler(Exception, partial(_failed, service))
     app.router.redirect_slashes = False  # its redirections lead to http, also behind a proxy that speaks https
@@ -121,6 +150,21 @@ def _add_page(app: FastAPI) -> None:
 
     for path, (name, kind) in PAGE.items():
         app.get(path, include_in_schema=False)(serve(name, kind))
+
+
+def _add_documentation(app: FastAPI) -> None:
+    """/docs, with relative addresses only: a proxy may put the server under any path."""
+    folder = "static-offline-docs"
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return get_swagger_ui_html(
+            openapi_url="openapi.json",
+            title=f"{app.title} - Swagger UI",
+            swagger_js_url=f"{folder}/swagger-ui-bundle.js",
+            swagger_css_url=f"{folder}/swagger-ui.css",
+            swagger_favicon_url=f"{folder}/favicon.png",
+        )
 
 
 def _add_health(app: FastAPI, service: Service) -> None:
@@ -182,12 +226,15 @@ def _add_metrics(app: FastAPI, service: Service) -> None:
 
 async def _explained(service: Service, request: Request, error: Exception) -> Response:
     """The protocol's form of an error, {"error": ...}, for everything that a route or the router refuses; counted."""
-    headers = Headers(error.headers) if isinstance(error, HTTPException) else Headers()
+    headers = MutableHeaders(error.headers) if isinstance(error, HTTPException) else MutableHeaders()
     refusal = error if isinstance(error, RequestError) else _refusal(service, request, error, headers)
     service.count_refusal(refusal, "rest")
-    later = {"retry-after": "1"} if refusal.kind == "busy" else {}
+    if refusal.kind == "busy":
+        headers["retry-after"] = "1"
+    if "expect" in request.headers:  # a body may follow that nobody reads
+        headers["connection"] = "close"
     code = {} if refusal.code is None else {"code": refusal.code}
-    return JSONResponse({"error": str(refusal), **code}, STATUSES[refusal.kind][0], headers={**headers, **later})
+    return JSONResponse({"error": str(refusal), **code}, STATUSES[refusal.kind][0], headers=dict(headers))
 
 
 def _refusal(service: Service, request: Request, error: Exception, headers: Headers) -> RequestError:
@@ -199,6 +246,8 @@ def _refusal(service: Service, request: Request, error: Exception, headers: Head
         return RequestError(f"expected {allowed} for this path, got {request.method}", "method")
     if isinstance(error, RequestValidationError):  # `model` of /decode: the other parameters are part of a path
         return RequestError(f"expected ?model=NAME, one of {', '.join(service.models)}, got none", "invalid")
+    if isinstance(error, ClientDisconnect):
+        return RequestError("expected a whole request, the connection was closed", "gone")
     return RequestError(str(getattr(error, "detail", error)), "invalid")
 
 
@@ -236,6 +285,7 @@ def _completed(document: dict[str, Any], models: Registry) -> dict[str, Any]:
                 },
             }
         }
+    document["servers"] = [{"url": "."}]  # relative to the document itself
     names, versions = list(models), {model.version for model in models.all_versions()}
     values = {"name": names, "model": names, "version": sorted(versions, key=int)}
     for operation in (each for operations in document["paths"].values() for each in operations.values()):

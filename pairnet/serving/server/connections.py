@@ -1,16 +1,21 @@
-"""HTTP connections: uvicorn's, with limits for slow clients and a shutdown that loses no request.
+"""HTTP connections: uvicorn's, with bounds for what clients send, and a shutdown that loses no request.
 
-uvicorn has neither for httptools: it limits only the time between two requests, and closes idle connections at once.
+uvicorn has none of these for httptools: it limits only the time between two requests, closes idle connections at once,
+takes trailers for headers, reads on while requests wait for their turn, and loses them if what follows is no HTTP.
 """
 
+from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import httptools
 import msgspec
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from pairnet.errors import RequestError
+from pairnet.serving.server.account import Entry
+from pairnet.serving.server.protocol import STATUSES
 
 if TYPE_CHECKING:
     from pairnet.serving.server.app import Application
@@ -18,12 +23,33 @@ if TYPE_CHECKING:
 SLOWEST = 20.0
 """Seconds within which a request, or on a new connection its first byte, must arrive whole, and an answer be read."""
 LARGEST_HEAD = 64 * 1024
-"""Bytes of a request's line and headers."""
+"""Bytes of a request's line and headers; also of trailers, and of what else stands around the parts of a body."""
+MOST_FIELDS = 200
+"""Header fields of a request: each takes far more memory than its bytes."""
+COST_OF_WAITING = 4096
+"""Bytes of memory, about, of a request that waits until those before it on its connection are answered."""
 IN_BODY = -1
 ENDED: Final = "pairnet.ended"
 """In the scope of a request: True once its client has closed its side. It may still read the answer, or have left."""
 LAST_REQUEST = 0.5
 """Seconds in which an idle connection may still bring a request when the server stops: it may be on its way."""
+LINGER = 1.0
+"""Seconds for which a refused client may go on sending: a connection that is closed before may lose the answer."""
+MOST_DROPPED = 4 * 2**20
+"""Bytes that it may go on sending."""
+
+
+class Flow(FlowControl):
+    """Reads no further while whole requests wait for their turn."""
+
+    def __init__(self, transport: Any, waiting: deque[Any]) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        """Reads on, for the last request that has begun or for another one."""
+        if not self._waiting:
+            super().resume_reading()
 
 
 class Connection(HttpToolsProtocol):
@@ -32,39 +58,100 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """Begins to wait for a request."""
         super().connection_made(transport)
+        self.flow = Flow(transport, self.pipeline)
+        self._service = cast("Application", self.app).service
+        self._account = self._service.account
         self._waiting_since: float | None = monotonic()  # None while no request is being received
         self._blocked_since: float | None = None  # None while the client reads what is written
-        self._head = 0  # bytes of the head so far; IN_BODY behind it
+        self._read = 0  # bytes that were received last
+        self._head = 0  # bytes of the head so far, with what was received before it; IN_BODY behind it
+        self._around = 0  # bytes since the last part of the body
+        self._held = 0  # bytes of a head or an answer in the account
+        self._running: Any = None  # the cycle of the request that is being answered, or was last
+        self._refusal: RequestError | None = None  # the last answer: what has arrived is no request
         self._stops = False
+        if self._service.stops:
+            self.shutdown()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Gives back what nobody else does: what a request holds that is being answered stays until that has ended."""
+        self._hold(0)
+        for cycle, _ in self.pipeline:
+            cast("Any", cycle.scope)["pairnet.entry"].close()
+        self.pipeline.clear()
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True
+            self._running.message_event.set()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Reads; refuses a request with an endless head."""
+        """Reads; refuses what is no HTTP, an endless head, and endless trailers."""
         self._unset_keepalive_if_required()
+        if self._refusal is not None:
+            self._around += len(data)
+            if self._around > MOST_DROPPED:
+                self.transport.close()
+            return
+        self._read = len(data)
         if self._head != IN_BODY:
             self._head += len(data)
+        else:
+            self._around += len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._read_without_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserError:
-            self.send_400_response("expected a request in HTTP/1.1, got other bytes")
-        if self._head > LARGEST_HEAD and not self.transport.is_closing():
-            self.send_400_response(f"expected a head of at most {LARGEST_HEAD:,} bytes, got more")
+        except httptools.HttpParserError as error:
+            refusal = error.__context__
+            known = refusal if isinstance(refusal, RequestError) else None
+            self._refuse(known or RequestError("expected a request in HTTP/1.1, got other bytes"))
+        else:
+            if self._head > 0:
+                self._check_begun_head()
+            elif self._head == IN_BODY and self._around > LARGEST_HEAD:
+                self._refuse(RequestError(f"expected trailers of at most {LARGEST_HEAD:,} bytes, got more"))
 
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
         self._waiting_since = monotonic()
         self.scope["pairnet.connection"] = self.transport  # type: ignore[typeddict-unknown-key]
+        self.scope["pairnet.entry"] = self._entry = Entry(self._account)  # type: ignore[typeddict-unknown-key]
 
     def on_headers_complete(self) -> None:
         """The head is whole. A request that comes after `shutdown` is the last on its connection."""
         if self.parser.should_upgrade():
             return
-        self._head = IN_BODY
+        if len(self.headers) > MOST_FIELDS:
+            raise _too_many_fields()
+        if (self._head > LARGEST_HEAD or self._read > LARGEST_HEAD) and self._size_of_head() > LARGEST_HEAD:
+            raise _too_large_head()
+        self._head, self._around = IN_BODY, 0
+        if self._held and self._blocked_since is None:
+            self._hold(0)
         super().on_headers_complete()
+        self.headers = deque(maxlen=0)  # type: ignore[assignment]  # trailers come to nothing
         if self._stops:
             self.cycle.keep_alive = False
+        if self.pipeline and not self._entry.add(COST_OF_WAITING):
+            self._entry.check()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of a body: counted before anybody asks for it."""
+        self._around, cycle = 0, self.cycle
+        if cycle.response_complete:
+            return
+        if not self._entry.add(len(body)):
+            cycle.body = bytearray()  # the handler sees that there was no room
+        elif not cycle.body:
+            cycle.body = body  # type: ignore[assignment]  # without a copy
+        else:
+            if isinstance(cycle.body, bytes):
+                cycle.body = bytearray(cycle.body)
+            cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         """The request is whole."""
@@ -73,8 +160,19 @@ class Connection(HttpToolsProtocol):
         self._waiting_since, self._head = None, 0
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        """The next request has its turn, or the refusal of what came behind the last one."""
+        last = not self.pipeline
+        super().on_response_complete()
+        if last and self._refusal is not None:
+            self._answer_refusal(self._refusal)
+        if self._stops:
+            self.loop.call_later(LAST_REQUEST, self._close_if_idle)
+
     def close_if_slow(self, now: float) -> None:
         """Closes a connection on which a request arrives, or an answer is read, too slowly; now: of monotonic()."""
+        if self._waiting_since is not None and self.pipeline:
+            self._waiting_since = now  # nothing is read until those before it are answered
         if self._waiting_since is not None and now - self._waiting_since > SLOWEST:
             self.transport.close()
         if self._blocked_since is not None and now - self._blocked_since > SLOWEST:
@@ -84,19 +182,24 @@ class Connection(HttpToolsProtocol):
         """The client does not read."""
         super().pause_writing()
         self._blocked_since = monotonic()
+        self._hold(self.transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
         """The client reads again."""
         super().resume_writing()
         self._blocked_since = None
+        self._hold(0)
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """The client sends nothing more. If it waits for an answer, the connection stays open for that."""
-        if self._answers:
+        if not self._answers:
+            return False
+        for cycle in {self.cycle, self._running}:
+            cycle.scope[ENDED] = True
+            cycle.message_event.set()  # for who waits for it
+        if self._refusal is None:
             self.cycle.keep_alive = False
-            self.cycle.scope[ENDED] = True  # type: ignore[typeddict-unknown-key]
-            self.cycle.message_event.set()  # for who waits for it
-        return self._answers
+        return True
 
     def shutdown(self) -> None:
         """Lets the current request be the last; an idle connection gets a moment for one that is on its way."""
@@ -105,22 +208,70 @@ class Connection(HttpToolsProtocol):
             self.cycle.keep_alive = False
         self.loop.call_later(LAST_REQUEST, self._close_if_idle)
 
-    def send_400_response(self, msg: str) -> None:
-        """Answers bytes that are no HTTP with the protocol's form of an error, and closes the connection."""
-        cast("Application", self.app).service.count_refusal(RequestError(msg), "rest")
-        content = msgspec.json.encode({"error": msg})
-        head = "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
-        self.transport.write(f"{head}content-length: {len(content)}\r\n\r\n".encode() + content)
-        self.transport.close()
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     @property
     def _answers(self) -> bool:
         """Whether a whole request waits for its answer."""
+        if self.pipeline or (self._running is not self.cycle and not self._running.response_complete):
+            return True
         return self.cycle is not None and not self.cycle.response_complete and self._waiting_since is None
 
     def _close_if_idle(self) -> None:
         if not self._answers:
             self.transport.close()
+
+    def _hold(self, count: int) -> None:
+        """Sets what the account counts for a head that arrives in parts, or for an answer that is not read."""
+        self._account.take_anyway(count - self._held)
+        self._held = count
+
+    def _check_begun_head(self) -> None:
+        """Refuses a head that is not whole yet, if it is too large or too many bytes wait."""
+        if self._head > LARGEST_HEAD:
+            self._refuse(_too_large_head())
+        elif self.headers is not None and len(self.headers) > MOST_FIELDS:
+            self._refuse(_too_many_fields())
+        elif self._blocked_since is None:
+            try:
+                self._account.take(self._head - self._held)
+            except RequestError as error:
+                self._refuse(error)
+            else:
+                self._held = self._head
+
+    def _size_of_head(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def _refuse(self, error: RequestError) -> None:
+        """Refuses what has arrived, after the answers to the whole requests before it; reads nothing more."""
+        self._service.count_refusal(error, "rest")
+        self._refusal, broken = error, self._waiting_since is not None and self._head == IN_BODY
+        if broken:
+            self._entry.close()
+        if broken and self.cycle is not self._running:
+            self.pipeline.popleft()
+            self.cycle = self._running
+        elif broken:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self._waiting_since = None
+        if self.cycle is None or self.cycle.response_complete or (broken and self.cycle.disconnected):
+            self._answer_refusal(error)
+
+    def _answer_refusal(self, error: RequestError) -> None:
+        """Sends the protocol's form of an error, and closes the connection."""
+        if self.transport.is_closing():
+            return
+        content = msgspec.json.encode({"error": str(error)})
+        status = STATUSES[error.kind][0]
+        head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(content)
+        self.transport.write(STATUS_LINE[status] + head + content)
+        self._unset_keepalive_if_required()
+        self.transport.write_eof()
+        self.loop.call_later(LINGER, self.transport.close)
 
     def _read_without_upgrade(self, rest: bytes) -> None:
         """Reads a request again without its header Upgrade, which some clients send with their first request.
@@ -129,9 +280,18 @@ class Connection(HttpToolsProtocol):
         """
         headers = [b"%s: %s\r\n" % each for each in self.headers if each[0] != b"upgrade"]
         if len(headers) == len(self.headers):  # the method CONNECT
-            self.send_400_response("expected a request to this server, got one to a proxy")
+            self._refuse(RequestError("expected a request to this server, got one to a proxy"))
             return
         version = self.parser.get_http_version().encode()
         line = b"%s %s HTTP/%s\r\n" % (self.parser.get_method(), self.url, version)
         self.parser = httptools.HttpRequestParser(self)
+        self._head = 0
         self.data_received(b"".join((line, *headers, b"\r\n", rest)))
+
+
+def _too_large_head() -> RequestError:
+    return RequestError(f"expected a head of at most {LARGEST_HEAD:,} bytes, got more")
+
+
+def _too_many_fields() -> RequestError:
+    return RequestError(f"expected at most {MOST_FIELDS} header fields, got more")

@@ -2,11 +2,9 @@
 
 import asyncio
 from collections.abc import Coroutine
-from io import BytesIO
 from typing import Any, get_args
 
 from fastapi import FastAPI, Request
-from starlette.requests import ClientDisconnect
 
 from pairnet.data.pairs import pool_and_normalise
 from pairnet.errors import DataError, PictureCode, RequestError
@@ -15,6 +13,7 @@ from pairnet.serving.pictures.decoding import FORMATS
 from pairnet.serving.pictures.raster import MAX_PIXELS
 from pairnet.serving.server.connections import ENDED
 from pairnet.serving.server.protocol import LARGEST_PICTURE
+from pairnet.serving.server.rest import add_part, entry_of, next_part, whole
 from pairnet.serving.server.served import find
 from pairnet.serving.server.service import Service
 
@@ -44,23 +43,23 @@ def add_decode(app: FastAPI, service: Service) -> None:
     )
     async def decode(request: Request, model: str) -> dict[str, Any]:
         chosen = find(service.models, model)
-        content, held = BytesIO(), 0
+        parts: list[bytes | bytearray] = []
+        more, held, entry = True, 0, entry_of(request.scope, service)
         try:
-            async for part in request.stream():
+            while more:
+                part, more = await next_part(request.receive)
+                entry.check()
+                add_part(parts, part)
                 held += len(part)
-                service.hold(len(part))
-                content.write(part)
                 if held > LARGEST_PICTURE:
                     raise RequestError(
                         f"expected a picture of at most {LARGEST_PICTURE:,} bytes, got more", "large", "too-large"
                     )
-            picture = await _unless_left(request, service.decoders.decode(content.getbuffer()))
-        except ClientDisconnect:
-            raise RequestError("expected a whole picture, the connection was closed", "gone") from None
+            picture = await _unless_left(request, service.decoders.decode(memoryview(whole(parts))))
         except DataError as error:
             raise RequestError(str(error), "large" if error.code == "too-large" else "invalid", error.code) from None
         finally:
-            service.held -= held
+            entry.close()
         predictor = chosen.predictor
         picture = reading.suited(picture, predictor.metadata.polarity)
         pixels = picture.pixels[0]

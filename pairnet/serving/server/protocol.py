@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pairnet.artifact.design import Port
 from pairnet.errors import Refusal, RequestError
 from pairnet.serving.joint import DATATYPES, MOST_PAIRS
-from pairnet.wording import shown
+from pairnet.wording import shown, shown_number
 
 EXTENSIONS = ("binary_tensor_data", "model_configuration", "statistics", "model_repository")
 
@@ -22,8 +22,6 @@ LARGEST_REQUEST = 64 * 2**20
 """Bytes of one request, after decompression."""
 LARGEST_CALL = 16 * 2**20
 """Bytes of one gRPC message: gRPC receives messages of many clients at once, and whole, before the server sees them."""
-MOST_HELD = 4 * LARGEST_REQUEST
-"""Bytes of all requests that are received, wait or are computed; further ones are refused until some are answered."""
 LARGEST_JSON = 16 * 2**20
 """Bytes of the JSON in a request: decoding takes many times its size. 2,500 pairs of grey levels have room."""
 
@@ -89,7 +87,8 @@ def check_request(sent: Any, taken: Port, offered: Sequence[Port]) -> tuple[tupl
             f"input {taken.name}: expected the shape ({expected}), N at least 1, got {_shown_shape(shape)}"
         )
     if shape[0] > MOST_PAIRS:
-        raise RequestError(f"input {taken.name}: expected at most {MOST_PAIRS:,} pairs, got {shape[0]:,}", "large")
+        got = shown_number(shape[0], ",")
+        raise RequestError(f"input {taken.name}: expected at most {MOST_PAIRS:,} pairs, got {got}", "large")
     names = tuple(port.name for port in offered)
     for output in sent.outputs:
         _check_parameters(output.parameters, f"output {shown(output.name)}", REFUSED_IN_OUTPUTS)
@@ -136,5 +135,4 @@ def timeout_ns(parameters: Mapping[str, Any]) -> int:
 
 
 def _shown_shape(shape: Sequence[Any]) -> str:
-    text = f"({','.join(map(str, shape[:8]))}{',...' if len(shape) > 8 else ''})"
-    return text if len(text) <= 100 else f"{text[:97]}..."
+    return f"({','.join(map(shown_number, shape[:8]))}{',...' if len(shape) > 8 else ''})"

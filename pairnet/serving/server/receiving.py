@@ -20,7 +20,8 @@ import grpc
 
 from pairnet.errors import RequestError
 from pairnet.serving.server.connections import SLOWEST
-from pairnet.serving.server.protocol import LARGEST_CALL, MOST_HELD
+from pairnet.serving.server.account import MOST_HELD
+from pairnet.serving.server.protocol import LARGEST_CALL
 
 MOMENT = 0.1
 """Seconds in which a message may arrive without being counted as waiting."""

@@ -35,8 +35,13 @@ SMALLEST_COMPRESSED = 1024
 HEADER_LENGTH = b"inference-header-content-length"
 JSON, BINARY = b"application/json", b"application/octet-stream"
 
-Parameter = str | int | float | bool
+MOST_MEMBERS = 4096
+"""Members of a gzip body: each takes time, also an empty one."""
+INFLATED_AT_ONCE = 64 * 1024
+"""Compressed bytes that are inflated in one call, which copies those behind the end of a member."""
 
+Parameter = str | int | float | bool
+Parameters = dict[str, Parameter]
 
 Data = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"type": "array", "items": {}})]
 """An array, decoded when its type is known."""
@@ -48,7 +53,7 @@ class Input(msgspec.Struct):
     name: str
     datatype: str
     shape: list[int]
-    parameters: dict[str, Parameter] = {}
+    parameters: Parameters | None = {}
     data: Data | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -56,16 +61,16 @@ class RequestedOutput(msgspec.Struct):
     """An output that a request asks for."""
 
     name: str
-    parameters: dict[str, Parameter] = {}
+    parameters: Parameters | None = {}
 
 
 class Body(msgspec.Struct):
-    """The JSON of a request."""
+    """The JSON of a request; null stands for a member that is absent."""
 
     inputs: list[Input]
-    id: str = ""
-    parameters: dict[str, Parameter] = {}
-    outputs: list[RequestedOutput] = []
+    id: str | None = ""
+    parameters: Parameters | None = {}
+    outputs: list[RequestedOutput] | None = []
 
 
 def _flat(kind: type[int] | type[float]) -> msgspec.json.Decoder[Any]:
@@ -97,14 +102,15 @@ class CheckedJson(NamedTuple):
     binary: frozenset[str]  # outputs that are returned as binary tensors
 
 
-def parse(model: ServedModel, body: bytes, headers: Headers) -> CheckedRequest:
+def parse(model: ServedModel, body: bytes | bytearray, headers: Headers) -> CheckedRequest:
     """A request as it was sent -> the checked request.
 
     Raises RequestError for everything that the protocol or the model does not allow.
     """
     body = _inflated(body, headers)
     length = _header_length(headers, body)
-    text, binary = body[:length], memoryview(body)[length:]
+    text = body[:length] if isinstance(body, bytes) else bytes(memoryview(body)[:length])
+    binary = memoryview(body)[length:]
     # Clients of binary tensors repeat their JSON: decoding and checking it takes half of the time of such a request.
     read = _known_json if len(text) <= LONGEST_KNOWN and len(binary) else _checked_json
     port = model.input
@@ -153,10 +159,23 @@ def _decoded(dtype: str, text: bytes) -> Any:
     reason = ""
     for decoder in (_FLAT[dtype], _BODY) if len(text) <= LONG_TEXT else (_BODY,):
         try:
-            return decoder.decode(text)
+            return _without_nulls(decoder.decode(text))
         except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
             reason = _reason(error)
     raise RequestError(f"expected the JSON of an inference request: {reason}")
+
+
+def _without_nulls(sent: Body) -> Body:
+    """The same request, with the defaults in place of null."""
+    sent.id, sent.outputs = sent.id or "", sent.outputs or []
+    sent.parameters = sent.parameters or {}
+    for output in sent.outputs:
+        output.parameters = output.parameters or {}
+    for each in sent.inputs:
+        each.parameters = each.parameters or {}
+        if isinstance(each.data, msgspec.Raw) and memoryview(each.data)[:5] == b"null":
+            each.data = msgspec.UNSET
+    return sent
 
 
 _known_json = lru_cache(maxsize=1024)(_checked_json)  # by ports, not by model: a closed model must not be kept
@@ -219,32 +238,53 @@ def _is_refused(part: bytes) -> bool:
     return weight.startswith(b"q=0") and not weight.strip(b"q=0.")
 
 
-def _inflated(body: bytes, headers: Headers) -> bytes:
+def _inflated(body: bytes | bytearray, headers: Headers) -> bytes | bytearray:
     """The body without its Content-Encoding: gzip or deflate."""
     encoding = headers.get(b"content-encoding", b"identity").strip().lower()
     if encoding == b"identity":
         return body
-    if encoding not in (b"gzip", b"deflate"):
+    if encoding not in (b"gzip", b"x-gzip", b"deflate"):
         got = shown(encoding.decode("latin-1"))
         raise RequestError(f"expected the Content-Encoding gzip, deflate or none, got {got}", "media")
-    inflating = zlib.decompressobj(zlib.MAX_WBITS | 32)  # recognises both formats
     try:
-        content = inflating.decompress(body, LARGEST_REQUEST + 1)
+        content = _members(body)
     except zlib.error:
-        content = b""
-    if len(content) > LARGEST_REQUEST:
-        raise RequestError(f"expected at most {LARGEST_REQUEST:,} bytes after decompression, got more", "large")
-    if not inflating.eof or inflating.unused_data:
+        content = None
+    if content is None:
         raise RequestError("expected a body in the declared Content-Encoding, got other bytes")
     return content
 
 
-def _header_length(headers: Headers, body: bytes) -> int:
+def _members(body: bytes | bytearray) -> bytes | None:
+    """What a body holds: one zlib stream, or one or more gzip members (RFC 1952); None if the last is not whole.
+
+    Raises zlib.error for other bytes, RequestError for too much content.
+    """
+    parts, total, start, members = [], 0, 0, 0
+    inflating = zlib.decompressobj(zlib.MAX_WBITS | 32)  # recognises both formats
+    while start < len(body):
+        if inflating.eof:
+            members += 1
+            if body[:2] != b"\x1f\x8b" or members >= MOST_MEMBERS:
+                return None
+            inflating = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        given = body[start : start + INFLATED_AT_ONCE]
+        parts.append(inflating.decompress(given, LARGEST_REQUEST + 1 - total))
+        total += len(parts[-1])
+        start += len(given) - len(inflating.unused_data) - len(inflating.unconsumed_tail)
+        if total > LARGEST_REQUEST:
+            raise RequestError(f"expected at most {LARGEST_REQUEST:,} bytes after decompression, got more", "large")
+    return b"".join(parts) if inflating.eof else None
+
+
+def _header_length(headers: Headers, body: bytes | bytearray) -> int:
     """Number of bytes of the JSON at the beginning of a body."""
     text = headers.get(HEADER_LENGTH)
     length = len(body) if text is None else int(text) if text.isdigit() and len(text) < 12 else -1
     if not 0 < length <= len(body):
-        got = "an empty body" if text is None else shown(text.decode("latin-1"))
+        if not body:
+            raise RequestError("expected the JSON of an inference request, got an empty body")
+        got = shown((text or b"").decode("latin-1"))
         raise RequestError(f"expected JSON of 1 to {len(body):,} bytes, as long as the body at most, got {got}")
     if length > LARGEST_JSON:
         raise RequestError(f"expected at most {LARGEST_JSON:,} bytes of JSON, got {length:,}", "large")
@@ -260,6 +300,7 @@ def _from_json(port: Port, shape: tuple[int, ...], data: list[Any] | bytes) -> N
     except (msgspec.MsgspecError, RecursionError, ValueError, OverflowError) as error:
         expected = "whole numbers from 0 to 255" if port.dtype == "uint8" else "numbers"
         reason = _reason(error) if isinstance(error, msgspec.MsgspecError | RecursionError) else "got others"
+        reason = reason.replace("`$", "`$.inputs[0].data")
         if "inhomogeneous" in str(error) or "concatenation" in str(error):
             reason = "got rows of different lengths"
         raise RequestError(f"input {port.name}: expected data of {expected} in the shape: {reason}") from None
@@ -330,4 +371,6 @@ def _flag(parameters: Mapping[str, Parameter], name: str, default: bool) -> bool
 
 
 def _reason(error: Exception) -> str:
-    return "it is nested too deeply" if isinstance(error, RecursionError) else shown(str(error))
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return str(error).replace(" - at ", " at ")  # of msgspec, in which nothing stands that the client has sent

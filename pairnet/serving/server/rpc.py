@@ -230,10 +230,10 @@ class Calls:
             return bytes(message.SerializeToString())
 
         try:
-            try:
-                self._service.hold(size)
-            except RequestError as error:
-                raise self._service.count_refusal(error, "grpc", trace=trace) from None
+            self._service.account.take(size)
+        except RequestError as error:
+            raise self._service.count_refusal(error, "grpc", trace=trace) from None
+        try:
             return await self._service.infer(
                 "grpc",
                 sent[0].model_name,
@@ -244,7 +244,7 @@ class Calls:
                 trace=trace,
             )
         finally:
-            self._service.held -= size
+            self._service.account.give_back(size)
 
     def _model_ready(self, asked: Message) -> Message:
         try:

@@ -18,8 +18,10 @@ import uvicorn
 
 from pairnet.errors import ArgumentError, PortError
 from pairnet.serving.server.access_log import AccessLog
+from pairnet.serving.server.admission import Admission, is_here
 from pairnet.serving.server.app import Application
 from pairnet.serving.server.connections import LAST_REQUEST, Connection
+from pairnet.serving.server.draining import refuse_connections
 from pairnet.serving.server.registry import MEMORY, Registry, open_models
 from pairnet.serving.server.rpc import OPTIONS, Calls
 from pairnet.serving.server.service import Control, Service
@@ -50,14 +52,18 @@ def serve(
     max_wait: float | None = None,
     threads: int | None = None,
     access_log: TextIO | None = None,
+    allowed_hosts: Sequence[str] = (),
+    cors_origins: Sequence[str] = (),
     tracing: bool = False,
     on_ready: Callable[[Registry, Addresses], None] = lambda models, addresses: None,
 ) -> None:
-    """Serves exported files and a folder of models until SIGINT or SIGTERM; a second signal drops what is unanswered.
+    """Serves exported files and a folder of models until SIGINT, SIGTERM or SIGHUP; a second drops what is open.
 
     folder: of models, see registry.Registry, as `memory`. control: who may load and unload them; without, there must be
     one. host: address to listen on. port, grpc_port: 0 takes any free port. max_wait: seconds, see batching.Batcher.
     threads: that compute the requests of one model on a CPU (default: the cores that this process may use).
+    allowed_hosts: names under which clients may ask, besides those of this machine (default: on an address of this
+    machine only, no further ones; on others, any). cors_origins: of pages that may read answers, "*" for any.
     tracing: whether OpenTelemetry gets spans, see tracing.open_tracer.
     on_ready: called once both ports are open.
     Raises PortError for a port that cannot be taken, and what registry.open_models and tracing.open_tracer raise.
@@ -81,11 +87,12 @@ def serve(
         _listening(host, port) as listener,
         open_tracer() if tracing else contextlib.nullcontext() as tracer,
     ):
+        hosts = allowed_hosts if allowed_hosts or is_here(listener.getsockname()[0]) else None
         service = Service(
             models=models, control=control, access_log=AccessLog(access_log) if access_log else None, tracer=tracer
         )
         config = uvicorn.Config(
-            Application(service),
+            Application(service, Admission(hosts=hosts, origins=cors_origins)),
             http=Connection,
             ws="none",
             lifespan="off",
@@ -115,8 +122,13 @@ class HttpServer(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Handles SIGINT and SIGTERM while the server runs; the process then ends by itself, with status 0."""
-        numbers = (signal.SIGINT, signal.SIGTERM)
+        """Handles SIGINT, SIGTERM and SIGHUP while the server runs; the process then ends by itself, with status 0.
+
+        A SIGHUP that is ignored, as under nohup, stays ignored.
+        """
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            numbers.append(signal.SIGHUP)
         before = {number: signal.signal(number, self.handle_exit) for number in numbers}
         try:
             yield
@@ -125,25 +137,33 @@ class HttpServer(uvicorn.Server):
                 signal.signal(number, handler)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """The first signal stops the server, a second one also drops what is unanswered."""
-        self.force_exit = self.should_exit
+        """The first signal stops the server, a second one also drops what is unanswered.
+
+        A terminal that is closed may send SIGHUP several times, which is one wish.
+        """
+        self.force_exit = self.force_exit or (self.should_exit and sig != signal.SIGHUP)
         self.should_exit = True
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: whether to stop; once a second, connections that are slow to send are closed."""
         if counter % 10 == 0:
+            self._service.account.tidy()
             now = monotonic()
             for connection in list(self.server_state.connections):
                 connection.close_if_slow(now)  # type: ignore[union-attr]
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Takes no further requests, answers what has been sent, closes the connections.
+        """Takes no further connections, answers what has been sent, closes the connections and then the port.
 
         When gRPC stops, it drops calls that have not reached their handler. So for a moment before that, new calls
         are refused with UNAVAILABLE, and clients turn to another server.
         """
-        self._service.ready = False
+        self._service.ready, self._service.stops = False, True
+        for each in sockets or ():
+            refuse_connections(each)
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
         self._calls.stop()
         self._service.models.stop()
 
@@ -156,7 +176,11 @@ class HttpServer(uvicorn.Server):
                 await self._rpc.stop(0)
             await stopped
 
-        await asyncio.gather(stop_rpc(), super().shutdown(sockets))
+        async def stop_rest() -> None:
+            await asyncio.sleep(0 if self.force_exit else LAST_REQUEST)  # connections that have begun are accepted
+            await super(HttpServer, self).shutdown(sockets)
+
+        await asyncio.gather(stop_rpc(), stop_rest())
 
 
 async def _serve(

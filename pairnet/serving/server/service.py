@@ -15,9 +15,10 @@ import msgspec
 
 from pairnet.errors import InputError, PairnetError, Refusal, RequestError
 from pairnet.serving.server.access_log import AccessLog
+from pairnet.serving.server.account import Account
 from pairnet.serving.server.batching import NamedOutputs, never
 from pairnet.serving.server.decoders import Decoders
-from pairnet.serving.server.protocol import MOST_HELD, STATUSES, CheckedRequest
+from pairnet.serving.server.protocol import STATUSES, CheckedRequest
 from pairnet.serving.server.registry import Registry
 from pairnet.serving.server.served import ServedModel, find
 from pairnet.serving.server.statistics import Statistics
@@ -44,17 +45,12 @@ class Service:
     access_log: AccessLog | None = None
     tracer: Tracer | None = None
     ready: bool = True  # False once the server stops
+    stops: bool = False
     elsewhere: Statistics = field(default_factory=Statistics)  # requests that named no model, or could not be read
     decoders: Decoders = field(default_factory=Decoders)
-    held: int = 0  # bytes of requests that are received, wait or are computed
+    account: Account = field(default_factory=Account)  # of all bytes that wait
     # Large requests are read, and large answers encoded, one at a time: that takes many times their size in memory.
     large: Executor = field(default_factory=partial(ThreadPoolExecutor, 1, "pairnet-large"))
-
-    def hold(self, count: int) -> None:
-        """Counts bytes of a request as held; the caller gives them back.  RequestError if too many are held."""
-        self.held += count
-        if self.held > MOST_HELD:
-            raise RequestError("expected a free server, got too many large requests: try again later", "busy")
 
     def trace(self, traceparents: list[str], states: list[str]) -> Trace | None:
         """This server's part of the trace that the headers of a request name; None if it has none."""

@@ -136,7 +136,7 @@ def test_a_compressed_body_is_inflated_up_to_its_limit_only(monkeypatch):
     limits = []
 
     class Inflating:
-        eof, unused_data = False, b""
+        eof, unused_data, unconsumed_tail = False, b"", b""
 
         def decompress(self, body, limit):
             limits.append(limit)

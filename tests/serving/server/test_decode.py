@@ -284,7 +284,8 @@ def sent(server, content, length=None):
     """A connection on which a picture was sent."""
     host, _, port = server.rest.partition(":")
     client = socket.create_connection((host, int(port)), timeout=60)
-    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(content) if length is None else length}\r\n\r\n"
+    size = len(content) if length is None else length
+    head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n\r\n"
     client.sendall(head.encode() + content)
     return client
 

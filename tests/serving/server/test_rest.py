@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from running_server import running_server
 
+from pairnet.serving.server.account import Account
 from pairnet.serving.server.connections import Connection
 
 pytest_plugins = ("served",)
@@ -51,7 +52,7 @@ def binary(size=1568, **changes):
 
 def raw(body=b"", length=None, path=PATH, **headers):
     """A request as bytes; `length` is declared instead of that of the body; - stands for _ in names of headers."""
-    lines = [f"POST {path} HTTP/1.1", "Host: x", f"Content-Length: {len(body) if length is None else length}"]
+    lines = [f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(body) if length is None else length}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
@@ -186,7 +187,8 @@ def test_paths_and_methods(ask, path, method, status):
     ("changes", "status", "message"),
     [
         ({"Content-Type": "text/plain"}, 415, "Content-Type application/json"),
-        ({"Content-Type": "application/x-www-form-urlencoded"}, 415, "Content-Type application/json"),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, 200, ""),  # which curl -d sends; Triton takes it
+        ({"Content-Type": "multipart/form-data; boundary=x"}, 415, "Content-Type application/json"),
         ({"Content-Encoding": "br"}, 415, "gzip, deflate or none"),
         ({"Content-Encoding": "gzip"}, 400, "other bytes"),
         ({"Content-Type": "application/json; charset=utf-8"}, 200, ""),
@@ -196,6 +198,81 @@ def test_types_and_encodings(ask, changes, status, message):
     found, content, _ = ask(body=request(), headers=JSON | changes)
     assert found == status
     assert status == 200 or message in json.loads(content)["error"]
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip"])
+def test_gzip_of_several_members_is_one_body(ask, encoding):
+    body = request()
+    parts = [gzip.compress(body[:5]), gzip.compress(b""), gzip.compress(body[5:] + b" " * 200_000)]
+    status, content, _ = ask(body=b"".join(parts), headers=JSON | {"Content-Encoding": encoding})
+    assert (status, json.loads(content)["outputs"][0]["shape"]) == (200, [1])
+    odd = ([parts[0][:-1]], [*parts, b"x"], [*parts, parts[0][:9]], [parts[0], zlib.compress(body)], parts[:1] * 5000)
+    for wrong in odd:
+        status, content, _ = ask(body=b"".join(wrong), headers=JSON | {"Content-Encoding": encoding})
+        assert status == 400
+        assert "other bytes" in json.loads(content)["error"]
+    assert ask(body=zlib.compress(body) * 2, headers=JSON | {"Content-Encoding": "deflate"})[0] == 400
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_null_is_as_if_absent(ask, nested):
+    tensor = json.loads(request())["inputs"][0] | {"parameters": None}
+    if nested:
+        tensor["data"] = np.frombuffer(PAIR, np.uint8).reshape(1, 2, 28, 28).tolist()
+    sent = {"id": None, "parameters": None, "outputs": None, "inputs": [tensor]}
+    expected = json.loads(ask(body=request())[1])
+    assert json.loads(ask(body=json.dumps(sent).encode())[1]) == expected
+    sent["outputs"] = [{"name": "digits", "parameters": None}]
+    assert [each["name"] for each in json.loads(ask(body=json.dumps(sent).encode())[1])["outputs"]] == ["digits"]
+    head = json.loads(binary()) | {"id": None}
+    head["inputs"][0]["data"] = None
+    text = json.dumps(head).encode()
+    assert json.loads(ask(body=text + PAIR, headers=headers(text))[1])["outputs"] == expected["outputs"]
+    assert ask(body=json.dumps({"inputs": None}).encode())[0] == 400
+
+
+LONG_NUMBER = "9" * 4000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(request(shape=shape) for shape in ([int(LONG_NUMBER), 2, 28, 28], [1] * 5000, [1, int("-" + LONG_NUMBER)])),
+        request(parameters={"binary_data_size": int(LONG_NUMBER)}, data=None),
+        request(name="x" * 9000),
+        request(datatype="x" * 9000),
+        *(
+            request()[:-1] + b', "%s}' % rest.encode()
+            for rest in (
+                f'parameters": {{"timeout": -{LONG_NUMBER}}}',
+                f'parameters": {{"binary_data_output": {LONG_NUMBER}}}',
+                f'outputs": [{{"name": "{LONG_NUMBER}"}}]',
+                f'outputs": [{{"name": "{LONG_NUMBER}", "parameters": {{"classification": 1}}}}]',
+            )
+        ),
+    ],
+    ids=range(10),
+)
+def test_what_a_message_repeats_is_shortened(ask, body):
+    status, content, _ = ask(body=body)
+    assert status in (400, 413)
+    assert len(json.loads(content)["error"]) < 300
+
+
+@pytest.mark.parametrize("path", ["/v2/models/%s", "/v2/models/%s/infer", "/%s", "/decode?model=%s"])
+def test_what_a_message_repeats_of_a_path_is_shortened(ask, path):
+    for method in ("GET", "POST"):
+        status, content, _ = ask(path % ("x" * 9000), method=method)
+        assert status in (404, 405)
+        assert len(json.loads(content)["error"]) < 400
+
+
+def test_messages_about_json_point_into_the_request(ask):
+    for data in ([0.5] + [0] * 1567, [[[[0.5] * 28] * 28] * 2]):
+        text = json.loads(ask(body=request(data=data))[1])["error"]
+        assert "got `float` at `$.inputs[0].data[0]" in text
+        assert "'" not in text
+    assert "at `$.inputs[0].shape`" in json.loads(ask(body=request(shape=1))[1])["error"]
 
 
 @pytest.mark.parametrize(
@@ -230,7 +307,7 @@ def test_a_declared_length_of_64_gib_is_refused_before_it_is_sent(server):
 
 def test_chunks_beyond_the_limit_are_refused(server):
     with connected(server) as client:
-        client.sendall(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+        client.sendall(f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
         block = b"100000\r\n" + bytes(2**20) + b"\r\n"
         for _ in range(20):
             client.sendall(block)
@@ -351,7 +428,7 @@ def test_head_and_the_headers_of_the_page(ask):
 
 
 def test_requests_that_are_held_are_bounded_and_given_back():
-    code = "from pairnet.serving.server import service; service.MOST_HELD = 10_000"
+    code = "from pairnet.serving.server import account; account.MOST_HELD = 10_000"
     body = request()
     with (
         running_server(before=code) as server,
@@ -376,7 +453,7 @@ def test_requests_that_are_held_are_bounded_and_given_back():
 
 
 def test_a_client_that_does_not_read_holds_no_request():
-    code = "from pairnet.serving.server import service; service.MOST_HELD = 30 * 2**20"
+    code = "from pairnet.serving.server import account; account.MOST_HELD = 30 * 2**20"
     head = binary(size=13_000 * 1568, shape=[13_000, 2, 28, 28])
     body = head + bytes(13_000 * 1568)
     with running_server(before=code) as server, connected(server) as lazy:
@@ -395,7 +472,8 @@ def test_a_client_that_does_not_read_holds_no_request():
 
 def test_a_client_that_does_not_read_is_disconnected():
     connection = Connection.__new__(Connection)
-    connection.transport, connection.flow = Mock(), Mock()
+    connection.transport, connection.flow = Mock(get_write_buffer_size=lambda: 100), Mock()
+    connection._account, connection._held, connection.pipeline = Account(), 0, ()
     connection._waiting_since, connection._blocked_since = None, None
     connection.close_if_slow(monotonic() + 1000)
     connection.pause_writing()
@@ -406,6 +484,7 @@ def test_a_client_that_does_not_read_is_disconnected():
     connection.pause_writing()
     connection.close_if_slow(monotonic() + 1000)
     assert connection.transport.abort.called
+    assert connection._account.held == 100
 
 
 def test_documentation_needs_nothing_from_elsewhere(ask):

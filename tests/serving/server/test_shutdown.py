@@ -97,6 +97,41 @@ def test_a_signal_under_load_loses_no_request(number):
         assert took < (2 if LONG else 25)  # less than LONGEST_STOP; other tests may run beside the short form
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP] * (3 if LONG else 1))
+def test_clients_that_open_a_connection_per_request_lose_none(number):
+    """Until they are refused: a connection that was accepted for them brings its answer."""
+    lost, answered = [], []
+
+    def run():
+        while True:
+            connection = http.client.HTTPConnection(server.rest, timeout=20)
+            try:
+                connection.connect()
+            except OSError:
+                return
+            try:
+                connection.request("POST", PATH, HEAD + PAIR, headers(HEAD) | {"Connection": "close"})
+                answered.append(connection.getresponse().status)
+            except (OSError, http.client.HTTPException) as error:
+                lost.append(repr(error))
+                return
+            finally:
+                connection.close()
+
+    with running_server() as server:
+        clients = [threading.Thread(target=run, daemon=True) for _ in range(16)]
+        for client in clients:
+            client.start()
+        time.sleep(0.5)
+        server.process.send_signal(number)
+        assert server.process.wait(timeout=30) == 0
+        for client in clients:
+            client.join(timeout=30)
+    assert not lost
+    assert len(answered) >= 16
+    assert set(answered) == {200}
+
+
 def test_idle_connections_do_not_hold_the_server_up():
     with running_server() as server:
         host, _, port = server.rest.partition(":")
