@@ -137,7 +137,7 @@ def test_the_access_log_is_off_unless_asked_for(options):
             with answer:
                 assert answer.status == status
     logged = [json.loads(line) for line in server.log if line.startswith("{")]
-    common = {"protocol": "rest", "model": "order_net_xs"}
+    common = {"protocol": "rest", "model": "order_net_xs", "id": "", "trace": ""}
     expected = [{"pairs": 0, "result": "invalid", "status": 400}, {"pairs": 1, "result": "ok", "status": 200}]
     assert all(line.pop("time") and line.pop("ms") > 0 for line in logged)
     assert logged == [common | each for each in expected] * len(options)

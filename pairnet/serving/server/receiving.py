@@ -19,8 +19,8 @@ from typing import Any
 import grpc
 
 from pairnet.errors import RequestError
-from pairnet.serving.server.connections import SLOWEST
 from pairnet.serving.server.account import MOST_HELD
+from pairnet.serving.server.connections import SLOWEST
 from pairnet.serving.server.protocol import LARGEST_CALL
 
 MOMENT = 0.1

@@ -173,7 +173,7 @@ def _without_nulls(sent: Body) -> Body:
         output.parameters = output.parameters or {}
     for each in sent.inputs:
         each.parameters = each.parameters or {}
-        if isinstance(each.data, msgspec.Raw) and memoryview(each.data)[:5] == b"null":
+        if isinstance(each.data, msgspec.Raw) and bytes(memoryview(each.data)[:5]) == b"null":
             each.data = msgspec.UNSET
     return sent
 
