@@ -309,7 +309,7 @@ def _values(port: Port, shape: tuple[int, ...], contents: Message, raw: Any) -> 
     return protocol.from_bytes(port, shape, values.tobytes())
 
 
-async def _reflected(servicer: Any, receive: Receive) -> AsyncGenerator[Message]:
+async def _reflected(servicer: Any, receive: Receive, _: grpc.aio.ServicerContext) -> AsyncGenerator[Message]:
     async def requests() -> AsyncGenerator[Message]:
         while contents := await receive():
             yield _parsed(reflection_pb2.ServerReflectionRequest, contents.pop())
