@@ -309,13 +309,13 @@ def _values(port: Port, shape: tuple[int, ...], contents: Message, raw: Any) -> 
     return protocol.from_bytes(port, shape, values.tobytes())
 
 
-async def _reflected(servicer: Any, receive: Receive, _: grpc.aio.ServicerContext) -> AsyncGenerator[Message]:
+async def _reflected(servicer: Any, receive: Receive, _: grpc.aio.ServicerContext) -> AsyncGenerator[bytes]:
     async def requests() -> AsyncGenerator[Message]:
         while contents := await receive():
             yield _parsed(reflection_pb2.ServerReflectionRequest, contents.pop())
 
     async for answer in servicer.ServerReflectionInfo(requests(), None):
-        yield answer
+        yield bytes(answer.SerializeToString())
 
 
 def _parsed(kind: Any, content: bytes) -> Message:
