@@ -218,6 +218,7 @@ ELSEWHERE = {
     ("serving/server/app.py", "serve", "read_bytes"): PACKAGED,
     ("serving/repository.py", "_template", "read_text"): PACKAGED,
     ("cli/report.py", "report", "open"): "a browser",
+    ("cli/output.py", "open_nowhere", "open"): "the null device",
     ("reporting/tables.py", "__rich_console__", "copy"): "of a value in memory",
     ("reporting/tables.py", "_fitted", "copy"): "of a value in memory",
     ("serving/pictures/strokes.py", "_distances", "copy"): "the same",

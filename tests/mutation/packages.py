@@ -78,7 +78,7 @@ PACKAGES = {
         files=(
             *(
                 f"pairnet/serving/server/{name}.py"
-                for name in ("protocol", "rest_format", "metrics", "batching", "statistics")
+                for name in ("protocol", "rest_format", "content_encoding", "metrics", "batching", "statistics")
             ),
             *(f"pairnet/serving/{name}.py" for name in ("predictor", "model", "inputs")),
         ),

@@ -12,13 +12,12 @@ import msgspec
 from pairnet.errors import RequestError
 from pairnet.serving.server.account import Entry
 from pairnet.serving.server.batching import never
+from pairnet.serving.server.content_encoding import Headers, compressed
 from pairnet.serving.server.protocol import LARGEST_JSON, LARGEST_REQUEST, STATUSES
 from pairnet.serving.server.rest_format import (
     BINARY,
     HEADER_LENGTH,
     JSON,
-    Headers,
-    compressed,
     encode,
     parse,
     takes_long,

@@ -18,7 +18,7 @@ from PIL import Image
 from pairnet.data.sources import load_dataset
 from pairnet.errors import Refusal, RequestError
 from pairnet.serving.built_in import NAME, built_in_model
-from pairnet.serving.server import rest_format
+from pairnet.serving.server import content_encoding, rest_format
 from pairnet.serving.server.app import Application
 from pairnet.serving.server.protocol import STATUSES
 from pairnet.serving.server.registry import open_models
@@ -144,8 +144,8 @@ def test_a_compressed_body_is_inflated_up_to_its_limit_only(monkeypatch):
 
     monkeypatch.setattr(zlib, "decompressobj", lambda bits: Inflating())
     with pytest.raises(RequestError, match="after decompression"):
-        rest_format._inflated(b"x", {b"content-encoding": b"gzip"})
-    assert limits == [rest_format.LARGEST_REQUEST + 1]
+        content_encoding.inflated(b"x", {b"content-encoding": b"gzip"})
+    assert limits == [content_encoding.LARGEST_REQUEST + 1]
 
 
 def test_known_json_belongs_to_its_model_and_does_not_keep_it(models):
