@@ -59,6 +59,9 @@ NOT_RUN = {
     "twelve minutes of training on full MNIST; last run 2026-11-29": (
         "pairnet study sharing.toml --data mnist --runs sharing",
     ),
+    "an hour of training on full MNIST; last run 2026-11-29": (
+        "pairnet study equivalent.toml --data mnist --runs equivalent",
+    ),
     "ten minutes of training on full MNIST; last run 2026-11-29": (
         "pairnet reproduce --table 1 --runs native --no-report",
         "ATEN_CPU_CAPABILITY=default pairnet reproduce --table 1 --runs portable --no-report",
