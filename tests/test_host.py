@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path, PurePosixPath
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pairnet import host
+from pairnet import _core, host
 
 V1 = "{number} 31 0:29 {mounted} {point} rw,relatime - cgroup cgroup rw,{controllers}"
 V2 = "{number} 31 0:38 {mounted} {point} rw,nosuid - cgroup2 cgroup2 rw,nsdelegate"
@@ -116,6 +117,39 @@ def test_cores_follow_the_affinity():
     first = min(os.sched_getaffinity(0))
     code = f"import os; os.sched_setaffinity(0, [{first}]); from pairnet.host import cores; print(cores())"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "1\n"
+
+
+@pytest.mark.parametrize(("counted", "found"), [(7, 7), (None, 1)])
+def test_where_nobody_knows_the_affinity_all_cores_count(monkeypatch, counted, found):
+    monkeypatch.delattr(os, "process_cpu_count", raising=False)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: counted)
+    assert host.allowed_cores() == found
+
+
+def test_a_machine_that_names_no_model_is_called_by_its_kind(monkeypatch, tmp_path):
+    monkeypatch.setattr(host, "CPU_INFO", tmp_path / "none")
+    monkeypatch.setattr("platform.processor", lambda: "")
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    assert host.hardware.__wrapped__() == f"riscv64, {host.cores()} cores"
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_the_revision_is_that_of_the_checkout_and_of_no_repository_around_the_package(monkeypatch, tmp_path):
+    def git(*arguments):
+        command = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b", *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init", "--quiet")
+    git("commit", "--quiet", "--allow-empty", "--message", "first")
+    monkeypatch.setattr(host, "CHECKOUT", tmp_path)
+    assert host.revision.__wrapped__() == _core.revision
+    (tmp_path / "csrc").mkdir()
+    assert host.revision.__wrapped__() == git("rev-parse", "--short=12", "HEAD")
+
+
+def test_the_checkout_is_the_folder_of_the_package():
+    assert (host.CHECKOUT / "pairnet" / "host.py").samefile(host.__file__)
 
 
 def test_who_counts_cores_asks_here(monkeypatch):

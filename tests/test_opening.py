@@ -85,8 +85,9 @@ def test_files_are_read_up_to_their_bound(tmp_path, size, largest):
 def test_a_file_that_is_longer_than_it_says_is_read_up_to_its_bound():
     path = Path("/proc/self/status")
     assert path.stat().st_size == 0
-    with pytest.raises(DataError, match="at most 20 bytes, got more"):
+    with pytest.raises(DataError, match="at most 20 bytes, got more") as error:
         read_file(path, what="a list", largest=20, error=DataError)
+    assert error.value.code == "too-large"
 
 
 def test_a_file_that_was_replaced_after_the_look_is_refused(tmp_path, monkeypatch):

@@ -9,7 +9,16 @@ import threading
 import pytest
 
 from pairnet.errors import ArgumentError
-from pairnet.writing import MARK, NEXT, check_folder, current_file, folder_of_files, marked_files, one_file
+from pairnet.writing import (
+    MARK,
+    NEXT,
+    check_folder,
+    current_file,
+    folder_of_files,
+    marked_files,
+    one_file,
+    separate_files,
+)
 
 
 def write(folder, files, **options):
@@ -131,6 +140,42 @@ def test_a_file_that_appears_meanwhile_is_kept(tmp_path):
         write_one(tmp_path, "new", force=True)
     with pytest.raises(FileNotFoundError, match="none/file"):
         write_one(tmp_path / "none" / "file", "new", force=True)
+
+
+def test_of_several_new_files_none_stays_if_one_has_no_place(tmp_path):
+    def write(first, second):
+        with separate_files([first, second], force=False, what="chart") as new:
+            (new / "a").write_text("new")
+            (new / "b").write_text("new")
+            second.write_text("mine")
+
+    with pytest.raises(ArgumentError, match="`chart`: expected a new file, got .*b, which exists"):
+        write(tmp_path / "a", tmp_path / "b")
+    assert texts(tmp_path) == {"b": "mine"}
+
+
+def test_a_folder_that_replaces_the_file_meanwhile_is_named_with_the_parameter(tmp_path):
+    def write(path):
+        with one_file(path, force=True, what="chart") as new:
+            new.write_text("new")
+            path.mkdir()
+
+    with pytest.raises(ArgumentError, match="`chart`: expected a file, got .*, which is a folder"):
+        write(tmp_path / "file")
+    assert not list((tmp_path / "file").iterdir())
+
+
+def test_on_a_disk_without_hard_links_a_file_that_appears_meanwhile_is_kept(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+
+    def refuse(*_):
+        path.write_text("mine")
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refuse)
+    with pytest.raises(ArgumentError, match="`force`"):
+        write_one(path, "new", force=False)
+    assert texts(tmp_path) == {"file": "mine"}
 
 
 def test_on_a_disk_without_hard_links_too(tmp_path, monkeypatch):

@@ -50,6 +50,9 @@ def test_a_failed_run_survives_the_round_trip():
     ("change", "where"),
     [
         ({"accuracy": 7}, "accuracy"),
+        ({"accuracy": -0.001}, "accuracy"),
+        ({"accuracy": 1.001}, "accuracy"),
+        ({"elsewhere": {"weights": "f" * 64, "mean": 255.001, "std": 9.0}}, "mean"),
         ({"accuracy": "x"}, "accuracy"),
         ({"accuracy": None}, "accuracy"),
         ({"seconds": "x"}, "seconds"),

@@ -10,7 +10,7 @@ from record_examples import IMAGES, record
 from pairnet.errors import ArgumentError, NotationError
 from pairnet.models.recipes import Recipe
 from pairnet.models.variants import find_variant
-from pairnet.records.run import Run, name_of
+from pairnet.records.run import Run, name_of, seeds_text
 from pairnet.records.seeds import Seeds, seeds_of_draw
 
 
@@ -186,3 +186,9 @@ def test_runs_of_one_setting_do_not_differ_in_what_does_not_count():
     assert len({run.setting for run in tested}) == 1
     elsewhere = replace(RUN, images=replace(IMAGES, name="another name", source="elsewhere"))
     assert elsewhere.setting == RUN.setting
+
+
+def test_seeds_in_words_are_numbers_of_draws_where_they_are_a_draws():
+    assert seeds_text((14, 15, 7, 7)) == "pairs 7, test 7, weights 7, order 7"
+    assert seeds_text((18, 9, 1, 2, 3)) == "pairs 9, test 4, weights 1, order 2, masks 3"
+    assert seeds_text((5, 8, 0, 0)) == "train_draw 5, test_draw 8, weights 0, order 0"

@@ -7,7 +7,7 @@ from record_examples import IMAGES, record
 
 from pairnet.errors import RecordError
 from pairnet.models.variants import find_variant
-from pairnet.records.settings import by_setting, describe, largest, select
+from pairnet.records.settings import by_setting, describe, largest, matching, select
 
 RECORD = record()
 
@@ -35,6 +35,24 @@ def test_another_setting_is_kept_apart_and_described_differently(changes):
     settings = by_setting([RECORD, other, record(2)])
     assert [len(records) for records in settings.values()] == [2, 1]
     assert len(set(describe(list(settings)))) == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "count"),
+    [
+        ("optimiser", "adam", 2),
+        ("optimiser", "SGD", 1),
+        ("learning_rate", "1e-3", 3),
+        ("pairs", "1000", 3),
+        ("folds", "false", 3),
+        ("data", "mnist5k", 3),
+        ("data", "none", 0),
+        ("optimiser", "none", 0),
+    ],
+)
+def test_settings_are_found_by_their_values_as_text(key, text, count):
+    records = [RECORD, record(1, variant=find_variant("fc_2")), record(variant=with_recipe(optimiser="sgd"))]
+    assert len(matching(by_setting(records), {key: text})) == count
 
 
 def test_draws_folds_and_names_are_no_settings():

@@ -362,3 +362,12 @@ def test_a_file_of_pairnet_says_so(glyph_set, both, tmp_path):
     export(both[1].folder, tmp_path / "m.onnx", dataset=glyph_set)
     with Predictor(tmp_path / "m.onnx") as predictor:
         assert predictor.metadata.origin == TRAINED_HERE
+
+
+@pytest.mark.parametrize(
+    "changes", [{"mean": 255.5, "std": 1.0}, {"mean": 1.0, "std": 255.5}, {"mean": -0.5, "std": 1.0}]
+)
+def test_grey_levels_of_a_network_are_from_0_to_255(changes):
+    assert Elsewhere(weights="f" * 64, mean=255.0, std=255.0).mean == 255
+    with pytest.raises(ArgumentError, match="in grey levels"):
+        Elsewhere(weights="f" * 64, **changes)

@@ -135,6 +135,12 @@ def test_damage_is_named(tmp_path):
         path.write_bytes(each)
         with pytest.raises(RecordError, match=r"records\.jsonl\.xz: expected records that `pairnet runs pack` wrote"):
             unpack(path)
+    for each, reason in ((content[:-1], "it is cut off"), (content + b"more", "something follows its last record")):
+        path.write_bytes(each)
+        with pytest.raises(RecordError, match=f"got something else: {reason}$"):
+            unpack(path)
+    with pytest.raises(RecordError, match="none"):
+        unpack(tmp_path / "none")
 
 
 def test_a_line_that_is_no_record_is_named_with_its_file(tmp_path):
