@@ -149,7 +149,7 @@ def test_of_several_new_files_none_stays_if_one_has_no_place(tmp_path):
             (new / "b").write_text("new")
             second.write_text("mine")
 
-    with pytest.raises(ArgumentError, match="`chart`: expected a new file, got .*b, which exists"):
+    with pytest.raises(ArgumentError, match=r"`chart`: expected a new file, got .*b, which exists"):
         write(tmp_path / "a", tmp_path / "b")
     assert texts(tmp_path) == {"b": "mine"}
 
@@ -160,7 +160,7 @@ def test_a_folder_that_replaces_the_file_meanwhile_is_named_with_the_parameter(t
             new.write_text("new")
             path.mkdir()
 
-    with pytest.raises(ArgumentError, match="`chart`: expected a file, got .*, which is a folder"):
+    with pytest.raises(ArgumentError, match=r"`chart`: expected a file, got .*, which is a folder"):
         write(tmp_path / "file")
     assert not list((tmp_path / "file").iterdir())
 
