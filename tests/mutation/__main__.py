@@ -116,7 +116,8 @@ def measure(name: str, folder: Path, copy: Path, sample: int, seed: int, only: s
         page = ROOT / "docs" / "reliability.md"
         today = datetime.datetime.now(datetime.UTC).date().isoformat()
         row = table.row(name, outcomes, listed=len(mutants), tests=tests.count, revision=revision(), date=today)
-        page.write_text(table.with_row(page.read_text(), row))
+        left = [(each.id, each.file, each.scope) for each in results if each.outcome == "survived"]
+        page.write_text(table.with_row(page.read_text(), row, table.named(name, left)))
 
 
 def survivors(state: Path, results: list[measuring.Result]) -> str:

@@ -1,4 +1,4 @@
-"""The table of mutants in docs/reliability.md: one row for each package, replaced by its next measurement."""
+"""The table of mutants in docs/reliability.md and its list of survivors; a new measurement replaces a package's."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -30,15 +30,24 @@ def rate(killed: int, of: int) -> str:
     return f"{100 * killed / of:.0f} % ({100 * interval.low:.0f}–{100 * interval.high:.0f})"
 
 
-def with_row(page: str, new: str) -> str:
-    """The page with this row in its table, in place of an older one of the same package; rows by name."""
+def named(package: str, survivors: Sequence[tuple[str, str, str]]) -> str:
+    """One line of the list below the table.  survivors: (id, file, function) of each."""
+    files: dict[str, list[str]] = {}
+    for number, file, function in sorted(survivors, key=lambda each: each[1]):
+        files.setdefault(file.removeprefix("pairnet/"), []).append(f"`{number}` {function or 'of the module'}")
+    text = "; ".join(f"{file}: {', '.join(found)}" for file, found in files.items())
+    return f"- {package}: {text or 'none'}"
+
+
+def with_row(page: str, new: str, survivors: str) -> str:
+    """The page with this row in its table, and this line in the list below, in place of older ones of the package."""
     before, begin, rest = page.partition(BEGIN)
     inside, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"expected {BEGIN} and {END} in the page, for the table between them")
-    rows = {
-        line.split("|")[1]: line for line in inside.splitlines() if line.startswith("|") and line not in (HEAD, RULE)
-    }
-    rows[new.split("|")[1]] = new
-    lines = [HEAD, RULE, *(rows[name] for name in sorted(rows))]
-    return f"{before}{BEGIN}\n\n" + "\n".join(lines) + f"\n\n{END}{after}"
+    lines = [*inside.splitlines(), new, survivors]  # the last of each package counts
+    rows = {line.split("|")[1]: line for line in lines if line.startswith("|") and line not in (HEAD, RULE)}
+    listed = {line.partition(":")[0]: line for line in lines if line.startswith("- ")}
+    table = "\n".join([HEAD, RULE, *(rows[name] for name in sorted(rows))])
+    names = "\n".join(listed[name] for name in sorted(listed))
+    return f"{before}{BEGIN}\n\n{table}\n\nThe survivors, by file and function:\n\n{names}\n\n{END}{after}"

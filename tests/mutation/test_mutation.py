@@ -168,12 +168,19 @@ def test_a_row_replaces_the_older_one_of_its_package():
     about = {"listed": 1000, "tests": 20, "revision": "abc", "date": "2026-01-01"}
     for outcome in (["killed"], outcomes):
         for package in ("one", "other"):
-            page = table.with_row(page, table.row(package, outcome, **about))
+            left = [("1f", "pairnet/b.py", "f"), ("2e", "a.py", ""), ("3d", "pairnet/b.py", "C.g")][
+                : outcome.count("survived")
+            ]
+            page = table.with_row(page, table.row(package, outcome, **about), table.named(package, left))
     assert page.startswith("before\n")
     assert page.endswith("\nafter\n")
     rows = [line for line in page.splitlines() if line.startswith("| o")]
     cells = "1,000 | 13 | 8 | 1 | 3 | 2 | 80 % (49–94) | 20 | abc | 2026-01-01 |"  # Wilson's interval of 8 in 10
     assert rows == [f"| one | {cells}", f"| other | {cells}"]
+    listed = [line for line in page.splitlines() if line.startswith("- ")]
+    names = "a.py: `2e` of the module; b.py: `1f` f"
+    assert listed == [f"- one: {names}", f"- other: {names}"]
+    assert page.count("survivors, by file") == 1
 
 
 def test_the_guide_names_the_packages_and_each_file_belongs_to_one():
