@@ -5,10 +5,12 @@ import json
 import os
 import random
 import threading
+import time
 from contextlib import closing, contextmanager
 
 import grpc
 import numpy as np
+import pytest
 from model_folders import digest_of, drop, put
 from running_server import running_server
 from tritonclient.grpc import service_pb2
@@ -18,8 +20,8 @@ from pairnet.serving.predictor import Predictor
 
 pytest_plugins = ("trained_runs",)
 
-LONG = os.environ.get("PAIRNET_ATTACK") == "long"
-SWAPS, CLIENTS = (100, 32) if LONG else (10, 8)
+FORMS = {"long": (100, 32, 0), "soak": (120, 32, 5)}  # swaps, clients, seconds between two swaps
+SWAPS, CLIENTS, PAUSE = FORMS.get(os.environ.get("PAIRNET_ATTACK", ""), (10, 8, 0))
 SIZES = (1, 2, 7, 20, 70)  # inline, in a thread, in several
 MODEL = "a"
 
@@ -134,6 +136,7 @@ def _altered(content, rng):
     return content[:place] + bytes(255 - each for each in content[place : place + 8]) + content[place + 8 :]
 
 
+@pytest.mark.timeout(1200)
 def test_no_request_fails_and_none_is_mixed_while_models_are_swapped(seeds, tmp_path):
     rng, files, expected = random.Random(5), [seeds(number) for number in (1, 2, 3, 4)], {}
     for file in files:
@@ -152,6 +155,8 @@ def test_no_request_fails_and_none_is_mixed_while_models_are_swapped(seeds, tmp_
                 assert control(server) == (200 if valid else 400)
                 undo()
                 resident.append(server.resident_mb)
+                time.sleep(PAUSE)
+        print(f"{clients.answered:,} answers, {SWAPS} swaps; memory {resident[len(resident) // 5]}, {resident[-1]} MB")
         assert clients.wrong == []
         assert clients.answered > SWAPS * CLIENTS
         assert clients.named <= served
