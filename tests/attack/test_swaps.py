@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import random
+import sys
 import threading
 import time
 from contextlib import closing, contextmanager
@@ -156,7 +157,8 @@ def test_no_request_fails_and_none_is_mixed_while_models_are_swapped(seeds, tmp_
                 undo()
                 resident.append(server.resident_mb)
                 time.sleep(PAUSE)
-        print(f"{clients.answered:,} answers, {SWAPS} swaps; memory {resident[len(resident) // 5]}, {resident[-1]} MB")
+        memory = f"{resident[len(resident) // 5]:.0f}, {resident[-1]:.0f} MB"
+        sys.stdout.write(f"{clients.answered:,} answers, {SWAPS} swaps, {memory}\n")
         assert clients.wrong == []
         assert clients.answered > SWAPS * CLIENTS
         assert clients.named <= served
