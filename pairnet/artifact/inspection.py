@@ -28,7 +28,7 @@ from pairnet.artifact.metadata import FileMetadata, from_text
 from pairnet.artifact.sizes import check_sizes, small
 from pairnet.artifact.structure import read_structure
 from pairnet.artifact.weights import check_values, initializers_digest
-from pairnet.artifact.wire import check_outline
+from pairnet.artifact.wire import check_outline, not_a_model
 from pairnet.errors import ModelError, NotationError
 from pairnet.models.variants import check
 from pairnet.wording import is_plain, shown
@@ -129,7 +129,7 @@ def _parsed(content: bytes) -> onnx.ModelProto:
     try:
         model.ParseFromString(content)
     except Exception:  # protobuf's DecodeError, whose package has no types
-        raise ModelError("expected an ONNX model, got other bytes: name a file that `pairnet export` wrote") from None
+        raise not_a_model(content) from None
     return model
 
 

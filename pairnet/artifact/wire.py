@@ -45,9 +45,9 @@ def _outline(content: bytes, start: int, end: int, path: tuple[int, ...]) -> Ite
             case 5:
                 stop = begin + 4
             case _:
-                raise _broken()
+                raise not_a_model(content)
         if stop > end:
-            raise _broken()
+            raise not_a_model(content)
         if kind == 2 and key >> 3 == path[0]:
             yield begin - start
             if path[1:]:
@@ -66,8 +66,12 @@ def _varint(content: bytes, start: int, end: int) -> tuple[int, int]:
         value |= (content[place] & 127) << 7 * (place - start)
         if content[place] < 128:
             return value, place + 1
-    raise _broken()
+    raise not_a_model(content)
 
 
-def _broken() -> ModelError:
-    return ModelError("expected an ONNX model, got other bytes: name a file that `pairnet export` wrote")
+def not_a_model(content: bytes) -> ModelError:
+    """The error for bytes that are no model; the first bytes of one are none, too."""
+    return ModelError(
+        f"expected an ONNX model, got other bytes, or a part of one ({len(content):,} bytes): name a file that "
+        "`pairnet export` wrote, or copy it again"
+    )

@@ -12,7 +12,15 @@ from pairnet.errors import InstallationError, PairnetError, one_line
 from pairnet.extras import EXTRAS
 
 BASE = ("numpy", "onnx", "msgspec", "PIL", "rich", "typer")
-DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "grpc": "grpcio", "prometheus_client": "prometheus-client"}
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "sklearn": "scikit-learn",
+    "grpc": "grpcio",
+    "grpc_health": "grpcio-health-checking",
+    "grpc_reflection": "grpcio-reflection",
+    "opentelemetry": "opentelemetry-sdk",
+    "prometheus_client": "prometheus-client",
+}
 """Names of distributions that differ from those of their modules."""
 
 

@@ -12,7 +12,7 @@ from pairnet.extras import needed_by
 FAILED, NOT_UNDERSTOOD = 1, 2
 """Exit statuses: something failed; the command line, or a file that it names, cannot be used."""
 
-SYNONYMS = {"workers": "jobs", "spec": "data"}
+SYNONYMS = {"workers": "jobs", "spec": "data", "cors_origins": "cors_origin"}
 """Parameters of library functions that the commands declare under another name."""
 
 RENAMED = {"--out": "--runs", "--figure": "--output", "--repeats": "--draws"}

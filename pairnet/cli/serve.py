@@ -105,7 +105,8 @@ def serve(
                 threads=threads,
                 allowed_hosts=allowed_host or (),
                 cors_origins=cors_origin or (),
-                access_log=sys.stderr if access_log else None,
+                log=sys.stderr,
+                access_log=access_log,
                 tracing=tracing,
                 on_ready=partial(_announce, built_in=not files and models is None),
             )

@@ -77,6 +77,10 @@ def named(files: Sequence[Path]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in files:
         name = path.name.removesuffix(".onnx")
+        if path.is_dir():
+            raise ArgumentError(
+                f"{path}: expected a file, got a folder: did you mean `models` {layout.meant(path) or path}?"
+            )
         if not is_name(name):
             raise ArgumentError(f"{path}: expected a file name of {NAMES}: rename it")
         if name in found:

@@ -1,6 +1,7 @@
 """The folder of models that export-repository writes and servers read: NAME/VERSION/model.onnx, NAME/config.pbtxt."""
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 FILE = "model.onnx"
@@ -26,3 +27,28 @@ def versions(models: Path, name: str) -> list[str]:
     folder = models / name
     found = [each.name for each in folder.iterdir()] if folder.is_dir() else []
     return sorted((each for each in found if VERSION.fullmatch(each)), key=int, reverse=True)
+
+
+def skipped(models: Path, name: str) -> tuple[str, ...]:
+    """The folders of a model that have a file as versions have, and another name; none if it cannot be read."""
+    folder = models / name
+    with suppress(OSError):
+        found = [each.name for each in folder.iterdir() if (each / FILE).is_file()]
+        return tuple(sorted(each for each in found if not VERSION.fullmatch(each)))
+    return ()
+
+
+def meant(folder: Path) -> Path | None:
+    """The folder of models that is one level above or below `folder`; None if there is none, or it is one itself."""
+    with suppress(OSError):
+        if _has_models(folder):
+            return None
+        if versions(folder.parent, folder.name):
+            return folder.parent
+        if _has_models(folder / "models"):
+            return folder / "models"
+    return None
+
+
+def _has_models(folder: Path) -> bool:
+    return any(versions(folder, name) for name in names(folder))

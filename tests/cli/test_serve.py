@@ -137,8 +137,13 @@ def test_the_access_log_is_off_unless_asked_for(options):
             with answer:
                 assert answer.status == status
     logged = [json.loads(line) for line in server.log if line.startswith("{")]
-    common = {"protocol": "rest", "model": "order_net_xs", "id": "", "trace": ""}
-    expected = [{"pairs": 0, "result": "invalid", "status": 400}, {"pairs": 1, "result": "ok", "status": 200}]
+    common = {"protocol": "rest", "client": "127.0.0.1", "method": "POST", "path": "/v2/models/order_net_xs/infer"}
+    common |= {"model": "order_net_xs", "id": "", "trace": ""}
+    missing = "expected an object with the field inputs, got none"
+    expected = [
+        {"pairs": 0, "result": "invalid", "status": 400, "error": missing},
+        {"pairs": 1, "result": "ok", "status": 200, "error": ""},
+    ]
     assert all(line.pop("time") and line.pop("ms") > 0 for line in logged)
     assert logged == [common | each for each in expected] * len(options)
 

@@ -1,4 +1,4 @@
-"""The access log: lines that a thread writes, so that neither a slow nor a closed reader holds up the server."""
+"""The log: lines that a thread writes, so that neither a slow nor a closed reader holds up the server."""
 
 import os
 import queue
@@ -23,7 +23,13 @@ class AccessLog:
         self._stream, self._number = stream, _number_of(stream)
         self._lines: queue.Queue[str] = queue.Queue(MOST_LINES)
         self._dropped = 0  # of those that `add` was given
+        self._unwritten = 0  # of those that were queued
         threading.Thread(target=self._write, name="pairnet-access-log", daemon=True).start()
+
+    @property
+    def lost(self) -> int:
+        """Lines that were dropped or could not be written whole, since the start."""
+        return self._dropped + self._unwritten
 
     def add(self, line: str) -> None:
         """Queues one line; drops it if the reader is far behind."""
@@ -44,6 +50,7 @@ class AccessLog:
             if written == len(begun + line):
                 lost, begun = 0, b""
             else:
+                self._unwritten += 1
                 lost, begun = lost + 1, b"\n" if written else begun
 
     def _written(self, content: bytes) -> int:

@@ -27,6 +27,7 @@ from pairnet.serving.server import control, description
 from pairnet.serving.server.admission import Admission
 from pairnet.serving.server.decode import add_decode
 from pairnet.serving.server.metrics import Metrics
+from pairnet.serving.server.origin import Origin, of_scope
 from pairnet.serving.server.protocol import STATUSES
 from pairnet.serving.server.registry import Registry
 from pairnet.serving.server.rest import Inference, Receive, Scope, Send, refuse
@@ -99,7 +100,7 @@ class Application:
             if (refusal := self.admission.refusal(scope.get("method", ""), headers)) is None:
                 await self.answer(scope, receive, send)
             else:
-                error = self.service.count_refusal(refusal, "rest")
+                error = self.service.count_refusal(refusal, of_scope(scope))
                 await refuse(send, error, closes=b"expect" in headers)
         finally:
             if (entry := scope.get("pairnet.entry")) is not None:
@@ -172,17 +173,17 @@ def _add_health(app: FastAPI, service: Service) -> None:
     async def live() -> Response:
         return Response()
 
-    @app.get("/v2/health/ready", tags=["health"], summary="Whether the server takes requests")
+    @app.get("/v2/health/ready", tags=["health"], summary="Whether the server has a model that takes requests")
     async def ready() -> Response:
-        return _readiness(service)
+        return _readiness(service.ready)
 
     @app.get("/v2", tags=["metadata"], summary="Name, version and extensions of the server")
     async def server_metadata() -> dict[str, Any]:
         return description.server_metadata()
 
 
-def _readiness(service: Service) -> Response:
-    return Response(status_code=200 if service.ready else 503)
+def _readiness(ready: bool) -> Response:
+    return Response(status_code=200 if ready else 503)
 
 
 def _add_models(app: FastAPI, service: Service) -> None:
@@ -190,7 +191,7 @@ def _add_models(app: FastAPI, service: Service) -> None:
     models = service.models
     answers: dict[str, tuple[str, str, Callable[[ServedModel], Any]]] = {
         "": ("metadata", "Versions, inputs and outputs of a model", partial(description.described, models=models)),
-        "/ready": ("health", "Whether a model takes requests", lambda _: _readiness(service)),
+        "/ready": ("health", "Whether a model takes requests", lambda _: _readiness(not service.stops)),
         "/config": ("metadata", "Configuration of a model", description.served_configuration),
         "/stats": ("metrics", "Statistics of a model", lambda model: description.model_statistics([model])),
     }
@@ -228,7 +229,7 @@ async def _explained(service: Service, request: Request, error: Exception) -> Re
     """The protocol's form of an error, {"error": ...}, for everything that a route or the router refuses; counted."""
     headers = MutableHeaders(error.headers) if isinstance(error, HTTPException) else MutableHeaders()
     refusal = error if isinstance(error, RequestError) else _refusal(service, request, error, headers)
-    service.count_refusal(refusal, "rest")
+    service.count_refusal(refusal, _origin(request))
     if refusal.kind == "busy":
         headers["retry-after"] = "1"
     if "expect" in request.headers:  # a body may follow that nobody reads
@@ -237,10 +238,24 @@ async def _explained(service: Service, request: Request, error: Exception) -> Re
     return JSONResponse({"error": str(refusal), **code}, STATUSES[refusal.kind][0], headers=dict(headers))
 
 
+def _origin(request: Request) -> Origin:
+    named = request.path_params.get("name") or request.query_params.get("model", "")  # of /decode
+    return of_scope(request.scope, named)
+
+
+def _hint(path: str) -> str:
+    """What to do about a path that there is not."""
+    if path.rstrip("/") == "/v2/models":
+        return "POST /v2/repository/index lists the models"
+    return "leave out the slash at its end" if path.endswith("/") else "see /docs"
+
+
 def _refusal(service: Service, request: Request, error: Exception, headers: Headers) -> RequestError:
     """What a client is told about an error of the router or of FastAPI."""
     if isinstance(error, HTTPException) and error.status_code == 404:
-        return RequestError(f"expected a path of the protocol, got {request.url.path[:200]!a}: see /docs", "unknown")
+        return RequestError(
+            f"expected a path of the protocol, got {request.url.path[:200]!a}: {_hint(request.url.path)}", "unknown"
+        )
     if isinstance(error, HTTPException) and error.status_code == 405:
         allowed = headers.get("allow", "another method")
         return RequestError(f"expected {allowed} for this path, got {request.method}", "method")
@@ -253,7 +268,7 @@ def _refusal(service: Service, request: Request, error: Exception, headers: Head
 
 async def _failed(service: Service, request: Request, error: Exception) -> Response:
     """An error of ours: counted, with its traceback in the log."""
-    return JSONResponse({"error": str(service.count_refusal(error, "rest"))}, 500)
+    return JSONResponse({"error": str(service.count_refusal(error, _origin(request)))}, 500)
 
 
 def _completed(document: dict[str, Any], models: Registry) -> dict[str, Any]:
@@ -285,7 +300,7 @@ def _completed(document: dict[str, Any], models: Registry) -> dict[str, Any]:
                 },
             }
         }
-    document["servers"] = [{"url": "."}]  # relative to the document itself
+    document["servers"] = [{"url": ".", "description": "this server"}]  # relative to the document itself
     names, versions = list(models), {model.version for model in models.all_versions()}
     values = {"name": names, "model": names, "version": sorted(versions, key=int)}
     for operation in (each for operations in document["paths"].values() for each in operations.values()):

@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from pairnet.errors import RequestError
 from pairnet.serving.server.account import Entry
+from pairnet.serving.server.origin import Origin
 from pairnet.serving.server.protocol import STATUSES
 
 if TYPE_CHECKING:
@@ -247,7 +248,7 @@ class Connection(HttpToolsProtocol):
 
     def _refuse(self, error: RequestError) -> None:
         """Refuses what has arrived, after the answers to the whole requests before it; reads nothing more."""
-        self._service.count_refusal(error, "rest")
+        self._service.count_refusal(error, self._origin())
         self._refusal, broken = error, self._waiting_since is not None and self._head == IN_BODY
         if broken:
             self._entry.close()
@@ -260,6 +261,12 @@ class Connection(HttpToolsProtocol):
         self._waiting_since = None
         if self.cycle is None or self.cycle.response_complete or (broken and self.cycle.disconnected):
             self._answer_refusal(error)
+
+    def _origin(self) -> Origin:
+        """What is known of the request that is being received, if one is."""
+        client, begun = self.client[0] if self.client else "", self._waiting_since is not None and bool(self.url)
+        method, path = (self.parser.get_method(), self.url.partition(b"?")[0]) if begun else (b"", b"")
+        return Origin("rest", client, method.decode("latin-1"), path.decode("latin-1"))
 
     def _answer_refusal(self, error: RequestError) -> None:
         """Sends the protocol's form of an error, and closes the connection."""

@@ -7,17 +7,15 @@ headers.
 
 import ipaddress
 from collections.abc import Sequence
-from typing import Any, Literal
-from urllib.parse import unquote
+from typing import Any
 
 import msgspec
 from fastapi import FastAPI, Request, Response
 
 from pairnet.errors import RequestError
+from pairnet.serving.server.changes import Verb
 from pairnet.serving.server.service import Service
 from pairnet.wording import shown
-
-Verb = Literal["load", "unload"]
 
 LARGEST = 64 * 1024
 """Bytes of a request: it names a model, and brings none."""
@@ -48,7 +46,11 @@ def add_routes(app: FastAPI, service: Service) -> None:
     async def load(name: str, request: Request) -> Response:
         return await _changed(service, "load", name, request)
 
-    @app.post("/v2/repository/models/{name}/unload", tags=["repository"], summary="Ends a model")
+    @app.post(
+        "/v2/repository/models/{name}/unload",
+        tags=["repository"],
+        summary="Unloads a model, all its versions",
+    )
     async def unload(name: str, request: Request) -> Response:
         return await _changed(service, "unload", name, request)
 
@@ -68,33 +70,32 @@ async def change(
                 f"expected no parameter {shown(parameter)}: a model is loaded from its files in the server's folder, "
                 "with their own configuration; copy the files there"
             )
-    if not service.ready:
+    if service.stops:
         raise RequestError("expected a running server, this one stops: try another", "busy")
     await (service.models.load if verb == "load" else service.models.unload)(name)
 
 
-def peer_address(peer: str) -> str:
-    """The address in gRPC's name of a client: "ipv6:%5B::1%5D:5000" -> "::1"."""
-    return unquote(peer).partition(":")[2].rpartition(":")[0].strip("[]")
-
-
 def _check_allowed(service: Service, verb: Verb, client: str, headers: Sequence[str]) -> None:
     if not service.control:
-        raise RequestError(f"expected a server with `--control`, got a {verb} to one without", "forbidden")
+        raise RequestError(f"expected a server with `--control`, got {_a(verb)} to one without", "forbidden")
     if service.control == "anywhere":
         return
     if not _is_loopback(client):
         raise RequestError(
-            f"expected a {verb} from the server's own machine, got one from {shown(client)}: ask there, or start it "
+            f"expected {_a(verb)} from the server's own machine, got one from {shown(client)}: ask there, or start it "
             "with `--control-anywhere`",
             "forbidden",
         )
     if passed := [header for header in headers if header in FOR_OTHERS]:
         raise RequestError(
-            f"expected a {verb} from the server's own machine, got one with the header {passed[0]}, which a proxy or "
+            f"expected {_a(verb)} from the server's own machine, got one with the header {passed[0]}, which a proxy or "
             "a browser adds: ask without, or start it with `--control-anywhere`",
             "forbidden",
         )
+
+
+def _a(verb: Verb) -> str:
+    return "an unload" if verb == "unload" else "a load"
 
 
 def _is_loopback(client: str) -> bool:
@@ -129,4 +130,4 @@ async def _asked(request: Request) -> Asked:
     try:
         return _ASKED.decode(content)
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
-        raise RequestError(f"expected the JSON of a request to the model repository: {shown(str(error))}") from None
+        raise RequestError(f"expected the JSON of a request to the model repository: {str(error)[:200]}") from None

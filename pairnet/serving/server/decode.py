@@ -12,6 +12,7 @@ from pairnet.serving.pictures import reading
 from pairnet.serving.pictures.decoding import FORMATS
 from pairnet.serving.pictures.raster import MAX_PIXELS
 from pairnet.serving.server.connections import ENDED
+from pairnet.serving.server.decoders import kind_of
 from pairnet.serving.server.protocol import LARGEST_PICTURE
 from pairnet.serving.server.rest import add_part, entry_of, next_part, whole
 from pairnet.serving.server.served import find
@@ -57,7 +58,7 @@ def add_decode(app: FastAPI, service: Service) -> None:
                     )
             picture = await _unless_left(request, service.decoders.decode(memoryview(whole(parts))))
         except DataError as error:
-            raise RequestError(str(error), "large" if error.code == "too-large" else "invalid", error.code) from None
+            raise RequestError(str(error), kind_of(error), error.code) from None
         finally:
             entry.close()
         predictor = chosen.predictor

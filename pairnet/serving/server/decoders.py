@@ -9,10 +9,11 @@ import math
 import os
 import socket
 import subprocess
+from collections import Counter
 from time import monotonic
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from pairnet.errors import PictureError, RequestError
+from pairnet.errors import DataError, PictureError, Refusal, RequestError
 from pairnet.serving.pictures.decoder import LARGEST_ANSWER, LENGTH, NAME, READY, command, picture
 from pairnet.serving.pictures.isolation import ended_early
 from pairnet.serving.pictures.reading import Picture
@@ -39,6 +40,7 @@ class Decoders:
     """The processes, and the queue for them."""
 
     def __init__(self) -> None:
+        self.results: Counter[Refusal | Literal["ok"]] = Counter()  # of all pictures
         self._free = MOST
         self._waiting: list[_Waiting] = []  # in the order of their arrival
         self._running: list[_Decoder] = []  # the one that began first comes first
@@ -50,6 +52,29 @@ class Decoders:
 
         PictureError for no usable picture, RequestError if there is too much to do, RuntimeError for a bug.
         """
+        result: Refusal | Literal["ok"] = "failed"
+        try:
+            picture = await self._in_turn(content)
+            result = "ok"
+        except RequestError as error:
+            result = error.kind
+            raise
+        except PictureError as error:
+            result = kind_of(error)
+            raise
+        except asyncio.CancelledError:
+            result = "gone"
+            raise
+        finally:
+            self.results[result] += 1
+        return picture
+
+    @property
+    def waiting(self) -> int:
+        """Pictures in the queue."""
+        return len(self._waiting)
+
+    async def _in_turn(self, content: bytes | memoryview) -> Picture:
         await self._wait_for_turn(len(content))
         try:
             return await self._run(content)
@@ -155,6 +180,11 @@ class _Waiting(NamedTuple):
     size: int  # bytes
     since: float  # of monotonic()
     turn: "asyncio.Future[None]"
+
+
+def kind_of(error: DataError) -> Literal["large", "invalid"]:
+    """Why a picture that holds none is refused, as a request is."""
+    return "large" if error.code == "too-large" else "invalid"
 
 
 def _busy(expected_and_got: str) -> RequestError:

@@ -67,10 +67,10 @@ class Health:
 
     def _state(self, name: str) -> Any:
         if name in ("", INFERENCE, NAME):
-            ready = True
+            ready = self._service.ready
         elif name in (states := self._service.models.states()):
             ready = states[name] == "READY"
         else:
             return health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
-        serves = ready and self._service.ready
+        serves = ready and not self._service.stops
         return health_pb2.HealthCheckResponse.SERVING if serves else health_pb2.HealthCheckResponse.NOT_SERVING

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pairnet.artifact.inspection import read_file
 from pairnet.errors import ModelError, RequestError
+from pairnet.serving.built_in import built_in_model
 from pairnet.serving.joint import check_part
 from pairnet.serving.predictor import Predictor
 from pairnet.serving.server.accuracy import Check
@@ -64,7 +65,7 @@ def open_file(
     predictor = Predictor(content, provider=options.provider, threads=options.threads, name=str(path))
     try:
         check_part(predictor, path)
-        unchecked = "its file was named on the command line" if check is None else check(predictor, path)
+        unchecked = _unchecked(path) if check is None else check(predictor, path)
     except BaseException:
         predictor.close()
         raise
@@ -88,6 +89,10 @@ def open_file(
         statistics=statistics,
         uses=Uses(),
     )
+
+
+def _unchecked(path: Path) -> str:
+    return "it is part of pairnet" if path == built_in_model() else "its file was named on the command line"
 
 
 def _read(path: Path) -> bytes:

@@ -43,7 +43,27 @@ class Metrics:
                 counts[bisect_left(SIZES, size)] += count
             sizes.add_metric((name,), _buckets(SIZES, counts), counted.batch_pairs)
             waiting.add_metric((name,), pairs_waiting)
-        yield from (requests, errors, pairs, latency, sizes, waiting)
+        yield from (requests, errors, pairs, latency, sizes, waiting, *self._others())
+
+    def _others(self) -> Iterator[Any]:
+        """The families that are not about the requests to one model."""
+        service, decoders = self._service, self._service.decoders
+        yield GaugeMetricFamily("pairnet_held_bytes", "Bytes of requests and answers that wait", service.account.held)
+        yield GaugeMetricFamily("pairnet_pictures_waiting", "Pictures in the queue for a process", decoders.waiting)
+        pictures = CounterMetricFamily("pairnet_pictures", "Pictures that came to be decoded", labels=("result",))
+        for result in ("ok", *sorted(decoders.results.keys() - {"ok"})):
+            pictures.add_metric((result,), decoders.results[result])
+        loads = CounterMetricFamily("pairnet_loads", "Loads that had their turn", labels=("model", "result"))
+        for labels, count in service.changes.loads.items():
+            loads.add_metric(labels, count)
+        loaded = GaugeMetricFamily(
+            "pairnet_model_loaded", "1 for each version that is loaded now", labels=("model", "version", "digest")
+        )
+        for model in service.models.all_versions():
+            loaded.add_metric((model.name, model.version, model.digest), 1)
+        lost = 0 if service.log is None else service.log.lost
+        dropped = CounterMetricFamily("pairnet_log_lines_dropped", "Lines of the log that were not written", lost)
+        yield from (pictures, loads, loaded, dropped)
 
 
 def _buckets(bounds: tuple[float, ...], counts: list[int]) -> list[tuple[str, float]]:

@@ -14,11 +14,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
+from time import monotonic
 from typing import Any, Literal
 
 from pairnet.errors import ModelError, PairnetError, RequestError, one_line
 from pairnet.serving.joint import VERSION, check_batches, named
 from pairnet.serving.server.accuracy import Check
+from pairnet.serving.server.changes import Change, Verb, refusal_of
 from pairnet.serving.server.loading import Options, Place, open_file
 from pairnet.serving.server.served import ServedModel
 from pairnet.serving.server.sources import Opened, Sources
@@ -28,6 +30,7 @@ State = Literal["READY", "LOADING", "UNAVAILABLE"]
 Reasons = Mapping[str, str]
 """Why versions are not loaded; "" stands for the whole model."""
 
+NO_VERSION = "expected a whole number from 1 as the name of a version's folder, got another one: rename it"
 UNLOADED: Reasons = {"": "unloaded"}
 
 MEMORY = 1024
@@ -48,6 +51,7 @@ class Slot:
 
     loaded: Opened = field(default_factory=dict)
     refused: Reasons = field(default_factory=dict)
+    skipped: tuple[str, ...] = ()  # folders whose names are no versions
     loading: bool = False
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # of whoever loads or unloads this name
     draining: list[ServedModel] = field(default_factory=list)  # no longer found, and not closed yet
@@ -70,6 +74,7 @@ class Registry(Mapping[str, ServedModel]):
         self._memory = memory * 2**20
         self._slots: dict[str, Slot] = {}
         self._watchers: list[Callable[[str, State], None]] = []
+        self._reports: list[Callable[[Change], None]] = []
         self._stops = threading.Event()
         self._thread = ThreadPoolExecutor(1, "pairnet-load", initializer=_lower_priority)
         self._worker = asyncio.Lock()  # of the load that uses the thread and knows how much memory is free
@@ -116,6 +121,10 @@ class Registry(Mapping[str, ServedModel]):
         """Calls `callback` with name and state after each load, unload and refusal, in the event loop."""
         self._watchers.append(callback)
 
+    def report(self, callback: Callable[[Change], None]) -> None:
+        """Calls `callback` after each load and unload that had its turn, whatever its result, in the event loop."""
+        self._reports.append(callback)
+
     def index(self, *, ready: bool = False) -> list[dict[str, str]]:
         """Name, version, state and reason of each version, as the protocol's index has them; ready: only of those."""
         entries = []
@@ -128,6 +137,7 @@ class Registry(Mapping[str, ServedModel]):
             if slot.loading and not slot.loaded:
                 entries.append((name, "", "LOADING", ""))
             elif not ready:
+                entries += [(name, folder, "UNAVAILABLE", NO_VERSION) for folder in slot.skipped]
                 entries += [(name, version, "UNAVAILABLE", why) for version, why in others.items()]
         return [dict(zip(("name", "version", "state", "reason"), entry, strict=True)) for entry in entries]
 
@@ -153,7 +163,7 @@ class Registry(Mapping[str, ServedModel]):
         for name in sources.names():
             slot = self._slots[name] = Slot()
             slot.loaded, refused = sources.open_versions(name, {}, self._room(), check)
-            slot.refused = _reasons(refused)
+            slot.refused, slot.skipped = _reasons(refused), sources.skipped(name)
 
     async def load(self, name: str) -> None:
         """Reads a model again: all its versions, of which those that have gone are unloaded; all or none.
@@ -161,13 +171,13 @@ class Registry(Mapping[str, ServedModel]):
         Returns when requests get the new versions and the old ones are closed. Continues if the caller is cancelled.
         RequestError if there is no such model, or a version is refused: then everything stays as it was.
         """
-        await self._in_turn(self._load, name)
+        await self._in_turn("load", self._load, name)
 
     async def unload(self, name: str) -> None:
         """Ends a model, when the requests that have found it are answered.  RequestError if there is none."""
         if name not in self._slots:
             raise self._not_found(name, "")
-        await self._in_turn(self._unload, name)
+        await self._in_turn("unload", self._unload, name)
 
     def stop(self) -> None:
         """Ends a load that is running, as soon as it can be ended."""
@@ -181,7 +191,7 @@ class Registry(Mapping[str, ServedModel]):
             for model in slot.open_models:
                 model.close()
 
-    async def _in_turn(self, change: Callable[[str, Slot], Coroutine[Any, Any, None]], name: str) -> None:
+    async def _in_turn(self, verb: Verb, change: Callable[[str, Slot], Coroutine[Any, Any, None]], name: str) -> None:
         if len(self._tasks) >= MOST_LOADS:
             raise RequestError(f"expected at most {MOST_LOADS} loads at a time, got more: try again later", "busy")
         if name not in self._slots:
@@ -192,7 +202,14 @@ class Registry(Mapping[str, ServedModel]):
 
         async def run() -> None:
             async with slot.turn:
-                await change(name, slot)
+                began, failed = monotonic(), None
+                try:
+                    await change(name, slot)
+                except Exception as error:
+                    failed = error
+                    raise
+                finally:
+                    self._tell_change(verb, name, slot, monotonic() - began, failed)
 
         task = asyncio.create_task(run())
         self._tasks.add(task)
@@ -214,6 +231,7 @@ class Registry(Mapping[str, ServedModel]):
                     await loop.run_in_executor(self._thread, _close, new)
                     slot.refused = _reasons(refused)
                     raise _refusal(refused)
+                slot.skipped = await loop.run_in_executor(self._thread, self._sources.skipped, name)
                 gone = self._swap(slot, opened, {})
         finally:
             slot.loading = False
@@ -251,6 +269,19 @@ class Registry(Mapping[str, ServedModel]):
     def _tell(self, name: str) -> None:
         for callback in self._watchers:
             callback(name, self.state(name))
+
+    def _tell_change(self, verb: Verb, name: str, slot: Slot, seconds: float, failed: Exception | None) -> None:
+        made = Change(
+            verb=verb,
+            model=name,
+            versions={version: model.digest for version, model in slot.loaded.items()},
+            result=refusal_of(failed) if failed else "ok",
+            error=one_line(failed) if failed else "",
+            skipped=slot.skipped,
+            seconds=seconds,
+        )
+        for callback in self._reports:
+            callback(made)
 
     def _not_found(self, name: str, version: str) -> RequestError:
         slot = self._slots.get(name)

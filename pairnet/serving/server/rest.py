@@ -13,6 +13,7 @@ from pairnet.errors import RequestError
 from pairnet.serving.server.account import Entry
 from pairnet.serving.server.batching import never
 from pairnet.serving.server.content_encoding import Headers, compressed
+from pairnet.serving.server.origin import Origin, of_scope
 from pairnet.serving.server.protocol import LARGEST_JSON, LARGEST_REQUEST, STATUSES
 from pairnet.serving.server.rest_format import (
     BINARY,
@@ -43,7 +44,7 @@ class Inference:
         """Answers one request, or refuses it."""
         headers: Headers = scope.get("pairnet.headers") or dict(scope["headers"])
         name, version = scope["path_params"]["name"], scope["path_params"].get("version", "")
-        connection = scope.get("pairnet.connection")
+        origin, connection = of_scope(scope, name), scope.get("pairnet.connection")
         entry = entry_of(scope, self._service)
         is_gone = never if connection is None else connection.is_closing
         trace = None
@@ -56,9 +57,9 @@ class Inference:
         parts: list[bytes | bytearray] = []
         try:
             try:
-                size = await self._receive(headers, receive, parts, entry, trace)
+                size = await self._receive(origin, headers, receive, parts, entry, trace)
                 found, content = await self._service.infer(
-                    "rest",
+                    origin,
                     name,
                     version,
                     lambda model: parse(model, whole(parts), headers),
@@ -72,13 +73,14 @@ class Inference:
                 entry.close()
                 parts.clear()
         except Exception as error:
-            refusal = error if isinstance(error, RequestError) else self._service.count_refusal(error, "rest")
+            refusal = error if isinstance(error, RequestError) else self._service.count_refusal(error, origin)
             await refuse(send, refusal, closes=b"expect" in headers)
         else:
             await respond(send, 200, found, content)
 
     async def _receive(
         self,
+        origin: Origin,
         headers: Headers,
         receive: Receive,
         parts: list[bytes | bytearray],
@@ -97,7 +99,7 @@ class Inference:
                 if total > limit:
                     raise RequestError(f"expected at most {limit:,} bytes, got more", "large")
         except RequestError as error:
-            refusal = self._service.count_refusal(error, "rest", trace=trace)
+            refusal = self._service.count_refusal(error, origin, trace=trace)
             entry.close()  # what still arrives is dropped
             if more and error.kind in ("large", "media", "busy") and b"expect" not in headers:
                 await _discard(receive)

@@ -4,27 +4,26 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from functools import partial
-from time import perf_counter_ns
 from typing import Any, get_args
 
 import grpc
-import numpy as np
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
-from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
-from pairnet.artifact.design import Port
 from pairnet.errors import RequestError
-from pairnet.serving.server import control, description, protocol
+from pairnet.serving.server import control, description
 from pairnet.serving.server.batching import NamedOutputs
+from pairnet.serving.server.changes import Verb
 from pairnet.serving.server.connections import SLOWEST
 from pairnet.serving.server.health import INFERENCE, Health
 from pairnet.serving.server.health import NAME as HEALTH
-from pairnet.serving.server.protocol import LARGEST_CALL, LONG_BINARY, LONG_TEXT, PIECE, STATUSES, CheckedRequest
+from pairnet.serving.server.origin import Origin, of_call
+from pairnet.serving.server.protocol import LARGEST_CALL, LONG_BINARY, LONG_TEXT, STATUSES, CheckedRequest
 from pairnet.serving.server.receiving import Receiver
+from pairnet.serving.server.rpc_format import Message, fill, parse
 from pairnet.serving.server.served import ServedModel, find
 from pairnet.serving.server.service import Service
 from pairnet.serving.server.tracing import Trace
@@ -42,10 +41,11 @@ OPTIONS = (
     ("grpc.max_send_message_length", -1),
 )
 
+INFER, INFER_STREAM = (f"/{INFERENCE}/{name}" for name in ("ModelInfer", "ModelStreamInfer"))
+
 CANCELS = 0.1
 """Seconds within which gRPC tells that a call without a message was cancelled."""
 
-Message = Any  # a protobuf message; the package has no types
 Receive = Callable[[], Awaitable[list[bytes]]]
 """Waits for the next message of a stream; empty at its end."""
 
@@ -83,18 +83,24 @@ class Calls:
                 "RepositoryIndex", {"models": self._service.models.index(ready=asked.ready)}
             ),
         }
-        inference = {name: self._simple(getattr(service_pb2, f"{name}Request"), call) for name, call in simple.items()}
+        inference = {
+            name: self._simple(f"/{INFERENCE}/{name}", getattr(service_pb2, f"{name}Request"), call)
+            for name, call in simple.items()
+        }
         inference["ModelInfer"] = grpc.stream_unary_rpc_method_handler(self._infer)
-        for verb in get_args(control.Verb):
+        for verb in get_args(Verb):
             inference[f"RepositoryModel{verb.title()}"] = self._change(verb)
-        inference["ModelStreamInfer"] = self._stream(self._inferred)
+        inference["ModelStreamInfer"] = self._stream(INFER_STREAM, self._inferred)
         health = {
-            "Check": self._simple(health_pb2.HealthCheckRequest, self.health.check),
-            "Watch": self._stream(self._watched),
+            "Check": self._simple(f"/{HEALTH}/Check", health_pb2.HealthCheckRequest, self.health.check),
+            "Watch": self._stream(f"/{HEALTH}/Watch", self._watched),
         }
         names = (INFERENCE, HEALTH, reflection.SERVICE_NAME)
         reflected = {
-            "ServerReflectionInfo": self._stream(partial(_reflected, reflection.aio.ReflectionServicer(names)))
+            "ServerReflectionInfo": self._stream(
+                f"/{reflection.SERVICE_NAME}/ServerReflectionInfo",
+                partial(_reflected, reflection.aio.ReflectionServicer(names)),
+            )
         }
         return tuple(map(grpc.method_handlers_generic_handler, names, (inference, health, reflected)))
 
@@ -104,43 +110,47 @@ class Calls:
         self._receiver.stop()
         self.health.stop()
 
-    def _simple(self, kind: Any, call: Callable[[Message], Message]) -> grpc.RpcMethodHandler:
+    def _simple(self, path: str, kind: Any, call: Callable[[Message], Message]) -> grpc.RpcMethodHandler:
         """A call that is answered at once."""
 
         async def handle(_: object, context: grpc.aio.ServicerContext) -> bytes:
+            origin = of_call(path, context.peer())
             try:
-                answer = call(_parsed(kind, await self._message(context)))
+                asked = _parsed(kind, await self._message(context, origin))
+                origin = origin._replace(model=getattr(asked, "name", ""))
+                answer = call(asked)
             except Exception as error:
-                return await _abort(context, self._service.count_refusal(error, "grpc"))
+                return await _abort(context, self._service.count_refusal(error, origin))
             return bytes(answer.SerializeToString())
 
         return grpc.stream_unary_rpc_method_handler(handle)
 
-    def _change(self, verb: control.Verb) -> grpc.RpcMethodHandler:
+    def _change(self, verb: Verb) -> grpc.RpcMethodHandler:
         """Loads or unloads a model."""
 
         async def handle(_: object, context: grpc.aio.ServicerContext) -> bytes:
+            origin = of_call(f"/{INFERENCE}/RepositoryModel{verb.title()}", context.peer())
             try:
                 kind = getattr(service_pb2, f"RepositoryModel{verb.title()}Request")
-                asked = _parsed(kind, await self._message(context))
-                client = control.peer_address(context.peer())
+                asked = _parsed(kind, await self._message(context, origin))
+                origin = origin._replace(model=asked.model_name)
                 headers = [name for name, _ in context.invocation_metadata() or ()]
                 await control.change(
                     self._service,
                     verb,
                     asked.model_name,
-                    client=client,
+                    client=origin.client,
                     headers=headers,
                     parameters=[*asked.parameters],
                 )
             except Exception as error:
-                return await _abort(context, self._service.count_refusal(error, "grpc"))
+                return await _abort(context, self._service.count_refusal(error, origin))
             return b""
 
         return grpc.stream_unary_rpc_method_handler(handle)
 
     def _stream(
-        self, answers: Callable[[Receive, grpc.aio.ServicerContext], AsyncGenerator[bytes]]
+        self, path: str, answers: Callable[[Receive, grpc.aio.ServicerContext], AsyncGenerator[bytes]]
     ) -> grpc.RpcMethodHandler:
         """A stream of requests, and of answers in the same order."""
 
@@ -155,17 +165,20 @@ class Calls:
                         await context.write(answer)
             except Exception as error:
                 if not self._stops:
-                    await _abort(context, self._service.count_refusal(error, "grpc"))
+                    refusal = self._service.count_refusal(error, of_call(path, context.peer()))
+                    await _abort(context, refusal)
 
         return grpc.stream_stream_rpc_method_handler(handle)
 
-    async def _message(self, context: grpc.aio.ServicerContext) -> bytes:
+    async def _message(self, context: grpc.aio.ServicerContext, origin: Origin) -> bytes:
         try:
             content = await self._receiver.message(context)
             if content is None:  # also if the client has gone or gRPC refuses the message; then the task is cancelled
                 await asyncio.sleep(CANCELS)
         except asyncio.CancelledError:
-            self._service.count_refusal(RequestError("expected a whole message, got a call that ended", "gone"), "grpc")
+            # gRPC does not tell which: a message that is too large looks like a client that has left
+            text = f"expected a message of at most {LARGEST_CALL:,} bytes, got a larger one, or a client that has left"
+            self._service.count_refusal(RequestError(text, "gone"), origin)
             raise
         if content is None:
             raise RequestError("expected one message, got none")
@@ -182,26 +195,28 @@ class Calls:
         return trace
 
     async def _infer(self, _: object, context: grpc.aio.ServicerContext) -> bytes:
+        origin = of_call(INFER, context.peer())
         try:
-            contents = [await self._message(context)]
+            contents = [await self._message(context, origin)]
         except RequestError as error:
-            return await _abort(context, self._service.count_refusal(error, "grpc"))
+            return await _abort(context, self._service.count_refusal(error, origin))
         trace = self._trace(context)
         try:
             if self._stops:
                 stopping = RequestError("expected a running server, this one stops: try another", "busy")
-                raise self._service.count_refusal(stopping, "grpc", trace=trace)
+                raise self._service.count_refusal(stopping, origin, trace=trace)
             answer = service_pb2.ModelInferResponse()
-            return await self._answer(contents, answer, answer, trace)
+            return await self._answer(origin, contents, answer, answer, trace)
         except RequestError as error:
             return await _abort(context, error)
 
     async def _inferred(self, receive: Receive, context: grpc.aio.ServicerContext) -> AsyncGenerator[bytes]:
         """An error is a message of the stream, with the id of its request, and does not end it."""
+        origin = of_call(INFER_STREAM, context.peer())
         while contents := await receive():
             answer = service_pb2.ModelStreamInferResponse()
             try:
-                message = await self._answer(contents, answer.infer_response, answer, self._trace(context))
+                message = await self._answer(origin, contents, answer.infer_response, answer, self._trace(context))
             except RequestError as error:
                 answer.error_message = str(error)
                 message = bytes(answer.SerializeToString())
@@ -213,7 +228,9 @@ class Calls:
                 async for state in states:
                     yield bytes(state.SerializeToString())
 
-    async def _answer(self, contents: list[bytes], answer: Message, message: Message, trace: Trace | None) -> bytes:
+    async def _answer(
+        self, origin: Origin, contents: list[bytes], answer: Message, message: Message, trace: Trace | None
+    ) -> bytes:
         """Fills in a ModelInferResponse -> the bytes of the message that contains it.  RequestError leaves only its id.
 
         contents: the message, which is taken out: it would take as much memory as the pairs in it, while they wait.
@@ -222,8 +239,8 @@ class Calls:
         try:
             sent = [_parsed(service_pb2.ModelInferRequest, contents.pop())]
         except RequestError as error:
-            raise self._service.count_refusal(error, "grpc", trace=trace) from None
-        answer.id = sent[0].id
+            raise self._service.count_refusal(error, origin, trace=trace) from None
+        answer.id, origin = sent[0].id, origin._replace(model=sent[0].model_name)
 
         def encode(model: ServedModel, request: CheckedRequest, outputs: NamedOutputs) -> bytes:
             fill(answer, model, request, outputs)
@@ -232,10 +249,10 @@ class Calls:
         try:
             self._service.account.take(size)
         except RequestError as error:
-            raise self._service.count_refusal(error, "grpc", trace=trace) from None
+            raise self._service.count_refusal(error, origin, trace=trace) from None
         try:
             return await self._service.infer(
-                "grpc",
+                origin,
                 sent[0].model_name,
                 sent[0].model_version,
                 lambda model: parse(model, sent.pop()),
@@ -251,62 +268,13 @@ class Calls:
             find(self._service.models, asked.name, asked.version)
         except RequestError:
             return service_pb2.ModelReadyResponse(ready=False)
-        return service_pb2.ModelReadyResponse(ready=self._service.ready)
+        return service_pb2.ModelReadyResponse(ready=not self._service.stops)
 
     def _find(self, asked: Message) -> ServedModel:
         return find(self._service.models, asked.name, asked.version)
 
     def _chosen(self, asked: Message) -> list[ServedModel]:
         return [self._find(asked)] if asked.name else self._service.models.all_versions()
-
-
-def parse(model: ServedModel, sent: Message) -> CheckedRequest:
-    """A ModelInferRequest -> the checked request.
-
-    Raises RequestError for everything that the protocol or the model does not allow.
-    """
-    shape, outputs = protocol.check_request(sent, model.input, model.outputs)
-    pairs = _values(model.input, shape, sent.inputs[0].contents, sent.raw_input_contents)
-    parameters = {
-        name: getattr(each, each.WhichOneof("parameter_choice") or "bool_param")
-        for name, each in sent.parameters.items()
-    }
-    timeout = protocol.timeout_ns(parameters)
-    expires = perf_counter_ns() + timeout if timeout else 0
-    return CheckedRequest(pairs, sent.id, outputs, expires, frozenset(outputs))
-
-
-def fill(answer: Message, model: ServedModel, request: CheckedRequest, outputs: NamedOutputs) -> None:
-    """Puts the outputs into a ModelInferResponse, as raw contents."""
-    answer.model_name, answer.model_version, answer.id = model.name, model.version, request.id
-    answer.parameters["digest"].string_param = model.digest
-    for name in request.outputs:
-        values = outputs[name]
-        answer.outputs.add(name=name, datatype="FP32", shape=values.shape)
-        answer.raw_output_contents.append(values.astype("<f4", copy=False).tobytes())
-
-
-def _values(port: Port, shape: tuple[int, ...], contents: Message, raw: Any) -> NDArray[Any]:
-    """The values of an input, from typed or raw contents."""
-    typed = [field.name for field, _ in contents.ListFields()]
-    if len(raw) > 1 or bool(raw) == bool(typed):
-        raise RequestError(
-            f"input {port.name}: expected either raw or typed contents, got {len(raw)} raw and {len(typed)} typed"
-        )
-    if raw:
-        return protocol.from_bytes(port, shape, raw[0])
-    expected = "uint_contents" if port.dtype == "uint8" else "fp32_contents"
-    if typed != [expected]:
-        raise RequestError(f"input {port.name}: expected {expected}, got {', '.join(typed)}")
-    given, dtype = getattr(contents, expected), np.uint32 if port.dtype == "uint8" else np.float32
-    # In pieces: other threads wait while NumPy reads one.
-    pieces = [np.array(given[start : start + PIECE], dtype) for start in range(0, len(given), PIECE)]
-    values = np.concatenate(pieces)
-    if port.dtype == "uint8":
-        if values.max(initial=0) > 255:
-            raise RequestError(f"input {port.name}: expected values from 0 to 255, got {values.max()}")
-        values = values.astype(np.uint8)
-    return protocol.from_bytes(port, shape, values.tobytes())
 
 
 async def _reflected(servicer: Any, receive: Receive, _: grpc.aio.ServicerContext) -> AsyncGenerator[bytes]:

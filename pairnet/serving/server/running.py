@@ -20,6 +20,7 @@ from pairnet.errors import ArgumentError, PortError
 from pairnet.serving.server.access_log import AccessLog
 from pairnet.serving.server.admission import Admission, is_here
 from pairnet.serving.server.app import Application
+from pairnet.serving.server.changes import Changes
 from pairnet.serving.server.connections import LAST_REQUEST, Connection
 from pairnet.serving.server.draining import refuse_connections
 from pairnet.serving.server.registry import MEMORY, Registry, open_models
@@ -51,7 +52,8 @@ def serve(
     max_batch: int = 64,
     max_wait: float | None = None,
     threads: int | None = None,
-    access_log: TextIO | None = None,
+    log: TextIO | None = None,
+    access_log: bool = False,
     allowed_hosts: Sequence[str] = (),
     cors_origins: Sequence[str] = (),
     tracing: bool = False,
@@ -62,6 +64,7 @@ def serve(
     folder: of models, see registry.Registry, as `memory`. control: who may load and unload them; without, there must be
     one. host: address to listen on. port, grpc_port: 0 takes any free port. max_wait: seconds, see batching.Batcher.
     threads: that compute the requests of one model on a CPU (default: the cores that this process may use).
+    log: gets a line for each load and unload, and with `access_log` for each request.
     allowed_hosts: names under which clients may ask, besides those of this machine (default: on an address of this
     machine only, no further ones; on others, any). cors_origins: of pages that may read answers, "*" for any.
     tracing: whether OpenTelemetry gets spans, see tracing.open_tracer.
@@ -88,9 +91,16 @@ def serve(
         open_tracer() if tracing else contextlib.nullcontext() as tracer,
     ):
         hosts = allowed_hosts if allowed_hosts or is_here(listener.getsockname()[0]) else None
+        lines = None if log is None else AccessLog(log)
         service = Service(
-            models=models, control=control, access_log=AccessLog(access_log) if access_log else None, tracer=tracer
+            models=models,
+            control=control,
+            changes=Changes(lines),
+            log=lines,
+            access_log=lines if access_log else None,
+            tracer=tracer,
         )
+        models.report(service.changes.note)
         config = uvicorn.Config(
             Application(service, Admission(hosts=hosts, origins=cors_origins)),
             http=Connection,
@@ -159,7 +169,7 @@ class HttpServer(uvicorn.Server):
         When gRPC stops, it drops calls that have not reached their handler. So for a moment before that, new calls
         are refused with UNAVAILABLE, and clients turn to another server.
         """
-        self._service.ready, self._service.stops = False, True
+        self._service.stops = True
         for each in sockets or ():
             refuse_connections(each)
         for connection in list(self.server_state.connections):

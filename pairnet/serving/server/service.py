@@ -17,7 +17,9 @@ from pairnet.errors import InputError, PairnetError, Refusal, RequestError
 from pairnet.serving.server.access_log import AccessLog
 from pairnet.serving.server.account import Account
 from pairnet.serving.server.batching import NamedOutputs, never
+from pairnet.serving.server.changes import Changes
 from pairnet.serving.server.decoders import Decoders
+from pairnet.serving.server.origin import LONGEST_TEXT, Origin
 from pairnet.serving.server.protocol import STATUSES, CheckedRequest
 from pairnet.serving.server.registry import Registry
 from pairnet.serving.server.served import ServedModel, find
@@ -44,13 +46,19 @@ class Service:
     control: Control = ""
     access_log: AccessLog | None = None
     tracer: Tracer | None = None
-    ready: bool = True  # False once the server stops
     stops: bool = False
     elsewhere: Statistics = field(default_factory=Statistics)  # requests that named no model, or could not be read
     decoders: Decoders = field(default_factory=Decoders)
     account: Account = field(default_factory=Account)  # of all bytes that wait
+    changes: Changes = field(default_factory=Changes)  # loads and unloads
+    log: AccessLog | None = None  # gets a line for each of `changes`; often the same as `access_log`
     # Large requests are read, and large answers encoded, one at a time: that takes many times their size in memory.
     large: Executor = field(default_factory=partial(ThreadPoolExecutor, 1, "pairnet-large"))
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a model that answers."""
+        return not self.stops and bool(self.models)
 
     def trace(self, traceparents: list[str], states: list[str]) -> Trace | None:
         """This server's part of the trace that the headers of a request name; None if it has none."""
@@ -61,7 +69,7 @@ class Service:
 
     async def infer(
         self,
-        protocol: str,
+        origin: Origin,
         name: str,
         version: str,
         read: Callable[[ServedModel], CheckedRequest],
@@ -92,7 +100,7 @@ class Service:
                 sent = encode(model, request, answer.outputs)
         except Exception as error:
             raise self.count_refusal(
-                error, protocol, model, request, Times(began, decoded, ended=perf_counter_ns()), trace
+                error, origin, model, request, Times(began, decoded, ended=perf_counter_ns()), trace
             ) from None
         finally:
             if model is not None:
@@ -100,9 +108,9 @@ class Service:
         taken = decoded + answer.queued_ns
         computed, ended = taken + answer.computed_ns, perf_counter_ns()
         times = Times(began, decoded, taken, computed, ended, answer.inference_ns, answer.together)
-        model.statistics.add_answer(protocol, pairs, times)
+        model.statistics.add_answer(origin.protocol, pairs, times)
         if self.access_log is not None or trace is not None:
-            self._note(protocol, name, request, times, "ok", trace)
+            self._note(origin, request, times, "ok", trace)
         return sent
 
     async def _aside(self, call: Callable[..., Result], *given: Any) -> Result:
@@ -112,7 +120,7 @@ class Service:
     def count_refusal(
         self,
         error: Exception,
-        protocol: str,
+        origin: Origin,
         model: ServedModel | None = None,
         request: CheckedRequest | None = None,
         times: Times = NO_TIMES,
@@ -121,17 +129,17 @@ class Service:
         """Counts and logs an error -> what the client is told."""
         refusal = _refusal(error)
         (self.elsewhere if model is None else model.statistics).add_refusal(refusal.kind, times.ended - times.began)
-        self._note(protocol, model.name if model else "", request, times, refusal.kind, trace)
+        self._note(origin, request, times, refusal.kind, trace, str(refusal))
         return refusal
 
     def _note(
         self,
-        protocol: str,
-        model: str,
+        origin: Origin,
         request: CheckedRequest | None,
         times: Times,
         result: Refusal | Literal["ok"],
         trace: Trace | None,
+        error: str = "",
     ) -> None:
         """A line of the access log, and the spans."""
         span = None if trace is None else trace.span
@@ -142,20 +150,20 @@ class Service:
         if self.access_log is not None:
             line = {
                 "time": round(time.time(), 3),
-                "protocol": protocol,
-                "model": model,
+                **origin.fields(),
                 "id": known,
                 "trace": trace.trace if trace else "",
                 "pairs": pairs,
                 "ms": round((times.ended - times.began) / 1e6, 3),
                 "result": result,
                 "status": status,
+                "error": error[:LONGEST_TEXT],
             }
             self.access_log.add(msgspec.json.encode(line).decode())
         if self.tracer is not None and span is not None:
             attributes = {
-                "pairnet.protocol": protocol,
-                "pairnet.model": model,
+                "pairnet.protocol": origin.protocol,
+                "pairnet.model": origin.model[:LONGEST_TEXT],
                 "pairnet.request.id": known,
                 "pairnet.pairs": pairs,
                 "pairnet.result": result,

@@ -29,6 +29,11 @@ class Sources:
             return []
         try:
             names = layout.names(self.folder)
+            if (meant := layout.meant(self.folder)) is not None:
+                raise ArgumentError(
+                    f"`models`: expected a folder of models, NAME/VERSION/{layout.FILE}, got {self.folder}: did you "
+                    f"mean `models` {meant}?"
+                )
         except OSError as error:
             raise ArgumentError(
                 f"`models`: expected a folder of models, got {self.folder}: {error.strerror or error}"
@@ -73,6 +78,10 @@ class Sources:
             if model is not kept:
                 room -= model.memory
         return opened, refused
+
+    def skipped(self, name: str) -> tuple[str, ...]:
+        """The folders of a model that have a file, and a name that is no version."""
+        return () if self.folder is None or name in self.files else layout.skipped(self.folder, name)
 
     def _places(self, name: str) -> list[Place]:
         """The files of a model, highest version first.  ModelError if there are none."""

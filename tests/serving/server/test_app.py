@@ -64,8 +64,8 @@ def test_each_refusal_has_a_status():
 def test_it_is_not_ready_once_it_stops():
     for path in ("/v2/health/ready", f"/v2/models/{NAME}/ready", f"/v2/models/{NAME}/versions/1/ready"):
         assert respond(path)[0] == 200
-        assert respond(path, fault=lambda service: setattr(service, "ready", False))[0] == 503
-    assert respond("/v2/health/live", fault=lambda service: setattr(service, "ready", False))[0] == 200
+        assert respond(path, fault=lambda service: setattr(service, "stops", True))[0] == 503
+    assert respond("/v2/health/live", fault=lambda service: setattr(service, "stops", True))[0] == 200
 
 
 def test_a_picture_is_decoded_with_the_polarity_of_its_model(tmp_path):

@@ -89,7 +89,7 @@ def test_the_state_of_a_model_follows_the_registry():
         models.tell("here", "UNAVAILABLE")
         assert health.check(asked("here")).status == NOT_SERVING
         assert health.check(asked("")).status == SERVING
-        service.ready = False
+        service.stops = True
         assert {health.check(asked(name)).status for name in ("", INFERENCE, "coming")} == {NOT_SERVING}
 
     asyncio.run(check())

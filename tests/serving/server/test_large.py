@@ -209,5 +209,5 @@ def test_no_label_comes_from_a_client():
         with urllib.request.urlopen(f"http://{server.rest}/metrics") as answer:
             labels = set(re.findall(r'(\w+)="([^"]*)"', answer.read().decode()))
     assert {value for name, value in labels if name == "model"} == {NAME, ""}
-    assert {name for name, _ in labels} == {"model", "protocol", "kind", "le"}
+    assert {name for name, _ in labels} == {"model", "protocol", "kind", "le", "result", "version", "digest"}
     assert {value for name, value in labels if name == "kind"} == {"unknown"}

@@ -31,7 +31,7 @@ from pairnet.cli import app
 from pairnet.errors import ArgumentError, ClosedError, ModelError, RequestError
 from pairnet.serving.built_in import NAME, built_in_model
 from pairnet.serving.predictor import Predictor
-from pairnet.serving.server import accuracy, control, loading, running
+from pairnet.serving.server import accuracy, control, loading, origin, running
 from pairnet.serving.server.metrics import Metrics
 from pairnet.serving.server.registry import open_models
 from pairnet.serving.server.service import Service
@@ -107,7 +107,7 @@ def test_nvidia_s_clients_load_and_unload(controlled, seeds, module, protocol):
             asked(module, client, "12")
         client.unload_model("a")
         assert not client.is_model_ready("a")
-        assert client.is_server_ready()
+        assert not client.is_server_ready()  # it has no other model
         assert entries(client) == {("a", ""): ("UNAVAILABLE", "unloaded")}
         with pytest.raises(InferenceServerException, match="this one was unloaded"):
             asked(module, client)
@@ -178,7 +178,7 @@ def test_who_may_control_the_server(allowed, client, refused):
     async def load(name):
         calls.append(name)
 
-    service = SimpleNamespace(control=allowed, ready=True, models=SimpleNamespace(load=load))
+    service = SimpleNamespace(control=allowed, stops=False, models=SimpleNamespace(load=load))
     change = control.change(service, "load", "a", client=client, headers=[], parameters=[])
     if refused:
         with pytest.raises(RequestError, match="--control") as caught:
@@ -190,10 +190,10 @@ def test_who_may_control_the_server(allowed, client, refused):
 
 
 def test_the_address_in_grpc_s_name_of_a_client():
-    assert control.peer_address("ipv4:127.0.0.1:5000") == "127.0.0.1"
-    assert control.peer_address("ipv6:%5B::1%5D:5000") == "::1"
-    assert control.peer_address("ipv6:[::1]:5000") == "::1"
-    assert not control._is_loopback(control.peer_address("unix:/run/socket"))
+    assert origin.peer_address("ipv4:127.0.0.1:5000") == "127.0.0.1"
+    assert origin.peer_address("ipv6:%5B::1%5D:5000") == "::1"
+    assert origin.peer_address("ipv6:[::1]:5000") == "::1"
+    assert not control._is_loopback(origin.peer_address("unix:/run/socket"))
 
 
 def whole(model, request, outputs):
@@ -205,7 +205,7 @@ async def answer(registry, name="a", version=""):
     """Version, digest and probabilities, as a request gets them."""
     service = Service(models=registry)
     request = SimpleNamespace(pairs=PAIRS, expires_ns=0, outputs=(), binary=())
-    model, _, outputs = await service.infer("rest", name, version, lambda _: request, whole)
+    model, _, outputs = await service.infer(origin.Origin("rest"), name, version, lambda _: request, whole)
     return model.version, model.digest, outputs["probability"].tolist()
 
 
@@ -423,7 +423,9 @@ def test_a_request_that_found_the_old_model_is_answered_by_it(seeds, tmp_path):
             swap = asyncio.create_task(registry.load("a"))
             running = []
             while registry["a"] is model:
-                running.append(asyncio.create_task(service.infer("rest", "a", "", lambda _: request, whole)))
+                running.append(
+                    asyncio.create_task(service.infer(origin.Origin("rest"), "a", "", lambda _: request, whole))
+                )
                 await asyncio.sleep(0.003)
             asked = len(running)
             del model
@@ -461,7 +463,10 @@ def test_unloading_answers_what_was_taken(seeds, tmp_path):
         with opened(tmp_path) as registry:
             service, model = Service(models=registry), registry["a"]
             request = SimpleNamespace(pairs=np.repeat(PAIRS, 300, axis=0), expires_ns=0, outputs=(), binary=())
-            running = [asyncio.create_task(service.infer("rest", "a", "", lambda _: request, whole)) for _ in range(3)]
+            running = [
+                asyncio.create_task(service.infer(origin.Origin("rest"), "a", "", lambda _: request, whole))
+                for _ in range(3)
+            ]
             await asyncio.sleep(0)
             unload = asyncio.create_task(registry.unload("a"))
             while registry.state("a") == "READY":

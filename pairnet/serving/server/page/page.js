@@ -279,6 +279,7 @@ async function call(path, options = {}) {
 async function jsonOf(response) {
   const body = await response.json().catch(() => null);
   if (response.ok && body) return body;
+  if (response.status === 404) throw new ServerProblem("The server no longer has this model. Choosing another one.");
   throw new ServerProblem(`The server reports ${response.status}: ${body?.error ?? response.statusText}. Trying again.`);
 }
 
