@@ -139,7 +139,7 @@ def test_the_access_log_is_off_unless_asked_for(options):
     logged = [json.loads(line) for line in server.log if line.startswith("{")]
     common = {"protocol": "rest", "client": "127.0.0.1", "method": "POST", "path": "/v2/models/order_net_xs/infer"}
     common |= {"model": "order_net_xs", "id": "", "trace": ""}
-    missing = "expected an object with the field inputs, got none"
+    missing = "expected the JSON of an inference request: Object missing required field `inputs`"
     expected = [
         {"pairs": 0, "result": "invalid", "status": 400, "error": missing},
         {"pairs": 1, "result": "ok", "status": 200, "error": ""},
