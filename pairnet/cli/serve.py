@@ -28,33 +28,34 @@ def serve(
     ] = None,
     models: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Folder of further models, as of `export-repository`: DIR/NAME/1/model.onnx."),
+        typer.Option(metavar="DIR", help="Folder of models, as of `export-repository`: DIR/NAME/VERSION/model.onnx."),
     ] = None,
     control: Annotated[
-        bool, typer.Option("--control", help="Let clients on this machine load and unload models.")
+        bool,
+        typer.Option("--control", help="Let clients on this machine load and unload models of --models."),
     ] = False,
     control_anywhere: Annotated[
-        bool, typer.Option("--control-anywhere", help="Let all clients load and unload models.")
+        bool, typer.Option("--control-anywhere", help="The same for all clients that reach the server.")
     ] = False,
-    memory: Annotated[int, typer.Option(min=1, help="MiB that all models together may need.")] = 1024,
+    memory: Annotated[int, typer.Option(min=1, help="MiB for all models: 16 for each, and 8 times its file.")] = 1024,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine's.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port for REST and the page; 0 for any.")] = 8080,
     grpc_port: Annotated[int, typer.Option(help="Port for gRPC; 0 for any.")] = 8081,
     provider: Annotated[
         str, typer.Option(help="auto, cpu, cuda, tensorrt or the full name of another provider.")
     ] = "auto",
-    max_batch: Annotated[int, typer.Option(help="Pairs of several requests that are computed at once.")] = 64,
+    max_batch: Annotated[int, typer.Option(help="Pairs of several requests computed at once, 1 to 32768.")] = 64,
     max_wait: Annotated[
         float | None,
         typer.Option(
-            help="Milliseconds that a request waits for others while its model is free.",
+            help="Milliseconds, 0 to 10000, that a request waits for others while its model is free.",
             show_default="adapts: at most 1, if several clients are active",
         ),
     ] = None,
     threads: Annotated[
         int | None,
         typer.Option(
-            help="Threads that compute the requests of a model on a CPU.",
+            help="Threads, 1 to 1024, that compute the requests of a model on a CPU.",
             show_default="the cores that this process may use",
         ),
     ] = None,
@@ -77,7 +78,7 @@ def serve(
     ] = False,
     tracing: Annotated[
         bool,
-        typer.Option("--tracing", help="Send spans by OpenTelemetry, as its environment variables OTEL_… say."),
+        typer.Option("--tracing", help="Send spans to OTEL_EXPORTER_OTLP_ENDPOINT; needs pairnet[tracing]."),
     ] = False,
 ) -> None:
     """Serve exported files over HTTP and gRPC.
@@ -108,7 +109,7 @@ def serve(
                 log=sys.stderr,
                 access_log=access_log,
                 tracing=tracing,
-                on_ready=partial(_announce, built_in=not files and models is None),
+                on_ready=partial(_announce, built_in=not files and models is None, host=host),
             )
         note("stopped")
 
@@ -128,7 +129,7 @@ def _signals_interrupt() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _announce(models: "Registry", addresses: "Addresses", *, built_in: bool) -> None:
+def _announce(models: "Registry", addresses: "Addresses", *, built_in: bool, host: str) -> None:
     if built_in:
         note("no file is named: serving the built-in model")
     from pairnet.artifact.metadata import TRAINED_HERE
@@ -143,6 +144,8 @@ def _announce(models: "Registry", addresses: "Addresses", *, built_in: bool) -> 
     for entry in models.index():
         if entry["state"] != "READY":
             note(f"{printable(entry['name'])}: not served: {entry['reason']}")
+    if host in ("0.0.0.0", "::"):
+        note(f"listens on {host}: all addresses of this machine")
     note(f"draw at   http://{addresses.rest}/")
     note(f"REST      http://{addresses.rest}/v2   (documentation: http://{addresses.rest}/docs)")
     note(f"gRPC      {addresses.grpc}")

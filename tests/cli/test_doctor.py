@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 from importlib import import_module, metadata
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,9 @@ import pytest
 from pairnet import _core, host
 from pairnet.artifact import runtime, sessions
 from pairnet.data import download, sources
+from pairnet.extras import EXTRAS
+
+doctor_module = import_module("pairnet.cli.doctor")  # the package has a function of that name
 
 LONG = os.environ.get("PAIRNET_ATTACK") == "long"
 
@@ -26,7 +30,7 @@ PROBES = [
     (platform, "python_version"),
     (platform, "release"),
     (_core, "simd_levels"),
-    (import_module("pairnet.cli.doctor"), "find_spec"),
+    (doctor_module, "find_spec"),
     (metadata, "version"),
     (sessions, "missing"),
     (download, "cache_folder"),
@@ -109,6 +113,16 @@ def distributions(monkeypatch, versions):
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "version", version)
+
+
+@pytest.mark.parametrize("module", sorted({*doctor_module.BASE, *chain(*EXTRAS.values())}))
+def test_each_package_has_the_name_by_which_it_is_installed(module):
+    known = metadata.packages_distributions().get(module)
+    if known is None:
+        pytest.skip("not installed")
+    name = doctor_module.DISTRIBUTIONS.get(module, module)
+    assert name.replace("_", "-").lower() in {each.replace("_", "-").lower() for each in known}
+    assert doctor_module._version(name)
 
 
 def test_two_packages_of_onnx_runtime_are_not_advised_a_third_time(examined, monkeypatch):

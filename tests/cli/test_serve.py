@@ -14,6 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from model_folders import put
 from running_server import running_server
 
 from pairnet.serving.built_in import built_in_model
@@ -91,6 +92,11 @@ def test_a_port_in_use_is_one_line_and_status_1(run, option):
             ("nothing.onnx", "--port", 0),
             "expected an ONNX file that `pairnet export` wrote, got no such file",
         ),
+        (
+            ("--cors-origin", "example.org", "--port", 0),
+            "--cors-origin: expected an origin such as https://example.org",
+        ),
+        (("--provider", "gpu", "--port", 0), "--provider: expected auto, tensorrt, cuda, cpu or the full name"),
         (("--provider", "cuda", "--port", 0), "expected one that runs on this machine, got cuda"),
     ],
 )
@@ -109,6 +115,22 @@ def test_a_name_may_occur_once_and_an_encoder_not_at_all(run, models, tmp_path):
     status, lines = run(encoder, "--port", 0)
     assert status == 2
     assert "expected a joint file, got encoder" in lines[-1]
+
+
+def test_a_folder_one_level_off_is_refused_with_the_one_that_was_meant(run, tmp_path):
+    put(tmp_path / "repository" / "models", "a", 1, built_in_model())
+    folder = tmp_path / "repository"
+    for arguments in (("--models", folder), ("--models", folder / "models" / "a"), (folder,)):
+        status, lines = run(*arguments, "--control", "--port", 0)
+        assert status == 2
+        assert lines[-1].endswith(f"did you mean --models {folder / 'models'}?")
+
+
+def test_the_printed_addresses_can_be_opened():
+    with running_server("--host", "0.0.0.0", "--grpc-port", 0) as server:
+        assert server.rest.startswith("127.0.0.1:")
+        with urllib.request.urlopen(f"http://{server.rest}/v2/models/order_net_xs") as answer:
+            assert json.load(answer)["parameters"]["accuracy"].endswith("not checked: it is part of pairnet")
 
 
 @pytest.mark.parametrize("name", ["stats", ".", 'a"b', "a b", "-x"])

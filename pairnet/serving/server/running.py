@@ -35,7 +35,7 @@ LONGEST_STOP = 30.0
 class Addresses(NamedTuple):
     """Where a server listens."""
 
-    rest: str  # "127.0.0.1:8080"
+    rest: str  # "127.0.0.1:8080", also if that is one of several
     grpc: str
 
 
@@ -116,7 +116,8 @@ def serve(
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # bad requests are answered, not logged
 
         def announce(grpc_number: int) -> None:
-            name = f"[{host}]" if ":" in host else host
+            shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # an address that a browser can open
+            name = f"[{shown}]" if ":" in shown else shown
             on_ready(models, Addresses(f"{name}:{listener.getsockname()[1]}", f"{name}:{grpc_number}"))
 
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
