@@ -10,11 +10,13 @@ import os
 import re
 import shutil
 import subprocess
+import urllib.request
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from browser import expect, opened, running_browser
+from model_folders import put
 from running_server import running_server
 
 from pairnet.serving.built_in import built_in_model
@@ -281,6 +283,24 @@ def test_several_models(browser, models):
         expect(page.locator("#no-digits")).to_be_visible()
         assert '"FP32","shape":[1,2,14,14]' in page.text_content("#curl")
         assert f"{probability_of_curl(page):.3f}" == page.text_content("#probability")
+
+
+def test_another_model_is_chosen_once_the_chosen_one_is_unloaded(browser, models, tmp_path):
+    put(tmp_path, "chosen", 1, built_in_model())
+    with (
+        running_server(models("w_net", "pairs"), "--models", tmp_path, "--control") as server,
+        page_of(server, browser, complaint="404") as page,
+    ):
+        page.select_option("#models", "chosen")
+        draw(page, BOARDS[0], 3)
+        draw(page, BOARDS[1], 7)
+        expect_answer(page, "3 ≤ 7")
+        request = urllib.request.Request(f"http://{server.rest}/v2/repository/models/chosen/unload", method="POST")
+        urllib.request.urlopen(request, timeout=30).close()
+        draw(page, BOARDS[1], 3)
+        expect(page.locator("#problem")).to_contain_text("no longer has this model")
+        expect_answer(page, re.compile("first "))
+        expect(page.locator("#problem")).to_be_hidden()
 
 
 def test_the_page_continues_when_the_server_is_back(browser):

@@ -1,10 +1,12 @@
 """What operators are told: lines of the log for refusals and loads, the metrics of what waits and what is loaded."""
 
 import json
+import re
 import socket
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import grpc
 from model_folders import digest_of, put
@@ -14,7 +16,13 @@ from tritonclient.grpc import service_pb2
 
 from pairnet.serving.built_in import NAME, built_in_model
 from pairnet.serving.server.health import INFERENCE
+from pairnet.serving.server.loading import Options
+from pairnet.serving.server.metrics import Metrics
 from pairnet.serving.server.origin import LONGEST_TEXT
+from pairnet.serving.server.protocol import STATUSES
+from pairnet.serving.server.registry import Registry
+from pairnet.serving.server.service import Service
+from pairnet.serving.server.sources import Sources
 
 pytest_plugins = ("trained_runs",)
 
@@ -162,6 +170,15 @@ def test_pictures_are_counted_by_result_and_nothing_is_held_afterwards():
     assert found["pairnet_pictures_total", "ok"] == 0
     assert found["pairnet_pictures_waiting",] == found["pairnet_held_bytes",] == 0
     assert found["pairnet_log_lines_dropped_total",] == 0
+
+
+def test_the_guide_lists_all_metrics_and_all_kinds_of_refusals():
+    guide = (Path(__file__).parents[3] / "docs" / "serving.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| ([A-Z_]+) \| `(\w+)` \|", guide, re.M)
+    assert {kind: (int(status), name) for status, name, kind in rows} == dict(STATUSES)
+    families = Metrics(Service(models=Registry(Sources(files={}, folder=None, options=Options())))).collect()
+    named = {f"{family.name}_total" if family.type == "counter" else family.name: family.type for family in families}
+    assert dict(re.findall(r"^\| `(pairnet_\w+)` \| (\w+) \|", guide, re.M)) == named
 
 
 def test_a_path_that_is_almost_right_gets_a_hint():
