@@ -133,4 +133,6 @@ def test_all_addresses_of_the_page_and_of_docs_are_relative_so_that_a_proxy_may_
             if not each.startswith(("data:", "#")):
                 assert ask(server, f"/{each}")[0] == 200
     document = json.loads(ask(server, "/openapi.json")[2])
-    assert document["servers"] == [{"url": "."}]  # resolved against the document's own address
+    assert document["servers"] == [
+        {"url": ".", "description": "this server"}
+    ]  # resolved against the document's own address
