@@ -253,8 +253,9 @@ def _finish(folder: Path) -> None:
         for name in old.keys() - new.keys():
             if _is_one_of(folder, name, [old[name]]):
                 (folder / name).unlink()
-            with suppress(OSError):  # it holds other files, or is gone
-                (folder / name).parent.rmdir()
+            for parent in PurePosixPath(name).parents[:-1]:  # the innermost first
+                with suppress(OSError):  # it holds other files, or is gone
+                    (folder / parent).rmdir()
         for name in left:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (waiting / name).replace(folder / name)

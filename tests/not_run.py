@@ -109,6 +109,29 @@ NOT_RUN = {
         "buildah from --pull-never --name served pairnet && buildah run served -- pairnet serve --host 0.0.0.0 "
         "/models/final_model.onnx",
     ),
+    "a cluster and its registry, which no machine of the developers has; test_deploy.py runs the load": (
+        "pip wheel --no-deps -w wheels .",
+        "pairnet export-repository final_model.onnx --output repository --wheel wheels/pairnet-*.whl "
+        "--constraints constraints.txt \\",
+        "podman build --format docker -t registry.example.org/pairnet:1 repository",
+        "podman run --rm --read-only -p 8080:8080 -p 8081:8081 registry.example.org/pairnet:1",
+        "podman push registry.example.org/pairnet:1",
+        "kubectl create namespace pairnet",
+        "kubectl apply -n pairnet -f repository/kubernetes.yaml -f repository/networkpolicy.yaml",
+        "kubectl rollout status -n pairnet deployment/pairnet",
+        "kubectl port-forward -n pairnet service/pairnet 8080:8080",
+        "curl -s 127.0.0.1:8080/v2/models/final_model",
+        "kubectl apply -n pairnet -f repository/podmonitor.yaml -f repository/prometheusrule.yaml",
+        "kubectl apply -n pairnet -f repository/kubernetes-volume.yaml",
+        "kubectl wait -n pairnet --for=condition=Ready pod/pairnet-files",
+        "kubectl cp -n pairnet repository/models pairnet-files:/volume",
+        "kubectl apply -n pairnet -f repository/kubernetes-models.yaml -f repository/networkpolicy.yaml",
+        "kubectl exec -n pairnet pairnet-files -- mkdir /volume/models/final_model/2",
+        "kubectl cp -n pairnet better.onnx pairnet-files:/volume/models/final_model/2/model.onnx",
+        "for pod in $(kubectl get pods -n pairnet -l app.kubernetes.io/name=pairnet -o name); do \\",
+        "kubectl exec -n pairnet pairnet-files -- "
+        "sh -c 'cd /volume/models/final_model && mkdir 3 && cp 1/model.onnx 3'",
+    ),
     "the configuration of a proxy; its syntax was checked by nginx at revision 8429707": ("server {",),
     "installs packages or needs what CI has; the last day is not known": (
         "make gpu DEVICE=cpu",

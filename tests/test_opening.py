@@ -252,6 +252,7 @@ ELSEWHERE = {
     ("study/packing.py", "pack", "write_text"): HIDDEN,
     ("serving/repository.py", "write_repository", "write_bytes"): HIDDEN,
     ("serving/repository.py", "write_repository", "write_text"): HIDDEN,
+    ("serving/repository.py", "_write_manifests", "write_text"): HIDDEN,
     ("serving/repository.py", "_write", "write_text"): HIDDEN,
     ("cli/common.py", "write_figure", "save"): HIDDEN,
     ("cli/data.py", "data_pictures", "save"): HIDDEN,

@@ -42,6 +42,20 @@ def test_a_folder_holds_the_last_files_and_their_mark(tmp_path):
     assert marked_files(folder, "another") == marked_files(tmp_path, "a test") == {}
 
 
+@pytest.mark.parametrize("names", [("a/b/1", "a/2"), ("a/2", "a/b/c/1"), ("a/b/1", "a/b/2", "3")])
+def test_folders_that_become_empty_are_removed_and_others_stay(tmp_path, names):
+    for folder in (tmp_path / "all", tmp_path / "some"):
+        for written in (names, ("kept",)):
+            if folder.name == "some" and written != names:
+                (folder / "a" / "mine").write_text("")
+            with folder_of_files(folder, content="examples") as new:
+                for name in written:
+                    (new / name).parent.mkdir(parents=True, exist_ok=True)
+                    (new / name).write_text(name)
+    assert {path.name for path in (tmp_path / "all").iterdir()} == {"kept", MARK}
+    assert [path.name for path in (tmp_path / "some" / "a").iterdir()] == ["mine"]
+
+
 def test_a_block_that_fails_changes_nothing(tmp_path):
     write(tmp_path / "old", {"one": "1"})
     before = texts(tmp_path)

@@ -110,10 +110,39 @@ def test_the_command(command_line, tmp_path):
         "repository/dashboard.json",
         "repository/kserve-pairnet.yaml",
         "repository/kserve.yaml",
+        "repository/kubernetes-models.yaml",
+        "repository/kubernetes-volume.yaml",
         "repository/kubernetes.yaml",
         "repository/models/order_net_xs/1/model.onnx",
         "repository/models/order_net_xs/config.pbtxt",
+        "repository/networkpolicy.yaml",
         "repository/podmonitor.yaml",
+        "repository/prometheusrule.yaml",
     ]
     assert command_line("export-repository", built_in_model(), "--instances", 2)[0] == 0
     assert "count: 2" in (tmp_path / "repository" / "models" / "order_net_xs" / "config.pbtxt").read_text()
+
+
+def test_a_model_that_is_no_longer_named_goes_with_its_folder_and_is_told(command_line, tmp_path):
+    other = tmp_path / "other.onnx"
+    other.write_bytes(built_in_model().read_bytes())
+    folder = tmp_path / "repository"
+    assert command_line("export-repository", built_in_model(), other)[0] == 0
+    config = folder / "models" / "order_net_xs" / "config.pbtxt"
+    config.write_text(config.read_text() + "# mine")
+    status, printed, told = command_line("export-repository", other)
+    assert status == 0
+    assert "order_net_xs" not in printed
+    assert told.splitlines() == [
+        "removed repository/models/order_net_xs/1/model.onnx",
+        "kept repository/models/order_net_xs/config.pbtxt, which is not as it was written",
+    ]
+    assert [path.name for path in (folder / "models" / "order_net_xs").iterdir()] == ["config.pbtxt"]
+    for _ in range(2):
+        assert command_line("export-repository", built_in_model(), "--output", "second")[0] == 0
+        told = command_line("export-repository", other, "--output", "second")[2]
+        assert told.splitlines() == [
+            "removed second/models/order_net_xs/1/model.onnx",
+            "removed second/models/order_net_xs/config.pbtxt",
+        ]
+        assert [path.name for path in (tmp_path / "second" / "models").iterdir()] == ["other"]
