@@ -5,10 +5,11 @@ import re
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files as files_of
 from pathlib import Path
 from string import Template
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from pairnet.artifact.inspection import read_file as read_model
 from pairnet.errors import ArgumentError
@@ -50,7 +51,8 @@ LARGEST_WHEEL = 64 * 2**20
 """Bytes of a wheel."""
 
 
-class Written(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class Written:
     """What became of the files of a folder."""
 
     files: list[Path]  # that are there now

@@ -6,12 +6,15 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from running_server import running_server
 
 from pairnet.errors import ArgumentError
@@ -378,6 +381,20 @@ def test_the_container_installs_the_versions_that_are_named(tmp_path):
         assert "pip install --no-cache-dir -c /wheels/constraints.txt " in text
         assert (folder / "constraints.txt").read_bytes() == pins.read_bytes()
     assert "[serve,tracing]" in text
+
+
+def test_constraints_name_a_version_of_each_package_that_the_container_asks_for():
+    root = Path(__file__).parents[2]
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    asked = map(Requirement, project["dependencies"] + extras["serve"] + extras["tracing"])
+    lines = (root / "constraints.txt").read_text().splitlines()
+    pins = {
+        canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines) if version
+    }
+    for each in asked:
+        if each.marker is None or each.marker.evaluate():
+            assert each.specifier.contains(pins[canonicalize_name(each.name)]), each
 
 
 @pytest.mark.parametrize(
