@@ -56,6 +56,20 @@ def test_folders_that_become_empty_are_removed_and_others_stay(tmp_path, names):
     assert [path.name for path in (tmp_path / "some" / "a").iterdir()] == ["mine"]
 
 
+def test_empty_folders_elsewhere_stay(tmp_path):
+    """A link that somebody put in the place of a folder leads to folders of theirs."""
+    folder, elsewhere = tmp_path / "folder", tmp_path / "elsewhere"
+    with folder_of_files(folder, content="examples") as new:
+        (new / "a" / "b").mkdir(parents=True)
+        (new / "a" / "b" / "1").write_text("")
+    (folder / "a").rename(elsewhere)
+    (folder / "a").symlink_to(elsewhere)
+    (elsewhere / "b" / "1").unlink()
+    with folder_of_files(folder, content="examples") as new:
+        (new / "kept").write_text("")
+    assert (elsewhere / "b").is_dir()
+
+
 def test_a_block_that_fails_changes_nothing(tmp_path):
     write(tmp_path / "old", {"one": "1"})
     before = texts(tmp_path)
