@@ -214,15 +214,11 @@ def _owned(folder: Path, older: Collection[str]) -> dict[str, set[str]]:
 
 def _is_within(folder: Path, name: str) -> bool:
     """Whether `name` is a regular file in `folder`, and no link or behind one."""
+    path = folder / name
     try:
-        return (folder / name).is_file() and not _is_behind_link(folder, name)
+        return path.is_file() and Path(os.path.realpath(path)) == Path(os.path.realpath(folder)) / name
     except OSError:  # a name that no file can have
         return False
-
-
-def _is_behind_link(folder: Path, name: str | PurePosixPath) -> bool:
-    """Whether `name` is elsewhere than in `folder`.  OSError for a name that nothing can have."""
-    return Path(os.path.realpath(folder / name)) != Path(os.path.realpath(folder)) / name
 
 
 def _is_one_of(folder: Path, name: str, digests: Collection[str]) -> bool:
@@ -259,7 +255,7 @@ def _finish(folder: Path) -> None:
                 (folder / name).unlink()
             for parent in PurePosixPath(name).parents[:-1]:  # the innermost first
                 with suppress(OSError):  # it holds other files, or is gone
-                    if not _is_behind_link(folder, parent):
+                    if Path(os.path.realpath(folder / parent)) == Path(os.path.realpath(folder)) / parent:
                         (folder / parent).rmdir()
         for name in left:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -68,6 +68,15 @@ def test_empty_folders_elsewhere_stay(tmp_path):
     with folder_of_files(folder, content="examples") as new:
         (new / "kept").write_text("")
     assert (elsewhere / "b").is_dir()
+    with folder_of_files(folder, content="examples") as new:
+        (new / "c").mkdir()
+        (new / "c" / "1").write_text("")
+    (folder / "c" / "1").unlink()
+    (folder / "c").rmdir()
+    (folder / "c").symlink_to("c")
+    with folder_of_files(folder, content="examples") as new:
+        (new / "kept").write_text("")
+    assert (folder / "c").is_symlink()
 
 
 def test_a_block_that_fails_changes_nothing(tmp_path):
