@@ -36,7 +36,17 @@ ALERTS = {  # what makes each alert fire, besides a server that is well (None: w
     "PairnetDown": ({"up": "1x20 0x40", "pairnet_held_bytes": "0x20 stale"}, CRITICAL | {"instance": "i"}),
     "PairnetRestarts": ({"process_start_time_seconds": "0+100x60"}, CRITICAL | {"instance": "i"}),
     "PairnetFails": ({f'pairnet_errors_total{{{MODEL}, kind="failed"}}': "_x27 1x30"}, CRITICAL | {"model": "m"}),
-    "PairnetModelMissing": ({f'pairnet_loads_total{{{MODEL}, result="invalid"}}': "1x60"}, CRITICAL | {"model": "m"}),
+    "PairnetModelMissing": (
+        {f'pairnet_model_loaded{{{MODEL}, version="1", digest=""}}': "0x60"},
+        CRITICAL | {"model": "m", "instance": "i"},
+    ),
+    "PairnetVersionRefused": (
+        {
+            f'pairnet_model_loaded{{{MODEL}, version="1", digest="a"}}': "1x60",
+            f'pairnet_model_loaded{{{MODEL}, version="2", digest=""}}': "0x60",
+        },
+        WARNING | {"model": "m", "version": "2", "instance": "i"},
+    ),
     "PairnetLoadRefused": (
         {f'pairnet_loads_total{{{MODEL}, result="invalid"}}': "_x20 1x40"},
         WARNING | {"model": "m", "result": "invalid"},
@@ -280,6 +290,35 @@ def test_models_in_a_volume_are_loaded_and_rolled_back_from_within_the_pod(tmp_p
         assert refused.returncode != 0
         assert "/4/model.onnx: expected" in refused.stderr.splitlines()[-1]
         assert answer(server) == ("3", first[1])
+
+
+def test_models_that_were_refused_are_measured(tmp_path):
+    folder = tmp_path / "models"
+    for name, version, content in (("good", "1", built_in_model().read_bytes()), ("good", "2", b""), ("bad", "1", b"")):
+        (folder / name / version).mkdir(parents=True)
+        (folder / name / version / "model.onnx").write_bytes(content)
+
+    def loaded():
+        with urllib.request.urlopen(f"http://{server.rest}/metrics") as answer:
+            found = re.findall(
+                r'^pairnet_model_loaded\{digest="(.*)",model="(.*)",version="(.*)"\} (.*)$',
+                answer.read().decode(),
+                re.MULTILINE,
+            )
+        assert len({each[1:3] for each in found}) == len(found)
+        assert all((digest != "") == (value == "1.0") for digest, _, _, value in found)
+        return {(name, version): float(value) for _, name, version, value in found}
+
+    def ask(name, verb):
+        asked = urllib.request.Request(f"http://{server.rest}/v2/repository/models/{name}/{verb}", b"")
+        urllib.request.urlopen(asked).close()
+
+    with running_server("--models", folder, "--control") as server:
+        assert loaded() == {("good", "1"): 1, ("good", "2"): 0, ("bad", "1"): 0}
+        (folder / "bad" / "1" / "model.onnx").write_bytes(built_in_model().read_bytes())
+        ask("bad", "load")
+        ask("good", "unload")  # on purpose, so nothing is refused any more
+        assert loaded() == {("bad", "1"): 1}
 
 
 @pytest.mark.parametrize("name", ["alerts.yaml", "dashboard.json"])

@@ -57,10 +57,14 @@ class Metrics:
         for labels, count in service.changes.loads.items():
             loads.add_metric(labels, count)
         loaded = GaugeMetricFamily(
-            "pairnet_model_loaded", "1 for each version that is loaded now", labels=("model", "version", "digest")
+            "pairnet_model_loaded",
+            "1 for each version that is loaded now, 0 for one that was refused",
+            labels=("model", "version", "digest"),
         )
         for model in service.models.all_versions():
             loaded.add_metric((model.name, model.version, model.digest), 1)
+        for name, version in service.models.refused():
+            loaded.add_metric((name, version, ""), 0)
         lost = 0 if service.log is None else service.log.lost
         dropped = CounterMetricFamily("pairnet_log_lines_dropped", "Lines of the log that were not written", lost)
         yield from (pictures, loads, loaded, dropped)

@@ -141,6 +141,16 @@ class Registry(Mapping[str, ServedModel]):
                 entries += [(name, version, "UNAVAILABLE", why) for version, why in others.items()]
         return [dict(zip(("name", "version", "state", "reason"), entry, strict=True)) for entry in entries]
 
+    def refused(self) -> list[tuple[str, str]]:
+        """Name and version, "" for all of them, of what was refused when it was last read and is not loaded."""
+        return [
+            (name, version)
+            for name, slot in self._slots.items()
+            if slot.refused != UNLOADED
+            for version in slot.refused
+            if version not in slot.loaded
+        ]
+
     def counted(self) -> Iterator[tuple[str, Statistics, int]]:
         """Of each name the statistics of all its versions together, also of unloaded ones, and the pairs that wait."""
         for name, slot in self._slots.items():
