@@ -11,11 +11,10 @@ import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 from time import monotonic
-from typing import Any, Literal
+from typing import Any
 
 from pairnet.errors import ModelError, PairnetError, RequestError, one_line
 from pairnet.serving.joint import VERSION, check_batches, named
@@ -23,15 +22,9 @@ from pairnet.serving.server.accuracy import Check
 from pairnet.serving.server.changes import Change, Verb, refusal_of
 from pairnet.serving.server.loading import Options, Place, open_file
 from pairnet.serving.server.served import ServedModel
+from pairnet.serving.server.slots import UNLOADED, Reasons, Slot, State
 from pairnet.serving.server.sources import Opened, Sources
 from pairnet.serving.server.statistics import Statistics
-
-State = Literal["READY", "LOADING", "UNAVAILABLE"]
-Reasons = Mapping[str, str]
-"""Why versions are not loaded; "" stands for the whole model."""
-
-NO_VERSION = "expected a whole number from 1 as the name of a version's folder, got another one: rename it"
-UNLOADED: Reasons = {"": "unloaded"}
 
 MEMORY = 1024
 """MiB that all models together may need, unless another number is given."""
@@ -43,24 +36,6 @@ DRAINING = 0.01
 """Seconds between two looks whether the last request to an old model is answered."""
 NICENESS = 10
 """Of the thread that loads: requests go first."""
-
-
-@dataclass(kw_only=True, eq=False)
-class Slot:
-    """One name."""
-
-    loaded: Opened = field(default_factory=dict)
-    refused: Reasons = field(default_factory=dict)
-    skipped: tuple[str, ...] = ()  # folders whose names are no versions
-    loading: bool = False
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # of whoever loads or unloads this name
-    draining: list[ServedModel] = field(default_factory=list)  # no longer found, and not closed yet
-    earlier: Statistics = field(default_factory=Statistics)  # of versions that are closed
-
-    @property
-    def open_models(self) -> list[ServedModel]:
-        """Those that take memory."""
-        return [*self.loaded.values(), *self.draining]
 
 
 class Registry(Mapping[str, ServedModel]):
@@ -108,10 +83,7 @@ class Registry(Mapping[str, ServedModel]):
 
     def state(self, name: str) -> State:
         """Whether a model answers: also READY while another version is opened, UNAVAILABLE for a name that is none."""
-        slot = self._slots.get(name)
-        if slot is None:
-            return "UNAVAILABLE"
-        return "READY" if slot.loaded else "LOADING" if slot.loading else "UNAVAILABLE"
+        return self._slots[name].state if name in self._slots else "UNAVAILABLE"
 
     def states(self) -> dict[str, State]:
         """The state of each model that was ever loaded or refused."""
@@ -127,29 +99,12 @@ class Registry(Mapping[str, ServedModel]):
 
     def index(self, *, ready: bool = False) -> list[dict[str, str]]:
         """Name, version, state and reason of each version, as the protocol's index has them; ready: only of those."""
-        entries = []
-        for name, slot in self._slots.items():
-            for model in reversed(slot.loaded.values()):
-                reasons = [f"accuracy not checked: {model.unchecked}"] if model.unchecked else []
-                reasons += [f"not loaded again: {slot.refused[model.version]}"] if model.version in slot.refused else []
-                entries.append((name, model.version, "READY", "; ".join(reasons)))
-            others = {version: why for version, why in slot.refused.items() if version not in slot.loaded}
-            if slot.loading and not slot.loaded:
-                entries.append((name, "", "LOADING", ""))
-            elif not ready:
-                entries += [(name, folder, "UNAVAILABLE", NO_VERSION) for folder in slot.skipped]
-                entries += [(name, version, "UNAVAILABLE", why) for version, why in others.items()]
+        entries = [(name, *entry) for name, slot in self._slots.items() for entry in slot.entries(ready=ready)]
         return [dict(zip(("name", "version", "state", "reason"), entry, strict=True)) for entry in entries]
 
     def refused(self) -> list[tuple[str, str]]:
         """Name and version, "" for all of them, of what was refused when it was last read and is not loaded."""
-        return [
-            (name, version)
-            for name, slot in self._slots.items()
-            if slot.refused != UNLOADED
-            for version in slot.refused
-            if version not in slot.loaded
-        ]
+        return [(name, version) for name, slot in self._slots.items() for version in slot.lacking]
 
     def counted(self) -> Iterator[tuple[str, Statistics, int]]:
         """Of each name the statistics of all its versions together, also of unloaded ones, and the pairs that wait."""
