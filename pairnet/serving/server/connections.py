@@ -127,10 +127,12 @@ class Connection(HttpToolsProtocol):
             raise _too_many_fields()
         if (self._head > LARGEST_HEAD or self._read > LARGEST_HEAD) and self._size_of_head() > LARGEST_HEAD:
             raise _too_large_head()
+        if not self.url.startswith(b"/"):
+            self.url = _with_path(self.url)
+        super().on_headers_complete()  # raises for what is no target; until then there is no request
         self._head, self._around = IN_BODY, 0
         if self._held and self._blocked_since is None:
             self._hold(0)
-        super().on_headers_complete()
         self.headers = deque(maxlen=0)  # type: ignore[assignment]  # trailers come to nothing
         if self._stops:
             self.cycle.keep_alive = False
@@ -294,6 +296,12 @@ class Connection(HttpToolsProtocol):
         self.parser = httptools.HttpRequestParser(self)
         self._head = 0
         self.data_received(b"".join((line, *headers, b"\r\n", rest)))
+
+
+def _with_path(url: bytes) -> bytes:
+    """A request's target with the path / if it is an URL without one (RFC 9112, section 3.2.2)."""
+    parsed = httptools.parse_url(url)
+    return url if parsed.path is not None else b"/" if parsed.query is None else b"/?" + parsed.query
 
 
 def _too_large_head() -> RequestError:

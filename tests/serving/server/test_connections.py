@@ -1,13 +1,24 @@
 """What clients may send on one connection: pipelined requests, garbage, heads, trailers; and what all may hold."""
 
+import asyncio
 import json
 import os
+import random
 import socket
 import time
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, asynccontextmanager, closing, suppress
 
 import pytest
+import uvicorn
 from running_server import running_server
+from uvicorn.server import ServerState
+
+from pairnet.serving.built_in import built_in_model
+from pairnet.serving.server.admission import Admission
+from pairnet.serving.server.app import Application
+from pairnet.serving.server.connections import Connection
+from pairnet.serving.server.registry import open_models
+from pairnet.serving.server.service import Service
 
 LONG = os.environ.get("PAIRNET_ATTACK") == "long"
 PATH = "/v2/models/order_net_xs/infer"
@@ -95,6 +106,8 @@ def test_requests_that_wait_for_their_turn_count_in_the_account():
         (b"GET / HTTP/1.1\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", 400, "65,536 bytes"),
         (b"GET / HTTP/1.1\r\n" + b"X: 1\r\n" * 201 + b"\r\n", 400, "200 header fields"),
         (b"CONNECT example.org:443 HTTP/1.1\r\n\r\n", 400, "to a proxy"),
+        (b"GET http:// HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "HTTP/1.1"),
+        (b"GET example.org:443 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "HTTP/1.1"),
     ],
 )
 @pytest.mark.parametrize("before", [0, 1, 3])
@@ -248,3 +261,106 @@ def test_whatever_happened_to_a_request_it_holds_nothing_afterwards(waits):
                 time.sleep(0.05)
             else:
                 pytest.fail(f"the server still holds something: {name}")
+
+
+def test_an_url_without_a_path_means_the_path_of_all(server):
+    for target in ("http://localhost", "http://localhost:80", "http://localhost?x=1"):
+        found = answers(server, LIVE + f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() + LAST)
+        assert [status for status, _ in found] == [200, 200, 200]
+        assert b"<html" in found[1][1]
+
+
+VALID = [
+    LIVE,
+    infer(),
+    chunked(b"x: y\r\n\r\n"),
+    infer(b" " * 20_000),  # 400 of the protocol, and the connection goes on
+    infer(path="/nowhere"),
+    b"GET http://localhost HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    infer(fields=b"X: " + b"x" * 20_000 + b"\r\n"),
+]
+BROKEN = [
+    b"GET http:// HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"GET http://x:99999999/ HTTP/1.1\r\n\r\n",
+    b"GET nowhere HTTP/1.1\r\n\r\n",
+    b"CONNECT x:1 HTTP/1.1\r\n\r\n",
+    b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 300 + b"\r\n",
+    b"GET / HTTP/1.1\r\nX: " + b"x" * 70_000 + b"\r\n\r\n",
+    b"POST /x HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+    chunked(b"")[:-3] + b"zz\r\n",
+    b"\x00\xff garbage\r\n\r\n",
+    chunked(b"x: " + b"x" * 70_000),
+]
+UNFINISHED = [infer()[:-5], infer()[:60], b"G", LIVE[:-1], chunked(b"x: y"), infer(b"x" * 30_000)[:-1]]
+
+
+@asynccontextmanager
+async def in_this_process(**options):
+    """A server over REST in this event loop -> its service, its port and its state."""
+    with open_models([built_in_model()]) as models:
+        service = Service(models=models, **options)
+        config = uvicorn.Config(
+            Application(service, Admission(hosts=())),
+            http=Connection,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            proxy_headers=False,
+            access_log=False,
+        )
+        config.load()
+        state = ServerState()
+        loop = asyncio.get_running_loop()
+        listener = await loop.create_server(
+            lambda: Connection(config=config, server_state=state, app_state={}), "127.0.0.1", 0
+        )
+        try:
+            yield service, listener.sockets[0].getsockname()[1], state
+        finally:
+            listener.close()
+            await asyncio.sleep(0)
+
+
+async def until(condition):
+    """Waits until it holds, for at most ten seconds -> whether it does."""
+    for _ in range(500):
+        if condition():
+            return True
+        await asyncio.sleep(0.02)
+    return False
+
+
+def test_whatever_a_pipeline_holds_the_account_is_empty_afterwards_and_what_came_before_is_answered():
+    """Random pipelines: valid requests, then what is broken or unfinished, cut anywhere; clients stay or leave."""
+    drawn = random.Random(7)
+
+    async def send(port, sent, size, leaves):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        found = b""
+        with suppress(ConnectionError):
+            for start in range(0, len(sent), size):
+                writer.write(sent[start : start + size])
+                await writer.drain()
+                await asyncio.sleep(0)
+            if not leaves:
+                while part := await asyncio.wait_for(reader.read(2**16), 20):
+                    found += part
+        writer.close()
+        return found
+
+    async def attack():
+        async with in_this_process() as (service, port, state):
+            for number in range(2000 if LONG else 150):
+                before = drawn.choices(VALID, k=drawn.randrange(6))
+                kind = drawn.choice(("last", "broken", "unfinished"))
+                end = {"last": LAST, "broken": drawn.choice(BROKEN), "unfinished": drawn.choice(UNFINISHED)}[kind]
+                after = drawn.choices(VALID, k=drawn.randrange(3))
+                leaves = kind == "unfinished" or drawn.random() < 0.3
+                sent = b"".join((*before, end, *(after if kind == "broken" else ())))
+                found = await send(port, sent, drawn.choice((100, 1500, 10**6)), leaves)
+                what = (number, before, end[:80])
+                assert leaves or found.count(b"HTTP/1.1 ") == len(before) + 1, what
+                assert await until(lambda: not state.connections and not state.tasks), what
+                assert service.account.held == 0, what
+
+    asyncio.run(attack())
