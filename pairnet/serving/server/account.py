@@ -72,6 +72,11 @@ class Entry:
         self._held += count
         return True
 
+    def add_anyway(self, count: int) -> None:
+        """Counts bytes whether there is room or not."""
+        self._account.take_anyway(count)
+        self._held += count
+
     def check(self) -> None:
         """RequestError if bytes of this request found no room."""
         if self._refusal is not None:

@@ -4,6 +4,7 @@ uvicorn has none of these for httptools: it limits only the time between two req
 takes trailers for headers, reads on while requests wait for their turn, and loses them if what follows is no HTTP.
 """
 
+import sys
 from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -16,6 +17,16 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from pairnet.errors import RequestError
 from pairnet.serving.server.account import Entry
 from pairnet.serving.server.origin import Origin
+from pairnet.serving.server.crowding import make_room
+from pairnet.serving.server.heads import (
+    COST_OF_FIELD,
+    LARGEST_HEAD,
+    MOST_FIELDS,
+    SMALL_HEAD,
+    too_large_head,
+    too_many_fields,
+    with_path,
+)
 from pairnet.serving.server.protocol import STATUSES
 
 if TYPE_CHECKING:
@@ -23,10 +34,6 @@ if TYPE_CHECKING:
 
 SLOWEST = 20.0
 """Seconds within which a request, or on a new connection its first byte, must arrive whole, and an answer be read."""
-LARGEST_HEAD = 64 * 1024
-"""Bytes of a request's line and headers; also of trailers, and of what else stands around the parts of a body."""
-MOST_FIELDS = 200
-"""Header fields of a request: each takes far more memory than its bytes."""
 COST_OF_WAITING = 4096
 """Bytes of memory, about, of a request that waits until those before it on its connection are answered."""
 IN_BODY = -1
@@ -34,6 +41,8 @@ ENDED: Final = "pairnet.ended"
 """In the scope of a request: True once its client has closed its side. It may still read the answer, or have left."""
 LAST_REQUEST = 0.5
 """Seconds in which an idle connection may still bring a request when the server stops: it may be on its way."""
+LAST_READ = 3.0
+"""Seconds in which a client must have read something of its answer when the server stops."""
 LINGER = 1.0
 """Seconds for which a refused client may go on sending: a connection that is closed before may lose the answer."""
 MOST_DROPPED = 4 * 2**20
@@ -64,22 +73,32 @@ class Connection(HttpToolsProtocol):
         self._account = self._service.account
         self._waiting_since: float | None = monotonic()  # None while no request is being received
         self._blocked_since: float | None = None  # None while the client reads what is written
-        self._read = 0  # bytes that were received last
+        self._idle_since = self._unread_since = monotonic()
+        self._unread = 0  # bytes of answers in the transport when it was looked at last
         self._head = 0  # bytes of the head so far, with what was received before it; IN_BODY behind it
         self._around = 0  # bytes since the last part of the body
+        self._size = 0  # bytes of the names and values of its fields
         self._held = 0  # bytes of a head or an answer in the account
         self._running: Any = None  # the cycle of the request that is being answered, or was last
         self._refusal: RequestError | None = None  # the last answer: what has arrived is no request
         self._stops = False
         if self._service.stops:
             self.shutdown()
+        make_room(self, cast("set[Connection]", self.connections))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Gives back what nobody else does: what a request holds that is being answered stays until that has ended."""
         self._hold(0)
+        unanswered = len(self.pipeline)
         for cycle, _ in self.pipeline:
             cast("Any", cycle.scope)["pairnet.entry"].close()
         self.pipeline.clear()
+        if self._refusal is None:
+            for _ in range(unanswered + (self._head > 0)):  # nobody else counts them
+                error = RequestError(
+                    "expected a whole request and a client that waits, the connection was closed", "gone"
+                )
+                self._service.count_refusal(error, "rest")
         if self._running is not None and not self._running.response_complete:
             self._running.disconnected = True
             self._running.message_event.set()
@@ -93,7 +112,6 @@ class Connection(HttpToolsProtocol):
             if self._around > MOST_DROPPED:
                 self.transport.close()
             return
-        self._read = len(data)
         if self._head != IN_BODY:
             self._head += len(data)
         else:
@@ -115,28 +133,43 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
-        self._waiting_since = monotonic()
+        self._waiting_since, self._size = monotonic(), 0
         self.scope["pairnet.connection"] = self.transport  # type: ignore[typeddict-unknown-key]
         self.scope["pairnet.entry"] = self._entry = Entry(self._account)  # type: ignore[typeddict-unknown-key]
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field of the head, without white space around its value. Those of trailers come to nothing."""
+        if self._head == IN_BODY:
+            return
+        name, value = name.lower(), value.rstrip(b" \t")
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        elif name == b"host" and any(known == b"host" for known, _ in self.headers):
+            raise RequestError("expected one header field Host, got another one")
+        self.headers.append((name, value))
+        self._size += len(name) + len(value)
+
     def on_headers_complete(self) -> None:
-        """The head is whole. A request that comes after `shutdown` is the last on its connection."""
+        """The head is whole, and now counted. A request that comes after `shutdown` is the last on its connection."""
         if self.parser.should_upgrade():
             return
         if len(self.headers) > MOST_FIELDS:
-            raise _too_many_fields()
-        if (self._head > LARGEST_HEAD or self._read > LARGEST_HEAD) and self._size_of_head() > LARGEST_HEAD:
-            raise _too_large_head()
+            raise too_many_fields()
+        size = self._size + len(self.url)
+        if size > LARGEST_HEAD:
+            raise too_large_head()
         if not self.url.startswith(b"/"):
-            self.url = _with_path(self.url)
+            self.url = with_path(self.url)
         super().on_headers_complete()  # raises for what is no target; until then there is no request
         self._head, self._around = IN_BODY, 0
         if self._held and self._blocked_since is None:
             self._hold(0)
-        self.headers = deque(maxlen=0)  # type: ignore[assignment]  # trailers come to nothing
+        size += COST_OF_FIELD * len(self.headers)
         if self._stops:
             self.cycle.keep_alive = False
-        if self.pipeline and not self._entry.add(COST_OF_WAITING):
+        if not self.pipeline and size <= SMALL_HEAD:
+            self._entry.add_anyway(size)
+        elif not self._entry.add(size + COST_OF_WAITING):
             self._entry.check()
 
     def on_body(self, body: bytes) -> None:
@@ -165,7 +198,8 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """The next request has its turn, or the refusal of what came behind the last one."""
-        last = not self.pipeline
+        last, self._idle_since = not self.pipeline, monotonic()
+        self._running.body = b""  # of a body that nobody has asked for
         super().on_response_complete()
         if last and self._refusal is not None:
             self._answer_refusal(self._refusal)
@@ -173,13 +207,31 @@ class Connection(HttpToolsProtocol):
             self.loop.call_later(LAST_REQUEST, self._close_if_idle)
 
     def close_if_slow(self, now: float) -> None:
-        """Closes a connection on which a request arrives, or an answer is read, too slowly; now: of monotonic()."""
+        """Closes a connection on which a request arrives, or an answer is read, too slowly; now: of monotonic().
+
+        Lets go of what an idle one still keeps of its last request.
+        """
         if self._waiting_since is not None and self.pipeline:
             self._waiting_since = now  # nothing is read until those before it are answered
         if self._waiting_since is not None and now - self._waiting_since > SLOWEST:
             self.transport.close()
         if self._blocked_since is not None and now - self._blocked_since > SLOWEST:
             self.transport.abort()
+        unread = self.transport.get_write_buffer_size()
+        if not unread or unread < self._unread:
+            self._unread_since = now
+        elif now - self._unread_since > SLOWEST:  # too little for `pause_writing`, or closed and not yet read
+            self.transport.abort()
+        self._unread = unread
+        if self._waiting_since is None and self.cycle is not None and self.cycle.response_complete:
+            self.cycle = self._running = self.scope = None  # type: ignore[assignment]
+            self.url, self.headers = b"", []
+
+    def useless_since(self) -> float | None:
+        """Since when it is idle, slow to send or slow to read; None while a request is answered."""
+        if self._blocked_since is not None:
+            return self._blocked_since
+        return None if self._answers else self._waiting_since or self._idle_since
 
     def pause_writing(self) -> None:
         """The client does not read."""
@@ -225,6 +277,15 @@ class Connection(HttpToolsProtocol):
     def _close_if_idle(self) -> None:
         if not self._answers:
             self.transport.close()
+            self._abort_if_unread(sys.maxsize)
+
+    def _abort_if_unread(self, before: int) -> None:
+        """Waits for a client that still reads its answer: every LAST_READ seconds there must be fewer bytes left."""
+        unread = self.transport.get_write_buffer_size()
+        if unread >= before:
+            self.transport.abort()
+        elif unread:
+            self.loop.call_later(LAST_READ, self._abort_if_unread, unread)
 
     def _hold(self, count: int) -> None:
         """Sets what the account counts for a head that arrives in parts, or for an answer that is not read."""
@@ -234,9 +295,9 @@ class Connection(HttpToolsProtocol):
     def _check_begun_head(self) -> None:
         """Refuses a head that is not whole yet, if it is too large or too many bytes wait."""
         if self._head > LARGEST_HEAD:
-            self._refuse(_too_large_head())
+            self._refuse(too_large_head())
         elif self.headers is not None and len(self.headers) > MOST_FIELDS:
-            self._refuse(_too_many_fields())
+            self._refuse(too_many_fields())
         elif self._blocked_since is None:
             try:
                 self._account.take(self._head - self._held)
@@ -244,9 +305,6 @@ class Connection(HttpToolsProtocol):
                 self._refuse(error)
             else:
                 self._held = self._head
-
-    def _size_of_head(self) -> int:
-        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def _refuse(self, error: RequestError) -> None:
         """Refuses what has arrived, after the answers to the whole requests before it; reads nothing more."""
@@ -296,17 +354,3 @@ class Connection(HttpToolsProtocol):
         self.parser = httptools.HttpRequestParser(self)
         self._head = 0
         self.data_received(b"".join((line, *headers, b"\r\n", rest)))
-
-
-def _with_path(url: bytes) -> bytes:
-    """A request's target with the path / if it is an URL without one (RFC 9112, section 3.2.2)."""
-    parsed = httptools.parse_url(url)
-    return url if parsed.path is not None else b"/" if parsed.query is None else b"/?" + parsed.query
-
-
-def _too_large_head() -> RequestError:
-    return RequestError(f"expected a head of at most {LARGEST_HEAD:,} bytes, got more")
-
-
-def _too_many_fields() -> RequestError:
-    return RequestError(f"expected at most {MOST_FIELDS} header fields, got more")
