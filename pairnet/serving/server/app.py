@@ -4,7 +4,7 @@ Inference is in rest.py, pictures are in decode.py; here are only their routes a
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from importlib.resources import files
 from typing import Annotated, Any
@@ -14,7 +14,6 @@ from fastapi import FastAPI, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import JSONResponse, PlainTextResponse
-from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -45,6 +44,13 @@ PAGE = {
     "/page.css": ("page.css", "text/css"),
 }
 """The files of the page, by path."""
+
+DOCUMENTATION = {
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "favicon.png": "image/png",
+}
+"""The files of /docs, of the package fastapi-offline."""
 
 INFER = ("/v2/models/{name}/infer", "/v2/models/{name}/versions/{version}/infer")
 """The routes of inference."""
@@ -117,7 +123,7 @@ class Application:
 
 def make_app(service: Service, infer: Inference) -> FastAPI:
     """The routes of the server, documented under /docs without resources from elsewhere."""
-    app = FastAPIOffline(
+    app = FastAPI(
         title="pairnet",
         version=__version__,
         description="Two handwritten digits: is the first equal to or less than the second? Open Inference Protocol 2.",
@@ -154,8 +160,22 @@ def _add_page(app: FastAPI) -> None:
 
 
 def _add_documentation(app: FastAPI) -> None:
-    """/docs, with relative addresses only: a proxy may put the server under any path."""
+    """/docs, with relative addresses only: a proxy may put the server under any path.
+
+    Its files are kept in memory, once for all clients: sent from the disk, each takes a thread and memory of its own.
+    """
     folder = "static-offline-docs"
+
+    def serve(name: str, kind: str) -> Callable[[], Coroutine[Any, Any, Response]]:
+        content = (files("fastapi_offline") / "static" / name).read_bytes()
+
+        async def send() -> Response:
+            return Response(content, media_type=kind, headers={"cache-control": "max-age=3600"})
+
+        return send
+
+    for name, kind in DOCUMENTATION.items():
+        app.get(f"/{folder}/{name}", include_in_schema=False)(serve(name, kind))
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> Response:

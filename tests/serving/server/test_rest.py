@@ -472,15 +472,23 @@ def test_a_client_that_does_not_read_holds_no_request():
 
 def test_a_client_that_does_not_read_is_disconnected():
     connection = Connection.__new__(Connection)
-    connection.transport, connection.flow = Mock(get_write_buffer_size=lambda: 100), Mock()
+    connection.transport, connection.flow = Mock(get_write_buffer_size=Mock(return_value=100)), Mock()
     connection._account, connection._held, connection.pipeline = Account(), 0, ()
-    connection._waiting_since, connection._blocked_since = None, None
+    connection._waiting_since, connection._blocked_since, connection.cycle = None, None, None
+    connection._unread, connection._unread_since = 0, monotonic()
+    connection.transport.get_write_buffer_size.return_value = 0
     connection.close_if_slow(monotonic() + 1000)
+    connection.transport.get_write_buffer_size.return_value = 100
     connection.pause_writing()
     connection.close_if_slow(monotonic())
     connection.resume_writing()
+    connection.transport.get_write_buffer_size.return_value = 50
     connection.close_if_slow(monotonic() + 1000)
     assert not connection.transport.abort.called
+    connection.close_if_slow(monotonic() + 2000)  # less than what pauses, and nothing of it was read
+    assert connection.transport.abort.called
+    connection.transport.get_write_buffer_size.return_value = 100
+    connection.transport.abort.reset_mock()
     connection.pause_writing()
     connection.close_if_slow(monotonic() + 1000)
     assert connection.transport.abort.called
