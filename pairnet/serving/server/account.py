@@ -5,6 +5,7 @@ Whatever the door. Over REST each connection counts what arrives, before any han
 
 import ctypes
 import sys
+import threading
 from typing import Any
 
 from pairnet.errors import RequestError
@@ -16,28 +17,34 @@ MOST_KEPT = 32 * 2**20
 
 
 class Account:
-    """Bytes that wait, and their bound."""
+    """Bytes that wait, and their bound. lock: of all that is counted here, also in entries; threads inflate bodies."""
 
     def __init__(self) -> None:
         self.held, self.bound, self.peak = 0, MOST_HELD, 0
+        self.lock = threading.RLock()
         self._libc: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
 
     def take(self, count: int) -> None:
         """Counts bytes, which the caller gives back.  RequestError, and nothing is counted, if too many wait."""
-        held = self.held + count
-        if held > self.bound:
-            raise RequestError("expected a free server, got too many large requests: try again later", "busy")
-        self.held = held
-        if held > self.peak:
-            self.peak = held
+        with self.lock:
+            held = self.held + count
+            if held > self.bound:
+                raise RequestError("expected a free server, got too many large requests: try again later", "busy")
+            self.held = held
+            if held > self.peak:
+                self.peak = held
 
     def take_anyway(self, count: int) -> None:
         """Counts bytes that wait whether there is room or not, such as an answer that its client does not read."""
-        self.held += count
+        with self.lock:
+            self.held += count
+            if self.held > self.peak:
+                self.peak = self.held
 
     def give_back(self, count: int) -> None:
         """Bytes that wait no longer."""
-        self.held -= count
+        with self.lock:
+            self.held -= count
 
     def tidy(self) -> None:
         """Gives memory back to the system once many bytes wait no longer; the server calls it once a second.
@@ -61,21 +68,34 @@ class Entry:
 
     def add(self, count: int) -> bool:
         """Whether bytes that have arrived are to be kept; they are not once the entry is closed, or too many wait."""
-        if self.closed:
-            return False
-        try:
-            self._account.take(count)
-        except RequestError as error:
-            self._refusal = error
-            self.close()
-            return False
-        self._held += count
-        return True
+        with self._account.lock:
+            if self.closed:
+                return False
+            try:
+                self._account.take(count)
+            except RequestError as error:
+                self._refusal = error
+                self.close()
+                return False
+            self._held += count
+            return True
 
     def add_anyway(self, count: int) -> None:
         """Counts bytes whether there is room or not."""
-        self._account.take_anyway(count)
-        self._held += count
+        with self._account.lock:
+            self._account.take_anyway(count)
+            self._held += count
+
+    def take(self, count: int) -> None:
+        """Counts bytes that the server makes of the request.  RequestError if they find no room, or nobody waits."""
+        if not self.add(count):
+            self.check()
+            raise RequestError("expected a client that waits for its answer, the connection was closed", "gone")
+
+    def take_up_to(self, total: int) -> None:
+        """Counts what the request takes beyond what is counted.  Raises what `take` raises."""
+        if total > self._held:
+            self.take(total - self._held)
 
     def check(self) -> None:
         """RequestError if bytes of this request found no room."""
@@ -84,6 +104,7 @@ class Entry:
 
     def close(self) -> None:
         """Gives back what the request holds; what still arrives is dropped."""
-        self.closed = True
-        self._account.held -= self._held
-        self._held = 0
+        with self._account.lock:
+            self.closed = True
+            self._account.held -= self._held
+            self._held = 0

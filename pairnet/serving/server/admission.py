@@ -13,6 +13,9 @@ from pairnet.errors import ArgumentError, RequestError
 from pairnet.wording import shown
 
 ANY = "*"
+PROBES = "/v2/health/"
+"""Paths that are answered under any name: they tell nothing that is secret, and kubelet asks by address."""
+_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", re.IGNORECASE)
 _ORIGIN = re.compile(r"https?://[^/\s?#@]+")
 _MOST_KNOWN = 100
 
@@ -23,22 +26,24 @@ class Admission:
     def __init__(self, *, hosts: Collection[str] | None = None, origins: Collection[str] = ()) -> None:
         """hosts: names besides those of this machine; None for any.  origins: of pages that may read answers.
 
-        Raises ArgumentError for what is no origin.
+        Raises ArgumentError for what is no name of a host, and what is no origin.
         """
         for origin in origins:
             if origin != ANY and not _ORIGIN.fullmatch(origin):
                 raise ArgumentError(
                     f"`cors_origins`: expected an origin such as https://example.org, or {ANY}, got {shown(origin)}"
                 )
-        self.hosts = None if hosts is None else frozenset(map(str.lower, hosts))
+        self.hosts = None if hosts is None else frozenset(map(_host, hosts))
         self.origins = frozenset(origin.encode() for origin in origins)
         self._known: set[bytes] = set()  # values of Host that were found right
 
-    def refusal(self, method: str, headers: Mapping[bytes, bytes]) -> RequestError | None:
+    def refusal(self, method: str, headers: Mapping[bytes, bytes], path: str = "") -> RequestError | None:
         """Why a request is not answered, if so."""
         host = headers.get(b"host")
-        if host is not None and host not in self._known and (error := self._host_refusal(host)) is not None:
-            return error
+        if host is not None and host not in self._known and not path.startswith(PROBES):
+            error = self._host_refusal(host)
+            if error is not None:
+                return error
         if headers.get(b"sec-fetch-site") == b"cross-site":
             linked = headers.get(b"sec-fetch-mode") == b"navigate" and method in ("GET", "HEAD")
             if not linked and headers.get(b"origin") not in self.origins and ANY.encode() not in self.origins:
@@ -50,8 +55,8 @@ class Admission:
         return None
 
     def _host_refusal(self, host: bytes) -> RequestError | None:
-        name = re.sub(r":\d*$", "", host.decode("latin-1").strip().lower())
-        if self.hosts is None or name in self.hosts or is_here(name.strip("[]")):
+        name = re.sub(r":\d*$", "", host.decode("latin-1").strip().lower()).removesuffix(".")
+        if self.hosts is None or name in self.hosts or is_here(name) or _is_address(name):
             if len(self._known) < _MOST_KNOWN:
                 self._known.add(host)
             return None
@@ -63,8 +68,26 @@ class Admission:
         )
 
 
+def _host(name: str) -> str:
+    """A name of --allowed-host as it is compared.  ArgumentError for what no header Host could match."""
+    if not (_NAME.fullmatch(known := name.removesuffix(".")) or _is_address(name) or _is_address(f"[{name}]")):
+        raise ArgumentError(
+            f"`allowed_hosts`: expected a name of a host such as digits.example.org, without a port, got {shown(name)}"
+        )
+    return known.lower()
+
+
+def _is_address(name: str) -> bool:
+    """Whether a Host is an IP address, that of IPv6 in brackets: no other site can let one point to this machine."""
+    with suppress(ValueError):
+        return bool(ipaddress.IPv6Address(name[1:-1]) if name[:1] == "[" else ipaddress.IPv4Address(name))
+    return False
+
+
 def is_here(name: str) -> bool:
     """Whether a name or address of an URL means the machine of whoever asks."""
     with suppress(ValueError):
-        return ipaddress.ip_address(name).is_loopback
+        address = ipaddress.ip_address(name.strip("[]"))
+        return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+    name = name.removesuffix(".")
     return name in ("", "localhost") or name.endswith(".localhost")

@@ -103,7 +103,7 @@ class Application:
         """Serves one request."""
         headers = scope["pairnet.headers"] = dict(scope.get("headers", ()))
         try:
-            if (refusal := self.admission.refusal(scope.get("method", ""), headers)) is None:
+            if (refusal := self.admission.refusal(scope.get("method", ""), headers, scope.get("path", ""))) is None:
                 await self.answer(scope, receive, send)
             else:
                 error = self.service.count_refusal(refusal, of_scope(scope))

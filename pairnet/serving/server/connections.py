@@ -133,7 +133,7 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
-        self._waiting_since, self._size = monotonic(), 0
+        self._waiting_since, self._head, self._size = monotonic(), self._head or 1, 0
         self.scope["pairnet.connection"] = self.transport  # type: ignore[typeddict-unknown-key]
         self.scope["pairnet.entry"] = self._entry = Entry(self._account)  # type: ignore[typeddict-unknown-key]
 

@@ -62,7 +62,7 @@ class Inference:
                     origin,
                     name,
                     version,
-                    lambda model: parse(model, whole(parts), headers),
+                    lambda model: parse(model, whole(parts), headers, entry),
                     lambda model, request, outputs: compressed(headers, *encode(model, request, outputs)),
                     is_gone,
                     is_large=takes_long(headers, size),

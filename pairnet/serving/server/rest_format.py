@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pairnet.artifact.design import Port
 from pairnet.errors import RequestError
 from pairnet.serving.server import protocol
+from pairnet.serving.server.account import Entry
 from pairnet.serving.server.batching import NamedOutputs
 from pairnet.serving.server.content_encoding import SMALLEST_COMPRESSED, Headers, inflated
 from pairnet.serving.server.protocol import (
@@ -92,12 +93,13 @@ class CheckedJson(NamedTuple):
     binary: frozenset[str]  # outputs that are returned as binary tensors
 
 
-def parse(model: ServedModel, body: bytes | bytearray, headers: Headers) -> CheckedRequest:
+def parse(model: ServedModel, body: bytes | bytearray, headers: Headers, entry: Entry) -> CheckedRequest:
     """A request as it was sent -> the checked request.
 
-    Raises RequestError for everything that the protocol or the model does not allow.
+    entry: what it holds in the account, which grows by what is made of it.
+    Raises RequestError for everything that the protocol or the model does not allow, and if there is no room.
     """
-    body = inflated(body, headers)
+    body = inflated(body, headers, entry.take)
     length = _header_length(headers, body)
     text = body[:length] if isinstance(body, bytes) else bytes(memoryview(body)[:length])
     binary = memoryview(body)[length:]
@@ -111,6 +113,7 @@ def parse(model: ServedModel, body: bytes | bytearray, headers: Headers) -> Chec
                 f"input {port.name}: expected binary_data_size for {len(binary):,} bytes after the JSON, got none"
             )
         pairs = _from_json(port, checked.shape, checked.data)
+        entry.take_up_to(pairs.nbytes)
     else:
         if checked.size != len(binary):
             raise RequestError(

@@ -22,6 +22,7 @@ from pairnet.serving.server.admission import Admission, is_here
 from pairnet.serving.server.app import Application
 from pairnet.serving.server.changes import Changes
 from pairnet.serving.server.connections import LAST_REQUEST, Connection
+from pairnet.serving.server.crowding import raise_file_limit
 from pairnet.serving.server.draining import refuse_connections
 from pairnet.serving.server.registry import MEMORY, Registry, open_models
 from pairnet.serving.server.rpc import OPTIONS, Calls
@@ -76,6 +77,7 @@ def serve(
             raise ArgumentError(f"`{name}`: expected 0 to 65535, got {number}")
     if port == grpc_port != 0:
         raise ArgumentError(f"`grpc_port`: expected another port than `port`, got {port} for both")
+    raise_file_limit()
     with (
         open_models(
             files,

@@ -43,7 +43,18 @@ def ask(server, path=PATH, method="GET", body=None, **headers):
         ("evil.example", 403),
         ("localhost.evil.example", 403),
         ("127.0.0.1.evil.example:80", 403),
-        ("10.0.0.1", 403),
+        ("10.0.0.1", 200),  # an address: no site can let one point elsewhere
+        ("10.0.0.1:8080", 200),
+        ("[fd00::5]:8080", 200),
+        ("[::ffff:127.0.0.1]", 200),
+        ("localhost.", 200),
+        ("localhost.:8080", 200),
+        ("app.localhost.", 200),
+        ("localhost@evil.example", 403),
+        ("localhost:8080, evil.example", 403),
+        ("evil.example:80:127.0.0.1", 403),
+        ("127.1", 403),
+        ("2130706433", 403),
         ("x" * 9000, 403),
     ],
 )
@@ -118,8 +129,33 @@ def test_what_is_no_origin_is_refused_at_start(origin, command_line):
     assert command_line("serve", "--port", "0", "--cors-origin", origin)[0] == 2
 
 
+@pytest.mark.parametrize("path", ["/v2/health/live", "/v2/health/ready"])
+def test_probes_are_answered_under_any_name(server, path):
+    assert ask(server, path, Host="evil.example")[0] == 200
+    assert ask(server, path.replace("/v2", "/x/v2"), Host="evil.example")[0] == 403
+
+
+@pytest.mark.parametrize(
+    "name", ["digits.example.org:8443", "https://x.example", "a b", "", ".", "x/y", "*", "fd00::5:x"]
+)
+def test_what_no_host_could_match_is_refused_at_start(name, command_line):
+    with pytest.raises(ArgumentError, match="`allowed_hosts`: expected a name of a host"):
+        Admission(hosts=[name])
+    assert command_line("serve", "--port", "0", "--allowed-host", name)[0] == 2
+
+
+def test_names_of_hosts_are_compared_without_case_and_the_last_dot():
+    for name in ("digits.example.org", "Digits.Example.ORG", "digits.example.org."):
+        for sent in (b"digits.example.org", b"DIGITS.example.org.:8443"):
+            assert Admission(hosts=[name]).refusal("GET", {b"host": sent}) is None
+    for name in ("10.0.0.1", "fd00::5", "[fd00::5]"):  # answered anyway
+        assert Admission(hosts=[name]).refusal("GET", {b"host": b"evil.example"}) is not None
+
+
 def test_which_names_mean_this_machine():
-    assert all(map(is_here, ("localhost", "127.0.0.1", "127.9.9.9", "::1", "a.localhost")))
+    assert all(
+        map(is_here, ("localhost", "localhost.", "127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "a.localhost"))
+    )
     assert not any(map(is_here, ("0.0.0.0", "::", "10.0.0.1", "example.org", "localhost.example.org")))
 
 

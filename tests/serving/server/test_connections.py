@@ -7,6 +7,8 @@ import random
 import socket
 import time
 from contextlib import ExitStack, asynccontextmanager, closing, suppress
+from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import uvicorn
@@ -14,6 +16,7 @@ from running_server import running_server
 from uvicorn.server import ServerState
 
 from pairnet.serving.built_in import built_in_model
+from pairnet.serving.server import connections, crowding
 from pairnet.serving.server.admission import Admission
 from pairnet.serving.server.app import Application
 from pairnet.serving.server.connections import Connection
@@ -321,7 +324,7 @@ async def in_this_process(**options):
             yield service, listener.sockets[0].getsockname()[1], state
         finally:
             listener.close()
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.05)  # connections of this process close, too
 
 
 async def until(condition):
@@ -365,5 +368,144 @@ def test_whatever_a_pipeline_holds_the_account_is_empty_afterwards_and_what_came
                 assert leaves or found.count(b"HTTP/1.1 ") == len(before) + 1, what
                 assert await until(lambda: not state.connections and not state.tasks), what
                 assert service.account.held == 0, what
+
+    asyncio.run(attack())
+
+
+BIG_HEAD = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n".encode() + b"".join(
+    b"x%03d: %s\r\n" % (number, b"a" * 310) for number in range(190)
+)
+
+
+def test_whole_heads_whose_bodies_do_not_come_count_and_idle_connections_keep_nothing():
+    async def attack():
+        async with in_this_process() as (service, port, state):
+            opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
+            for _, writer in opened:
+                writer.write(BIG_HEAD + b"\r\n")
+            assert await until(lambda: service.account.held > 20 * 85_000)
+            for reader, writer in opened:
+                writer.write(b"0123456789")
+                assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
+            assert await until(lambda: not state.tasks)
+            assert service.account.held == 0
+            for connection in state.connections:
+                connection.close_if_slow(time.monotonic())
+                assert not any((connection.cycle, connection.scope, connection.headers))
+            reader, writer = opened[0]
+            writer.write(LIVE)
+            assert b"HTTP/1.1 200 " in await reader.readuntil(b"content-length: 0\r\n\r\n")
+            service.account.bound = 10_000  # what is large finds no room, probes do
+            for sent, status in ((LIVE, b"200"), (BIG_HEAD + b"\r\n0123456789", b"503")):
+                writer.write(sent)
+                assert b"HTTP/1.1 " + status in await reader.readuntil(b"\r\n\r\n")
+            for _, writer in opened:
+                writer.close()
+            assert await until(lambda: not state.connections and not state.tasks)
+            assert service.account.held == 0
+
+    asyncio.run(attack())
+
+
+def test_too_many_connections_make_room_for_new_ones(monkeypatch):
+    monkeypatch.setattr(crowding, "MOST_CONNECTIONS", 20)
+
+    async def attack():
+        async with in_this_process() as (service, port, state):
+            opened = []
+            for sent in (b"", b"GET / HTTP/1.1\r\nX: ", infer()[:-5]) * 20:
+                opened.append(await asyncio.open_connection("127.0.0.1", port))
+                opened[-1][1].write(sent)
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(LAST)
+            assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+            assert len(state.connections) <= 20
+            for _, each in (*opened, (reader, writer)):
+                each.close()
+            assert await until(lambda: not state.connections and not state.tasks)
+            assert service.account.held == 0
+
+    asyncio.run(attack())
+
+
+def test_who_makes_room_is_of_no_use_for_longest_and_never_waits_for_the_server(monkeypatch):
+    monkeypatch.setattr(crowding, "MOST_CONNECTIONS", 50)
+
+    def guest(since):
+        return Mock(transport=Mock(is_closing=Mock(return_value=False)), useless_since=Mock(return_value=since))
+
+    idle, busy, newcomer = [guest(float(number)) for number in range(30)], [guest(None) for _ in range(30)], guest(99.0)
+    crowding.make_room(newcomer, [*busy, newcomer, *reversed(idle)])
+    assert [each.transport.abort.called for each in idle] == [True] * 16 + [False] * 14
+    assert not any(each.transport.abort.called for each in (*busy, newcomer))
+    crowding.make_room(newcomer, [*busy, *(guest(None) for _ in range(30)), newcomer])
+    assert newcomer.transport.abort.called
+    crowding.make_room(fine := guest(1.0), [*busy, fine])
+    assert not fine.transport.abort.called
+
+
+def test_the_server_may_open_as_many_files_as_the_system_allows():
+    code = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 700))"
+    with running_server(before=code) as server, ExitStack() as stack:
+        (line,) = [
+            each for each in Path(f"/proc/{server.process.pid}/limits").read_text().splitlines() if "files" in each
+        ]
+        assert line.split()[3] == "700"
+        for _ in range(600):
+            stack.enter_context(connected(server))
+        assert answers(server, infer() + LAST)[0][0] == 200
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_an_answer_too_small_to_pause_that_nobody_reads_does_not_keep_its_connection(monkeypatch, stops):
+    monkeypatch.setattr(connections, "LAST_READ", 0.1)
+
+    async def attack():
+        async with in_this_process() as (_, port, state):
+            client = socket.socket()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            client.connect(("127.0.0.1", port))
+            client.setblocking(False)
+            assert await until(lambda: state.connections)
+            (connection,) = state.connections
+            connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            client.send(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2)
+            assert await until(lambda: connection.transport.get_write_buffer_size() and not state.tasks)
+            assert connection._blocked_since is None
+            now = time.monotonic()
+            if stops:
+                connection.shutdown()
+            else:
+                connection.close_if_slow(now)
+                connection.close_if_slow(now + 15)
+                assert state.connections
+                connection.close_if_slow(now + 25)
+            assert await until(lambda: not state.connections)
+            client.close()
+
+    asyncio.run(attack())
+
+
+def test_white_space_behind_a_value_is_no_part_of_it_and_two_hosts_are_refused(server):
+    fields = b"Content-Type: application/json \t\r\nInference-Header-Content-Length: %d \r\n" % len(BODY)
+    assert answers(server, infer(fields=fields) + LAST)[0][0] == 200
+    for other in (b"localhost", b"evil.example"):
+        ((status, body),) = answers(server, infer(fields=b"Host: " + other + b"\r\n"))
+        assert (status, b"one header field Host" in body) == (400, True)
+    assert [status for status, _ in answers(server, chunked(b"Host: x\r\n\r\n") + LAST)] == [200, 200]  # a trailer
+
+
+def test_half_heads_and_requests_whose_turn_does_not_come_are_counted():
+    async def attack():
+        async with in_this_process() as (service, port, state):
+            service.count_refusal = count_of = Mock(wraps=service.count_refusal)
+            for sent in (b"G", LIVE[:-1], LIVE + LIVE[:-1]):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(sent)
+                await asyncio.sleep(0.1)
+                writer.close()
+            (await asyncio.open_connection("127.0.0.1", port))[1].close()  # has sent nothing
+            assert await until(lambda: not state.connections)
+            assert [call.args[0].kind for call in count_of.call_args_list] == ["gone"] * 3
 
     asyncio.run(attack())

@@ -452,6 +452,27 @@ def test_requests_that_are_held_are_bounded_and_given_back():
             assert later.getresponse().status == 200
 
 
+def test_inflated_content_counts_while_it_is_held():
+    code = "from pairnet.serving.server import account; account.MOST_HELD = 12 * 2**20"
+    head = binary(size=5000 * 1568, shape=[5000, 2, 28, 28])
+    body = gzip.compress(head + bytes(5000 * 1568))  # 7.5 MiB inflated
+    sent = headers(head) | {"Content-Encoding": "gzip"}
+
+    def status():
+        with closing(http.client.HTTPConnection(server.rest, timeout=30)) as connection:
+            connection.request("POST", PATH, body, sent)
+            return connection.getresponse().status
+
+    with running_server(before=code) as server:
+        assert [status() for _ in range(4)] == [200] * 4
+        with connected(server) as waiting:
+            waiting.sendall(raw(bytes(6 * 2**20), length=7 * 2**20))
+            time.sleep(0.5)
+            assert status() == 503
+        time.sleep(0.5)
+        assert [status() for _ in range(4)] == [200] * 4
+
+
 def test_a_client_that_does_not_read_holds_no_request():
     code = "from pairnet.serving.server import account; account.MOST_HELD = 30 * 2**20"
     head = binary(size=13_000 * 1568, shape=[13_000, 2, 28, 28])
