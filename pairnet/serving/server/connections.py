@@ -5,19 +5,18 @@ takes trailers for headers, reads on while requests wait for their turn, and los
 """
 
 import sys
-from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import httptools
 import msgspec
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from pairnet.errors import RequestError
 from pairnet.serving.server.account import Entry
-from pairnet.serving.server.origin import Origin
 from pairnet.serving.server.crowding import make_room
+from pairnet.serving.server.flow import Flow
 from pairnet.serving.server.heads import (
     COST_OF_FIELD,
     LARGEST_HEAD,
@@ -27,6 +26,7 @@ from pairnet.serving.server.heads import (
     too_many_fields,
     with_path,
 )
+from pairnet.serving.server.origin import Origin, of_scope
 from pairnet.serving.server.protocol import STATUSES
 
 if TYPE_CHECKING:
@@ -47,19 +47,6 @@ LINGER = 1.0
 """Seconds for which a refused client may go on sending: a connection that is closed before may lose the answer."""
 MOST_DROPPED = 4 * 2**20
 """Bytes that it may go on sending."""
-
-
-class Flow(FlowControl):
-    """Reads no further while whole requests wait for their turn."""
-
-    def __init__(self, transport: Any, waiting: deque[Any]) -> None:
-        super().__init__(transport)
-        self._waiting = waiting
-
-    def resume_reading(self) -> None:
-        """Reads on, for the last request that has begun or for another one."""
-        if not self._waiting:
-            super().resume_reading()
 
 
 class Connection(HttpToolsProtocol):
@@ -89,16 +76,16 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Gives back what nobody else does: what a request holds that is being answered stays until that has ended."""
         self._hold(0)
-        unanswered = len(self.pipeline)
+        lost = []
         for cycle, _ in self.pipeline:
             cast("Any", cycle.scope)["pairnet.entry"].close()
+            lost.append(of_scope(cycle.scope))
         self.pipeline.clear()
-        if self._refusal is None:
-            for _ in range(unanswered + (self._head > 0)):  # nobody else counts them
-                error = RequestError(
-                    "expected a whole request and a client that waits, the connection was closed", "gone"
-                )
-                self._service.count_refusal(error, "rest")
+        if self._refusal is None:  # nobody else counts these
+            lost += [self._origin()] if self._head > 0 else []
+            for origin in lost:
+                text = "expected a whole request and a client that waits, the connection was closed"
+                self._service.count_refusal(RequestError(text, "gone"), origin)
         if self._running is not None and not self._running.response_complete:
             self._running.disconnected = True
             self._running.message_event.set()
