@@ -20,7 +20,7 @@ def frame(kind: int, flags: int, stream: int, content: bytes = b"") -> bytes:
     return struct.pack(">I", len(content))[1:] + bytes((kind, flags)) + struct.pack(">I", stream) + content
 
 
-def header_block(method: str) -> bytes:
+def header_block(method: str, **further: str) -> bytes:
     """The headers of a call, as literals that are not indexed."""
     fields = {
         ":method": "POST",
@@ -29,16 +29,16 @@ def header_block(method: str) -> bytes:
         ":authority": "localhost",
         "content-type": "application/grpc",
         "te": "trailers",
-    }
+    } | {name.replace("_", "-"): value for name, value in further.items()}
     return b"".join(
         b"\0" + bytes((len(name),)) + name.encode() + bytes((len(value),)) + value.encode()
         for name, value in fields.items()
     )
 
 
-def message(content: bytes) -> bytes:
+def message(content: bytes, *, compressed: bool = False) -> bytes:
     """A message with gRPC's prefix."""
-    return b"\0" + struct.pack(">I", len(content)) + content
+    return bytes((compressed,)) + struct.pack(">I", len(content)) + content
 
 
 class Connection:
@@ -57,10 +57,10 @@ class Connection:
         self.closed = False
         self._next, self._received = 1, b""
 
-    def call(self, content: bytes, *, method: str = f"{SERVICE}/ModelInfer", ends: bool = False) -> int:
+    def call(self, content: bytes, *, method: str = f"{SERVICE}/ModelInfer", ends: bool = False, **headers: str) -> int:
         """Opens a stream, with these bytes to send -> its number."""
         stream, self._next = self._next, self._next + 2
-        self.socket.sendall(frame(HEADERS, END_HEADERS, stream, header_block(method)))
+        self.socket.sendall(frame(HEADERS, END_HEADERS, stream, header_block(method, **headers)))
         self.windows[stream], self.left[stream] = self.initial, memoryview(content)
         self.pump(0)
         if ends:

@@ -87,11 +87,11 @@ def serve(
     no torch. Draw two digits at the printed address. Ctrl-C, SIGTERM or SIGHUP stops it after the requests that are on
     their way are answered. There is no encryption and no authentication: a proxy adds them.
     """
-    from pairnet.serving.built_in import built_in_model
-    from pairnet.serving.server.running import serve as run
-
     with unfailing_stderr():
         with suppress(KeyboardInterrupt), _signals_interrupt():
+            from pairnet.serving.built_in import built_in_model
+            from pairnet.serving.server.running import serve as run
+
             run(
                 files or ([] if models else [built_in_model()]),
                 folder=models,
@@ -116,7 +116,7 @@ def serve(
 
 @contextmanager
 def _signals_interrupt() -> Iterator[None]:
-    """SIGTERM and SIGHUP act like Ctrl-C while the models are loaded; later the server handles them."""
+    """SIGTERM and SIGHUP act like Ctrl-C while modules and models are loaded; later the server handles them."""
     numbers = (signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in numbers}
     for number, handler in before.items():

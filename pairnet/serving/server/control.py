@@ -6,6 +6,7 @@ headers.
 """
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,14 +14,28 @@ import msgspec
 from fastapi import FastAPI, Request, Response
 
 from pairnet.errors import RequestError
+from pairnet.serving.server.admission import is_here
 from pairnet.serving.server.changes import Verb
 from pairnet.serving.server.service import Service
 from pairnet.wording import shown
 
 LARGEST = 64 * 1024
 """Bytes of a request: it names a model, and brings none."""
-FOR_OTHERS = ("forwarded", "x-forwarded-for", "x-real-ip", "via", "origin", "sec-fetch-site")
-"""Headers of requests that a client on this machine passes on for somebody else."""
+FOR_OTHERS = frozenset(
+    (
+        "forwarded",
+        "x-real-ip",
+        "via",
+        "origin",
+        "sec-fetch-site",
+        "cf-connecting-ip",
+        "true-client-ip",
+        "x-client-ip",
+        "x-original-forwarded-for",
+        "x-envoy-external-address",
+    )
+)
+"""Headers of requests that a client on this machine passes on for somebody else, besides x-forwarded-..."""
 TAKEN = ("unload_dependents",)
 """Parameters that mean nothing here, and which clients send always."""
 
@@ -56,14 +71,22 @@ def add_routes(app: FastAPI, service: Service) -> None:
 
 
 async def change(
-    service: Service, verb: Verb, name: str, *, client: str, headers: Sequence[str], parameters: Sequence[str]
+    service: Service,
+    verb: Verb,
+    name: str,
+    *,
+    client: str,
+    headers: Sequence[str],
+    parameters: Sequence[str],
+    host: str = "",
 ) -> None:
     """Loads or unloads a model.
 
     client: the address that asks. headers: the names of those that came with the request. parameters: names, too.
+    host: the header Host, if there is one.
     Raises RequestError if the client may not, for a parameter, and what the registry refuses.
     """
-    _check_allowed(service, verb, client, headers)
+    _check_allowed(service, verb, client, headers, host)
     for parameter in parameters:
         if parameter not in TAKEN:
             raise RequestError(
@@ -75,7 +98,7 @@ async def change(
     await (service.models.load if verb == "load" else service.models.unload)(name)
 
 
-def _check_allowed(service: Service, verb: Verb, client: str, headers: Sequence[str]) -> None:
+def _check_allowed(service: Service, verb: Verb, client: str, headers: Sequence[str], host: str) -> None:
     if not service.control:
         raise RequestError(f"expected a server with `--control`, got {_a(verb)} to one without", "forbidden")
     if service.control == "anywhere":
@@ -86,10 +109,17 @@ def _check_allowed(service: Service, verb: Verb, client: str, headers: Sequence[
             "with `--control-anywhere`",
             "forbidden",
         )
-    if passed := [header for header in headers if header in FOR_OTHERS]:
+    if passed := [each for each in headers if each in FOR_OTHERS or each.startswith("x-forwarded")]:
         raise RequestError(
             f"expected {_a(verb)} from the server's own machine, got one with the header {passed[0]}, which a proxy or "
             "a browser adds: ask without, or start it with `--control-anywhere`",
+            "forbidden",
+        )
+
+    if not is_here(re.sub(r":\d*$", "", host.strip().lower()).strip("[]")):
+        raise RequestError(
+            f"expected {_a(verb)} from the server's own machine, got one with the Host {shown(host)}, as of a proxy: "
+            "ask for localhost, or start it with `--control-anywhere`",
             "forbidden",
         )
 
@@ -109,9 +139,10 @@ def _is_loopback(client: str) -> bool:
 
 async def _changed(service: Service, verb: Verb, name: str, request: Request) -> Response:
     client = request.client.host if request.client else ""
-    _check_allowed(service, verb, client, request.headers.keys())  # before the body is read
+    headers, host = request.headers.keys(), request.headers.get("host", "")
+    _check_allowed(service, verb, client, headers, host)  # before the body is read
     asked = await _asked(request)
-    await change(service, verb, name, client=client, headers=request.headers.keys(), parameters=list(asked.parameters))
+    await change(service, verb, name, client=client, headers=headers, parameters=list(asked.parameters), host=host)
     return Response()
 
 

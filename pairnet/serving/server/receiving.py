@@ -21,6 +21,7 @@ import grpc
 from pairnet.errors import RequestError
 from pairnet.serving.server.account import MOST_HELD
 from pairnet.serving.server.connections import SLOWEST
+from pairnet.serving.server.open_calls import OpenCalls
 from pairnet.serving.server.protocol import LARGEST_CALL
 
 MOMENT = 0.1
@@ -57,7 +58,8 @@ class Waiting:
 class Receiver:
     """Receives the messages of all calls. Its methods are called from the event loop's thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, calls: OpenCalls) -> None:
+        self._calls = calls
         self._waiting: dict[Waiting, None] = {}  # the longest first
         self._timer: asyncio.TimerHandle | None = None
         self._start = resident()
@@ -72,6 +74,7 @@ class Receiver:
         """
         task = asyncio.current_task()
         assert task is not None
+        self._calls.begin(task, context)
         waiting = Waiting(task=task, since=monotonic(), longest=IDLE if is_stream else SLOWEST, is_stream=is_stream)
         self._waiting[waiting] = None
         if self._timer is None:
@@ -126,7 +129,8 @@ class Receiver:
         if size - self._start > FREED and self._giving is None:
             self._pause = GIVES
             self._giving = asyncio.get_running_loop().call_later(GIVES, self._give)
-        if self._waiting:
+        self._calls.look(now)
+        if self._waiting or self._calls:
             self._look_later()
 
     def _give(self) -> None:

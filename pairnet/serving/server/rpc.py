@@ -3,12 +3,9 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from functools import partial
 from typing import Any, get_args
 
 import grpc
-from google.protobuf import json_format
-from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 from tritonclient.grpc import service_pb2
@@ -20,10 +17,11 @@ from pairnet.serving.server.changes import Verb
 from pairnet.serving.server.connections import SLOWEST
 from pairnet.serving.server.health import INFERENCE, Health
 from pairnet.serving.server.health import NAME as HEALTH
+from pairnet.serving.server.open_calls import CALL, OpenCalls
 from pairnet.serving.server.origin import Origin, of_call
 from pairnet.serving.server.protocol import LARGEST_CALL, LONG_BINARY, LONG_TEXT, STATUSES, CheckedRequest
 from pairnet.serving.server.receiving import Receiver
-from pairnet.serving.server.rpc_format import Message, fill, parse
+from pairnet.serving.server.rpc_format import Message, fill, inflated, is_compressed, parse, parsed, response
 from pairnet.serving.server.served import ServedModel, find
 from pairnet.serving.server.service import Service
 from pairnet.serving.server.tracing import Trace
@@ -32,11 +30,12 @@ OPTIONS = (
     ("grpc.so_reuseport", 0),  # otherwise a second server takes a port that is in use
     ("grpc.server_handshake_timeout_ms", round(1000 * SLOWEST)),  # of connections that do not begin with HTTP/2
     ("grpc.http2.settings_timeout", round(1000 * SLOWEST)),  # of those whose client acknowledges nothing
-    ("grpc.max_connection_idle_ms", 300_000),  # without calls: a client that has one connects again
+    ("grpc.max_connection_idle_ms", 60_000),  # without calls: a client that has one connects again
     ("grpc.keepalive_time_ms", 60_000),  # otherwise calls of a machine that is gone stay
     ("grpc.keepalive_timeout_ms", round(1000 * SLOWEST)),
     ("grpc.max_concurrent_streams", 100),  # of a connection; a client keeps further calls back
     ("grpc.http2.bdp_probe", 0),  # otherwise a client may send megabytes that nobody has asked for
+    ("grpc.per_message_decompression", 0),  # it would inflate messages before they are counted
     ("grpc.max_receive_message_length", LARGEST_CALL),
     ("grpc.max_send_message_length", -1),
 )
@@ -46,8 +45,22 @@ INFER, INFER_STREAM = (f"/{INFERENCE}/{name}" for name in ("ModelInfer", "ModelS
 CANCELS = 0.1
 """Seconds within which gRPC tells that a call without a message was cancelled."""
 
+NAMES = (INFERENCE, HEALTH, reflection.SERVICE_NAME)
+"""Services."""
+
 Receive = Callable[[], Awaitable[list[bytes]]]
 """Waits for the next message of a stream; empty at its end."""
+
+
+class _Unknown(grpc.GenericRpcHandler):  # type: ignore[misc]  # gRPC has no types
+    """Comes last, and answers calls that no other handler knows."""
+
+    def __init__(self, answer: Callable[[str, grpc.aio.ServicerContext], Awaitable[bytes]]) -> None:
+        self._answer = answer
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        path = str(handler_call_details.method)
+        return grpc.stream_stream_rpc_method_handler(lambda _, context: self._answer(path, context))
 
 
 class Calls:
@@ -60,7 +73,10 @@ class Calls:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._stops = False
-        self._receiver = Receiver()
+        self.calls = OpenCalls(service.account)
+        self._receiver = Receiver(self.calls)
+        self._inflates = asyncio.Lock()
+        self._reflection = reflection.aio.ReflectionServicer(NAMES)
         self.health = Health(service)
 
     def handlers(self) -> tuple[grpc.GenericRpcHandler, ...]:
@@ -68,18 +84,18 @@ class Calls:
         simple: Mapping[str, Callable[[Message], Message]] = {
             "ServerLive": lambda _: service_pb2.ServerLiveResponse(live=True),
             "ServerReady": lambda _: service_pb2.ServerReadyResponse(ready=self._service.ready),
-            "ServerMetadata": lambda _: _message("ServerMetadata", description.server_metadata()),
+            "ServerMetadata": lambda _: response("ServerMetadata", description.server_metadata()),
             "ModelReady": self._model_ready,
-            "ModelMetadata": lambda asked: _message(
+            "ModelMetadata": lambda asked: response(
                 "ModelMetadata", description.model_metadata(self._find(asked), self._service.models)
             ),
-            "ModelConfig": lambda asked: _message(
+            "ModelConfig": lambda asked: response(
                 "ModelConfig", {"config": description.served_configuration(self._find(asked))}
             ),
-            "ModelStatistics": lambda asked: _message(
+            "ModelStatistics": lambda asked: response(
                 "ModelStatistics", description.model_statistics(self._chosen(asked))
             ),
-            "RepositoryIndex": lambda asked: _message(
+            "RepositoryIndex": lambda asked: response(
                 "RepositoryIndex", {"models": self._service.models.index(ready=asked.ready)}
             ),
         }
@@ -95,14 +111,11 @@ class Calls:
             "Check": self._simple(f"/{HEALTH}/Check", health_pb2.HealthCheckRequest, self.health.check),
             "Watch": self._stream(f"/{HEALTH}/Watch", self._watched),
         }
-        names = (INFERENCE, HEALTH, reflection.SERVICE_NAME)
         reflected = {
-            "ServerReflectionInfo": self._stream(
-                f"/{reflection.SERVICE_NAME}/ServerReflectionInfo",
-                partial(_reflected, reflection.aio.ReflectionServicer(names)),
-            )
+            "ServerReflectionInfo": self._stream(f"/{reflection.SERVICE_NAME}/ServerReflectionInfo", self._reflected)
         }
-        return tuple(map(grpc.method_handlers_generic_handler, names, (inference, health, reflected)))
+        known = map(grpc.method_handlers_generic_handler, NAMES, (inference, health, reflected))
+        return (*known, _Unknown(self._unknown))
 
     def stop(self) -> None:
         """Refuses further calls and ends open streams after their current answer."""
@@ -116,12 +129,14 @@ class Calls:
         async def handle(_: object, context: grpc.aio.ServicerContext) -> bytes:
             origin = of_call(path, context.peer())
             try:
-                asked = _parsed(kind, await self._message(context, origin))
+                asked = parsed(kind, await self._inflated(await self._message(context, origin)))
                 origin = origin._replace(model=getattr(asked, "name", ""))
                 answer = call(asked)
             except Exception as error:
-                return await _abort(context, self._service.count_refusal(error, origin))
-            return bytes(answer.SerializeToString())
+                return await self._abort(context, self._service.count_refusal(error, origin))
+            content = bytes(answer.SerializeToString())
+            self.calls.sends(context, len(content))
+            return content
 
         return grpc.stream_unary_rpc_method_handler(handle)
 
@@ -132,7 +147,7 @@ class Calls:
             origin = of_call(f"/{INFERENCE}/RepositoryModel{verb.title()}", context.peer())
             try:
                 kind = getattr(service_pb2, f"RepositoryModel{verb.title()}Request")
-                asked = _parsed(kind, await self._message(context, origin))
+                asked = parsed(kind, await self._inflated(await self._message(context, origin)))
                 origin = origin._replace(model=asked.model_name)
                 headers = [name for name, _ in context.invocation_metadata() or ()]
                 await control.change(
@@ -144,7 +159,8 @@ class Calls:
                     parameters=[*asked.parameters],
                 )
             except Exception as error:
-                return await _abort(context, self._service.count_refusal(error, origin))
+                return await self._abort(context, self._service.count_refusal(error, origin))
+            self.calls.sends(context, 0)
             return b""
 
         return grpc.stream_unary_rpc_method_handler(handle)
@@ -162,11 +178,13 @@ class Calls:
             try:
                 async with aclosing(answers(receive, context)) as answered:
                     async for answer in answered:
+                        self.calls.sends(context, len(answer))
                         await context.write(answer)
+                        self.calls.sent()
             except Exception as error:
                 if not self._stops:
                     refusal = self._service.count_refusal(error, of_call(path, context.peer()))
-                    await _abort(context, refusal)
+                    await self._abort(context, refusal)
 
         return grpc.stream_stream_rpc_method_handler(handle)
 
@@ -184,6 +202,18 @@ class Calls:
             raise RequestError("expected one message, got none")
         return content
 
+    async def _inflated(self, content: bytes) -> bytes:
+        """A message as it was before compression. One after the other: what is inflated is counted before the next."""
+        if not is_compressed(content):
+            return content
+        size = len(content)
+        self._service.account.take(size)
+        try:
+            async with self._inflates:
+                return await asyncio.get_running_loop().run_in_executor(self._service.large, inflated, content)
+        finally:
+            self._service.account.give_back(size)
+
     def _trace(self, context: grpc.aio.ServicerContext) -> Trace | None:
         """The trace of a call; its trailing metadata answer it."""
         sent = context.invocation_metadata() or ()
@@ -199,16 +229,18 @@ class Calls:
         try:
             contents = [await self._message(context, origin)]
         except RequestError as error:
-            return await _abort(context, self._service.count_refusal(error, origin))
+            return await self._abort(context, self._service.count_refusal(error, origin))
         trace = self._trace(context)
         try:
             if self._stops:
                 stopping = RequestError("expected a running server, this one stops: try another", "busy")
                 raise self._service.count_refusal(stopping, origin, trace=trace)
             answer = service_pb2.ModelInferResponse()
-            return await self._answer(origin, contents, answer, answer, trace)
+            content = await self._answer(origin, contents, answer, answer, trace)
+            self.calls.sends(context, len(content))
+            return content
         except RequestError as error:
-            return await _abort(context, error)
+            return await self._abort(context, error)
 
     async def _inferred(self, receive: Receive, context: grpc.aio.ServicerContext) -> AsyncGenerator[bytes]:
         """An error is a message of the stream, with the id of its request, and does not end it."""
@@ -222,11 +254,24 @@ class Calls:
                 message = bytes(answer.SerializeToString())
             yield message
 
+    async def _unknown(self, path: str, context: grpc.aio.ServicerContext) -> bytes:
+        error = RequestError(f"expected a method of {', '.join(NAMES)}, got another one", "method")
+        return await self._abort(context, self._service.count_refusal(error, of_call(path, context.peer())))
+
     async def _watched(self, receive: Receive, context: grpc.aio.ServicerContext) -> AsyncGenerator[bytes]:
         for content in await receive():
-            async with aclosing(self.health.watch(_parsed(health_pb2.HealthCheckRequest, content))) as states:
+            asked = parsed(health_pb2.HealthCheckRequest, await self._inflated(content))
+            async with aclosing(self.health.watch(asked)) as states:
                 async for state in states:
                     yield bytes(state.SerializeToString())
+
+    async def _reflected(self, receive: Receive, _: grpc.aio.ServicerContext) -> AsyncGenerator[bytes]:
+        async def requests() -> AsyncGenerator[Message]:
+            while contents := await receive():
+                yield parsed(reflection_pb2.ServerReflectionRequest, await self._inflated(contents.pop()))
+
+        async for answer in self._reflection.ServerReflectionInfo(requests(), None):
+            yield bytes(answer.SerializeToString())
 
     async def _answer(
         self, origin: Origin, contents: list[bytes], answer: Message, message: Message, trace: Trace | None
@@ -235,22 +280,24 @@ class Calls:
 
         contents: the message, which is taken out: it would take as much memory as the pairs in it, while they wait.
         """
-        size = len(contents[0])
         try:
-            sent = [_parsed(service_pb2.ModelInferRequest, contents.pop())]
-        except RequestError as error:
-            raise self._service.count_refusal(error, origin, trace=trace) from None
-        answer.id, origin = sent[0].id, origin._replace(model=sent[0].model_name)
-
-        def encode(model: ServedModel, request: CheckedRequest, outputs: NamedOutputs) -> bytes:
-            fill(answer, model, request, outputs)
-            return bytes(message.SerializeToString())
-
-        try:
-            self._service.account.take(size)
+            content = await self._inflated(contents.pop())
+            size = len(content)
+            self._service.account.take(size + CALL)
         except RequestError as error:
             raise self._service.count_refusal(error, origin, trace=trace) from None
         try:
+            try:
+                sent = [parsed(service_pb2.ModelInferRequest, content)]
+            except RequestError as error:
+                raise self._service.count_refusal(error, origin, trace=trace) from None
+            del content
+            answer.id, origin = sent[0].id, origin._replace(model=sent[0].model_name)
+
+            def encode(model: ServedModel, request: CheckedRequest, outputs: NamedOutputs) -> bytes:
+                fill(answer, model, request, outputs)
+                return bytes(message.SerializeToString())
+
             return await self._service.infer(
                 origin,
                 sent[0].model_name,
@@ -261,7 +308,14 @@ class Calls:
                 trace=trace,
             )
         finally:
-            self._service.account.give_back(size)
+            self._service.account.give_back(size + CALL)
+
+    async def _abort(self, context: grpc.aio.ServicerContext, error: RequestError) -> bytes:
+        """Ends a call. gRPC keeps the exception of an abort in a cycle, so it leads to no frames: they have pairs."""
+        error.__traceback__ = error.__context__ = None
+        self.calls.sends(context, 0)
+        await context.abort(getattr(grpc.StatusCode, STATUSES[error.kind][1]), str(error))
+        raise AssertionError("abort raises")
 
     def _model_ready(self, asked: Message) -> Message:
         try:
@@ -275,29 +329,3 @@ class Calls:
 
     def _chosen(self, asked: Message) -> list[ServedModel]:
         return [self._find(asked)] if asked.name else self._service.models.all_versions()
-
-
-async def _reflected(servicer: Any, receive: Receive, _: grpc.aio.ServicerContext) -> AsyncGenerator[bytes]:
-    async def requests() -> AsyncGenerator[Message]:
-        while contents := await receive():
-            yield _parsed(reflection_pb2.ServerReflectionRequest, contents.pop())
-
-    async for answer in servicer.ServerReflectionInfo(requests(), None):
-        yield bytes(answer.SerializeToString())
-
-
-def _parsed(kind: Any, content: bytes) -> Message:
-    try:
-        return kind.FromString(content)
-    except DecodeError:
-        raise RequestError(f"expected a {kind.DESCRIPTOR.name} in protobuf, got other bytes") from None
-
-
-def _message(call: str, values: dict[str, Any]) -> Message:
-    """The response of a call with these values; json_format raises for a field that it does not have."""
-    return json_format.ParseDict(values, getattr(service_pb2, f"{call}Response")())
-
-
-async def _abort(context: grpc.aio.ServicerContext, error: RequestError) -> bytes:
-    await context.abort(getattr(grpc.StatusCode, STATUSES[error.kind][1]), str(error))
-    raise AssertionError("abort raises")

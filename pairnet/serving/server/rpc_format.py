@@ -1,19 +1,61 @@
-"""The form of inference requests over gRPC: a message -> a checked request, and outputs -> a message."""
+"""Messages of gRPC calls: from bytes to requests, and from outputs to answers."""
 
+import zlib
 from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
+from tritonclient.grpc import service_pb2
 
 from pairnet.artifact.design import Port
 from pairnet.errors import RequestError
 from pairnet.serving.server import protocol
 from pairnet.serving.server.batching import NamedOutputs
-from pairnet.serving.server.protocol import PIECE, CheckedRequest
+from pairnet.serving.server.protocol import LARGEST_CALL, PIECE, CheckedRequest
 from pairnet.serving.server.served import ServedModel
 
 Message = Any  # a protobuf message; the package has no types
+
+
+def parsed(kind: Any, content: bytes) -> Message:
+    try:
+        return kind.FromString(content)
+    except DecodeError:
+        raise RequestError(f"expected a {kind.DESCRIPTOR.name} in protobuf, got other bytes") from None
+
+
+def response(call: str, values: dict[str, Any]) -> Message:
+    """The response of a call with these values; json_format raises for a field that it does not have."""
+    return json_format.ParseDict(values, getattr(service_pb2, f"{call}Response")())
+
+
+def is_compressed(content: bytes) -> bool:
+    """Whether a message is in gzip or zlib's format (RFC 1952, RFC 1950), which gRPC calls gzip and deflate.
+
+    gRPC does not tell: so that it inflates nothing by itself, it hands over what was sent. No request to these services
+    begins in the same way, see the tests.
+    """
+    first = content[:1]
+    if first == b"\x1f":
+        return True
+    return bool(first) and first[0] & 15 == 8 and int.from_bytes(content[:2], "big") % 31 == 0
+
+
+def inflated(content: bytes) -> bytes:
+    """A compressed message -> the message.  RequestError for other bytes, and for more than LARGEST_CALL."""
+    inflating = zlib.decompressobj(zlib.MAX_WBITS | 32)  # recognises both formats
+    try:
+        found = inflating.decompress(content, LARGEST_CALL + 1)
+    except zlib.error:
+        found = b""
+    if len(found) > LARGEST_CALL:
+        raise RequestError(f"expected at most {LARGEST_CALL:,} bytes after decompression, got more", "large")
+    if not inflating.eof:
+        raise RequestError("expected a message in gzip, deflate or none, got other bytes")
+    return found
 
 
 def parse(model: ServedModel, sent: Message) -> CheckedRequest:

@@ -184,9 +184,12 @@ class HttpServer(uvicorn.Server):
             await asyncio.sleep(0 if self.force_exit else LAST_REQUEST)
             stopped = asyncio.ensure_future(self._rpc.stop(LONGEST_STOP))
             while not stopped.done() and not self.force_exit:
-                await asyncio.wait((stopped,), timeout=0.1)
+                await asyncio.wait((stopped,), timeout=0.5)
+                if not self._calls.calls:  # gRPC would wait for clients that do not tell what they have begun
+                    self._calls.calls.end_connections()
             if self.force_exit:
                 await self._rpc.stop(0)
+                self._calls.calls.end_connections()
             await stopped
 
         async def stop_rest() -> None:
@@ -207,7 +210,7 @@ async def _serve(
     rpc = grpc.aio.server(options=OPTIONS)
     calls = Calls(service)
     rpc.add_generic_rpc_handlers(calls.handlers())
-    number = _add_port(rpc, listener.getsockname()[0], grpc_port)
+    number = calls.calls.port = _add_port(rpc, listener.getsockname()[0], grpc_port)
     await rpc.start()
     sys.setswitchinterval(0.0005)  # a batch that is computed asks for the interpreter; the default makes it wait 5 ms
     gc.collect()

@@ -98,10 +98,13 @@ class Service:
                 sent = await self._aside(encode, model, request, answer.outputs)
             else:
                 sent = encode(model, request, answer.outputs)
-        except Exception as error:
-            raise self.count_refusal(
-                error, origin, model, request, Times(began, decoded, ended=perf_counter_ns()), trace
-            ) from None
+        except (Exception, asyncio.CancelledError) as error:
+            times = Times(began, decoded, ended=perf_counter_ns())
+            if isinstance(error, asyncio.CancelledError):
+                gone = RequestError("expected a client that waits for its answer, it left or its time was over", "gone")
+                self.count_refusal(gone, origin, model, request, times, trace)
+                raise
+            raise self.count_refusal(error, origin, model, request, times, trace) from None
         finally:
             if model is not None:
                 model.uses.count -= 1

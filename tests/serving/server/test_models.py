@@ -142,10 +142,17 @@ def post(server, path, body="", **headers):
 
 
 def test_a_proxy_and_a_web_page_do_not_control_the_server(controlled):
-    server, _ = controlled
-    for header in ("Origin", "X-Forwarded-For", "Forwarded", "Sec-Fetch-Site"):
+    server, server_folder = controlled
+    forwarded = (
+        "X-Forwarded-For X-Forwarded-Host X-Forwarded-Proto X-Forwarded-Server X-Forwarded X-Original-Forwarded-For"
+    )
+    others = "Origin Forwarded Via Sec-Fetch-Site CF-Connecting-IP True-Client-IP X-Envoy-External-Address X-Real-IP"
+    for header in (*forwarded.split(), *others.split()):
         status, answer = post(server, "/v2/repository/models/a/unload", **{header: "x"})
         assert (status, header.lower() in answer["error"]) == (403, True)
+    with running_server("--models", server_folder, "--control", "--allowed-host", "digits.example.org") as proxied:
+        for host, expected in (("digits.example.org", 403), ("localhost:8080", 200), ("[::1]:80", 200)):
+            assert post(proxied, "/v2/repository/models/a/load", Host=host)[0] == expected
     with grpc.insecure_channel(server.grpc) as channel:
         unload = channel.unary_unary("/inference.GRPCInferenceService/RepositoryModelUnload")
         message = service_pb2.RepositoryModelUnloadRequest(model_name="a").SerializeToString()

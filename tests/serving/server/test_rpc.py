@@ -1,8 +1,18 @@
 """What gRPC refuses, with which code and words; calls that are cancelled."""
 
+import asyncio
+import gzip
+
 import grpc
 import pytest
 from tritonclient.grpc import service_pb2
+
+from pairnet.errors import RequestError
+from pairnet.serving.built_in import built_in_model
+from pairnet.serving.server.origin import Origin
+from pairnet.serving.server.registry import open_models
+from pairnet.serving.server.rpc import Calls
+from pairnet.serving.server.service import Service
 
 pytest_plugins = ("served",)
 
@@ -137,3 +147,40 @@ def test_many_large_calls_are_refused_instead_of_kept(server):
             assert grpc.StatusCode.OK in codes
         for _ in range(20):
             infer(large, timeout=60)
+
+
+def test_whatever_becomes_of_a_call_its_bytes_are_given_back():
+    """Also after refusals and cancellations: what leaks here would some day refuse everybody."""
+
+    async def answer(calls, content):
+        made = service_pb2.ModelInferResponse()
+        return await calls._answer(Origin("grpc"), [content], made, made, None)
+
+    async def run(service):
+        calls = Calls(service)
+        good = request().SerializeToString()
+        assert await answer(calls, good)
+        assert await answer(calls, gzip.compress(good))
+        refused = [each for each, *_ in REFUSED[:-1]] + [gzip.compress(good)[:-9]]
+        for each in refused:
+            with pytest.raises(RequestError):
+                await answer(calls, each if isinstance(each, bytes) else each.SerializeToString())
+            assert service.account.held == 0
+        large = request(shape=(9000, 2, 28, 28), raw=(bytes(9000 * 1568),)).SerializeToString()
+        for content in (large, gzip.compress(large)):
+            for turns in (1, 3):
+                task = asyncio.ensure_future(answer(calls, content))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                assert service.account.held > 1000
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                assert service.account.held == 0
+        service.account.bound = 1000
+        with pytest.raises(RequestError, match="too many large requests"):
+            await answer(calls, good)
+        assert service.account.held == 0
+
+    with open_models([built_in_model()]) as models:
+        asyncio.run(run(Service(models=models)))

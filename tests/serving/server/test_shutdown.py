@@ -8,11 +8,14 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import grpc
 import pytest
 from running_server import running_server
 from tritonclient.grpc import service_pb2
+
+from pairnet.serving.server.running import HttpServer
 
 pytest_plugins = ("trained_runs",)
 
@@ -193,8 +196,36 @@ def test_a_signal_while_it_starts_is_no_error(number):
     assert process.returncode == 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_modules_are_imported_is_no_error(number):
+    code = "import importlib.abc, sys, time\n"
+    code += "class Slow(importlib.abc.MetaPathFinder):\n"
+    code += "    def find_spec(self, name, path, target=None):\n"
+    code += "        if name == 'pairnet.serving.server.running': print('x', flush=True), time.sleep(20)\n"
+    code += "sys.meta_path.insert(0, Slow())\n"
+    command = f"{code}\nimport pairnet.__main__ as it; raise SystemExit(it.main())"
+    process = subprocess.Popen([sys.executable, "-c", command, "serve"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout.readline() == b"x\n"
+    process.send_signal(number)
+    assert process.communicate(timeout=30) == (b"", b"stopped\n")
+    assert process.returncode == 0
+
+
 def test_the_second_signal_ends_it_at_once():
     with running_server(check=False) as server:
         server.process.send_signal(signal.SIGINT)
         server.process.send_signal(signal.SIGINT)
         assert server.process.wait(timeout=25) == 0
+
+
+@pytest.mark.parametrize(
+    ("second", "forced"), [(signal.SIGHUP, False), (signal.SIGTERM, True), (signal.SIGINT, True)], ids=str
+)
+def test_which_second_signal_drops_what_is_open(second, forced):
+    """Not SIGHUP, which a terminal that is closed may send several times."""
+    for first in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+        server = SimpleNamespace(force_exit=False, should_exit=False)
+        HttpServer.handle_exit(server, first, None)
+        assert (server.should_exit, server.force_exit) == (True, False)
+        HttpServer.handle_exit(server, second, None)
+        assert (server.should_exit, server.force_exit) == (True, forced)
