@@ -60,7 +60,11 @@ class _Unknown(grpc.GenericRpcHandler):  # type: ignore[misc]  # gRPC has no typ
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
         path = str(handler_call_details.method)
-        return grpc.stream_stream_rpc_method_handler(lambda _, context: self._answer(path, context))
+
+        async def handle(_: object, context: grpc.aio.ServicerContext) -> None:
+            await self._answer(path, context)
+
+        return grpc.stream_stream_rpc_method_handler(handle)
 
 
 class Calls:
