@@ -86,7 +86,7 @@ class OpenCalls:
             return
         ended, costs = set(), Counter[str]()
         for call in unread:
-            peer = call.context.peer()
+            peer = call.context.peer()  # empty once its connection is gone
             costs[peer] += CALL + 2 * call.held
             if now - call.sends_since > SLOWEST:
                 ended.add(peer)
@@ -95,7 +95,7 @@ class OpenCalls:
                 break
             ended.add(peer)
             excess -= cost
-        self.end_connections({_peer(each) for each in ended})
+        self.end_connections({_peer(each) for each in ended if each})
 
     def end_connections(self, peers: Collection[Peer] | None = None) -> None:
         """Shuts down gRPC's connections, those with these clients or all of them; its calls are cancelled."""

@@ -19,6 +19,7 @@ from pairnet.data.sources import load_dataset
 from pairnet.errors import Refusal, RequestError
 from pairnet.serving.built_in import NAME, built_in_model
 from pairnet.serving.server import content_encoding, rest_format
+from pairnet.serving.server.account import Account, Entry
 from pairnet.serving.server.app import Application
 from pairnet.serving.server.protocol import STATUSES
 from pairnet.serving.server.registry import open_models
@@ -132,20 +133,16 @@ def test_an_error_of_ours_is_counted_and_has_its_traceback_in_the_log_only(path,
     assert "ZeroDivisionError" in capsys.readouterr().err
 
 
-def test_a_compressed_body_is_inflated_up_to_its_limit_only(monkeypatch):
-    limits = []
-
-    class Inflating:
-        eof, unused_data, unconsumed_tail = False, b"", b""
-
-        def decompress(self, body, limit):
-            limits.append(limit)
-            return bytes(limit)
-
-    monkeypatch.setattr(zlib, "decompressobj", lambda bits: Inflating())
-    with pytest.raises(RequestError, match="after decompression"):
-        content_encoding.inflated(b"x", {b"content-encoding": b"gzip"})
-    assert limits == [content_encoding.LARGEST_REQUEST + 1]
+def test_a_compressed_body_is_inflated_up_to_its_limit_only():
+    largest, headers = content_encoding.LARGEST_REQUEST, {b"content-encoding": b"deflate"}
+    for more in (0, 1):
+        body, taken = zlib.compress(bytes(largest + more), 1), []
+        if more:
+            with pytest.raises(RequestError, match="after decompression"):
+                content_encoding.inflated(body, headers, taken.append)
+        else:
+            assert len(content_encoding.inflated(body, headers, taken.append)) == sum(taken) == largest
+        assert sum(taken) <= largest
 
 
 def test_known_json_belongs_to_its_model_and_does_not_keep_it(models):
@@ -156,7 +153,8 @@ def test_known_json_belongs_to_its_model_and_does_not_keep_it(models):
         head = head.replace(', "data": null', "").encode()
         headers = {rest_format.HEADER_LENGTH: b"%d" % len(head)}
         with open_models([built_in_model(), models("w_net")]) as served:
-            outputs = [rest_format.parse(model, head + bytes(1568), headers).outputs for model in served.values()]
+            body, entry = head + bytes(1568), Entry(Account())
+            outputs = [rest_format.parse(model, body, headers, entry).outputs for model in served.values()]
             return outputs, list(map(weakref.ref, served.values()))
 
     outputs, references = asyncio.run(run())
