@@ -1,5 +1,6 @@
 """A `pairnet serve` of its own for tests: started on free ports, stopped at the end."""
 
+import os
 import re
 import subprocess
 import sys
@@ -36,7 +37,8 @@ def running_server(*arguments: str | Path, check: bool = True, before: str = "")
     """
     command = [sys.executable, "-c", f"{before}\nimport pairnet.__main__ as it; raise SystemExit(it.main())"]
     command += ["serve", "--port", "0", "--grpc-port", "0", *map(str, arguments)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    own = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}  # memory goes back
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=own)
     assert process.stderr is not None
     log: list[str] = []
     for line in process.stderr:
