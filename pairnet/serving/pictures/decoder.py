@@ -24,7 +24,7 @@ from pairnet.serving.pictures.reading import Picture, decode
 LENGTH = 8  # bytes of the number in front of each message
 READY = b"\1"  # sent once, when the first picture may come
 LARGEST_ANSWER = 1 << 16  # bytes
-NICER = 10  # than the server: beside one busy thread on a core, a decoder gets about a tenth of it
+NICER = 10  # than the server: next to one busy thread on a core, a decoder gets about a tenth of it
 NAME = "picture"  # stands for a picture in messages
 
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG

@@ -3,12 +3,10 @@
 Whatever the door. Over REST each connection counts what arrives, before any handler asks for it; gRPC counts messages.
 """
 
-import ctypes
-import sys
 import threading
-from typing import Any
 
 from pairnet.errors import RequestError
+from pairnet.serving.server.memory import give_back
 
 MOST_HELD = 256 * 2**20
 """Bytes that may wait; further requests are refused until some are answered."""
@@ -22,7 +20,6 @@ class Account:
     def __init__(self) -> None:
         self.held, self.bound, self.peak = 0, MOST_HELD, 0
         self.lock = threading.RLock()
-        self._libc: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
 
     def take(self, count: int) -> None:
         """Counts bytes, which the caller gives back.  RequestError, and nothing is counted, if too many wait."""
@@ -53,8 +50,7 @@ class Account:
         """
         if self.peak - self.held > MOST_KEPT:
             self.peak = self.held
-            if hasattr(self._libc, "malloc_trim"):  # glibc has it, musl has no need of it
-                self._libc.malloc_trim(0)
+            give_back()
 
 
 class Entry:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 
 from pairnet.errors import ArgumentError, RequestError
+from pairnet.serving.server.origin import plain_address
 from pairnet.wording import shown
 
 ANY = "*"
@@ -55,7 +56,7 @@ class Admission:
         return None
 
     def _host_refusal(self, host: bytes) -> RequestError | None:
-        name = re.sub(r":\d*$", "", host.decode("latin-1").strip().lower()).removesuffix(".")
+        name = host_name(host.decode("latin-1")).removesuffix(".")
         if self.hosts is None or name in self.hosts or is_here(name) or _is_address(name):
             if len(self._known) < _MOST_KNOWN:
                 self._known.add(host)
@@ -84,10 +85,14 @@ def _is_address(name: str) -> bool:
     return False
 
 
+def host_name(host: str) -> str:
+    """The name or address in a header Host, without the port, in lower case."""
+    return re.sub(r":\d*$", "", host.strip().lower())
+
+
 def is_here(name: str) -> bool:
     """Whether a name or address of an URL means the machine of whoever asks."""
     with suppress(ValueError):
-        address = ipaddress.ip_address(name.strip("[]"))
-        return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+        return plain_address(name.strip("[]")).is_loopback
     name = name.removesuffix(".")
     return name in ("", "localhost") or name.endswith(".localhost")

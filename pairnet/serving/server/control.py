@@ -5,8 +5,6 @@ machine, or all. A proxy on this machine, and a web page in a browser on it, ask
 headers.
 """
 
-import ipaddress
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,8 +12,9 @@ import msgspec
 from fastapi import FastAPI, Request, Response
 
 from pairnet.errors import RequestError
-from pairnet.serving.server.admission import is_here
+from pairnet.serving.server.admission import host_name, is_here
 from pairnet.serving.server.changes import Verb
+from pairnet.serving.server.origin import plain_address
 from pairnet.serving.server.service import Service
 from pairnet.wording import shown
 
@@ -115,8 +114,7 @@ def _check_allowed(service: Service, verb: Verb, client: str, headers: Sequence[
             "a browser adds: ask without, or start it with `--control-anywhere`",
             "forbidden",
         )
-
-    if not is_here(re.sub(r":\d*$", "", host.strip().lower()).strip("[]")):
+    if not is_here(host_name(host).strip("[]")):
         raise RequestError(
             f"expected {_a(verb)} from the server's own machine, got one with the Host {shown(host)}, as of a proxy: "
             "ask for localhost, or start it with `--control-anywhere`",
@@ -130,11 +128,9 @@ def _a(verb: Verb) -> str:
 
 def _is_loopback(client: str) -> bool:
     try:
-        address = ipaddress.ip_address(client)
+        return plain_address(client).is_loopback
     except ValueError:
         return False
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_loopback
 
 
 async def _changed(service: Service, verb: Verb, name: str, request: Request) -> Response:

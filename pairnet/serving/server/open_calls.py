@@ -4,7 +4,6 @@ gRPC for Python neither cancels a call nor closes a connection, so the socket of
 """
 
 import asyncio
-import ipaddress
 import os
 import socket
 from collections import Counter
@@ -19,7 +18,7 @@ import grpc
 
 from pairnet.serving.server.account import Account
 from pairnet.serving.server.connections import SLOWEST
-from pairnet.serving.server.origin import peer_address
+from pairnet.serving.server.origin import peer_address, plain_address
 
 CALL = 32 * 1024
 """Bytes that an open call takes besides its messages, in gRPC and here; with long metadata it is a little more."""
@@ -119,9 +118,7 @@ def _socket(number: int) -> socket.socket:
 
 def _plain(host: str) -> str:
     """An address as ipaddress writes it, also of version 4 in version 6."""
-    address = ipaddress.ip_address(host.partition("%")[0])
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return str(mapped or address)
+    return str(plain_address(host.partition("%")[0]))
 
 
 def _peer(name: str) -> Peer:

@@ -1,5 +1,6 @@
 """Where a request comes from: protocol, client, method, path and the name of the model, as the access log has them."""
 
+import ipaddress
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -31,6 +32,12 @@ def of_scope(scope: Mapping[str, Any], model: str = "") -> Origin:
 def of_call(path: str, peer: str, model: str = "") -> Origin:
     """The origin of a gRPC call; peer: gRPC's name of the client."""
     return Origin("grpc", peer_address(peer), "POST", path, model)
+
+
+def plain_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """An IP address, of version 4 if it is one that is written in version 6.  ValueError for another text."""
+    address = ipaddress.ip_address(text)
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def peer_address(peer: str) -> str:

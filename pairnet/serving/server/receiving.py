@@ -7,12 +7,7 @@ timer looks at all calls that wait.
 """
 
 import asyncio
-import ctypes
-import os
-import sys
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -21,6 +16,7 @@ import grpc
 from pairnet.errors import RequestError
 from pairnet.serving.server.account import MOST_HELD
 from pairnet.serving.server.connections import SLOWEST
+from pairnet.serving.server.memory import give_back, resident
 from pairnet.serving.server.open_calls import OpenCalls
 from pairnet.serving.server.protocol import LARGEST_CALL
 
@@ -149,17 +145,3 @@ def _superfluous(slow: list[Waiting], now: float, *, is_short: bool) -> list[Wai
     excess = max(0, len(slow) - (MOST_IF_SHORT if is_short else MOST_WAITING))
     impatient = sum(now - waiting.since > PATIENCE for waiting in slow[:excess])
     return slow[:impatient] + slow[len(slow) - (excess - impatient) :]
-
-
-def resident() -> int:
-    """Bytes of memory that this process has in use; 0 where the system does not tell."""
-    with suppress(OSError):
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    return 0
-
-
-def give_back() -> None:
-    """Returns free memory to the system, where its C library can (glibc)."""
-    if sys.platform == "linux":
-        with suppress(AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)

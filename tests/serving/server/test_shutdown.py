@@ -184,16 +184,21 @@ def _never():
     time.sleep(60)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_while_it_starts_is_no_error(number):
-    code = "import time, pairnet.serving.server.running as it\n"
-    code += "it.open_models = lambda *given, **options: (print('x', flush=True), time.sleep(20))"
+def assert_it_stops(code, number):
+    """A server that prints an x in this code, and gets a signal then, ends without an error."""
     command = f"{code}\nimport pairnet.__main__ as it; raise SystemExit(it.main())"
     process = subprocess.Popen([sys.executable, "-c", command, "serve"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout.readline() == b"x\n"
     process.send_signal(number)
     assert process.communicate(timeout=30) == (b"", b"stopped\n")
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_it_starts_is_no_error(number):
+    code = "import time, pairnet.serving.server.running as it\n"
+    code += "it.open_models = lambda *given, **options: (print('x', flush=True), time.sleep(20))"
+    assert_it_stops(code, number)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
@@ -203,12 +208,7 @@ def test_a_signal_while_modules_are_imported_is_no_error(number):
     code += "    def find_spec(self, name, path, target=None):\n"
     code += "        if name == 'pairnet.serving.server.running': print('x', flush=True), time.sleep(20)\n"
     code += "sys.meta_path.insert(0, Slow())\n"
-    command = f"{code}\nimport pairnet.__main__ as it; raise SystemExit(it.main())"
-    process = subprocess.Popen([sys.executable, "-c", command, "serve"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stdout.readline() == b"x\n"
-    process.send_signal(number)
-    assert process.communicate(timeout=30) == (b"", b"stopped\n")
-    assert process.returncode == 0
+    assert_it_stops(code, number)
 
 
 def test_the_second_signal_ends_it_at_once():
